@@ -1,0 +1,28 @@
+//! The two kinds of credential that Flexslot takes.
+
+use std::fmt;
+
+/// What stands behind the `Authorization` header of a forwarded request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CredentialKind {
+    /// An access token of an OAuth grant.
+    OAuth,
+    /// A personal access token.
+    Pat,
+}
+
+impl CredentialKind {
+    /// The value of `Flexslot-Proxy-Credential` and of the metrics' label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OAuth => "oauth",
+            Self::Pat => "pat",
+        }
+    }
+}
+
+impl fmt::Display for CredentialKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,22 @@
+//! What exists: the words of this program, without any machinery behind them.
+//!
+//! Nothing in here imports another room, does I/O or reads a clock by itself (`clock::SystemClock` is the one place that does, and it is
+//! handed to whoever needs the time).
+
+pub mod clock;
+pub mod credential;
+pub mod problem;
+pub mod random;
+pub mod scope;
+pub mod secret;
+pub mod tenant;
+pub mod token;
+
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use credential::CredentialKind;
+pub use problem::{Action, Problem};
+pub use random::Random;
+pub use scope::{Scope, ScopeSet};
+pub use secret::Secret;
+pub use tenant::TenantId;
+pub use token::{Freshness, Grant, GrantId, GrantState, TokenSet, TokenType, Version};

@@ -1,0 +1,353 @@
+//! Grants and the tokens that they yield.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use sha2::{Digest, Sha256};
+
+use super::{Random, ScopeSet, Secret, Timestamp};
+
+/// The life of an access token whose answer does not say (`flexslot-api.md` section 4).
+pub const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
+
+/// The life of a refresh token, counted from the last token answer.
+pub const REFRESH_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Names one consent for ever: random, and never used again after a reconnect, a disconnect or an import.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GrantId([u8; 16]);
+
+/// Counts the token pairs of one grant. Compared, never guessed: only [`Grant::renewed`] makes the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(u64);
+
+/// How an access token is presented (RFC 6749 section 7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenType {
+    /// RFC 6750.
+    Bearer,
+    /// RFC 9449; never sent as Bearer.
+    Dpop,
+}
+
+/// One pair of tokens, as a token answer or an import brings it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSet {
+    pub access: Secret,
+    pub refresh: Secret,
+    pub token_type: TokenType,
+    pub scopes: ScopeSet,
+    pub expires_at: Timestamp,
+    /// When Flexslot answered with this pair. `None` for an imported pair, whose age nobody knows.
+    pub answered_at: Option<Timestamp>,
+}
+
+/// A consent that is believed to hold, with its newest tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub id: GrantId,
+    pub version: Version,
+    /// The OAuth client that the consent was given to; no other may present its tokens.
+    pub client_id: String,
+    /// The origin that issued the tokens, such as `https://api.flexslot.gg`; they are sent nowhere else.
+    pub origin: String,
+    pub tokens: TokenSet,
+}
+
+/// How much life an access token has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// Outside the refresh window.
+    Fresh,
+    /// Inside the window: used, and refreshed in the background.
+    Ageing,
+    /// Never sent again.
+    Expired,
+}
+
+/// Written before a token request and removed with its outcome: who presented which refresh token, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    pub grant: GrantId,
+    pub version: Version,
+    /// SHA-256 of the refresh token that is presented.
+    pub refresh_hash: [u8; 32],
+    pub owner: Owner,
+    /// By the store's clock.
+    pub at: Timestamp,
+    pub attempt: Attempt,
+}
+
+/// How often the refresh token of an [`Intent`] has been presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    First,
+    /// After a first attempt whose outcome is unknown; there is no third.
+    LastResort,
+}
+
+/// A process that renews: the host it runs on and the random name of its instance lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    pub host: String,
+    pub instance: String,
+}
+
+/// Why a grant is no longer connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisconnectReason {
+    /// Flexslot answered `invalid_grant`.
+    InvalidGrant,
+    /// Flexslot answered `invalid_grant` to the last resort after a refresh whose outcome was lost.
+    RefreshOutcomeLost,
+    /// Somebody disconnected it here.
+    Disconnected,
+}
+
+/// What the store knows of a tenant's consent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantState {
+    NeverConnected,
+    Connected(Grant),
+    /// A token request went out and nobody knows how it ended.
+    Uncertain(Grant, Intent),
+    Disconnected(Disconnected),
+}
+
+/// What is left of a grant whose tokens are deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disconnected {
+    pub id: GrantId,
+    pub version: Version,
+    pub reason: DisconnectReason,
+    pub at: Timestamp,
+}
+
+// === impl GrantId ===
+
+impl GrantId {
+    /// A new id.
+    pub fn random(random: &Random) -> Self {
+        Self(random.bytes())
+    }
+
+    /// The id's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// 32 lower-case hexadecimal digits.
+impl FromStr for GrantId {
+    type Err = InvalidGrantId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidGrantId> {
+        let mut id = [0; 16];
+        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            return Err(InvalidGrantId);
+        }
+        for (at, byte) in id.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| InvalidGrantId)?;
+        }
+        Ok(Self(id))
+    }
+}
+
+/// Not 32 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidGrantId;
+
+impl fmt::Display for InvalidGrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a grant id is 32 lower-case hexadecimal digits")
+    }
+}
+
+impl std::error::Error for InvalidGrantId {}
+
+// === impl Version ===
+
+impl Version {
+    /// The version of a grant's first pair.
+    pub const FIRST: Self = Self(1);
+
+    /// As read from a store.
+    pub const fn from_stored(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// As written to a store.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+
+    const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+// === impl TokenType ===
+
+impl TokenType {
+    /// The name in a token answer; read without regard to case (RFC 6749 section 5.1).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Dpop => "DPoP",
+        }
+    }
+
+    /// The type named `text`, if it is one that we know.
+    pub fn from_name(text: &str) -> Option<Self> {
+        [Self::Bearer, Self::Dpop].into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+// === impl TokenSet ===
+
+impl TokenSet {
+    /// The access token's life from its answer to its end; [`DEFAULT_LIFE`] for an imported pair.
+    pub fn life(&self) -> Duration {
+        self.answered_at.map_or(DEFAULT_LIFE, |at| self.expires_at.left(at))
+    }
+
+    /// When the refresh window opens: the smaller of `before_expiry` and a fifth of the token's life ahead of its end, and `spread` earlier.
+    pub fn window_opens(&self, before_expiry: Duration, spread: Duration) -> Timestamp {
+        self.expires_at.minus(before_expiry.min(self.life() / 5)).minus(spread)
+    }
+
+    /// How fresh the access token is at `now`, for a window that opens at `window_opens`.
+    pub fn freshness(&self, now: Timestamp, window_opens: Timestamp) -> Freshness {
+        if now >= self.expires_at {
+            Freshness::Expired
+        } else if now >= window_opens {
+            Freshness::Ageing
+        } else {
+            Freshness::Fresh
+        }
+    }
+
+    /// The age of the last token answer; `None` for an imported pair. An answer from the future counts as old.
+    pub fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.answered_at.map(|at| now.since(at).unwrap_or(Duration::MAX))
+    }
+
+    /// SHA-256 of the refresh token, to name it without holding it.
+    pub fn refresh_hash(&self) -> [u8; 32] {
+        Sha256::digest(self.refresh.expose().as_bytes()).into()
+    }
+}
+
+// === impl Grant ===
+
+impl Grant {
+    /// The same grant with the next pair of tokens.
+    #[must_use]
+    pub fn renewed(self, tokens: TokenSet) -> Self {
+        Self { version: self.version.next(), tokens, ..self }
+    }
+
+    /// The same grant without its tokens.
+    pub fn disconnected(&self, reason: DisconnectReason, at: Timestamp) -> Disconnected {
+        Disconnected { id: self.id, version: self.version, reason, at }
+    }
+}
+
+// === impl GrantState ===
+
+impl GrantState {
+    /// The grant, where tokens exist.
+    pub fn grant(&self) -> Option<&Grant> {
+        match self {
+            Self::Connected(grant) | Self::Uncertain(grant, _) => Some(grant),
+            Self::NeverConnected | Self::Disconnected(_) => None,
+        }
+    }
+}
+
+// === impl DisconnectReason ===
+
+impl DisconnectReason {
+    /// The word in records, on cards and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidGrant => "invalid_grant",
+            Self::RefreshOutcomeLost => "refresh_outcome_lost",
+            Self::Disconnected => "disconnected",
+        }
+    }
+
+    /// The reason named `text`.
+    pub fn from_name(text: &str) -> Option<Self> {
+        [Self::InvalidGrant, Self::RefreshOutcomeLost, Self::Disconnected]
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Freshness, GrantId, ScopeSet, Secret, TokenSet, TokenType};
+    use crate::model::{Random, Timestamp};
+    use std::time::Duration;
+
+    fn tokens(answered_at: Option<i64>, expires_at: i64) -> TokenSet {
+        TokenSet {
+            access: Secret::new("a"),
+            refresh: Secret::new("r"),
+            token_type: TokenType::Bearer,
+            scopes: ScopeSet::unknown(),
+            expires_at: Timestamp::from_secs(expires_at),
+            answered_at: answered_at.map(Timestamp::from_secs),
+        }
+    }
+
+    #[test]
+    fn the_window_is_five_minutes_of_an_hour_and_a_fifth_of_a_short_life() {
+        let opens = |set: &TokenSet| set.window_opens(Duration::from_secs(300), Duration::ZERO).secs();
+        assert_eq!(opens(&tokens(Some(0), 3600)), 3300);
+        assert_eq!(opens(&tokens(Some(0), 100)), 80);
+        assert_eq!(opens(&tokens(None, 3600)), 3300);
+    }
+
+    #[test]
+    fn freshness_turns_at_the_window_and_at_the_end() {
+        let set = tokens(Some(0), 3600);
+        let at = |secs| set.freshness(Timestamp::from_secs(secs), Timestamp::from_secs(3300));
+        assert_eq!(at(3299), Freshness::Fresh);
+        assert_eq!(at(3300), Freshness::Ageing);
+        assert_eq!(at(3599), Freshness::Ageing);
+        assert_eq!(at(3600), Freshness::Expired);
+    }
+
+    #[test]
+    fn an_answer_from_the_future_counts_as_old() {
+        assert_eq!(tokens(Some(100), 3600).age(Timestamp::from_secs(50)), Some(Duration::MAX));
+        assert_eq!(tokens(None, 3600).age(Timestamp::from_secs(50)), None);
+    }
+
+    #[test]
+    fn grant_ids_survive_their_text_form() {
+        let id = GrantId::random(&Random::system());
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("0".repeat(31).parse::<GrantId>().is_err());
+        assert!("G".repeat(32).parse::<GrantId>().is_err());
+    }
+}

@@ -1,0 +1,148 @@
+//! What a storage engine has to do: keep rows, compare before it writes, count changes, lend leases.
+//!
+//! An engine never sees a secret: a row's [`Body`] is made by `record` alone, out of sealed fields.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{StoreError, record::Body};
+use crate::model::{GrantId, TenantId, Timestamp, Version, token::Owner};
+
+/// The kinds of record. The number is stored and never changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// A tenant's grant, connected or not; named by the tenant.
+    Grant,
+    /// A tenant's PAT; named by the tenant.
+    Pat,
+    /// An OAuth client with its secret; named by its `client_id`.
+    Client,
+    /// A consent flow that has not come back yet; named by its session.
+    Flow,
+    /// A refresh token that Flexslot has still to be told to revoke; named by its grant id.
+    Revocation,
+    /// A grant id that must never come back; named by it.
+    Tombstone,
+    /// What the store knows of itself, the key check for one.
+    Meta,
+}
+
+/// Which row.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub kind: Kind,
+    pub name: String,
+}
+
+/// The store's change counter: every write takes the next number, and a row carries that of its last write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub u64);
+
+/// The part of a row that an engine may look at, to compare and to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Label {
+    pub grant: Option<GrantId>,
+    pub version: Option<Version>,
+    pub state: RowState,
+    /// When a row wants attention or may be purged: a tombstone's end, a flow's expiry.
+    pub due: Option<Timestamp>,
+}
+
+/// States that listings filter by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RowState {
+    #[default]
+    Live,
+    Disconnected,
+    /// Removed. The row stays as a marker, so that the change is seen by other processes, until it is purged.
+    Gone,
+}
+
+/// A row as read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub revision: Revision,
+    pub label: Label,
+    pub body: Body,
+    pub last_used: Option<Timestamp>,
+}
+
+/// What must hold of a row for a write to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    Anything,
+    /// No row, or one that is [`RowState::Gone`].
+    Absent,
+    /// The row exactly as it was read.
+    Revision(Revision),
+    /// The row may have been written since, but its label still has this grant and version.
+    Grant(GrantId, Version),
+}
+
+/// One conditional write of one row.
+#[derive(Debug, Clone)]
+pub struct Change {
+    pub key: Key,
+    pub expect: Expect,
+    pub label: Label,
+    pub body: Body,
+}
+
+/// What became of a batch of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// All of it is durable, under this revision.
+    Done(Revision),
+    /// The change at this index did not find what it expected; nothing was written.
+    Conflict(usize),
+}
+
+/// What became of a bid for a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bid {
+    /// It is ours, for the time asked.
+    Won,
+    /// Somebody else has it for this much longer.
+    Lost { left: Duration },
+}
+
+/// A storage engine. Every method may fail with [`StoreError::Unavailable`]; a failed write may or may not have happened.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// A random id, made when the store was: it tells a restored or emptied store from the one known before.
+    async fn store_id(&self) -> Result<[u8; 16], StoreError>;
+
+    /// The store's clock.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+
+    /// The rows of `keys`, in their order, from one snapshot.
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError>;
+
+    /// Writes all of `changes` or none, durably, under the next revision.
+    async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError>;
+
+    /// Up to `limit` rows of `kind` in the order of their names (bytewise), after `after`; markers ([`RowState::Gone`]) only when asked for.
+    async fn list(
+        &self,
+        kind: Kind,
+        state: Option<RowState>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, StoreError>;
+
+    /// The newest revision, and up to `limit` keys written after `since`, oldest first. A full answer means that there may be more.
+    async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError>;
+
+    /// Bids for the tenant's lease. Its owner may bid again to renew it. A lease that ends later than `length` from now counts as ended.
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError>;
+
+    /// Gives the lease back, if `owner` still has it.
+    async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError>;
+
+    /// Notes when rows were last used; does not count as a change, and a lost note is no harm.
+    async fn touch(&self, used: &[(Key, Timestamp)]) -> Result<(), StoreError>;
+
+    /// Deletes rows of `kind` whose `due` lies before `before`; answers how many.
+    async fn purge(&self, kind: Kind, before: Timestamp) -> Result<u64, StoreError>;
+}
