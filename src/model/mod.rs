@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod credential;
+pub mod observe;
 pub mod problem;
 pub mod random;
 pub mod scope;
@@ -14,6 +15,7 @@ pub mod token;
 
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use credential::CredentialKind;
+pub use observe::Observer;
 pub use problem::{Action, Problem};
 pub use random::Random;
 pub use scope::{Scope, ScopeSet};
