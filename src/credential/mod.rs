@@ -1,1 +1,91 @@
+//! The one door to the tokens: which credential a request gets, and how it is kept fresh.
+//!
+//! - [`pick`]: which credential is best; a pure function.
+//! - [`flight`]: how all requests of a grant share one renewal.
+//! - [`renewal`]: what that one renewal does, step by step, and what it leaves behind when it fails.
+//! - [`state`]: what is held in memory of a tenant.
+//! - [`custody`]: outcomes of token requests that the store has still to take.
+//! - [`coordinator`]: puts these together; the type that the corridor talks to.
 
+pub mod coordinator;
+mod custody;
+mod flight;
+mod header;
+mod lease;
+mod pat_health;
+pub mod pick;
+pub mod policy;
+mod renewal;
+mod state;
+mod tasks;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use http::{HeaderValue, Method};
+
+use crate::model::{token::DisconnectReason, CredentialKind, GrantId, TenantId, Version};
+
+pub use coordinator::{Credentials, Unauthorized};
+pub use policy::{RefreshPolicy, Settings, TenantPolicy};
+
+/// What a request needs of a credential.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    pub tenant: &'a TenantId,
+    pub method: &'a Method,
+    /// The percent-decoded segments below `/api/public/v1/`.
+    pub segments: &'a [String],
+    pub resend: Resend,
+}
+
+/// Whether the request could be sent again after a 401.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resend {
+    Possible,
+    /// Its body is too large to keep; it is sent only with a token outside its window, as far as one can be had.
+    Impossible,
+}
+
+/// A credential for one request.
+#[derive(Debug, Clone)]
+pub struct Picked {
+    pub kind: CredentialKind,
+    /// The value of `Authorization`, marked sensitive.
+    pub authorization: HeaderValue,
+    /// Which tokens these are; `None` for a PAT.
+    pub at: Option<At>,
+}
+
+/// Names one pair of tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At {
+    pub grant: GrantId,
+    pub version: Version,
+}
+
+/// Why there is no credential for a request. The corridor makes problems of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The tenant has no credential and never had a grant.
+    NotConnected,
+    /// There was a grant.
+    ReconnectRequired(DisconnectReason),
+    /// Flexslot has refused the tenant's PAT three times in a row.
+    PatRejected,
+    /// The path takes a PAT only, and there is none.
+    PatRequired,
+    /// No `allow` pattern of the tenant covers the request.
+    NotAllowed,
+    /// The request hands out or changes secrets, and no `allow` pattern names it.
+    Guarded,
+    /// The token cannot be renewed for now.
+    RefreshUnavailable { what: String, retry_after: Option<Duration> },
+    /// The grant cannot be used with this configuration.
+    OAuthMisconfigured(String),
+    /// What the request needs is in the store, and the store is out of reach.
+    StoreUnavailable(String),
+}

@@ -11,6 +11,18 @@ pub enum CredentialKind {
     Pat,
 }
 
+/// May the PAT stand in for a tenant that has, or had, a grant? One that never had a grant always uses its PAT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PatFallback {
+    #[default]
+    Always,
+    /// Not after `invalid_grant` or a disconnect: whoever took the consent back meant it.
+    UnlessRevoked,
+    Never,
+}
+
+// === impl CredentialKind ===
+
 impl CredentialKind {
     /// The value of `Flexslot-Proxy-Credential` and of the metrics' label.
     pub const fn as_str(self) -> &'static str {

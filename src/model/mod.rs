@@ -3,6 +3,7 @@
 //! Nothing in here imports another room, does I/O or reads a clock by itself (`clock::SystemClock` is the one place that does, and it is
 //! handed to whoever needs the time).
 
+pub mod allow;
 pub mod clock;
 pub mod credential;
 pub mod observe;
@@ -13,8 +14,9 @@ pub mod secret;
 pub mod tenant;
 pub mod token;
 
+pub use allow::AllowRule;
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use credential::CredentialKind;
+pub use credential::{CredentialKind, PatFallback};
 pub use observe::Observer;
 pub use problem::{Action, Problem};
 pub use random::Random;

@@ -42,8 +42,8 @@ pub struct StoredPat {
 pub enum Settlement {
     /// Flexslot answered with a new pair.
     Renewed(Grant),
-    /// The refresh token was provably not taken; the grant is as before.
-    Untouched,
+    /// The refresh token was provably not taken; the grant is as before, with the intent without outcome that it had before, if any.
+    Untouched { earlier: Option<Intent> },
     /// The grant is over; its tokens are deleted.
     Ended(Disconnected),
 }

@@ -1,0 +1,165 @@
+//! Secrets, which the file never holds but only names: `{ env = "NAME" }` or `{ file = "path" }`.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+use super::environment::{Environment, FileOwner, FileRead};
+use crate::model::Secret;
+
+/// Where a secret is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    Env { name: String },
+    File { path: PathBuf, access: AccessRule },
+}
+
+/// Who may have access to a secret file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessRule {
+    /// Nobody else may write it and, where it belongs to this process, nobody else may read it. "Else" is group and others alike. (A file
+    /// of another owner, such as a mounted Kubernetes secret, is readable to us only because others can read it.)
+    Private,
+    /// `any_mode = true`
+    AnyMode,
+}
+
+/// A secret as it was when the configuration was read, and where to read it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfiguredSecret {
+    pub source: SecretSource,
+    pub secret: Secret,
+}
+
+/// Why a secret could not be had. Names its source, never its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    NotSet { name: String },
+    Missing { path: PathBuf },
+    Failed { path: PathBuf, kind: io::ErrorKind },
+    OthersCanRead { path: PathBuf, mode: u32 },
+    OthersCanWrite { path: PathBuf, mode: u32 },
+    Empty { source: SecretSource },
+    NotText { source: SecretSource },
+}
+
+// === impl SecretSource ===
+
+impl SecretSource {
+    /// Reads the secret, without the line end that editors and `echo` leave behind it.
+    pub fn read(&self, environment: &dyn Environment) -> Result<Secret, Unreadable> {
+        let text = match self {
+            Self::Env { name } => environment
+                .variable(name)
+                .ok_or_else(|| Unreadable::NotSet { name: name.clone() })?
+                .into_string()
+                .map(Zeroizing::new)
+                .map_err(|_| Unreadable::NotText { source: self.clone() })?,
+            Self::File { path, access } => {
+                let file = environment.read(path).map_err(|error| Unreadable::from_io(path, &error))?;
+                access.check(path, &file)?;
+                let text =
+                    std::str::from_utf8(&file.bytes).map_err(|_| Unreadable::NotText { source: self.clone() })?;
+                Zeroizing::new(text.to_owned())
+            }
+        };
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        match line.strip_suffix('\r').unwrap_or(line) {
+            "" => Err(Unreadable::Empty { source: self.clone() }),
+            text => Ok(Secret::new(text)),
+        }
+    }
+
+    /// The file to watch, where the secret lies in one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Env { .. } => None,
+            Self::File { path, .. } => Some(path),
+        }
+    }
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env { name } => write!(f, "environment variable {name}"),
+            Self::File { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+// === impl AccessRule ===
+
+impl AccessRule {
+    fn check(self, path: &Path, file: &FileRead) -> Result<(), Unreadable> {
+        let FileRead { mode, owner, .. } = *file;
+        match self {
+            Self::AnyMode => Ok(()),
+            Self::Private if mode & 0o022 != 0 => Err(Unreadable::OthersCanWrite { path: path.to_owned(), mode }),
+            Self::Private if mode & 0o044 != 0 && owner == FileOwner::ThisProcess => {
+                Err(Unreadable::OthersCanRead { path: path.to_owned(), mode })
+            }
+            Self::Private => Ok(()),
+        }
+    }
+}
+
+// === impl Unreadable ===
+
+impl Unreadable {
+    fn from_io(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing { path: path.to_owned() },
+            kind => Self::Failed { path: path.to_owned(), kind },
+        }
+    }
+
+    /// What mends it, where there is one thing that does.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::OthersCanRead { path, .. } => {
+                Some(format!("chmod 600 {}, or add any_mode = true beside the path", path.display()))
+            }
+            Self::OthersCanWrite { path, .. } => {
+                Some(format!("chmod go-w {}, or add any_mode = true beside the path", path.display()))
+            }
+            Self::NotSet { .. }
+            | Self::Missing { .. }
+            | Self::Failed { .. }
+            | Self::Empty { .. }
+            | Self::NotText { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSet { name } => write!(f, "environment variable {name} is not set"),
+            Self::Missing { path } => write!(f, "{} does not exist", path.display()),
+            Self::Failed { path, kind } => write!(f, "{} cannot be read: {kind}", path.display()),
+            Self::OthersCanRead { path, mode } => {
+                write!(f, "{} (mode {mode:04o}) can be read by others", path.display())
+            }
+            Self::OthersCanWrite { path, mode } => {
+                write!(f, "{} (mode {mode:04o}) can be written by others", path.display())
+            }
+            Self::Empty { source } => write!(f, "{source} is empty"),
+            Self::NotText { source } => write!(f, "{source} is not UTF-8 text"),
+        }
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+// === impl ConfiguredSecret ===
+
+impl ConfiguredSecret {
+    /// Reads the secret from its source.
+    pub fn read(source: SecretSource, environment: &dyn Environment) -> Result<Self, Unreadable> {
+        Ok(Self { secret: source.read(environment)?, source })
+    }
+}

@@ -1,0 +1,171 @@
+//! Outcomes of token requests, until the store has them.
+//!
+//! An outcome is offered to the store first. When the store refuses, a new pair is written sealed to the spool, and every outcome is offered
+//! again until the store takes it or has moved on. A pair that neither store nor spool takes is at risk: `/readyz` says so.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tokio::time::sleep;
+
+use crate::{
+    model::{token::Intent, TenantId},
+    store::{spool::Spool, Cas, Settlement, TokenStore},
+};
+
+/// How long after a refusal an outcome is offered again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Where an outcome is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Stored,
+    /// In memory, and if it is a pair, in the spool unless that refuses too; offered again until the store takes it.
+    Waiting,
+    /// The record has moved on; the outcome is void.
+    Moved,
+}
+
+/// Offers outcomes to the store.
+pub(super) struct Custody {
+    store: TokenStore,
+    /// `None` where nothing is durable anyway (`memory:`).
+    spool: Option<Spool>,
+    waiting: Mutex<HashMap<TenantId, Waiting>>,
+    at_risk: AtomicUsize,
+}
+
+/// An outcome that the store has refused.
+#[derive(Clone)]
+struct Waiting {
+    intent: Intent,
+    settlement: Settlement,
+    place: Place,
+}
+
+/// Where a waiting outcome would survive the process.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It has none, and needs none: a lost withdrawal or end costs another token request at most.
+    Memory,
+    Spool,
+    /// It has none and needs one.
+    AtRisk,
+}
+
+// === impl Custody ===
+
+impl Custody {
+    pub(super) fn new(store: TokenStore, spool: Option<Spool>) -> Self {
+        Self { store, spool, waiting: Mutex::default(), at_risk: AtomicUsize::new(0) }
+    }
+
+    /// Keeps the outcome of `intent`.
+    pub(super) async fn keep(&self, tenant: &TenantId, intent: &Intent, settlement: Settlement) -> Kept {
+        match self.store.settle(tenant, intent, settlement.clone()).await {
+            Ok(Cas::Stored) => return Kept::Stored,
+            Ok(Cas::Moved) => return Kept::Moved,
+            Err(error) => tracing::error!(%tenant, %error, "the store does not take the outcome of a token request; it is offered again"),
+        }
+        let place = self.spool(tenant, intent, &settlement).await;
+        let before = self.waiting.lock().insert(tenant.clone(), Waiting { intent: intent.clone(), settlement, place });
+        self.count(before.map(|waiting| waiting.place), Some(place));
+        Kept::Waiting
+    }
+
+    async fn spool(&self, tenant: &TenantId, intent: &Intent, settlement: &Settlement) -> Place {
+        let (Settlement::Renewed(grant), Some(spool)) = (settlement, &self.spool) else { return Place::Memory };
+        match spool.put(tenant, intent, grant).await {
+            Ok(()) => Place::Spool,
+            Err(error) => {
+                tracing::error!(%tenant, %error, "the spool refuses the new tokens too: they are in memory alone until one of the two takes them");
+                Place::AtRisk
+            }
+        }
+    }
+
+    /// Stores what an earlier process left in the spool for this intent.
+    pub(super) async fn recover(&self, tenant: &TenantId, intent: &Intent) -> Kept {
+        let Some(spool) = &self.spool else { return Kept::Moved };
+        match spool.restore(&self.store, tenant, intent).await {
+            Ok(true) => Kept::Stored,
+            Ok(false) => Kept::Moved,
+            Err(error) => {
+                tracing::warn!(%tenant, %error, "the spool could not be read");
+                Kept::Moved
+            }
+        }
+    }
+
+    /// Stores all that earlier processes left in the spool. Called before the first request.
+    pub(super) async fn recover_all(&self) {
+        let Some(spool) = &self.spool else { return };
+        match spool.drain(&self.store).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!(count, "token pairs from the spool were stored"),
+            Err(error) => tracing::warn!(%error, "the spool could not be emptied; it is tried again"),
+        }
+    }
+
+    /// Offers what waits, for as long as the process lives.
+    pub(super) async fn keep_offering(&self) {
+        loop {
+            sleep(AGAIN).await;
+            self.offer().await;
+        }
+    }
+
+    /// Offers everything that waits, once.
+    pub(super) async fn offer(&self) {
+        let waiting: Vec<_> = self.waiting.lock().iter().map(|(tenant, waiting)| (tenant.clone(), waiting.clone())).collect();
+        for (tenant, waiting) in waiting {
+            match self.store.settle(&tenant, &waiting.intent, waiting.settlement.clone()).await {
+                Ok(Cas::Stored | Cas::Moved) => self.done(&tenant, &waiting).await,
+                Err(_) if waiting.place == Place::AtRisk => {
+                    let place = self.spool(&tenant, &waiting.intent, &waiting.settlement).await;
+                    if let Some(held) = self.waiting.lock().get_mut(&tenant).filter(|held| held.intent == waiting.intent) {
+                        self.count(Some(held.place), Some(place));
+                        held.place = place;
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    async fn done(&self, tenant: &TenantId, done: &Waiting) {
+        {
+            let mut waiting = self.waiting.lock();
+            if waiting.get(tenant).is_some_and(|held| held.intent == done.intent) {
+                waiting.remove(tenant);
+                self.count(Some(done.place), None);
+            }
+        }
+        if let (Place::Spool, Some(spool)) = (done.place, &self.spool) {
+            spool.remove(tenant, &done.intent).await;
+        }
+        tracing::info!(%tenant, "the store took the outcome of a token request that it had refused before");
+    }
+
+    fn count(&self, before: Option<Place>, after: Option<Place>) {
+        if after == Some(Place::AtRisk) && before != after {
+            self.at_risk.fetch_add(1, Ordering::Relaxed);
+        } else if before == Some(Place::AtRisk) && after != before {
+            self.at_risk.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many outcomes wait for the store.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.lock().len()
+    }
+
+    /// How many pairs are in memory alone.
+    pub(super) fn at_risk(&self) -> usize {
+        self.at_risk.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,169 @@
+//! How all requests of a grant share one renewal.
+//!
+//! The renewal belongs to the grant, not to a request. Whoever finds version *v* expired, or refused by Flexslot, calls [`board`]: under the
+//! slot's lock, and only if the slot is still at *v*, it starts the renewal as a task of its own or joins the one under way. A caller that goes
+//! away stops waiting and nothing else; a task that panics still lands, by its drop guard, so nobody waits for ever.
+//!
+//! What is deliberately not here: what a renewal does ([`super::renewal`]), and which credential to use after a failure ([`super::pick`]).
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::watch,
+    time::{timeout, Instant},
+};
+
+use super::{
+    coordinator::Works,
+    renewal::{self, Failure},
+    state::{Backoff, Slot, State},
+    At,
+};
+use crate::model::{token::DisconnectReason, Timestamp};
+
+/// Why a renewal is wanted. Ends up in its log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The token is inside its window.
+    Ageing,
+    /// The token is past its end.
+    Expired,
+    /// Flexslot answered 401 to it.
+    Refused,
+}
+
+/// How a renewal ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Landing {
+    /// The slot holds newer tokens: Flexslot's answer, or what another process stored.
+    Renewed,
+    /// The grant is over.
+    Ended(DisconnectReason),
+    /// The slot was changed by somebody else meanwhile (reconnected, removed); look again.
+    Moved,
+    Failed(Failure),
+}
+
+/// A renewal under way: a place to wait for its [`Landing`].
+#[derive(Clone)]
+pub(super) struct Flight(watch::Receiver<Option<Landing>>);
+
+/// What [`board`] found.
+pub(super) enum Boarding {
+    /// The slot no longer holds the version that was asked about; look again.
+    Moved,
+    Aboard(Flight),
+    /// No renewal may start now.
+    NotNow(NotNow),
+}
+
+/// Why no renewal may start now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotNow {
+    /// The last token answer is younger than `min_interval`, or the last renewals after a 401 did not cure it.
+    TooSoon,
+    /// A try has failed, and the next one has to wait.
+    Backoff(Failure),
+}
+
+/// Settles the slot when the task ends, however it ends.
+struct Settle {
+    slot: Arc<Slot>,
+    landed: watch::Sender<Option<Landing>>,
+}
+
+// === impl Flight ===
+
+impl Flight {
+    /// Waits for the landing, at most `patience`. The renewal goes on without us.
+    pub(super) async fn wait(mut self, patience: Duration) -> Landing {
+        let landed = timeout(patience, self.0.wait_for(Option::is_some)).await;
+        match landed {
+            Ok(Ok(landing)) => landing.clone().unwrap_or(Landing::Moved),
+            Ok(Err(_)) => Landing::Failed(Failure::internal()),
+            Err(_) => Landing::Failed(Failure::slow()),
+        }
+    }
+}
+
+/// Starts the renewal of version `at`, or joins the one under way.
+pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) -> Boarding {
+    let settings = works.settings();
+    let (now, instant) = (works.now(), Instant::now());
+    slot.with(|state| {
+        if state.live().is_none_or(|live| live.at() != at) {
+            return Boarding::Moved;
+        }
+        if let Some(flight) = &state.flight {
+            return Boarding::Aboard(flight.clone());
+        }
+        if let Some(not_now) = held_back(state, at, cause, settings.refresh.min_interval, now, instant) {
+            return Boarding::NotNow(not_now);
+        }
+        if cause == Cause::Expired {
+            state.pace.early_expiry = Some(at.version);
+        }
+        let (landed, landing) = watch::channel(None);
+        let flight = Flight(landing);
+        state.flight = Some(flight.clone());
+        let settle = Settle { slot: Arc::clone(slot), landed };
+        works.tasks.spawn(fly(Arc::clone(works), settle, at, cause));
+        Boarding::Aboard(flight)
+    })
+}
+
+/// What speaks against a renewal now.
+fn held_back(state: &State, at: At, cause: Cause, min_interval: Duration, now: Timestamp, instant: Instant) -> Option<NotNow> {
+    let young = state.live().and_then(|live| live.grant.tokens.age(now)).is_some_and(|age| age < min_interval);
+    let first_expiry = cause == Cause::Expired && state.pace.early_expiry != Some(at.version);
+    if young && !first_expiry {
+        return Some(NotNow::TooSoon);
+    }
+    if cause == Cause::Refused && state.pace.uncured.is_some_and(|uncured| instant < uncured.until) {
+        return Some(NotNow::TooSoon);
+    }
+    let backoff = state.pace.backoff.as_ref().filter(|backoff| instant < backoff.until)?;
+    Some(NotNow::Backoff(backoff.last.clone().retry_in(backoff.until - instant)))
+}
+
+async fn fly(works: Arc<Works>, settle: Settle, at: At, cause: Cause) {
+    let landing = renewal::run(&works, &settle.slot, at, cause).await;
+    settle.land(&works, landing);
+}
+
+// === impl Settle ===
+
+impl Settle {
+    fn land(self, works: &Works, landing: Landing) {
+        self.slot.with(|state| {
+            if let Landing::Failed(failure) = &landing {
+                state.pace.backoff = Some(Backoff::after(state.pace.backoff.take(), failure.clone(), works));
+            }
+            state.flight = None;
+        });
+        self.landed.send_replace(Some(landing));
+    }
+}
+
+/// Reached without a landing only when the task panicked or was aborted.
+impl Drop for Settle {
+    fn drop(&mut self) {
+        let landed = self.landed.borrow().is_some();
+        if !landed {
+            self.slot.with(|state| state.flight = None);
+            self.landed.send_replace(Some(Landing::Failed(Failure::internal())));
+        }
+    }
+}
+
+// === impl Cause ===
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ageing => "about to expire",
+            Self::Expired => "expired",
+            Self::Refused => "refused by Flexslot",
+        })
+    }
+}

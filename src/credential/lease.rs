@@ -1,0 +1,86 @@
+//! The tenant's lease: elects one process at a time to renew.
+//!
+//! It only elects. What may be stored is decided by grant id and version, so a holder that was paused for longer than its lease does no harm.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    task::JoinHandle,
+    time::{interval, sleep, MissedTickBehavior},
+};
+
+use super::{
+    coordinator::Works,
+    flight::Landing,
+    renewal::Failure,
+    state::Slot,
+    At,
+};
+use crate::store::{backend::Bid, StoreError};
+
+/// How long a lease lasts unless its holder renews it.
+const LENGTH: Duration = Duration::from_secs(15);
+
+/// How often the holder renews it.
+const RENEWAL: Duration = Duration::from_secs(4);
+
+/// The shortest wait before looking again at a lease that somebody else has; up to as much again is added at random.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// A lease that is ours until [`Lease::release`]; renewed meanwhile. Dropped without release, it ends by itself.
+pub(super) struct Lease {
+    works: Arc<Works>,
+    slot: Arc<Slot>,
+    renewal: JoinHandle<()>,
+}
+
+/// Waits until the lease is ours, or until what the holder stored makes it needless.
+pub(super) async fn win(works: &Arc<Works>, slot: &Arc<Slot>, at: At) -> Result<Lease, Landing> {
+    loop {
+        match works.store.bid(&slot.tenant, &works.owner, LENGTH).await {
+            Ok(Bid::Won) => return Ok(Lease::held(works, slot)),
+            Ok(Bid::Lost { left }) => sleep(left.min(LOOK_AGAIN + works.random.below(LOOK_AGAIN))).await,
+            Err(error) => return Err(Landing::Failed(Failure::store(&error))),
+        }
+        let record = works.store.load(&slot.tenant).await.map_err(|error| Landing::Failed(Failure::store(&error)))?;
+        if let Some(landing) = works.adopt(slot, record, at) {
+            return Err(landing);
+        }
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    fn held(works: &Arc<Works>, slot: &Arc<Slot>) -> Self {
+        let renewal = tokio::spawn(keep(Arc::clone(works), Arc::clone(slot)));
+        Self { works: Arc::clone(works), slot: Arc::clone(slot), renewal }
+    }
+
+    /// Gives the lease back. A failure is no harm: the lease ends by itself.
+    pub(super) async fn release(self) {
+        self.renewal.abort();
+        if let Err(error) = self.works.store.release(&self.slot.tenant, &self.works.owner).await {
+            tracing::debug!(tenant = %self.slot.tenant, %error, "the lease was not released and will run out");
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}
+
+async fn keep(works: Arc<Works>, slot: Arc<Slot>) {
+    let mut ticks = interval(RENEWAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        ticks.tick().await;
+        let bid: Result<Bid, StoreError> = works.store.bid(&slot.tenant, &works.owner, LENGTH).await;
+        if !matches!(bid, Ok(Bid::Won)) {
+            tracing::debug!(tenant = %slot.tenant, "the lease was not renewed; the outcome is still stored by grant id and version");
+        }
+    }
+}

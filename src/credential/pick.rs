@@ -1,0 +1,210 @@
+//! Which credential is best for a request.
+//!
+//! The decision is a pure function of what is held of the tenant, the tenant's policy and the request: kinds are tried in the policy's order,
+//! a grant is passed over when its scopes do not cover the request and a PAT can stand in, and what Flexslot guards by PAT alone gets a PAT or
+//! nothing.
+
+use std::sync::Arc;
+
+use http::Method;
+use tokio::time::Instant;
+
+use super::{
+    policy::TenantPolicy,
+    renewal::Failure,
+    state::{Held, Live, State},
+    Ask, Refusal,
+};
+use crate::model::{
+    observe::FallbackCause, scope::Scope, token::DisconnectReason, token::Freshness, CredentialKind, PatFallback, Timestamp,
+};
+
+/// What the function looks at besides the request and the state.
+pub(super) struct Circumstances<'a> {
+    pub(super) policy: &'a TenantPolicy,
+    pub(super) origin: &'a str,
+    /// Whether the configuration has the grant's client.
+    pub(super) knows_client: &'a dyn Fn(&str) -> bool,
+    pub(super) now: Timestamp,
+    pub(super) instant: Instant,
+    /// Set once a renewal for this very request has failed: the grant is not tried again.
+    pub(super) failed: Option<&'a Failure>,
+}
+
+/// The decision.
+pub(super) enum Choice {
+    OAuth(Arc<Live>, Freshness),
+    /// The PAT, and why it stands in for a grant, where it does.
+    Pat(http::HeaderValue, Option<FallbackCause>),
+    Refuse(Refusal),
+}
+
+/// What a path asks for beyond scopes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Ordinary,
+    /// `/me/partner…` and `/me/access-tokens/…`: Flexslot takes a PAT only, and methods that write hand out or change secrets.
+    PatOnly(&'static str),
+}
+
+/// Why the grant was passed over.
+enum Passed {
+    Absent,
+    Ended(DisconnectReason),
+    Misconfigured(String),
+    Failed(Failure),
+    /// It would do, as far as Flexslot lets it.
+    Scope(Arc<Live>, Freshness),
+}
+
+/// Picks the credential for `ask`. Takes the state mutably because asking for a rejected PAT may make this request its probe.
+pub(super) fn decide(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice {
+    if let Some(rules) = &on.policy.allow {
+        if !rules.iter().any(|rule| rule.matches(ask.method, ask.segments.iter().map(String::as_str))) {
+            return Choice::Refuse(Refusal::NotAllowed);
+        }
+    }
+    match Class::of(ask.segments) {
+        Class::PatOnly(prefix) => guarded(ask, prefix, state, on),
+        Class::Ordinary => in_order(ask, state, on),
+    }
+}
+
+fn guarded(ask: &Ask<'_>, prefix: &'static str, state: &mut State, on: &Circumstances<'_>) -> Choice {
+    let reads = matches!(*ask.method, Method::GET | Method::HEAD);
+    let named = || {
+        let rules = on.policy.allow.iter().flatten();
+        rules.filter(|rule| rule.begins_with(&["me", prefix])).any(|rule| rule.matches(ask.method, ask.segments.iter().map(String::as_str)))
+    };
+    if !reads && !named() {
+        return Choice::Refuse(Refusal::Guarded);
+    }
+    if !on.policy.credentials.contains(&CredentialKind::Pat) {
+        return Choice::Refuse(Refusal::PatRequired);
+    }
+    match pat(state, on) {
+        Pat::Usable(authorization) => Choice::Pat(authorization, None),
+        Pat::Rejected => Choice::Refuse(Refusal::PatRejected),
+        Pat::Foreign => Choice::Refuse(foreign_pat()),
+        Pat::Absent => Choice::Refuse(Refusal::PatRequired),
+    }
+}
+
+fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice {
+    let mut passed = None;
+    let mut pat_refusal = None;
+    for kind in &on.policy.credentials {
+        match kind {
+            CredentialKind::OAuth => match grant(ask, state, on) {
+                Ok((live, freshness)) => return Choice::OAuth(live, freshness),
+                Err(why) => passed = Some(why),
+            },
+            CredentialKind::Pat => {
+                if passed.as_ref().is_some_and(|why| !why.lets_pat_stand_in(on.policy.pat_fallback)) {
+                    continue;
+                }
+                match pat(state, on) {
+                    Pat::Usable(authorization) => return Choice::Pat(authorization, passed.and_then(|why| why.fallback_cause())),
+                    Pat::Rejected => pat_refusal = Some(Refusal::PatRejected),
+                    Pat::Foreign => pat_refusal = Some(foreign_pat()),
+                    Pat::Absent => {}
+                }
+            }
+        }
+    }
+    match passed {
+        Some(Passed::Scope(live, freshness)) => Choice::OAuth(live, freshness),
+        Some(Passed::Failed(failure)) => Choice::Refuse(failure.into_refusal()),
+        Some(Passed::Misconfigured(what)) => Choice::Refuse(Refusal::OAuthMisconfigured(what)),
+        Some(Passed::Ended(reason)) => Choice::Refuse(Refusal::ReconnectRequired(reason)),
+        Some(Passed::Absent) | None => Choice::Refuse(pat_refusal.unwrap_or(Refusal::NotConnected)),
+    }
+}
+
+fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<(Arc<Live>, Freshness), Passed> {
+    let live = match &state.grant {
+        Held::Never => return Err(Passed::Absent),
+        Held::Ended(disconnected) => return Err(Passed::Ended(disconnected.reason)),
+        Held::Live(live) => live,
+    };
+    if let Some(failure) = on.failed {
+        return Err(Passed::Failed(failure.clone()));
+    }
+    if live.grant.origin != on.origin {
+        return Err(Passed::Misconfigured(format!("the grant belongs to {}, not to the configured upstream", live.grant.origin)));
+    }
+    if !(on.knows_client)(&live.grant.client_id) {
+        return Err(Passed::Misconfigured(format!("the grant belongs to the OAuth client {}, which is not configured", live.grant.client_id)));
+    }
+    if live.authorization.is_none() {
+        return Err(Passed::Misconfigured("the grant's tokens are bound to a key (DPoP), which this version cannot present".into()));
+    }
+    let freshness = live.grant.tokens.freshness(on.now, live.window_opens);
+    match Scope::needed(ask.method, ask.segments.iter().map(String::as_str)) {
+        Some(need) if !live.grant.tokens.scopes.covers(need) => Err(Passed::Scope(Arc::clone(live), freshness)),
+        _ => Ok((Arc::clone(live), freshness)),
+    }
+}
+
+enum Pat {
+    Usable(http::HeaderValue),
+    Rejected,
+    /// Of another origin, or not fit for a header.
+    Foreign,
+    Absent,
+}
+
+fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
+    let Some(pat) = state.pat() else { return Pat::Absent };
+    match &pat.authorization {
+        Some(authorization) if pat.belongs_to(on.origin) => {
+            let authorization = authorization.clone();
+            if pat.health.admits(on.instant) { Pat::Usable(authorization) } else { Pat::Rejected }
+        }
+        _ => Pat::Foreign,
+    }
+}
+
+fn foreign_pat() -> Refusal {
+    Refusal::OAuthMisconfigured("the stored PAT belongs to another origin than the configured upstream, or is no usable PAT".into())
+}
+
+// === impl Class ===
+
+impl Class {
+    /// Without regard to case: a server that compares names loosely must not see another path than we do.
+    fn of(segments: &[String]) -> Self {
+        let is = |at: usize, name: &str| segments.get(at).is_some_and(|segment| segment.eq_ignore_ascii_case(name));
+        if !is(0, "me") {
+            return Self::Ordinary;
+        }
+        let partner = segments.get(1).and_then(|segment| segment.get(..7)).is_some_and(|head| head.eq_ignore_ascii_case("partner"));
+        match (partner, is(1, "access-tokens")) {
+            (true, _) => Self::PatOnly("partner"),
+            (_, true) => Self::PatOnly("access-tokens"),
+            (false, false) => Self::Ordinary,
+        }
+    }
+}
+
+// === impl Passed ===
+
+impl Passed {
+    fn lets_pat_stand_in(&self, fallback: PatFallback) -> bool {
+        match (self, fallback) {
+            (Self::Absent, _) | (_, PatFallback::Always) => true,
+            (_, PatFallback::Never) | (Self::Ended(_), PatFallback::UnlessRevoked) => false,
+            (_, PatFallback::UnlessRevoked) => true,
+        }
+    }
+
+    fn fallback_cause(&self) -> Option<FallbackCause> {
+        match self {
+            Self::Absent => None,
+            Self::Ended(_) => Some(FallbackCause::Disconnected),
+            Self::Misconfigured(_) => Some(FallbackCause::Misconfigured),
+            Self::Failed(_) => Some(FallbackCause::RefreshUnavailable),
+            Self::Scope(..) => Some(FallbackCause::Scope),
+        }
+    }
+}

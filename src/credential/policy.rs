@@ -1,0 +1,80 @@
+//! What the configuration says about credentials. Replaced as a whole on reload.
+
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+
+use crate::{
+    flexslot::TokenEndpoint,
+    model::{AllowRule, CredentialKind, PatFallback, Secret, TenantId},
+};
+
+/// Everything of the configuration that this room needs.
+#[derive(Clone)]
+pub struct Settings {
+    /// The upstream's origin. A stored credential of another origin is never sent.
+    pub origin: String,
+    pub refresh: RefreshPolicy,
+    pub endpoint: Arc<dyn TokenEndpoint>,
+    /// Tenants that the file names; the others have [`TenantPolicy::default`].
+    pub tenants: HashMap<TenantId, Arc<TenantPolicy>>,
+}
+
+/// When and how tokens are renewed. See `[refresh]` in `proxy.toml.example`.
+#[derive(Debug, Clone)]
+pub struct RefreshPolicy {
+    pub before_expiry: Duration,
+    pub min_interval: Duration,
+    pub timeout: Duration,
+    pub uncertain_after: Duration,
+    pub max_parallel: usize,
+    pub spread: Duration,
+}
+
+/// One tenant's rules.
+#[derive(Debug, Clone)]
+pub struct TenantPolicy {
+    /// A PAT of the file; it wins over the store's.
+    pub pat: Option<Secret>,
+    /// The kinds that may be used, in order of preference.
+    pub credentials: Vec<CredentialKind>,
+    pub pat_fallback: PatFallback,
+    /// Absent: everything that the corridor lets through.
+    pub allow: Option<Vec<AllowRule>>,
+}
+
+// === impl Settings ===
+
+impl Settings {
+    pub(super) fn tenant(&self, tenant: &TenantId) -> Option<&Arc<TenantPolicy>> {
+        self.tenants.get(tenant)
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("origin", &self.origin).field("refresh", &self.refresh).finish_non_exhaustive()
+    }
+}
+
+// === impl RefreshPolicy ===
+
+/// The defaults of `[refresh]`.
+impl Default for RefreshPolicy {
+    fn default() -> Self {
+        Self {
+            before_expiry: Duration::from_secs(300),
+            min_interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
+            uncertain_after: Duration::from_secs(120),
+            max_parallel: 32,
+            spread: Duration::ZERO,
+        }
+    }
+}
+
+// === impl TenantPolicy ===
+
+impl Default for TenantPolicy {
+    fn default() -> Self {
+        Self { pat: None, credentials: vec![CredentialKind::OAuth, CredentialKind::Pat], pat_fallback: PatFallback::Always, allow: None }
+    }
+}

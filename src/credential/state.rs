@@ -1,0 +1,214 @@
+//! What is held in memory of a tenant.
+//!
+//! A [`Slot`] is one tenant's place; its [`State`] sits behind a lock that is never held over an await. The store is the truth about a grant,
+//! with one exception: a pair that the store has still to take (see [`super::custody`]) is newer than what the store says.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{flight::Flight, header, pat_health::PatHealth, policy::RefreshPolicy, renewal::Failure, At};
+use crate::{
+    model::{
+        token::{Disconnected, Intent},
+        Grant, GrantState, Random, Secret, Timestamp, Version,
+    },
+    store::{StoredPat, TenantRecord},
+};
+
+/// One tenant's place in memory.
+pub(super) struct Slot {
+    pub(super) tenant: crate::model::TenantId,
+    state: Mutex<State>,
+    /// Held while the tenant is loaded for the first time, so that a cold tenant costs one load however many ask.
+    pub(super) loading: tokio::sync::Mutex<()>,
+}
+
+/// What is known of the tenant now.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) grant: Held,
+    pub(super) stored_pat: Option<HeldPat>,
+    /// The PAT of the configuration file; wins over the stored one.
+    pub(super) file_pat: Option<HeldPat>,
+    pub(super) loaded: bool,
+    /// The renewal that is under way.
+    pub(super) flight: Option<Flight>,
+    pub(super) pace: Pace,
+    /// An intent that was stored, or may have been, and whose token request never reached Flexslot.
+    pub(super) unsent: Option<Intent>,
+}
+
+/// The tenant's grant.
+#[derive(Default)]
+pub(super) enum Held {
+    #[default]
+    Never,
+    Live(Arc<Live>),
+    Ended(Disconnected),
+}
+
+/// A grant with tokens, ready to be used.
+pub(super) struct Live {
+    pub(super) grant: Grant,
+    /// `None` where the access token cannot stand in a `Bearer` header: a bound token, or an unusable one.
+    pub(super) authorization: Option<HeaderValue>,
+    /// When this version should be renewed; drawn once per version.
+    pub(super) window_opens: Timestamp,
+}
+
+/// A PAT, ready to be used.
+pub(super) struct HeldPat {
+    secret: Secret,
+    pub(super) authorization: Option<HeaderValue>,
+    /// `None` for the configuration's own, which belongs to whatever upstream is configured.
+    pub(super) origin: Option<String>,
+    pub(super) health: PatHealth,
+}
+
+/// What keeps renewals of one tenant apart.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// After a failure: when the next try may be.
+    pub(super) backoff: Option<Backoff>,
+    /// The version whose expiry was let through within `min_interval`.
+    pub(super) early_expiry: Option<Version>,
+    pub(super) uncured: Option<Uncured>,
+}
+
+/// Failed tries in a row.
+#[derive(Debug, Clone)]
+pub(super) struct Backoff {
+    pub(super) failures: u32,
+    pub(super) until: Instant,
+    pub(super) last: Failure,
+}
+
+/// Renewals because of a 401 that did not cure it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Uncured {
+    pub(super) times: u32,
+    pub(super) until: Instant,
+    /// The version that was refused though it was new.
+    pub(super) version: Version,
+}
+
+// === impl Slot ===
+
+impl Slot {
+    pub(super) fn new(tenant: crate::model::TenantId) -> Self {
+        Self { tenant, state: Mutex::default(), loading: tokio::sync::Mutex::default() }
+    }
+
+    /// Looks at or changes the state. `f` must be short.
+    pub(super) fn with<T>(&self, f: impl FnOnce(&mut State) -> T) -> T {
+        f(&mut self.state.lock())
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Takes over what the store says, unless what is held is a newer version of the same grant.
+    pub(super) fn adopt(&mut self, record: TenantRecord, policy: &RefreshPolicy, random: &Random) {
+        self.adopt_pat(record.pat);
+        self.adopt_grant(record.grant, policy, random);
+        self.loaded = true;
+    }
+
+    fn adopt_pat(&mut self, stored: Option<StoredPat>) {
+        let unchanged = match (&self.stored_pat, &stored) {
+            (Some(held), Some(stored)) => held.secret == stored.pat && held.origin.as_deref() == Some(&stored.origin),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if !unchanged {
+            self.stored_pat = stored.map(|stored| HeldPat::new(stored.pat, Some(stored.origin)));
+        }
+    }
+
+    /// The grant's part of [`State::adopt`].
+    pub(super) fn adopt_grant(&mut self, stored: GrantState, policy: &RefreshPolicy, random: &Random) {
+        match stored {
+            GrantState::NeverConnected => self.end_with(Held::Never),
+            GrantState::Disconnected(disconnected) => self.end_with(Held::Ended(disconnected)),
+            GrantState::Connected(grant) | GrantState::Uncertain(grant, _) => {
+                let older = self.live().is_some_and(|held| held.grant.id == grant.id && held.grant.version >= grant.version);
+                if !older {
+                    self.publish(grant, policy, random);
+                }
+            }
+        }
+    }
+
+    /// Makes `grant` the one that requests use from now on.
+    pub(super) fn publish(&mut self, grant: Grant, policy: &RefreshPolicy, random: &Random) {
+        if self.live().is_none_or(|held| held.grant.id != grant.id) {
+            self.pace = Pace::default();
+        }
+        self.pace.backoff = None;
+        self.unsent = None;
+        self.grant = Held::Live(Arc::new(Live::new(grant, policy, random)));
+    }
+
+    fn end_with(&mut self, held: Held) {
+        self.grant = held;
+        self.pace = Pace::default();
+        self.unsent = None;
+    }
+
+    /// The grant, where tokens are held.
+    pub(super) fn live(&self) -> Option<&Arc<Live>> {
+        match &self.grant {
+            Held::Live(live) => Some(live),
+            Held::Never | Held::Ended(_) => None,
+        }
+    }
+
+    /// The PAT that counts: the file's, else the store's.
+    pub(super) fn pat(&mut self) -> Option<&mut HeldPat> {
+        self.file_pat.as_mut().or(self.stored_pat.as_mut())
+    }
+
+    /// Takes over the PAT of the configuration; the same one keeps its health.
+    pub(super) fn set_file_pat(&mut self, pat: Option<&Secret>) {
+        if self.file_pat.as_ref().map(|held| &held.secret) != pat {
+            self.file_pat = pat.map(|pat| HeldPat::new(pat.clone(), None));
+        }
+    }
+}
+
+// === impl Live ===
+
+impl Live {
+    fn new(grant: Grant, policy: &RefreshPolicy, random: &Random) -> Self {
+        let window = policy.before_expiry.min(grant.tokens.life() / 5);
+        // A tenth of the window as jitter keeps sidecars, and tenants connected together, from renewing in the same moment.
+        let opens = grant.tokens.window_opens(policy.before_expiry, random.below(policy.spread)).plus(random.below(window / 10));
+        let authorization = match grant.tokens.token_type {
+            crate::model::TokenType::Bearer => header::bearer(&grant.tokens.access),
+            crate::model::TokenType::Dpop => None,
+        };
+        Self { window_opens: opens, authorization, grant }
+    }
+
+    /// Which pair this is.
+    pub(super) fn at(&self) -> At {
+        At { grant: self.grant.id, version: self.grant.version }
+    }
+}
+
+// === impl HeldPat ===
+
+impl HeldPat {
+    fn new(secret: Secret, origin: Option<String>) -> Self {
+        Self { authorization: header::bearer(&secret), secret, origin, health: PatHealth::default() }
+    }
+
+    /// Whether the PAT may be sent to `origin`.
+    pub(super) fn belongs_to(&self, origin: &str) -> bool {
+        self.origin.as_deref().is_none_or(|own| own == origin)
+    }
+}

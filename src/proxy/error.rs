@@ -1,0 +1,183 @@
+//! The failures that the corridor answers itself: one row per code.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+
+use crate::{
+    credential::Refusal,
+    model::{
+        problem::ProxyError,
+        token::DisconnectReason,
+        Action, Problem,
+    },
+};
+
+/// The codes of `urn:flexslot-proxy:problem:<code>`, in the order of their statuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    TenantRequired,
+    TenantInvalid,
+    PathInvalid,
+    RequestInvalid,
+    NotConnected,
+    ReconnectRequired,
+    PatRejected,
+    PatRequired,
+    PathDenied,
+    OriginDenied,
+    NotProxied,
+    ClientTokenRequired,
+    BodyTooLarge,
+    HostDenied,
+    TenantBusy,
+    MethodUnsupported,
+    UpstreamUnreachable,
+    UpstreamInvalid,
+    RefreshUnavailable,
+    OAuthMisconfigured,
+    StoreUnavailable,
+    Overloaded,
+    Draining,
+    UpstreamTimeout,
+}
+
+/// What is the same for every problem of a code.
+struct Row(u16, &'static str, &'static str, Action, ProxyError);
+
+// === impl Code ===
+
+impl Code {
+    /// Every code there is.
+    pub const ALL: [Self; 24] = [
+        Self::TenantRequired,
+        Self::TenantInvalid,
+        Self::PathInvalid,
+        Self::RequestInvalid,
+        Self::NotConnected,
+        Self::ReconnectRequired,
+        Self::PatRejected,
+        Self::PatRequired,
+        Self::PathDenied,
+        Self::OriginDenied,
+        Self::NotProxied,
+        Self::ClientTokenRequired,
+        Self::BodyTooLarge,
+        Self::HostDenied,
+        Self::TenantBusy,
+        Self::MethodUnsupported,
+        Self::UpstreamUnreachable,
+        Self::UpstreamInvalid,
+        Self::RefreshUnavailable,
+        Self::OAuthMisconfigured,
+        Self::StoreUnavailable,
+        Self::Overloaded,
+        Self::Draining,
+        Self::UpstreamTimeout,
+    ];
+
+    #[rustfmt::skip]
+    const fn row(self) -> Row {
+        use Action::{FixConfig, FixRequest, Reconnect, Retry};
+        use ProxyError::{ConnectionTerminated, HttpProtocolError, HttpRequestDenied, HttpResponseTimeout, ProxyConfigurationError, ProxyInternalError};
+        match self {
+            Self::TenantRequired      => Row(400, "tenant_required", "No tenant named", FixRequest, HttpRequestDenied),
+            Self::TenantInvalid       => Row(400, "tenant_invalid", "Tenant not usable", FixRequest, HttpRequestDenied),
+            Self::PathInvalid         => Row(400, "path_invalid", "Path not usable", FixRequest, HttpRequestDenied),
+            Self::RequestInvalid      => Row(400, "request_invalid", "Request not usable", FixRequest, HttpRequestDenied),
+            Self::NotConnected        => Row(401, "not_connected", "Not connected to Flexslot", Reconnect, HttpRequestDenied),
+            Self::ReconnectRequired   => Row(401, "reconnect_required", "Connection to Flexslot has ended", Reconnect, HttpRequestDenied),
+            Self::PatRejected         => Row(401, "pat_rejected", "Personal access token rejected", FixConfig, HttpRequestDenied),
+            Self::PatRequired         => Row(403, "pat_required", "Personal access token needed", FixConfig, HttpRequestDenied),
+            Self::PathDenied          => Row(403, "path_denied", "Path not allowed", FixRequest, HttpRequestDenied),
+            Self::OriginDenied        => Row(403, "origin_denied", "Origin not allowed", FixConfig, HttpRequestDenied),
+            Self::NotProxied          => Row(404, "not_proxied", "Not forwarded", FixRequest, HttpRequestDenied),
+            Self::ClientTokenRequired => Row(407, "client_token_required", "Client token needed", FixRequest, HttpRequestDenied),
+            Self::BodyTooLarge        => Row(413, "body_too_large", "Request body too large", FixRequest, HttpRequestDenied),
+            Self::HostDenied          => Row(421, "host_denied", "Host not accepted", FixConfig, HttpRequestDenied),
+            Self::TenantBusy          => Row(429, "tenant_busy", "Too many requests of this tenant at once", Retry, HttpRequestDenied),
+            Self::MethodUnsupported   => Row(501, "method_unsupported", "Method not supported", FixRequest, HttpRequestDenied),
+            Self::UpstreamUnreachable => Row(502, "upstream_unreachable", "Flexslot not reached", Retry, ConnectionTerminated),
+            Self::UpstreamInvalid     => Row(502, "upstream_invalid", "Flexslot's answer not usable", Retry, HttpProtocolError),
+            Self::RefreshUnavailable  => Row(503, "refresh_unavailable", "Token cannot be renewed for now", Retry, ProxyInternalError),
+            Self::OAuthMisconfigured  => Row(503, "oauth_misconfigured", "OAuth configuration not usable", FixConfig, ProxyConfigurationError),
+            Self::StoreUnavailable    => Row(503, "store_unavailable", "Store out of reach", Retry, ProxyInternalError),
+            Self::Overloaded          => Row(503, "overloaded", "Too many requests at once", Retry, ProxyInternalError),
+            Self::Draining            => Row(503, "draining", "Shutting down", Retry, ProxyInternalError),
+            Self::UpstreamTimeout     => Row(504, "upstream_timeout", "Flexslot did not answer in time", Retry, HttpResponseTimeout),
+        }
+    }
+
+    /// The code as it stands in answers, logs and documentation.
+    pub const fn as_str(self) -> &'static str {
+        self.row().1
+    }
+
+    /// A problem of this code. `detail` says what happened and what to do.
+    pub fn problem(self, detail: impl Into<Cow<'static, str>>) -> Problem {
+        let Row(status, code, title, action, cause) = self.row();
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Problem { code, status, title, detail: detail.into(), action, cause, tenant: None, retry_after: None }
+    }
+}
+
+/// A request that the credential room has no credential for.
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotConnected => Code::NotConnected.problem(
+                "This tenant has neither a personal access token nor a connection to Flexslot. Give it one: `flexslot-proxy tenant set-pat`, or \
+                 `flexslot-proxy tenant import`.",
+            ),
+            Refusal::ReconnectRequired(reason) => Code::ReconnectRequired.problem(reconnect_detail(reason)),
+            Refusal::PatRejected => Code::PatRejected.problem(
+                "Flexslot has refused this tenant's personal access token three times in a row; it may be revoked or expired. Mint a new one at \
+                 Flexslot (Settings, Personal Access Tokens) and hand it in with `flexslot-proxy tenant set-pat`.",
+            ),
+            Refusal::PatRequired => Code::PatRequired.problem(
+                "Flexslot takes only a personal access token on this path, and this tenant has none that may be used: `flexslot-proxy tenant set-pat`.",
+            ),
+            Refusal::NotAllowed => Code::PathDenied.problem("The `allow` list of this tenant does not name this method and path."),
+            Refusal::Guarded => Code::PathDenied.problem(
+                "This method hands out or changes secrets on this path. To let it through, name the path in the tenant's `allow` list.",
+            ),
+            Refusal::RefreshUnavailable { what, retry_after } => {
+                let problem = Code::RefreshUnavailable.problem(format!("The access token has expired and could not be renewed: {what}. Try again later."));
+                problem.retry_after(retry_after.unwrap_or(std::time::Duration::from_secs(1)))
+            }
+            Refusal::OAuthMisconfigured(what) => {
+                Code::OAuthMisconfigured.problem(format!("{what}. The connection itself is kept; check [oauth] and upstream.url of the configuration."))
+            }
+            Refusal::StoreUnavailable(what) => {
+                let problem = Code::StoreUnavailable.problem(format!("This tenant's credential is in the store, and the store does not answer: {what}"));
+                problem.retry_after(std::time::Duration::from_secs(1))
+            }
+        }
+    }
+}
+
+const fn reconnect_detail(reason: DisconnectReason) -> &'static str {
+    match reason {
+        DisconnectReason::InvalidGrant => "Flexslot no longer accepts this connection: its user revoked it, or it expired. Connect it again.",
+        DisconnectReason::RefreshOutcomeLost => {
+            "The answer to a token request was lost, and Flexslot no longer accepts this connection. Connect it again."
+        }
+        DisconnectReason::Disconnected => "This connection was disconnected here. Connect it again to use it.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_code_has_a_row_of_its_own() {
+        let codes: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(codes.len(), Code::ALL.len());
+        for code in Code::ALL {
+            let problem = code.problem("x");
+            assert!(problem.status.is_client_error() || problem.status.is_server_error(), "{code:?}");
+        }
+    }
+}

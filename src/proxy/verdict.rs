@@ -1,0 +1,148 @@
+//! What becomes of an upstream's response: delivered, or the token renewed and the request sent once more.
+
+use http::{header::WWW_AUTHENTICATE, HeaderMap, StatusCode};
+
+use crate::model::CredentialKind;
+
+/// What to do with a response.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes to the client as it is.
+    Deliver,
+    /// The credential was refused: ask the credential room for another. At most once per request.
+    Renew,
+}
+
+/// Which send a response answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Send {
+    First,
+    /// The one retry; there is no other.
+    Retry,
+}
+
+impl Verdict {
+    /// Judges a response. Only a 401 that speaks of the token itself (no `error`, or `invalid_token`; RFC 6750 section 3.1) renews; a 403 never
+    /// does, since a new token has the same scopes.
+    pub fn of(status: StatusCode, headers: &HeaderMap, send: Send) -> Self {
+        match send {
+            Send::First if refuses_token(status, headers) => Self::Renew,
+            Send::First | Send::Retry => Self::Deliver,
+        }
+    }
+}
+
+/// Whether a response refuses the token that was sent.
+pub fn refuses_token(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::UNAUTHORIZED && matches!(challenge_error(headers).as_deref(), None | Some("invalid_token"))
+}
+
+/// The `details` of `Proxy-Status` for a 401 of a token that was fresh.
+pub const UNAUTHORIZED_AFTER_REFRESH: &str = "unauthorized_after_refresh";
+
+/// The `details` of `Proxy-Status` for a 401 that no refresh could cure because none could be had.
+pub const REFRESH_UNAVAILABLE: &str = "refresh_unavailable";
+
+/// Whether a 401 on this kind of credential can be cured by a renewal.
+pub const fn renewable(kind: CredentialKind) -> bool {
+    matches!(kind, CredentialKind::OAuth)
+}
+
+/// The first `error` parameter of the challenges (RFC 9110 section 11.6.1), whatever the scheme. Tolerant: what does not parse is passed over.
+fn challenge_error(headers: &HeaderMap) -> Option<String> {
+    headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).find_map(error_parameter)
+}
+
+fn error_parameter(challenges: &str) -> Option<String> {
+    split_unquoted(challenges).into_iter().find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        // The first parameter of a challenge follows its scheme: `Bearer error="…"`.
+        let name = name.trim_end().rsplit([' ', '\t']).next()?;
+        name.eq_ignore_ascii_case("error").then(|| unquote(value.trim()))
+    })
+}
+
+/// Splits at commas that are not inside a quoted string (RFC 9110 section 5.6.4).
+fn split_unquoted(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+fn unquote(value: &str) -> String {
+    let Some(inner) = value.strip_prefix('"') else { return value.to_owned() };
+    let mut text = String::new();
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => break,
+            '\\' => text.extend(chars.next()),
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{error_parameter, Send, Verdict};
+    use http::{header::WWW_AUTHENTICATE, HeaderMap, StatusCode};
+    use proptest::prelude::*;
+
+    fn verdict(status: u16, challenge: Option<&str>, send: Send) -> Verdict {
+        let headers = challenge.map(|text| (WWW_AUTHENTICATE, text.parse().unwrap())).into_iter().collect::<HeaderMap>();
+        Verdict::of(StatusCode::from_u16(status).unwrap(), &headers, send)
+    }
+
+    #[test]
+    fn a_401_about_the_token_renews() {
+        for challenge in [None, Some("Bearer"), Some("Bearer realm=\"x\""), Some("Bearer error=\"invalid_token\""), Some("Bearer realm=\"a, error=b\", error=invalid_token")] {
+            assert_eq!(verdict(401, challenge, Send::First), Verdict::Renew, "{challenge:?}");
+        }
+    }
+
+    #[test]
+    fn a_401_about_something_else_is_delivered() {
+        for challenge in ["Bearer error=\"insufficient_scope\"", "DPoP error=\"use_dpop_nonce\", algs=\"ES256\"", "Basic, Bearer  error = \"invalid_request\""] {
+            assert_eq!(verdict(401, Some(challenge), Send::First), Verdict::Deliver, "{challenge}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_a_401_renews() {
+        for status in [200, 403, 407, 429, 500] {
+            assert_eq!(verdict(status, Some("Bearer error=\"invalid_token\""), Send::First), Verdict::Deliver, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_retry_is_never_followed_by_another() {
+        assert_eq!(verdict(401, None, Send::Retry), Verdict::Deliver);
+    }
+
+    #[test]
+    fn only_the_parameter_named_error_counts() {
+        assert_eq!(error_parameter("Bearer error_description=\"error=\\\"x\\\", y\", Error=\"a\\\"b\"").as_deref(), Some("a\"b"));
+        assert_eq!(error_parameter("Bearer error_uri=x"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_challenge_is_read_without_panic(text in ".*") {
+            let _ = error_parameter(&text);
+        }
+    }
+}
