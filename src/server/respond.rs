@@ -1,0 +1,111 @@
+//! Writes every answer that the sidecar makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), and the bare ones.
+
+use bytes::Bytes;
+use http::{
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE},
+    HeaderName, HeaderValue, Response, StatusCode,
+};
+use http_body_util::Full;
+use serde::Serialize;
+
+use super::request_id::RequestId;
+use crate::model::Problem;
+
+/// On every response (contract section 3).
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("flexslot-proxy-request-id");
+
+/// Which credential was attached.
+pub const CREDENTIAL: HeaderName = HeaderName::from_static("flexslot-proxy-credential");
+
+/// RFC 9209.
+pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"flexslot-proxy\"");
+
+/// The members of RFC 9457 section 3.1, and ours.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    request_id: &'a str,
+    action: &'a str,
+}
+
+/// The answer to a failure of ours.
+pub fn problem(problem: &Problem, id: &RequestId) -> Response<Full<Bytes>> {
+    let document = Document {
+        r#type: format!("urn:flexslot-proxy:problem:{}", problem.code),
+        title: problem.title,
+        status: problem.status.as_u16(),
+        detail: &problem.detail,
+        code: problem.code,
+        tenant: problem.tenant.as_ref().map(|tenant| tenant.as_str()),
+        request_id: id.as_str(),
+        action: problem.action.as_str(),
+    };
+    // A struct of strings and a number has no way to fail.
+    let body = serde_json::to_vec(&document).unwrap_or_default();
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = problem.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let status = format!("flexslot-proxy; error={}; details=\"{}\"", problem.cause.as_str(), problem.code);
+    if let Ok(status) = HeaderValue::try_from(status) {
+        headers.insert(PROXY_STATUS, status);
+    }
+    if let Some(wait) = problem.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+    }
+    match problem.status {
+        StatusCode::UNAUTHORIZED => drop(headers.insert(WWW_AUTHENTICATE, CHALLENGE)),
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => drop(headers.insert(PROXY_AUTHENTICATE, CHALLENGE)),
+        _ => {}
+    }
+    response
+}
+
+/// An answer without anything in it, after which the connection is closed: to what could not be parsed, and to what came too late.
+pub fn bare(status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::problem;
+    use crate::{model::TenantId, proxy::error::Code, server::request_id::RequestId};
+    use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+    use http_body_util::BodyExt;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_problem_says_everything_that_the_contract_lists() {
+        let tenant: TenantId = "acme".parse().unwrap();
+        let response = problem(&Code::NotConnected.problem("d").of(&tenant), &RequestId::for_test("r1"));
+        assert_eq!(response.status(), 401);
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer realm=\"flexslot-proxy\"");
+        assert_eq!(response.headers()["proxy-status"], "flexslot-proxy; error=http_request_denied; details=\"not_connected\"");
+        let body: serde_json::Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "type": "urn:flexslot-proxy:problem:not_connected", "title": "Not connected to Flexslot", "status": 401, "detail": "d",
+                "code": "not_connected", "tenant": "acme", "request_id": "r1", "action": "reconnect",
+            })
+        );
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_to_whole_seconds() {
+        let response = problem(&Code::TenantBusy.problem("d").retry_after(Duration::from_millis(1200)), &RequestId::for_test("r1"));
+        assert_eq!(response.headers()[RETRY_AFTER], "2");
+    }
+}
