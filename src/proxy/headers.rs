@@ -1,0 +1,200 @@
+//! Which headers pass: the lists, and the four functions that apply them.
+//!
+//! Removal comes before addition: a header named in `Connection` is taken from what the peer sent, never from what the sidecar adds later.
+
+use std::{collections::HashSet, fmt};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+
+/// Belong to one connection (RFC 9110 section 7.6.1), besides those that a `Connection` line names.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Taken from requests, besides the tenant header: credentials, what would let a caller pose as another, and what browsers add for us.
+const REQUEST: [&str; 13] = [
+    "authorization",
+    "cookie",
+    "dpop",
+    "forwarded",
+    "host",
+    "origin",
+    "referer",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+];
+
+const REQUEST_PREFIXES: [&str; 2] = ["sec-", "x-forwarded-"];
+
+/// Taken from responses: what would bind the caller's host, or another client on it, to Flexslot's.
+const RESPONSE: [&str; 5] = ["alt-svc", "clear-site-data", "dpop-nonce", "set-cookie", "strict-transport-security"];
+
+const RESPONSE_PREFIXES: [&str; 1] = ["access-control-"];
+
+/// Mean nothing good after a body (RFC 9110 section 6.5.1): framing, routing, modifiers, authentication, how to read the content.
+const NOT_IN_TRAILERS: [&str; 21] = [
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "location",
+    "max-forwards",
+    "pragma",
+    "range",
+    "set-cookie",
+    "trailer",
+    "www-authenticate",
+];
+
+/// A header whose name some servers read as another's, because they take `_` for `-`: 400 `request_invalid`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookalikeHeader(pub HeaderName);
+
+// === requests ===
+
+/// The headers of a request as they go upstream, before `Authorization` and `Host` are added. `version` is the protocol in which the
+/// request came, for `Via`. `TE: trailers` is said again where the client said it; the sender adds `Connection: TE` on HTTP/1.1.
+pub fn outbound(
+    received: HeaderMap,
+    tenant_header: &HeaderName,
+    version: Version,
+) -> Result<HeaderMap, LookalikeHeader> {
+    if let Some(name) = received.keys().find(|name| is_lookalike(name, tenant_header)) {
+        return Err(LookalikeHeader(name.clone()));
+    }
+    let wants_trailers = list(&received, header::TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+    let mut kept = without(received, |name| is_request_header(name, tenant_header));
+    if wants_trailers {
+        kept.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    kept.append(header::VIA, via(version));
+    Ok(kept)
+}
+
+/// The trailers of a request as they go upstream. A lookalike in here comes too late to be refused, and is taken out.
+pub fn outbound_trailers(received: HeaderMap, tenant_header: &HeaderName) -> HeaderMap {
+    without(received, |name| {
+        is_request_header(name, tenant_header) || is_lookalike(name, tenant_header) || is_not_for_trailers(name)
+    })
+}
+
+// === responses ===
+
+/// The headers of an upstream's response as they go to the client. `version` is the protocol in which the response came, for `Via`.
+pub fn inbound(received: HeaderMap, version: Version) -> HeaderMap {
+    let mut kept = without(received, is_response_header);
+    kept.append(header::VIA, via(version));
+    kept
+}
+
+/// The trailers of an upstream's response as they go to the client.
+pub fn inbound_trailers(received: HeaderMap) -> HeaderMap {
+    without(received, |name| is_response_header(name) || is_not_for_trailers(name))
+}
+
+// === the rules ===
+
+fn is_request_header(name: &HeaderName, tenant_header: &HeaderName) -> bool {
+    name == tenant_header || is_listed(name, &REQUEST, &REQUEST_PREFIXES)
+}
+
+fn is_response_header(name: &HeaderName) -> bool {
+    is_listed(name, &RESPONSE, &RESPONSE_PREFIXES)
+}
+
+fn is_not_for_trailers(name: &HeaderName) -> bool {
+    is_listed(name, &NOT_IN_TRAILERS, &[])
+}
+
+fn is_listed(name: &HeaderName, names: &[&str], prefixes: &[&str]) -> bool {
+    let name = name.as_str();
+    names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether `name` is another header than the tenant header or `Authorization`, and differs from it only in `_` against `-`.
+fn is_lookalike(name: &HeaderName, tenant_header: &HeaderName) -> bool {
+    let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    [tenant_header, &header::AUTHORIZATION]
+        .into_iter()
+        .any(|real| name != real && name.as_str().bytes().map(dashed).eq(real.as_str().bytes().map(dashed)))
+}
+
+/// `received` without hop-by-hop headers and without those that `removed` names, in the order in which they came.
+fn without(mut received: HeaderMap, removed: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+    let named = named_in_connection(&received);
+    let removed = |name: &HeaderName| is_listed(name, &HOP_BY_HOP, &[]) || named.contains(name) || removed(name);
+    let mut kept = HeaderMap::with_capacity(received.keys_len() + 4);
+    let mut current = None;
+    for (name, value) in received.drain() {
+        // A drained map names a header once, before its first value.
+        if let Some(name) = name {
+            current = (!removed(&name)).then_some(name);
+        }
+        if let Some(name) = &current {
+            kept.append(name, value);
+        }
+    }
+    kept
+}
+
+/// The headers named in any `Connection` line. What is not a name there names nothing.
+fn named_in_connection(headers: &HeaderMap) -> HashSet<HeaderName> {
+    list(headers, header::CONNECTION)
+        .filter(|option| !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .collect()
+}
+
+/// The members of a comma-separated list over all its lines (RFC 9110 section 5.6.1).
+fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|&byte| byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|member| !member.is_empty())
+}
+
+/// RFC 9110 section 7.6.3: the protocol of the message as it was received, and our pseudonym.
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_09 | Version::HTTP_10 => "1.0 flexslot-proxy",
+        Version::HTTP_2 => "2 flexslot-proxy",
+        _ => "1.1 flexslot-proxy",
+    })
+}
+
+// === impl LookalikeHeader ===
+
+impl fmt::Display for LookalikeHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the header name `{}` can be mistaken for another where _ counts as -; write it with -", self.0)
+    }
+}
+
+impl std::error::Error for LookalikeHeader {}
+
+#[cfg(test)]
+mod tests;
