@@ -1,6 +1,7 @@
 //! Puts picking, renewal, custody and the view of the store together.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -11,18 +12,18 @@ use std::{
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     custody::Custody,
     flight::{board, Boarding, Cause, Landing, NotNow},
-    pick::{decide, Choice, Circumstances},
+    pick::{decide, permit, Choice, Circumstances},
     policy::{Settings, TenantPolicy},
     renewal::{Failure, FailureClass},
     state::{Live, Slot, Uncured},
     tasks::Tasks,
-    watch, Ask, At, Picked, Refusal, Resend,
+    watch, Ask, At, PathClass, Permission, Picked, Refusal, Resend,
 };
 use crate::{
     model::{
@@ -144,6 +145,11 @@ impl Credentials {
         }
     }
 
+    /// Whether the tenant's rules let a request through, for one reading of its path below `/api/public/v1/`.
+    pub fn permit(&self, tenant: &TenantId, method: &Method, class: PathClass, segments: &[Cow<'_, str>]) -> Permission {
+        permit(&self.works.policy(tenant).1, method, class, segments)
+    }
+
     /// The best available credential for a request.
     ///
     /// Waits for a renewal, at most `refresh.timeout`, where there is no usable token without one.
@@ -187,7 +193,9 @@ impl Credentials {
         let landing = match board(&self.works, slot, at, cause) {
             Boarding::Moved => return None,
             Boarding::NotNow(NotNow::Backoff(failure)) => return Some(failure),
-            Boarding::NotNow(NotNow::TooSoon) => return Some(Failure::new(FailureClass::Refused, "the last renewal was moments ago")),
+            Boarding::NotNow(NotNow::TooSoon | NotNow::Uncured) => {
+                return Some(Failure::new(FailureClass::Refused, "the last renewal was moments ago"));
+            }
             Boarding::Aboard(flight) => flight.wait(self.works.settings().refresh.timeout).await,
         };
         match landing {
@@ -212,6 +220,7 @@ impl Credentials {
                 tracing::error!(tenant = %slot.tenant, version = %at.version, "Flexslot refuses a token that it issued moments ago");
                 return Unauthorized::AfterRefresh;
             }
+            Boarding::NotNow(NotNow::Uncured) => return Unauthorized::Pass,
             Boarding::NotNow(NotNow::Backoff(failure)) => Some(failure),
             Boarding::Aboard(flight) => match flight.wait(self.works.settings().refresh.timeout).await {
                 Landing::Renewed | Landing::Ended(_) | Landing::Moved => None,
@@ -367,7 +376,8 @@ impl Works {
             Err(error) if policy.pat.is_none() => return Err(Refusal::StoreUnavailable(error.to_string())),
             Err(error) => {
                 self.out_of_reach(&error);
-                TenantRecord::absent()
+                slot.with(|state| state.set_file_pat(policy.pat.as_ref()));
+                return Ok(());
             }
         };
         if !named && record.is_absent() {

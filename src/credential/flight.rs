@@ -60,8 +60,10 @@ pub(super) enum Boarding {
 /// Why no renewal may start now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NotNow {
-    /// The last token answer is younger than `min_interval`, or the last renewals after a 401 did not cure it.
+    /// The last token answer is younger than `min_interval`.
     TooSoon,
+    /// The last renewals because of a 401 did not cure it.
+    Uncured,
     /// A try has failed, and the next one has to wait.
     Backoff(Failure),
 }
@@ -120,7 +122,7 @@ fn held_back(state: &State, at: At, cause: Cause, min_interval: Duration, now: T
         return Some(NotNow::TooSoon);
     }
     if cause == Cause::Refused && state.pace.uncured.is_some_and(|uncured| instant < uncured.until) {
-        return Some(NotNow::TooSoon);
+        return Some(NotNow::Uncured);
     }
     let backoff = state.pace.backoff.as_ref().filter(|backoff| instant < backoff.until)?;
     Some(NotNow::Backoff(backoff.last.clone().retry_in(backoff.until - instant)))

@@ -25,9 +25,9 @@ mod tests;
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method};
+use http::HeaderValue;
 
-use crate::model::{token::DisconnectReason, CredentialKind, GrantId, TenantId, Version};
+use crate::model::{token::DisconnectReason, CredentialKind, GrantId, Scope, TenantId, Version};
 
 pub use coordinator::{Credentials, Unauthorized};
 pub use policy::{RefreshPolicy, Settings, TenantPolicy};
@@ -36,10 +36,28 @@ pub use policy::{RefreshPolicy, Settings, TenantPolicy};
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
     pub tenant: &'a TenantId,
-    pub method: &'a Method,
-    /// The percent-decoded segments below `/api/public/v1/`.
-    pub segments: &'a [String],
+    /// The scope that the request needs, as far as the table knows.
+    pub need: Option<Scope>,
+    pub class: PathClass,
     pub resend: Resend,
+}
+
+/// Which credentials Flexslot takes on a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathClass {
+    Ordinary,
+    /// `/me/partner…` and `/me/access-tokens/…`: a PAT alone; methods that write there hand out or change secrets.
+    PatOnly,
+}
+
+/// What a tenant's rules say of a method and path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permission {
+    Granted,
+    /// No `allow` pattern of the tenant covers the request.
+    NotAllowed,
+    /// The request hands out or changes secrets, and no `allow` pattern names it.
+    Guarded,
 }
 
 /// Whether the request could be sent again after a 401.
@@ -78,10 +96,6 @@ pub enum Refusal {
     PatRejected,
     /// The path takes a PAT only, and there is none.
     PatRequired,
-    /// No `allow` pattern of the tenant covers the request.
-    NotAllowed,
-    /// The request hands out or changes secrets, and no `allow` pattern names it.
-    Guarded,
     /// The token cannot be renewed for now.
     RefreshUnavailable { what: String, retry_after: Option<Duration> },
     /// The grant cannot be used with this configuration.

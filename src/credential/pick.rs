@@ -4,7 +4,7 @@
 //! a grant is passed over when its scopes do not cover the request and a PAT can stand in, and what Flexslot guards by PAT alone gets a PAT or
 //! nothing.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use http::Method;
 use tokio::time::Instant;
@@ -13,11 +13,16 @@ use super::{
     policy::TenantPolicy,
     renewal::Failure,
     state::{Held, Live, State},
-    Ask, Refusal,
+    Ask, PathClass, Permission, Refusal,
 };
 use crate::model::{
-    observe::FallbackCause, scope::Scope, token::DisconnectReason, token::Freshness, CredentialKind, PatFallback, Timestamp,
+    observe::FallbackCause,
+    token::{DisconnectReason, Freshness},
+    AllowRule, CredentialKind, PatFallback, Timestamp,
 };
+
+/// What an `allow` pattern has to begin with, literally, to let a method through that hands out or changes secrets.
+const GUARDED: [&[&str]; 2] = [&["me", "partner"], &["me", "access-tokens"]];
 
 /// What the function looks at besides the request and the state.
 pub(super) struct Circumstances<'a> {
@@ -39,14 +44,6 @@ pub(super) enum Choice {
     Refuse(Refusal),
 }
 
-/// What a path asks for beyond scopes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Ordinary,
-    /// `/me/partner…` and `/me/access-tokens/…`: Flexslot takes a PAT only, and methods that write hand out or change secrets.
-    PatOnly(&'static str),
-}
-
 /// Why the grant was passed over.
 enum Passed {
     Absent,
@@ -57,28 +54,30 @@ enum Passed {
     Scope(Arc<Live>, Freshness),
 }
 
-/// Picks the credential for `ask`. Takes the state mutably because asking for a rejected PAT may make this request its probe.
-pub(super) fn decide(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice {
-    if let Some(rules) = &on.policy.allow {
-        if !rules.iter().any(|rule| rule.matches(ask.method, ask.segments.iter().map(String::as_str))) {
-            return Choice::Refuse(Refusal::NotAllowed);
+/// Whether the tenant's rules let a request through at all. `segments` are one reading of the path below `/api/public/v1/`.
+pub(super) fn permit(policy: &TenantPolicy, method: &Method, class: PathClass, segments: &[Cow<'_, str>]) -> Permission {
+    let names = |rule: &AllowRule| rule.matches(method, segments.iter().map(AsRef::as_ref));
+    let rules = policy.allow.as_deref();
+    match class {
+        _ if rules.is_some_and(|rules| !rules.iter().any(names)) => Permission::NotAllowed,
+        PathClass::PatOnly if !matches!(*method, Method::GET | Method::HEAD) => {
+            let literal = |rule: &&AllowRule| GUARDED.iter().any(|prefix| rule.begins_with(prefix));
+            let named = rules.unwrap_or_default().iter().filter(literal).any(names);
+            if named { Permission::Granted } else { Permission::Guarded }
         }
-    }
-    match Class::of(ask.segments) {
-        Class::PatOnly(prefix) => guarded(ask, prefix, state, on),
-        Class::Ordinary => in_order(ask, state, on),
+        PathClass::PatOnly | PathClass::Ordinary => Permission::Granted,
     }
 }
 
-fn guarded(ask: &Ask<'_>, prefix: &'static str, state: &mut State, on: &Circumstances<'_>) -> Choice {
-    let reads = matches!(*ask.method, Method::GET | Method::HEAD);
-    let named = || {
-        let rules = on.policy.allow.iter().flatten();
-        rules.filter(|rule| rule.begins_with(&["me", prefix])).any(|rule| rule.matches(ask.method, ask.segments.iter().map(String::as_str)))
-    };
-    if !reads && !named() {
-        return Choice::Refuse(Refusal::Guarded);
+/// Picks the credential for `ask`. Takes the state mutably because asking for a rejected PAT may make this request its probe.
+pub(super) fn decide(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice {
+    match ask.class {
+        PathClass::PatOnly => pat_only(state, on),
+        PathClass::Ordinary => in_order(ask, state, on),
     }
+}
+
+fn pat_only(state: &mut State, on: &Circumstances<'_>) -> Choice {
     if !on.policy.credentials.contains(&CredentialKind::Pat) {
         return Choice::Refuse(Refusal::PatRequired);
     }
@@ -140,7 +139,7 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<(Arc<Li
         return Err(Passed::Misconfigured("the grant's tokens are bound to a key (DPoP), which this version cannot present".into()));
     }
     let freshness = live.grant.tokens.freshness(on.now, live.window_opens);
-    match Scope::needed(ask.method, ask.segments.iter().map(String::as_str)) {
+    match ask.need {
         Some(need) if !live.grant.tokens.scopes.covers(need) => Err(Passed::Scope(Arc::clone(live), freshness)),
         _ => Ok((Arc::clone(live), freshness)),
     }
@@ -167,24 +166,6 @@ fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
 
 fn foreign_pat() -> Refusal {
     Refusal::OAuthMisconfigured("the stored PAT belongs to another origin than the configured upstream, or is no usable PAT".into())
-}
-
-// === impl Class ===
-
-impl Class {
-    /// Without regard to case: a server that compares names loosely must not see another path than we do.
-    fn of(segments: &[String]) -> Self {
-        let is = |at: usize, name: &str| segments.get(at).is_some_and(|segment| segment.eq_ignore_ascii_case(name));
-        if !is(0, "me") {
-            return Self::Ordinary;
-        }
-        let partner = segments.get(1).and_then(|segment| segment.get(..7)).is_some_and(|head| head.eq_ignore_ascii_case("partner"));
-        match (partner, is(1, "access-tokens")) {
-            (true, _) => Self::PatOnly("partner"),
-            (_, true) => Self::PatOnly("access-tokens"),
-            (false, false) => Self::Ordinary,
-        }
-    }
 }
 
 // === impl Passed ===

@@ -137,10 +137,6 @@ impl From<Refusal> for Problem {
             Refusal::PatRequired => Code::PatRequired.problem(
                 "Flexslot takes only a personal access token on this path, and this tenant has none that may be used: `flexslot-proxy tenant set-pat`.",
             ),
-            Refusal::NotAllowed => Code::PathDenied.problem("The `allow` list of this tenant does not name this method and path."),
-            Refusal::Guarded => Code::PathDenied.problem(
-                "This method hands out or changes secrets on this path. To let it through, name the path in the tenant's `allow` list.",
-            ),
             Refusal::RefreshUnavailable { what, retry_after } => {
                 let problem = Code::RefreshUnavailable.problem(format!("The access token has expired and could not be renewed: {what}. Try again later."));
                 problem.retry_after(retry_after.unwrap_or(std::time::Duration::from_secs(1)))
