@@ -40,6 +40,13 @@ pub enum FallbackCause {
     Misconfigured,
 }
 
+/// How an operation on the store ended; a label of `store_operations_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreOutcome {
+    Ok,
+    Error,
+}
+
 /// Receives what happened. Every method does nothing unless implemented, and none may block.
 pub trait Observer: Send + Sync + 'static {
     /// A renewal ended.
@@ -52,6 +59,8 @@ pub trait Observer: Send + Sync + 'static {
     fn pat_fallback(&self, _cause: FallbackCause) {}
     /// A request was answered. `credential` is what was attached last.
     fn request(&self, _method: &http::Method, _status: u16, _credential: Option<CredentialKind>, _took: RequestTimes) {}
+    /// An operation on the store ended.
+    fn store(&self, _operation: &'static str, _outcome: StoreOutcome, _took: Duration) {}
     /// A request has begun (`+1`) or is over (`-1`).
     fn in_flight(&self, _change: i64) {}
 }
@@ -111,6 +120,18 @@ impl FallbackCause {
             Self::Scope => "scope",
             Self::RefreshUnavailable => "refresh_unavailable",
             Self::Misconfigured => "misconfigured",
+        }
+    }
+}
+
+// === impl StoreOutcome ===
+
+impl StoreOutcome {
+    /// The label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
         }
     }
 }
