@@ -12,7 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use http::{HeaderValue, Method};
+use http::Method;
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
@@ -48,7 +48,8 @@ pub struct Parts {
     pub settings: Settings,
     pub store: TokenStore,
     pub spool: Option<Spool>,
-    pub instance: InstanceLock,
+    /// Shows other processes of this host that we live; `None` where nothing is shared (`memory:`).
+    pub instance: Option<InstanceLock>,
     pub clock: Arc<dyn Clock>,
     pub random: Random,
     pub observer: Arc<dyn Observer>,
@@ -87,7 +88,7 @@ pub(super) struct Works {
     pub(super) store: TokenStore,
     pub(super) custody: Custody,
     pub(super) owner: Owner,
-    instance: InstanceLock,
+    instance: Option<InstanceLock>,
     clock: Arc<dyn Clock>,
     /// What has to be added to the clock to get the store's, in milliseconds.
     skew: AtomicI64,
@@ -110,7 +111,7 @@ impl Credentials {
             slots: DashMap::new(),
             custody: Custody::new(store.clone(), spool),
             store,
-            owner: instance.owner(),
+            owner: instance.as_ref().map_or_else(|| anonymous(&random), InstanceLock::owner),
             instance,
             clock,
             skew: AtomicI64::new(0),
@@ -252,14 +253,14 @@ impl Credentials {
 
     /// The upstream took `picked`: anything but a 401.
     pub fn accepted(&self, tenant: &TenantId, picked: &Picked) {
-        if picked.kind == CredentialKind::Pat {
-            if let Some(slot) = self.works.held(tenant) {
-                slot.with(|state| state.pat().map(|pat| pat.health.accepted()));
-            }
+        if picked.kind == CredentialKind::Pat
+            && let Some(slot) = self.works.held(tenant)
+        {
+            slot.with(|state| state.pat().map(|pat| pat.health.accepted()));
         }
     }
 
-    /// Whether the PAT `picked` has been refused so often that it counts as rejected now.
+    /// How custody and store are doing.
     pub fn health(&self) -> Health {
         Health {
             store_reachable: self.works.store_reachable.load(Ordering::Relaxed),
@@ -308,6 +309,11 @@ impl fmt::Debug for Parts {
     }
 }
 
+/// An owner that nobody can prove gone.
+fn anonymous(random: &Random) -> Owner {
+    Owner { host: String::new(), instance: format!("{:032x}", u128::from_le_bytes(random.bytes())) }
+}
+
 // === impl Works ===
 
 impl Works {
@@ -351,10 +357,8 @@ impl Works {
 
     /// The tenant's slot, loaded. A tenant that nobody knows gets none, so that made-up names cost no memory.
     async fn slot(&self, tenant: &TenantId) -> Result<Arc<Slot>, Refusal> {
-        if let Some(slot) = self.held(tenant) {
-            if slot.with(|state| state.loaded) {
-                return Ok(slot);
-            }
+        if let Some(slot) = self.held(tenant).filter(|slot| slot.with(|state| state.loaded)) {
+            return Ok(slot);
         }
         let slot = Arc::clone(&self.slots.entry(tenant.clone()).or_insert_with(|| Arc::new(Slot::new(tenant.clone()))));
         let _loading = slot.loading.lock().await;
@@ -448,7 +452,7 @@ impl Works {
     }
 
     pub(super) fn is_provably_gone(&self, owner: &Owner) -> bool {
-        self.instance.is_provably_gone(owner)
+        self.instance.as_ref().is_some_and(|instance| instance.is_provably_gone(owner))
     }
 }
 
@@ -460,13 +464,5 @@ impl Uncured {
         let times = before.map_or(0, |uncured| uncured.times).saturating_add(1);
         let wait = Duration::from_secs(60 << times.saturating_sub(1).min(6)).min(Duration::from_secs(3600));
         Self { times, until: Instant::now() + wait, version: at.version }
-    }
-}
-
-impl Picked {
-    /// The value that went out, for tests that compare.
-    #[cfg(test)]
-    pub(super) fn value(&self) -> &HeaderValue {
-        &self.authorization
     }
 }

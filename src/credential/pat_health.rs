@@ -50,10 +50,6 @@ impl PatHealth {
     pub(super) fn accepted(&mut self) {
         *self = Self::Good;
     }
-
-    pub(super) fn is_rejected(&self) -> bool {
-        matches!(self, Self::Rejected { .. })
-    }
 }
 
 #[cfg(test)]
@@ -72,7 +68,7 @@ mod tests {
         health.refused(now);
         assert!(health.admits(now));
         health.refused(now);
-        assert!(!health.admits(now) && health.is_rejected());
+        assert!(!health.admits(now));
     }
 
     #[test]

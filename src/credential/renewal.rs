@@ -207,10 +207,10 @@ async fn superseded(works: &Arc<Works>, slot: &Arc<Slot>, pair: At) -> Landing {
 /// `invalid_grant`: a newer version in the store is adopted; else the grant is over.
 async fn revoked(works: &Arc<Works>, slot: &Arc<Slot>, intent: &Intent) -> Landing {
     let at = At { grant: intent.grant, version: intent.version };
-    if let Ok(record) = works.store.load(&slot.tenant).await {
-        if let Some(landing) = works.adopt(slot, record, at) {
-            return landing;
-        }
+    if let Ok(record) = works.store.load(&slot.tenant).await
+        && let Some(landing) = works.adopt(slot, record, at)
+    {
+        return landing;
     }
     let reason = match intent.attempt {
         Attempt::First => DisconnectReason::InvalidGrant,

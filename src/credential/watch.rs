@@ -40,7 +40,7 @@ pub(super) async fn once(works: &Arc<Works>, since: Revision) -> Result<Revision
                 Err(error) => return Err(error),
             }
         }
-        since = changes.head;
+        since = changes.next;
         if !changes.more {
             return Ok(since);
         }

@@ -10,7 +10,9 @@ mod files;
 mod import;
 // pub mod instance;
 // pub mod keyfile;
+pub mod instance;
 pub mod memory;
+pub mod spool;
 pub mod record;
 mod renewal;
 pub mod seal;
@@ -32,7 +34,7 @@ pub use self::{
 };
 use crate::model::{
     CredentialKind, Grant, GrantState, Random, Secret, TenantId, Timestamp,
-    token::{Disconnected, Owner},
+    token::{Disconnected, Intent, Owner},
 };
 
 /// How long a forgotten grant id, and the marker of a removed row, are kept.
@@ -90,6 +92,15 @@ pub struct TokenStore {
     backend: Arc<dyn Backend>,
     sealer: Sealer,
     random: Random,
+}
+
+// === impl TenantRecord ===
+
+impl TenantRecord {
+    /// Whether nothing at all is known of the tenant.
+    pub fn is_absent(&self) -> bool {
+        self.grant == GrantState::NeverConnected && self.pat.is_none()
+    }
 }
 
 // === impl TokenStore ===

@@ -37,7 +37,7 @@ impl TokenStore {
                 let change = self.grant_change(tenant, expect, &grant, None);
                 Ok(self.backend.write(vec![change]).await?.into())
             }
-            Settlement::Untouched => self.clear(tenant, intent).await,
+            Settlement::Untouched { earlier } => self.revert(tenant, intent, earlier.as_ref()).await,
             Settlement::Ended(end) => self.end(tenant, expect, &end).await,
         }
     }
@@ -49,20 +49,27 @@ impl TokenStore {
         Ok(self.backend.write(vec![row, tombstone(end.id, now)]).await?.into())
     }
 
-    /// Takes the intent away and leaves the rest. Another intent than this one stays: its owner answers for it.
-    async fn clear(&self, tenant: &TenantId, intent: &Intent) -> Result<Cas, StoreError> {
+    /// Puts back what the intent was written over and leaves the rest. Another intent than this one stays: its owner answers for it.
+    async fn revert(&self, tenant: &TenantId, intent: &Intent, earlier: Option<&Intent>) -> Result<Cas, StoreError> {
         let key = Key::new(Kind::Grant, tenant.as_str());
         loop {
             let Some(row) = self.row(&key).await? else { return Ok(Cas::Moved) };
-            let grant = match record::read_grant(&self.sealer, tenant, &row)? {
-                GrantState::Uncertain(grant, found) if found == *intent => grant,
-                // An earlier call whose answer was lost has done it.
-                GrantState::Connected(grant) if (grant.id, grant.version) == (intent.grant, intent.version) => {
-                    return Ok(Cas::Stored);
-                }
-                _ => return Ok(Cas::Moved),
+            let (grant, found) = match record::read_grant(&self.sealer, tenant, &row)? {
+                GrantState::Uncertain(grant, found) => (grant, Some(found)),
+                GrantState::Connected(grant) => (grant, None),
+                GrantState::NeverConnected | GrantState::Disconnected(_) => return Ok(Cas::Moved),
             };
-            let change = self.grant_change(tenant, Expect::Revision(row.revision), &grant, None);
+            if (grant.id, grant.version) != (intent.grant, intent.version) {
+                return Ok(Cas::Moved);
+            }
+            // An earlier call whose answer was lost has done it.
+            if found.as_ref() == earlier {
+                return Ok(Cas::Stored);
+            }
+            if found.as_ref() != Some(intent) {
+                return Ok(Cas::Moved);
+            }
+            let change = self.grant_change(tenant, Expect::Revision(row.revision), &grant, earlier);
             // A conflict means that somebody else has written in between, so that another round is never one too many.
             if Cas::from(self.backend.write(vec![change]).await?) == Cas::Stored {
                 return Ok(Cas::Stored);

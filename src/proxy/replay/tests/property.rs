@@ -100,7 +100,7 @@ impl Seen {
 }
 
 fn run(scenario: &Scenario) {
-    let mut expected = Vec::new();
+    let mut expected: Vec<u8> = Vec::new();
     let mut frames = VecDeque::new();
     for size in &scenario.chunks {
         let chunk = size.map(|size| (0..size).map(|i| (expected.len() + i) as u8).collect::<Vec<u8>>());
