@@ -1,0 +1,234 @@
+//! Who may speak to the data plane: the client token, the Host rule against DNS rebinding, and the rules for browsers.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Version, header,
+    request::Parts,
+    uri::{Authority, Scheme},
+};
+
+use crate::model::Secret;
+
+use super::cors;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Clients disagree about the padding of Basic credentials.
+const BASIC: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// What is accepted besides the loopback names. `Debug` shows no token.
+#[derive(Debug, Clone, Default)]
+pub struct Guard {
+    /// Host names without port, compared without regard to case.
+    pub allowed_hosts: Vec<String>,
+    /// Browser origins as browsers write them: `https://app.example.com`.
+    pub allowed_origins: Vec<String>,
+    /// Callers must send it where it is set.
+    pub client_token: Option<Secret>,
+    /// The upstream's host, which absolute-form targets may name; with its port, which they may leave out.
+    pub upstream: Option<(String, u16)>,
+}
+
+/// The way by which a request reached us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// TCP, at this address of ours.
+    Tcp(IpAddr),
+    /// A unix socket: whoever can open it was let in by the file system.
+    Unix,
+}
+
+/// How to go on with a request that may pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// Not from a web page.
+    Direct,
+    /// From a page of this allowed origin: the answer, whatever it is, gets [`cors::allow`].
+    FromOrigin(HeaderValue),
+    /// A page of this allowed origin asks first: the answer is [`cors::preflight`], and nothing is forwarded.
+    Preflight(HeaderValue),
+}
+
+/// Why a request may not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denied {
+    /// 400 `request_invalid`: it is not clear which host is meant.
+    Invalid,
+    /// 407 `client_token_required`.
+    Token,
+    /// 421 `host_denied`.
+    Host,
+    /// 403 `origin_denied`.
+    Origin,
+}
+
+// === impl Guard ===
+
+impl Guard {
+    /// Judges a request by its target and headers as they came.
+    ///
+    /// A preflight from an allowed origin is let through first: a browser sends no token with it, and its answer gives nothing away.
+    pub fn admit(&self, request: &Parts, reach: Reach) -> Result<Admitted, Denied> {
+        let origin = self.origin(&request.headers);
+        if let Ok(Some(origin)) = origin
+            && cors::is_preflight(request)
+        {
+            return Ok(Admitted::Preflight(origin.clone()));
+        }
+        if self.client_token.as_ref().is_some_and(|token| !presents(&request.headers, token)) {
+            return Err(Denied::Token);
+        }
+        match absolute_form(request) {
+            Some(authority) => self.check_absolute(authority, request.uri.scheme(), reach)?,
+            None => {
+                let host = host(&request.headers, request.uri.authority())?;
+                let trusted = self.client_token.is_some() || reach == Reach::Unix;
+                if !trusted && !host.is_some_and(|host| self.accepts(host, reach)) {
+                    return Err(Denied::Host);
+                }
+            }
+        }
+        Ok(origin?.map_or(Admitted::Direct, |origin| Admitted::FromOrigin(origin.clone())))
+    }
+
+    /// An absolute-form target is checked whoever sends it: its sender means to reach that host and no other.
+    fn check_absolute(&self, authority: &Authority, scheme: Option<&Scheme>, reach: Reach) -> Result<(), Denied> {
+        if !scheme.is_some_and(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme))
+            || authority.as_str().contains('@')
+        {
+            return Err(Denied::Invalid);
+        }
+        if self.is_upstream(authority) || self.accepts(authority.as_str(), reach) { Ok(()) } else { Err(Denied::Host) }
+    }
+
+    fn is_upstream(&self, authority: &Authority) -> bool {
+        self.upstream.as_ref().is_some_and(|(host, port)| {
+            authority.host().eq_ignore_ascii_case(host) && authority.port_u16().is_none_or(|named| named == *port)
+        })
+    }
+
+    /// Whether `host`, as in a Host header, is one that cannot be somebody else's name for us.
+    fn accepts(&self, host: &str, reach: Reach) -> bool {
+        let Some(name) = without_port(host) else { return false };
+        if let Some(literal) = literal(name) {
+            let own = match reach {
+                Reach::Tcp(local) => literal == local.to_canonical(),
+                Reach::Unix => false,
+            };
+            return !literal.is_unspecified() && (literal.is_loopback() || own || self.lists(name));
+        }
+        let below_localhost = || {
+            let at = name.len().checked_sub(".localhost".len())?;
+            name.get(at..).filter(|end| at > 0 && end.eq_ignore_ascii_case(".localhost"))
+        };
+        name.eq_ignore_ascii_case("localhost") || below_localhost().is_some() || self.lists(name)
+    }
+
+    fn lists(&self, name: &str) -> bool {
+        self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
+    }
+
+    /// The allowed origin that the request comes from; `None` where it does not come from a web page, or from one of our own.
+    fn origin<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, Denied> {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        match (origins.next(), origins.next()) {
+            (Some(origin), None) if self.allowed_origins.iter().any(|allowed| origin == allowed) => Ok(Some(origin)),
+            (Some(_), _) => Err(Denied::Origin),
+            (None, _) if headers.get_all(SEC_FETCH_SITE).iter().all(|site| site == "none" || site == "same-origin") => {
+                Ok(None)
+            }
+            (None, _) => Err(Denied::Origin),
+        }
+    }
+}
+
+/// The authority of an absolute-form target. It counts and `Host` does not (RFC 9112 section 3.2.2); in HTTP/2 every target has one.
+fn absolute_form(request: &Parts) -> Option<&Authority> {
+    request.uri.authority().filter(|_| request.version < Version::HTTP_2)
+}
+
+/// The host that the request names: `:authority`, `Host`, or both in agreement (RFC 9113 section 8.3.1).
+fn host<'a>(headers: &'a HeaderMap, authority: Option<&'a Authority>) -> Result<Option<&'a str>, Denied> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (authority, hosts.next(), hosts.next()) {
+        (_, _, Some(_)) => Err(Denied::Invalid),
+        (Some(authority), Some(host), None) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
+            Err(Denied::Invalid)
+        }
+        (Some(authority), ..) => Ok(Some(authority.as_str())),
+        (None, Some(host), None) => Ok(host.to_str().ok()),
+        (None, None, None) => Ok(None),
+    }
+}
+
+/// A Host without its port; `None` where the port is none. Which port we are reached by is not ours to know (containers map it).
+fn without_port(host: &str) -> Option<&str> {
+    let end = host.rfind(']').map_or(0, |at| at + 1);
+    match host[end..].find(':') {
+        Some(at) => host[end + at + 1..].bytes().all(|byte| byte.is_ascii_digit()).then_some(&host[..end + at]),
+        None => Some(host),
+    }
+}
+
+/// The address that a host is a literal of, an IPv4-mapped one as IPv4.
+fn literal(name: &str) -> Option<IpAddr> {
+    match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
+        Some(inner) => inner.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical()),
+        None => name.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
+}
+
+/// Whether the request carries the token in one of the forms that clients can send (RFC 6750 section 2.1, RFC 7617 section 2).
+fn presents(headers: &HeaderMap, token: &Secret) -> bool {
+    [header::PROXY_AUTHORIZATION, header::AUTHORIZATION]
+        .into_iter()
+        .flat_map(|name| headers.get_all(name))
+        .filter_map(credential)
+        .any(|presented| presented == *token)
+}
+
+/// The token of a Bearer credential, or the password of a Basic one.
+fn credential(value: &HeaderValue) -> Option<Secret> {
+    let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
+    let rest = rest.trim_matches(' ');
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Secret::new(rest));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = Secret::new(String::from_utf8(BASIC.decode(rest).ok()?).ok()?);
+    pair.expose().split_once(':').map(|(_, password)| Secret::new(password))
+}
+
+// === impl Denied ===
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Invalid => "the request names its host twice, differently, or in a form that is not accepted",
+            Self::Token => {
+                "this sidecar wants its client_token: send it as `Proxy-Authorization: Bearer`, `Authorization: Bearer`, or as the \
+                 password of the base URL"
+            }
+            Self::Host => "the request's Host is not one of this sidecar's; use localhost, or add the name to server.allowed_hosts",
+            Self::Origin => "web pages may use this sidecar only from origins that server.allowed_origins lists",
+        })
+    }
+}
+
+impl std::error::Error for Denied {}
+
+#[cfg(test)]
+mod tests;

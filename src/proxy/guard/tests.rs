@@ -1,0 +1,211 @@
+use super::{Admitted, Denied, Guard, Reach};
+use crate::model::Secret;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::{Request, Version, request::Parts};
+
+const LOCAL: Reach = Reach::Tcp(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
+
+fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
+    let request = headers.iter().fold(Request::get(uri), |request, (name, value)| request.header(*name, *value));
+    request.body(()).unwrap().into_parts().0
+}
+
+fn guard() -> Guard {
+    Guard {
+        allowed_hosts: vec!["Proxy.Internal".into()],
+        allowed_origins: vec!["https://app.example.com".into()],
+        client_token: None,
+        upstream: Some(("api.flexslot.gg".into(), 443)),
+    }
+}
+
+fn with_token() -> Guard {
+    Guard { client_token: Some(Secret::new("T0ken:x")), ..guard() }
+}
+
+fn by_host(host: &str, reach: Reach) -> Result<Admitted, Denied> {
+    guard().admit(&request("/", &[("host", host)]), reach)
+}
+
+#[test]
+fn loopback_names_listed_names_and_the_own_address_are_accepted() {
+    let public = Reach::Tcp("192.0.2.7".parse().unwrap());
+    let mapped = Reach::Tcp("::ffff:192.0.2.7".parse().unwrap());
+    for host in [
+        "localhost",
+        "LOCALHOST:3539",
+        "a.localhost",
+        "a.b.LocalHost:80",
+        "127.0.0.1:3539",
+        "127.9.9.9",
+        "[::1]:3539",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "proxy.internal:80",
+        "localhost:",
+    ] {
+        assert_eq!(by_host(host, LOCAL), Ok(Admitted::Direct), "{host}");
+        assert_eq!(by_host(host, public), Ok(Admitted::Direct), "{host}");
+    }
+    assert_eq!(by_host("192.0.2.7:3539", public), Ok(Admitted::Direct));
+    assert_eq!(by_host("192.0.2.7", mapped), Ok(Admitted::Direct));
+    assert_eq!(by_host("192.0.2.7", LOCAL), Err(Denied::Host));
+}
+
+#[test]
+fn other_hosts_are_denied() {
+    let unspecified = Reach::Tcp("0.0.0.0".parse().unwrap());
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "evil-localhost",
+        ".localhost",
+        "localhost.",
+        "0.0.0.0:3539",
+        "[::]:3539",
+        "[::ffff:0.0.0.0]",
+        "0",
+        "0x7f.1",
+        "2130706433",
+        "127.1",
+        "127.0.0.01",
+        "::1",
+        "localhost:x",
+        "localhost:80:80",
+        "api.flexslot.gg",
+        "",
+    ] {
+        assert_eq!(by_host(host, LOCAL), Err(Denied::Host), "{host}");
+        assert_eq!(by_host(host, unspecified), Err(Denied::Host), "{host}");
+    }
+    assert_eq!(guard().admit(&request("/", &[]), LOCAL), Err(Denied::Host));
+}
+
+#[test]
+fn hosts_are_not_checked_on_unix_sockets_or_with_a_token() {
+    assert_eq!(by_host("evil.example", Reach::Unix), Ok(Admitted::Direct));
+    let request = request("/", &[("host", "evil.example"), ("authorization", "Bearer T0ken:x")]);
+    assert_eq!(with_token().admit(&request, LOCAL), Ok(Admitted::Direct));
+}
+
+#[test]
+fn two_hosts_are_invalid() {
+    let twice = request("/", &[("host", "localhost"), ("host", "localhost")]);
+    assert_eq!(guard().admit(&twice, LOCAL), Err(Denied::Invalid));
+    let mut http2 = request("http://localhost/", &[("host", "evil.example")]);
+    http2.version = Version::HTTP_2;
+    assert_eq!(guard().admit(&http2, LOCAL), Err(Denied::Invalid));
+}
+
+#[test]
+fn the_authority_of_http2_counts_as_host() {
+    let by_authority = |uri| {
+        let mut request = request(uri, &[]);
+        request.version = Version::HTTP_2;
+        guard().admit(&request, LOCAL)
+    };
+    assert_eq!(by_authority("http://localhost:3539/"), Ok(Admitted::Direct));
+    assert_eq!(by_authority("http://api.flexslot.gg/"), Err(Denied::Host));
+}
+
+#[test]
+fn absolute_targets_name_an_accepted_host_or_the_upstream() {
+    let absolute = |uri, guard: Guard, token| {
+        guard.admit(&request(uri, &[("host", "ignored.example"), ("proxy-authorization", token)]), LOCAL)
+    };
+    for uri in
+        ["http://localhost/", "http://API.flexslot.gg/", "https://api.flexslot.gg:443/", "http://proxy.internal/"]
+    {
+        assert_eq!(absolute(uri, guard(), ""), Ok(Admitted::Direct), "{uri}");
+        assert_eq!(absolute(uri, with_token(), "Bearer T0ken:x"), Ok(Admitted::Direct), "{uri}");
+    }
+    for uri in ["http://evil.example/", "http://api.flexslot.gg:81/", "http://0.0.0.0/"] {
+        assert_eq!(absolute(uri, guard(), ""), Err(Denied::Host), "{uri}");
+        assert_eq!(absolute(uri, with_token(), "Bearer T0ken:x"), Err(Denied::Host), "{uri}");
+    }
+    for uri in ["ftp://localhost/", "http://a@localhost/"] {
+        assert_eq!(absolute(uri, guard(), ""), Err(Denied::Invalid), "{uri}");
+    }
+}
+
+#[test]
+fn the_token_is_taken_in_every_form_that_clients_send() {
+    let basic = |pair: &str| format!("Basic {}", BASE64_STANDARD.encode(pair));
+    let sends = |name: &str, value: &str| {
+        let request = request("/", &[("host", "localhost"), (name, value)]);
+        with_token().admit(&request, LOCAL)
+    };
+    for name in ["authorization", "proxy-authorization"] {
+        for value in [
+            "Bearer T0ken:x",
+            "bearer  T0ken:x",
+            &basic("x:T0ken:x"),
+            &basic(":T0ken:x"),
+            basic("x:T0ken:x").trim_end_matches('='),
+        ] {
+            assert_eq!(sends(name, value), Ok(Admitted::Direct), "{name}: {value}");
+        }
+        for value in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer T0ken",
+            "Bearer T0ken:xx",
+            "T0ken:x",
+            &basic("T0ken:x"),
+            "Basic !",
+            "Digest T0ken:x",
+        ] {
+            assert_eq!(sends(name, value), Err(Denied::Token), "{name}: {value}");
+        }
+    }
+    let both = request("/", &[("authorization", "Bearer app"), ("proxy-authorization", "Bearer T0ken:x")]);
+    assert_eq!(with_token().admit(&both, LOCAL), Ok(Admitted::Direct));
+}
+
+#[test]
+fn pages_are_let_in_only_from_allowed_origins() {
+    let from =
+        |headers: &[(&str, &str)]| guard().admit(&request("/", &[&[("host", "localhost")], headers].concat()), LOCAL);
+    let allowed = ("origin", "https://app.example.com");
+    assert_eq!(from(&[allowed]), Ok(Admitted::FromOrigin(allowed.1.parse().unwrap())));
+    assert_eq!(
+        from(&[allowed, ("sec-fetch-site", "cross-site")]),
+        Ok(Admitted::FromOrigin(allowed.1.parse().unwrap()))
+    );
+    assert_eq!(from(&[("sec-fetch-site", "none")]), Ok(Admitted::Direct));
+    assert_eq!(from(&[("sec-fetch-site", "same-origin")]), Ok(Admitted::Direct));
+    for denied in [
+        &[("origin", "https://evil.example")][..],
+        &[("origin", "null")],
+        &[("origin", "")],
+        &[("origin", "http://localhost:3539")],
+        &[("origin", "https://app.example.com.evil.example")],
+        &[allowed, ("origin", "https://evil.example")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site")],
+        &[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")],
+    ] {
+        assert_eq!(from(denied), Err(Denied::Origin), "{denied:?}");
+    }
+}
+
+#[test]
+fn a_preflight_of_an_allowed_origin_needs_no_token() {
+    let preflight = |origin| {
+        let headers = [("host", "localhost"), ("origin", origin), ("access-control-request-method", "PUT")];
+        let mut request = request("/", &headers);
+        request.method = http::Method::OPTIONS;
+        with_token().admit(&request, LOCAL)
+    };
+    assert_eq!(
+        preflight("https://app.example.com"),
+        Ok(Admitted::Preflight("https://app.example.com".parse().unwrap()))
+    );
+    assert_eq!(preflight("https://evil.example"), Err(Denied::Token));
+}
+
+#[test]
+fn debug_shows_no_token() {
+    assert!(!format!("{:?}", with_token()).contains("T0ken"));
+}

@@ -1,0 +1,140 @@
+//! `rewrite_urls = "headers"`: URLs in response headers that name the upstream point back at the caller's own base.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// The upstream as its own URLs name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamOrigin {
+    /// `https` or `http`.
+    pub scheme: String,
+    /// A name, or a literal in its brackets.
+    pub host: String,
+    pub port: u16,
+}
+
+/// The base URL by which the caller reached us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallerBase<'a> {
+    /// `http`, unless something before us speaks TLS.
+    pub scheme: &'a str,
+    /// `Host` as the caller wrote it. Without one, URLs become path-absolute, which every caller can resolve.
+    pub authority: Option<&'a str>,
+    /// `/t/<tenant>` as the caller wrote it, or nothing.
+    pub prefix: &'a str,
+}
+
+/// Rewrites `Location`, `Content-Location` and `Link`. URLs of other origins, relative ones and what is malformed stay as they are.
+pub fn rewrite(headers: &mut HeaderMap, upstream: &UpstreamOrigin, caller: CallerBase<'_>) {
+    each(headers, &header::LOCATION, |value| caller.reference(value, upstream));
+    each(headers, &header::CONTENT_LOCATION, |value| caller.reference(value, upstream));
+    each(headers, &header::LINK, |value| links(value, |target| caller.reference(target, upstream)));
+}
+
+fn each(headers: &mut HeaderMap, name: &HeaderName, rewritten: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    let header::Entry::Occupied(mut entry) = headers.entry(name) else { return };
+    for value in entry.iter_mut() {
+        if let Some(new) =
+            rewritten(value.as_bytes()).and_then(|new| HeaderValue::from_maybe_shared(Bytes::from(new)).ok())
+        {
+            *value = new;
+        }
+    }
+}
+
+/// A `Link` value (RFC 8288 section 3) with its targets rewritten; `None` where nothing changes or it is malformed.
+fn links(value: &[u8], rewritten: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(value.len() + 32);
+    let mut changed = false;
+    let mut rest = value;
+    loop {
+        let start = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','));
+        let Some(start) = start else { break };
+        let target = rest[start..].strip_prefix(b"<")?;
+        let length = target.iter().position(|&byte| byte == b'>')?;
+        out.extend_from_slice(&rest[..=start]);
+        match rewritten(&target[..length]) {
+            Some(new) => {
+                changed = true;
+                out.extend_from_slice(&new);
+            }
+            None => out.extend_from_slice(&target[..length]),
+        }
+        let (parameters, next) = target[length..].split_at(parameters_end(&target[length..])?);
+        out.extend_from_slice(parameters);
+        rest = next;
+    }
+    out.extend_from_slice(rest);
+    changed.then_some(out)
+}
+
+/// Where the comma after a link's parameters is, those in quoted strings left aside; `None` where a quoted string does not end.
+fn parameters_end(parameters: &[u8]) -> Option<usize> {
+    let mut bytes = parameters.iter().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b',' => return Some(at),
+            b'"' => loop {
+                match bytes.next()?.1 {
+                    b'"' => break,
+                    b'\\' => drop(bytes.next()),
+                    _ => {}
+                }
+            },
+            _ => {}
+        }
+    }
+    Some(parameters.len())
+}
+
+// === impl CallerBase ===
+
+impl CallerBase<'_> {
+    /// A URI reference as the caller must see it; `None` where it stays as it is.
+    fn reference(&self, url: &[u8], upstream: &UpstreamOrigin) -> Option<Vec<u8>> {
+        // A browser reads a backslash as a slash and skips tabs; what such a reference points at is not ours to say.
+        if url.iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'\\') {
+            return None;
+        }
+        let path = match url {
+            [b'/', b'/', after @ ..] => upstream.strip(after)?,
+            [b'/', ..] if self.prefix.is_empty() => return None,
+            [b'/', ..] => return Some([self.prefix.as_bytes(), url].concat()),
+            _ => upstream.strip_scheme(url).and_then(|after| upstream.strip(after))?,
+        };
+        let slash: &[u8] = if path.starts_with(b"/") { b"" } else { b"/" };
+        let (scheme, colon, authority) = match self.authority {
+            Some(authority) => (self.scheme, "://", authority),
+            None => ("", "", ""),
+        };
+        let [scheme, colon, authority, prefix] = [scheme, colon, authority, self.prefix].map(str::as_bytes);
+        Some([scheme, colon, authority, prefix, slash, path].concat())
+    }
+}
+
+// === impl UpstreamOrigin ===
+
+impl UpstreamOrigin {
+    /// What follows `scheme://`, where `url` begins with this origin's.
+    fn strip_scheme<'a>(&self, url: &'a [u8]) -> Option<&'a [u8]> {
+        let (scheme, after) = url.split_at_checked(self.scheme.len())?;
+        if scheme.eq_ignore_ascii_case(self.scheme.as_bytes()) { after.strip_prefix(b"://") } else { None }
+    }
+
+    /// The path, query and fragment after an authority that is this origin's.
+    fn strip<'a>(&self, after_slashes: &'a [u8]) -> Option<&'a [u8]> {
+        let end = after_slashes.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(after_slashes.len());
+        let (authority, rest) = after_slashes.split_at(end);
+        let (host, port) = authority.split_at_checked(self.host.len())?;
+        let default = if self.scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
+        let same_port = match port {
+            [] | [b':'] => self.port == default,
+            [b':', digits @ ..] => str::from_utf8(digits).is_ok_and(|digits| digits == self.port.to_string()),
+            _ => false,
+        };
+        (host.eq_ignore_ascii_case(self.host.as_bytes()) && same_port).then_some(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests;
