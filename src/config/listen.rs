@@ -1,7 +1,17 @@
 //! Addresses to listen on.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
+use super::{
+    fault::Wrong,
+    meaning::Resolver,
+    reader::Value,
+    report::{At, Setting},
+};
 use crate::model::TenantId;
 
 /// One address that a server binds.
@@ -33,8 +43,20 @@ pub enum Presence {
     SkipIfAbsent,
 }
 
+/// Who may be bound to what, in the table where addresses are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Apps: at least one address, each for all tenants or for one.
+    Apps,
+    /// Operators and probes: "off" means none.
+    Operators,
+}
+
 /// The permission bits of a unix socket for which none are given.
-pub(super) const DEFAULT_SOCKET_MODE: u32 = 0o600;
+const DEFAULT_SOCKET_MODE: u32 = 0o600;
+
+/// The longest path of a unix socket: what `sockaddr_un` holds on Linux, less its terminating zero byte.
+const MAX_SOCKET_PATH: usize = 107;
 
 // === impl ListenAddress ===
 
@@ -54,5 +76,192 @@ impl fmt::Display for ListenAddress {
             Self::Tcp(address) => write!(f, "{address}"),
             Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
         }
+    }
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// A default address for all tenants.
+    pub(super) fn by_default(address: SocketAddr) -> Self {
+        Self { address: ListenAddress::Tcp(address), tenant: None, presence: Presence::SkipIfAbsent }
+    }
+}
+
+/// Addresses as a file writes them: one or an array of them, each a string or a table.
+pub(super) fn read(value: &Value<'_>, purpose: Purpose) -> Option<Vec<At<Listener>>> {
+    if purpose == Purpose::Operators && value.is_word("off") {
+        return Some(Vec::new());
+    }
+    let items = value.items();
+    if items.is_empty() {
+        value.fault(match purpose {
+            Purpose::Apps => Wrong::new("at least one address is needed"),
+            Purpose::Operators => Wrong::new("no address").hint("write \"off\" to listen nowhere"),
+        });
+        return None;
+    }
+    let read: Vec<_> = items.iter().map(|item| read_one(item, purpose)).collect();
+    let listeners: Option<Vec<_>> = read.into_iter().collect();
+    Some(listeners?.into_iter().flatten().collect())
+}
+
+/// Addresses as a flag or a variable writes them: separated by commas.
+pub(super) fn parse_list(text: &str, purpose: Purpose) -> Result<Vec<Listener>, Wrong> {
+    if purpose == Purpose::Operators && text == "off" {
+        return Ok(Vec::new());
+    }
+    let parts: Result<Vec<_>, _> = text.split(',').map(|part| parse(part.trim())).collect();
+    Ok(parts?.into_iter().flatten().collect())
+}
+
+/// What the listeners mean: those of `default` where nothing was said, sockets' paths made whole.
+pub(super) fn meaning(
+    written: Setting<Vec<At<Listener>>>,
+    default: impl FnOnce() -> Vec<Listener>,
+    resolver: &Resolver<'_>,
+) -> Vec<Listener> {
+    let Some(written) = written.into_given() else { return default() };
+    let made_whole = |At { value: listener, spot }: At<Listener>| {
+        let ListenAddress::Unix { path, mode } = listener.address else { return listener };
+        let path = resolver.path(&path, spot.place);
+        if path.as_os_str().len() > MAX_SOCKET_PATH {
+            resolver.fault(&spot, Wrong::new(format!("the socket's path is longer than {MAX_SOCKET_PATH} bytes")));
+        }
+        Listener { address: ListenAddress::Unix { path, mode }, ..listener }
+    };
+    written.value.into_iter().map(made_whole).collect()
+}
+
+fn read_one(value: &Value<'_>, purpose: Purpose) -> Option<Vec<At<Listener>>> {
+    let listeners = if value.is_table() { read_table(value, purpose)? } else { value.text("an address", parse)? };
+    Some(listeners.into_iter().map(|listener| At { value: listener, spot: value.spot().clone() }).collect())
+}
+
+fn read_table(value: &Value<'_>, purpose: Purpose) -> Option<Vec<Listener>> {
+    let mut table = value.table()?;
+    let address = table.key("address", |value| value.text("an address", parse));
+    let mode = table.key("mode", |value| value.text("permission bits", parse_mode));
+    let tenant = match purpose {
+        Purpose::Apps => table.key("tenant", tenant_name),
+        Purpose::Operators => Setting::Absent,
+    };
+    if matches!(address, Setting::Absent) {
+        table.missing("address", "write { address = \"127.0.0.1:9001\" }");
+    }
+    table.finish();
+    if matches!(mode, Setting::Faulty) || matches!(tenant, Setting::Faulty) {
+        return None;
+    }
+    let mut listeners = address.into_given()?.value;
+    if let Some(given) = mode.into_given() {
+        let [Listener { address: ListenAddress::Unix { mode, .. }, .. }] = listeners.as_mut_slice() else {
+            value.fault(Wrong::new("mode is for unix sockets only"));
+            return None;
+        };
+        *mode = given.value;
+    }
+    let tenant = tenant.into_given().map(|at| at.value);
+    Some(listeners.into_iter().map(|listener| Listener { tenant: tenant.clone(), ..listener }).collect())
+}
+
+/// A tenant's name.
+pub(super) fn tenant_name(value: &Value<'_>) -> Option<TenantId> {
+    value.text("a tenant's name", |text| text.parse::<TenantId>().map_err(|invalid| Wrong::new(invalid.to_string())))
+}
+
+/// `localhost` means both loopback addresses, of which the host may lack that of IPv6.
+fn parse(text: &str) -> Result<Vec<Listener>, Wrong> {
+    let required = |address| Listener { address, tenant: None, presence: Presence::Required };
+    if let Some(path) = text.strip_prefix("unix:") {
+        return match path {
+            "" => Err(Wrong::new("no path after unix:")),
+            path => Ok(vec![required(ListenAddress::Unix { path: path.into(), mode: DEFAULT_SOCKET_MODE })]),
+        };
+    }
+    if let Some(port) = text.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok()) {
+        let v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
+        return Ok(vec![required(ListenAddress::Tcp(v4)), Listener::by_default(v6)]);
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) => Ok(vec![required(ListenAddress::Tcp(address))]),
+        Err(_) => Err(Wrong::new("not an address with a port").hint(
+            "write \"127.0.0.1:3539\", \"[::1]:3539\", \"localhost:3539\" or \"unix:/run/flexslot-proxy/proxy.sock\"",
+        )),
+    }
+}
+
+fn parse_mode(text: &str) -> Result<u32, Wrong> {
+    let octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if octal && mode <= 0o777 => Ok(mode),
+        _ => Err(Wrong::new("not permission bits").hint("write them in octal, such as \"0660\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ListenAddress, Listener, Presence, Purpose, parse, parse_list, parse_mode};
+
+    fn shown(listeners: &[Listener]) -> Vec<(String, Presence)> {
+        listeners.iter().map(|listener| (listener.address.to_string(), listener.presence)).collect()
+    }
+
+    #[test]
+    fn localhost_means_both_loopback_addresses() {
+        let listeners = parse("localhost:3539").unwrap();
+        let both =
+            [("127.0.0.1:3539".to_owned(), Presence::Required), ("[::1]:3539".to_owned(), Presence::SkipIfAbsent)];
+        assert_eq!(shown(&listeners), both);
+    }
+
+    #[test]
+    fn takes_tcp_and_unix_addresses() {
+        for text in ["127.0.0.1:0", "[::]:80", "10.0.0.1:3539", "unix:/run/x.sock", "unix:x.sock"] {
+            assert_eq!(shown(&parse(text).unwrap()), [(text.to_owned(), Presence::Required)]);
+        }
+        for text in
+            ["", "3539", ":3539", "127.0.0.1", "example.com:80", "localhost", "localhost:x", "127.0.0.1:70000", "unix:"]
+        {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn unspecified_addresses_reach_beyond_loopback() {
+        for (text, local) in [
+            ("127.0.0.1:1", true),
+            ("127.9.9.9:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("unix:/x", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+            ("10.0.0.1:1", false),
+        ] {
+            assert!(parse(text).unwrap().iter().all(|listener| listener.address.is_local() == local), "{text}");
+        }
+    }
+
+    #[test]
+    fn sockets_are_private_unless_told_otherwise() {
+        let [Listener { address: ListenAddress::Unix { mode, .. }, .. }] = parse("unix:/x").unwrap()[..] else {
+            panic!()
+        };
+        assert_eq!(mode, 0o600);
+        assert_eq!(parse_mode("0660").ok(), Some(0o660));
+        assert_eq!(parse_mode("666").ok(), Some(0o666));
+        for text in ["", "6", "0o660", "0888", "1777", "+660", "rw"] {
+            assert!(parse_mode(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn flags_take_several_addresses_and_operators_off() {
+        assert_eq!(parse_list("127.0.0.1:1, [::1]:1", Purpose::Apps).unwrap().len(), 2);
+        assert_eq!(parse_list("off", Purpose::Operators).unwrap(), []);
+        assert!(parse_list("off", Purpose::Apps).is_err());
+        assert!(parse_list("127.0.0.1:1,", Purpose::Apps).is_err());
     }
 }

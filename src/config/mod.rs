@@ -1,27 +1,53 @@
 //! proxy.toml -> [`Config`]: first what is written, then what it means; every fault at once.
+//!
+//! The first stage (`reader`, `sections::*::Written`) understands the text and looks at nothing else. Flags and variables replace what the
+//! file says (`overrides`). The second stage (`meaning`, `reach`) reads secrets, makes paths whole, fills in defaults and checks across
+//! tables. Both note faults with their places in one `report`.
 
 pub mod environment;
+pub mod fault;
 pub mod listen;
+mod meaning;
+mod names;
+mod near;
 pub mod origin;
+mod overrides;
+mod reach;
+mod reader;
+mod reload;
+mod report;
 pub mod secret;
-pub mod sections;
+mod sections;
+mod source;
+#[cfg(test)]
+mod tests;
+mod units;
+mod written;
+
+use toml::de::DeTable;
 
 pub use environment::{Environment, SystemEnvironment};
+pub use fault::{Fault, Faults, Place};
 pub use listen::{ListenAddress, Listener, Presence};
 pub use origin::{AllowedHost, Origin, OutboundProxy, WebOrigin};
+pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{
     Admin, Engine, ExtraRoots, Limits, Log, LogFormat, OAuth, OAuthClient, Refresh, RewriteUrls, Server, Store,
     StoreKey, Tenant, Upstream,
 };
+pub use source::ConfigSource;
 
-use std::path::PathBuf;
+use meaning::Resolver;
+use reader::Table;
+use report::Report;
+use sections::store::Unconfigured;
+use written::Written;
 
 /// Everything that the program was told, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The file that it was read from; `None` for the built-in defaults.
-    pub file: Option<PathBuf>,
+    pub source: ConfigSource,
     pub server: Server,
     pub admin: Admin,
     pub upstream: Upstream,
@@ -31,4 +57,31 @@ pub struct Config {
     pub limits: Limits,
     pub log: Log,
     pub tenants: Vec<Tenant>,
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Reads `source` and what it refers to; all faults at once. For a reload, call it again with the same arguments.
+    pub fn load(source: &ConfigSource, overrides: &Overrides, environment: &dyn Environment) -> Result<Self, Faults> {
+        let text = source.read(environment)?;
+        let report = Report::new(&text);
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        for error in errors {
+            report.broken_syntax(error.span(), error.message());
+        }
+        let mut written = Written::read(Table::root(table.get_ref(), &report));
+        let resolver = Resolver::new(environment, &report, source.path());
+        overrides.apply(&mut written, &resolver);
+        let unconfigured = match source {
+            ConfigSource::BuiltIn => overrides::stand_in_for_a_file(&mut written, &resolver),
+            ConfigSource::File(_) => Unconfigured::Database,
+        };
+        reach::check(&written, &resolver);
+        let config = written.meaning(source, unconfigured, &resolver);
+        match report.into_faults() {
+            faults if faults.is_empty() => Ok(config),
+            faults => Err(Faults::new(source.name(), faults)),
+        }
+    }
 }

@@ -7,7 +7,13 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::environment::{Environment, FileOwner, FileRead};
+use super::{
+    environment::{Environment, FileOwner, FileRead},
+    fault::Wrong,
+    near,
+    reader::Value,
+    report::Setting,
+};
 use crate::model::Secret;
 
 /// Where a secret is kept.
@@ -46,9 +52,43 @@ pub enum Unreadable {
     NotText { source: SecretSource },
 }
 
+const HOW_TO_WRITE: &str = "write { env = \"NAME\" } or { file = \"path\" }";
+
 // === impl SecretSource ===
 
 impl SecretSource {
+    /// As the file writes it. A secret written out is a fault that does not repeat it.
+    pub(super) fn read_written(value: &Value<'_>) -> Option<Self> {
+        if value.is_text() {
+            value.fault(Wrong::new("a secret is never written in the file").hint(HOW_TO_WRITE));
+            return None;
+        }
+        let mut table = value.table()?;
+        let env = table.key("env", |value| value.text("the name of an environment variable", variable_name));
+        let file = table.key("file", |value| value.text("a path", file_path));
+        let any_mode = table.key("any_mode", Value::boolean);
+        let source = match (env, file) {
+            (Setting::Given(name), Setting::Absent) if matches!(any_mode, Setting::Absent) => {
+                Some(Self::Env { name: name.value })
+            }
+            (Setting::Given(_), Setting::Absent) => {
+                table.fault(Wrong::new("any_mode is for files only"));
+                None
+            }
+            (Setting::Absent, Setting::Given(path)) => {
+                let access = if any_mode.or(false) { AccessRule::AnyMode } else { AccessRule::Private };
+                Some(Self::File { path: path.value, access })
+            }
+            (Setting::Faulty, _) | (_, Setting::Faulty) => None,
+            (Setting::Absent, Setting::Absent) | (Setting::Given(_), Setting::Given(_)) => {
+                table.fault(Wrong::new("expected either env or file").hint(HOW_TO_WRITE));
+                None
+            }
+        };
+        table.finish();
+        source
+    }
+
     /// Reads the secret, without the line end that editors and `echo` leave behind it.
     pub fn read(&self, environment: &dyn Environment) -> Result<Secret, Unreadable> {
         let text = match self {
@@ -162,4 +202,17 @@ impl ConfiguredSecret {
     pub fn read(source: SecretSource, environment: &dyn Environment) -> Result<Self, Unreadable> {
         Ok(Self { secret: source.read(environment)?, source })
     }
+}
+
+fn variable_name(text: &str) -> Result<String, Wrong> {
+    let mut bytes = text.bytes();
+    let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    let is_name =
+        first && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !near::looks_like_a_secret(text);
+    is_name.then(|| text.to_owned()).ok_or_else(|| Wrong::new("not the name of an environment variable"))
+}
+
+fn file_path(text: &str) -> Result<PathBuf, Wrong> {
+    let is_path = !text.is_empty() && !text.contains('\0') && !near::looks_like_a_secret(text);
+    is_path.then(|| text.into()).ok_or_else(|| Wrong::new("not a path"))
 }

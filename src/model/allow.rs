@@ -72,7 +72,7 @@ impl AllowRule {
             match (segment, given.next()) {
                 (_, None) => return false,
                 // What is left of a trailing slash is no segment that `*` could stand for.
-                (Segment::Any, Some(text)) if text.is_empty() => return false,
+                (Segment::Any, Some("")) => return false,
                 (Segment::Any, Some(_)) => {}
                 (Segment::Literal(literal), Some(text)) if **literal == *text => {}
                 (Segment::Literal(_), Some(_)) => return false,

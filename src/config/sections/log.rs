@@ -1,5 +1,14 @@
 //! `[log]`: what is written to standard error.
 
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{
+    fault::Wrong,
+    near,
+    reader::{self, Table, Value},
+    report::Setting,
+};
+
 /// `[log]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
@@ -17,4 +26,68 @@ pub enum LogFormat {
     Auto,
     Text,
     Json,
+}
+
+/// `[log]` as written.
+#[derive(Debug, Default)]
+pub(in crate::config) struct Written {
+    pub(in crate::config) format: Setting<LogFormat>,
+    access: Setting<bool>,
+    pub(in crate::config) level: Setting<String>,
+}
+
+const FORMATS: [(&str, LogFormat); 3] =
+    [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+// === impl Written ===
+
+impl Written {
+    pub(in crate::config) fn read(mut table: Table<'_>) -> Self {
+        let written = Self {
+            format: table.key("format", |value| value.word(&FORMATS)),
+            access: table.key("access", Value::boolean),
+            level: table.key("level", |value| value.text("a level or filter", Log::parse_filter)),
+        };
+        table.finish();
+        written
+    }
+
+    pub(in crate::config) fn meaning(self) -> Log {
+        Log {
+            format: self.format.or(LogFormat::Auto),
+            access: self.access.or(true),
+            filter: self.level.or("info".to_owned()),
+        }
+    }
+}
+
+// === impl Log ===
+
+impl Log {
+    /// Directives separated by commas: a level, or `target=level`. A bare word that is no level would be taken for a target whose every
+    /// event is wanted; it is far more often a misspelt level.
+    pub(in crate::config) fn parse_filter(text: &str) -> Result<String, Wrong> {
+        for directive in text.split(',').map(str::trim) {
+            if !directive.contains(['=', '[']) && !LEVELS.contains(&directive.to_ascii_lowercase().as_str()) {
+                let hint = match near::nearest(directive, &LEVELS) {
+                    Some(level) => format!("did you mean \"{level}\"?"),
+                    None => format!("write one of {}, or a filter such as \"info,access=off\"", LEVELS.join(", ")),
+                };
+                return Err(Wrong::new("neither a level nor a filter").hint(hint));
+            }
+        }
+        match EnvFilter::builder().parse(text) {
+            Ok(_) => Ok(text.to_owned()),
+            Err(_) => Err(Wrong::new("not a filter").hint("write directives such as \"info,access=off\"")),
+        }
+    }
+}
+
+// === impl LogFormat ===
+
+impl LogFormat {
+    pub(in crate::config) fn parse(text: &str) -> Result<Self, Wrong> {
+        reader::word(text, &FORMATS)
+    }
 }

@@ -1,14 +1,14 @@
-//! One file per table of proxy.toml.
+//! One file per table of proxy.toml: its meaning, its form as written, and the way from one to the other.
 
-mod admin;
-mod limits;
-mod log;
-mod oauth;
-mod refresh;
-mod server;
-mod store;
-mod tenants;
-mod upstream;
+pub(super) mod admin;
+pub(super) mod limits;
+pub(super) mod log;
+pub(super) mod oauth;
+pub(super) mod refresh;
+pub(super) mod server;
+pub(super) mod store;
+pub(super) mod tenants;
+pub(super) mod upstream;
 
 pub use admin::Admin;
 pub use limits::Limits;

@@ -1,11 +1,26 @@
 //! `[server]`: where apps reach the sidecar, and who may.
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use http::HeaderName;
 
-use super::super::{AllowedHost, ConfiguredSecret, Listener, WebOrigin};
-use crate::model::TenantId;
+use crate::{
+    config::{
+        fault::Wrong,
+        listen::{self, Listener, Purpose},
+        meaning::Resolver,
+        names::tenant_header,
+        origin::{AllowedHost, WebOrigin},
+        reader::{Table, Value},
+        report::{At, Setting},
+        secret::{ConfiguredSecret, SecretSource},
+        units,
+    },
+    model::TenantId,
+};
 
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,4 +43,77 @@ pub enum RewriteUrls {
     Off,
     /// `Location`, `Content-Location` and `Link`.
     Headers,
+}
+
+/// `[server]` as written.
+#[derive(Debug, Default)]
+pub(in crate::config) struct Written {
+    pub(in crate::config) listen: Setting<Vec<At<Listener>>>,
+    tenant_header: Setting<HeaderName>,
+    pub(in crate::config) default_tenant: Setting<TenantId>,
+    allowed_hosts: Setting<Vec<AllowedHost>>,
+    allowed_origins: Setting<Vec<WebOrigin>>,
+    pub(in crate::config) client_token: Setting<SecretSource>,
+    pub(in crate::config) allow_remote: Setting<bool>,
+    rewrite_urls: Setting<RewriteUrls>,
+    drain_timeout: Setting<Duration>,
+}
+
+/// The port on which apps find the sidecar.
+const PORT: u16 = 3539;
+
+// === impl Written ===
+
+impl Written {
+    pub(in crate::config) fn read(mut table: Table<'_>) -> Self {
+        let written = Self {
+            listen: table.key("listen", |value| listen::read(value, Purpose::Apps)),
+            tenant_header: table.key("tenant_header", |value| value.text("a header's name", tenant_header)),
+            default_tenant: table.key("default_tenant", listen::tenant_name),
+            allowed_hosts: table.key("allowed_hosts", |value| {
+                value.list("host names", |host| host.text("a host name", AllowedHost::parse))
+            }),
+            allowed_origins: table.key("allowed_origins", |value| {
+                value.list("origins", |origin| origin.text("an origin", WebOrigin::parse))
+            }),
+            client_token: table.key("client_token", SecretSource::read_written),
+            allow_remote: table.key("allow_remote", Value::boolean),
+            rewrite_urls: table.key("rewrite_urls", rewrite_urls),
+            drain_timeout: table.key("drain_timeout", units::duration),
+        };
+        table.finish();
+        written
+    }
+
+    pub(in crate::config) fn meaning(self, resolver: &Resolver<'_>) -> Server {
+        Server {
+            listeners: listen::meaning(self.listen, Server::default_listeners, resolver),
+            tenant_header: self.tenant_header.or(HeaderName::from_static("x-flexslot-tenant")),
+            default_tenant: self.default_tenant.into_given().map(|at| at.value),
+            allowed_hosts: self.allowed_hosts.or(Vec::new()),
+            allowed_origins: self.allowed_origins.or(Vec::new()),
+            client_token: resolver.header_secret(self.client_token),
+            allow_remote: self.allow_remote.or(false),
+            rewrite_urls: self.rewrite_urls.or(RewriteUrls::Headers),
+            drain_timeout: self.drain_timeout.or(Duration::from_secs(25)),
+        }
+    }
+}
+
+fn rewrite_urls(value: &Value<'_>) -> Option<RewriteUrls> {
+    if value.is_word("bodies") {
+        value.fault(Wrong::new("\"bodies\" is not available yet").hint("write \"headers\" or \"off\""));
+        return None;
+    }
+    value.word(&[("off", RewriteUrls::Off), ("headers", RewriteUrls::Headers)])
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Both loopback addresses.
+    pub(in crate::config) fn default_listeners() -> Vec<Listener> {
+        let addresses: [SocketAddr; 2] = [(Ipv4Addr::LOCALHOST, PORT).into(), (Ipv6Addr::LOCALHOST, PORT).into()];
+        addresses.map(Listener::by_default).into()
+    }
 }

@@ -1,0 +1,106 @@
+//! The second stage: what is written becomes what it means. Only here are secrets, variables and files looked at.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    environment::Environment,
+    fault::{Place, Wrong},
+    report::{At, Completeness, Report, Setting, Spot},
+    secret::{ConfiguredSecret, SecretSource, Unreadable},
+};
+use crate::model::Secret;
+
+/// What the second stage has at hand.
+pub(super) struct Resolver<'a> {
+    pub(super) environment: &'a dyn Environment,
+    report: &'a Report<'a>,
+    /// Where relative paths of flags and variables begin.
+    current_dir: PathBuf,
+    /// Where those of the file begin; `None` when there is no file.
+    file_dir: Option<PathBuf>,
+}
+
+// === impl Resolver ===
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(environment: &'a dyn Environment, report: &'a Report<'a>, file: Option<&Path>) -> Self {
+        // Without a current directory relative paths stay relative, and fail where they are used.
+        let current_dir = environment.current_dir().unwrap_or_default();
+        let file_dir = file.and_then(Path::parent).map(|parent| current_dir.join(parent));
+        Self { environment, report, current_dir, file_dir }
+    }
+
+    pub(super) fn fault(&self, spot: &Spot, wrong: Wrong) {
+        self.report.fault(spot, wrong);
+    }
+
+    /// Whether a key that was not seen is truly absent, so that its absence can be a fault.
+    pub(super) fn is_whole(&self) -> bool {
+        self.report.completeness() == Completeness::Whole
+    }
+
+    /// Where the file's relative paths begin; `None` when there is no file.
+    pub(super) fn file_dir(&self) -> Option<&Path> {
+        self.file_dir.as_deref()
+    }
+
+    /// The path that `path`, written at `place`, names.
+    pub(super) fn path(&self, path: &Path, place: Place) -> PathBuf {
+        match (place, &self.file_dir) {
+            (Place::Line { .. } | Place::File, Some(dir)) => dir.join(path),
+            _ => self.current_dir.join(path),
+        }
+    }
+
+    /// The value of a variable; set to nothing counts as not set.
+    pub(super) fn variable(&self, name: &'static str) -> Option<String> {
+        let value = self.environment.variable(name).filter(|value| !value.is_empty())?;
+        match value.into_string() {
+            Ok(text) => Some(text),
+            Err(_) => {
+                self.fault(&Spot::new(Place::Override(name), ""), Wrong::new("not UTF-8 text"));
+                None
+            }
+        }
+    }
+
+    /// The source with its path made whole.
+    pub(super) fn source(&self, source: SecretSource, place: Place) -> SecretSource {
+        match source {
+            SecretSource::File { path, access } => SecretSource::File { path: self.path(&path, place), access },
+            source @ SecretSource::Env { .. } => source,
+        }
+    }
+
+    /// Reads a secret.
+    pub(super) fn secret(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
+        let At { value, spot } = setting.into_given()?;
+        match ConfiguredSecret::read(self.source(value, spot.place), self.environment) {
+            Ok(secret) => Some(secret),
+            Err(unreadable) => {
+                self.unreadable(&spot, &unreadable);
+                None
+            }
+        }
+    }
+
+    /// Reads a secret that goes into a header field.
+    pub(super) fn header_secret(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
+        let spot = setting.given()?.spot.clone();
+        let secret = self.secret(setting)?;
+        if fits_into_a_header(&secret.secret) {
+            return Some(secret);
+        }
+        self.fault(&spot, Wrong::new(format!("{} holds characters that cannot stand in a header", secret.source)));
+        None
+    }
+
+    pub(super) fn unreadable(&self, spot: &Spot, unreadable: &Unreadable) {
+        self.fault(spot, Wrong { what: unreadable.to_string(), hint: unreadable.hint() });
+    }
+}
+
+/// Visible ASCII: what RFC 6750 section 2.1 allows, and a little more.
+pub(super) fn fits_into_a_header(secret: &Secret) -> bool {
+    secret.expose().bytes().all(|byte| byte.is_ascii_graphic())
+}

@@ -1,0 +1,50 @@
+//! What a running process wants to know of its configuration.
+
+use std::path::{Path, PathBuf};
+
+use super::{Config, ConfiguredSecret, Engine, SecretSource};
+
+// === impl Config ===
+
+impl Config {
+    /// The files whose change is a reason to read the configuration again: proxy.toml, every secret's file, the CA file, the key file.
+    pub fn watched_files(&self) -> Vec<PathBuf> {
+        let secrets =
+            [self.server.client_token.as_ref(), self.oauth.client.as_ref().and_then(|client| client.secret.as_ref())];
+        let pats = self.tenants.iter().map(|tenant| tenant.pat.as_ref());
+        let mut files: Vec<PathBuf> = secrets
+            .into_iter()
+            .chain(pats)
+            .flatten()
+            .filter_map(|ConfiguredSecret { source, .. }| source.file())
+            .chain(self.source.path())
+            .chain(self.upstream.extra_roots.as_ref().map(|roots| roots.path.as_path()))
+            .chain(self.store.key_source().and_then(SecretSource::file))
+            .map(Path::to_owned)
+            .collect();
+        files.sort();
+        files.dedup();
+        files
+    }
+
+    /// The keys whose new values take effect only with the next start.
+    pub fn changes_needing_restart(&self, new: &Self) -> Vec<&'static str> {
+        let same_store = match (&self.store.engine, &new.store.engine) {
+            // The key's text may change under way: a running process reads it again when it meets an unknown key id.
+            (Engine::Sqlite { path: old, .. }, Engine::Sqlite { path: new, .. }) => old == new,
+            (old, new) => old == new,
+        };
+        [
+            ("server.listen", self.server.listeners == new.server.listeners),
+            ("admin.listen", self.admin.listeners == new.admin.listeners),
+            ("admin.metrics_listen", self.admin.metrics_listeners == new.admin.metrics_listeners),
+            ("store.url", same_store),
+            ("store.encryption_key", !same_store || self.store.key_source() == new.store.key_source()),
+            ("store.state_dir", self.store.state_dir == new.store.state_dir),
+            ("log.format", self.log.format == new.log.format),
+        ]
+        .into_iter()
+        .filter_map(|(key, same)| (!same).then_some(key))
+        .collect()
+    }
+}

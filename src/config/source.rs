@@ -1,0 +1,76 @@
+//! Which file is read, and reading it.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    environment::Environment,
+    fault::{Fault, Faults, Place},
+    report::Report,
+};
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// There is no file; defaults, flags and variables alone.
+    BuiltIn,
+    File(PathBuf),
+}
+
+/// The variable that names the file.
+const VARIABLE: &str = "FLEXSLOT_PROXY_CONFIG";
+/// What is taken without being named.
+const IN_CURRENT_DIR: &str = "proxy.toml";
+
+// === impl ConfigSource ===
+
+impl ConfigSource {
+    /// The file that `--config` names, else the one that `FLEXSLOT_PROXY_CONFIG` names, else `./proxy.toml` if it is there.
+    pub fn find(flag: Option<&Path>, environment: &dyn Environment) -> Self {
+        if let Some(path) = flag {
+            return Self::File(path.to_owned());
+        }
+        match environment.variable(VARIABLE).filter(|path| !path.is_empty()) {
+            Some(path) => Self::File(path.into()),
+            None if environment.exists(Path::new(IN_CURRENT_DIR)) => Self::File(IN_CURRENT_DIR.into()),
+            None => Self::BuiltIn,
+        }
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::BuiltIn => None,
+            Self::File(path) => Some(path),
+        }
+    }
+
+    /// The file's name for messages.
+    pub(super) fn name(&self) -> Option<String> {
+        self.path().map(|path| path.display().to_string())
+    }
+
+    /// The file's text; no text without a file.
+    pub(super) fn read(&self, environment: &dyn Environment) -> Result<String, Faults> {
+        let Self::File(path) = self else { return Ok(String::new()) };
+        let faults =
+            |place, what| Faults::new(self.name(), vec![Fault { place, key: String::new(), what, hint: None }]);
+        let file = environment.read(path).map_err(|error| {
+            let reason = match error.kind() {
+                std::io::ErrorKind::NotFound => "does not exist".to_owned(),
+                kind => format!("cannot be read: {kind}"),
+            };
+            faults(Place::File, reason)
+        })?;
+        match std::str::from_utf8(&file.bytes) {
+            Ok(text) => Ok(text.to_owned()),
+            Err(error) => {
+                let valid = file
+                    .bytes
+                    .get(..error.valid_up_to())
+                    .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                    .unwrap_or("");
+                Err(faults(Report::new(valid).place(valid.len()), "not UTF-8".to_owned()))
+            }
+        }
+    }
+}

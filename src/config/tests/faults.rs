@@ -1,0 +1,346 @@
+//! Every faulty file yields all its faults, in order, with their places, and never a secret.
+
+use proptest::prelude::*;
+
+use super::{FakeEnvironment, Overrides, faults};
+use crate::config::environment::FileOwner;
+
+#[test]
+fn all_faults_are_told_at_once_in_the_order_of_the_file() {
+    let text = r#"
+[upstream]
+url = "api.flexslot.gg"
+connect_timeout = 5
+
+[oauth]
+client_id = "flx_client_1"
+client_secret = { env = "FLEXSLOT_CLIENT_SECRET" }
+
+[limits]
+header_size = "64KB"
+
+[[tenants]]
+name = "ac me"
+
+[[tenants]]
+pat_fallback = "Always"
+"#;
+    assert_eq!(
+        faults(text),
+        r#"proxy.toml:3: upstream.url: not an absolute URL (column 7)
+  hint: write "https://api.flexslot.gg"
+proxy.toml:4: upstream.connect_timeout: expected a duration in quotes, found an integer (column 19)
+proxy.toml:8: oauth.client_secret: environment variable FLEXSLOT_CLIENT_SECRET is not set (column 17)
+proxy.toml:11: limits.header_size: not a size (column 15)
+  hint: write a whole number and B, KiB, MiB or GiB, such as "64KiB"
+proxy.toml:14: tenants[0].name: character 3 is not allowed in a tenant name (letters and digits; after the first also . _ : @ + | = -) (column 8)
+proxy.toml:16: tenants[1].name: missing (column 1)
+  hint: write name = "acme"
+proxy.toml:17: tenants[1].pat_fallback: expected "always" or "unless_revoked" or "never" (column 16)
+  hint: did you mean "always"?"#
+    );
+}
+
+#[test]
+fn unknown_keys_are_named_with_what_was_meant() {
+    let text = "[server]\nlistn = \"x\"\n[serverr]\n[admin]\ntoken = { file = \"t\" }\n[[oauth.clients]]\nname = 1\n";
+    assert_eq!(
+        faults(text),
+        "proxy.toml:2: server.listn: unknown key (column 1)\n  hint: did you mean listen?\n\
+         proxy.toml:3: serverr: unknown key (column 2)\n  hint: did you mean server?\n\
+         proxy.toml:5: admin.token: unknown key (column 1)\n  hint: known here: listen, metrics_listen\n\
+         proxy.toml:6: oauth.clients: unknown key (column 9)\n  hint: known here: client_id, client_secret, token_url"
+    );
+}
+
+#[test]
+fn keys_of_later_versions_are_unknown() {
+    for (table, key) in [
+        ("server", "zone"),
+        ("admin", "public_url"),
+        ("admin", "return_origins"),
+        ("oauth", "redirect_uri"),
+        ("oauth", "scopes"),
+        ("oauth", "dpop"),
+        ("oauth", "issuer"),
+        ("refresh", "keep_alive"),
+    ] {
+        let told = faults(&format!("[{table}]\n{key} = \"1d\""));
+        assert!(told.starts_with(&format!("proxy.toml:2: {table}.{key}: unknown key (column 1)")), "{told}");
+    }
+    assert!(
+        faults("[server]\nrewrite_urls = \"bodies\"").contains("server.rewrite_urls: \"bodies\" is not available yet")
+    );
+}
+
+#[test]
+fn several_faults_of_syntax_are_told_beside_the_others() {
+    let told = faults("[server\ndrain_timeout = \"x\"\n[limits]\nconnections = \n[log]\nacces = true\n");
+    let places: Vec<_> = told.lines().filter(|line| line.starts_with("proxy")).map(|line| &line[..13]).collect();
+    assert!(places.contains(&"proxy.toml:1:") && places.contains(&"proxy.toml:4:"), "{told}");
+    assert!(told.contains("proxy.toml:6: log.acces: unknown key"), "{told}");
+}
+
+#[test]
+fn what_broken_syntax_may_have_swallowed_is_not_missed() {
+    let told = faults("[server]\nlisten = \"0.0.0.0:1\"\nallow_remote = tru\n");
+    assert!(told.starts_with("proxy.toml:3: "), "{told}");
+    assert!(!told.contains("beyond loopback"), "{told}");
+}
+
+#[test]
+fn a_key_that_comes_twice_is_a_fault() {
+    assert!(faults("[log]\naccess = true\naccess = false\n").starts_with("proxy.toml:3: duplicate key"));
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    let told = faults("[server]\nlisten = \"0.0.0.0:1\"\nallow_remote = \"yes\"\n");
+    assert_eq!(told, "proxy.toml:3: server.allow_remote: expected true or false, found a string (column 16)");
+    let told = faults("[refresh]\ngive_up = \"3\"\nuncertain_after = \"1s\"\n");
+    assert_eq!(told.matches("proxy.toml").count(), 1, "{told}");
+}
+
+#[test]
+fn a_secret_written_out_is_refused_and_not_repeated() {
+    let text = r#"
+[server]
+client_token = "canary-1"
+[oauth]
+client_id = "c"
+client_secret = "flx_cs_canary"
+[upstream]
+url = "https://user:canary@api.flexslot.gg"
+proxy = "http://user:canary@proxy:3128"
+[store]
+url = "postgres://user:canary@db/flexslot"
+encryption_key = "canary"
+[[tenants]]
+name = "acme"
+pat = "flx_pat_canary"
+[[tenants]]
+name = "beta"
+pat = { env = "flx_pat_canary" }
+[[tenants]]
+name = "gamma"
+pat = { file = "flx_pat_canary" }
+flx_pat_canary = 1
+[flx_cs_canary]
+"#;
+    let told = faults(text);
+    assert!(!told.contains("canary"), "{told}");
+    let lines: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("proxy.toml:")?.split(':').next()).collect();
+    assert_eq!(lines, ["3", "6", "8", "9", "11", "12", "15", "18", "21", "22", "23"], "{told}");
+    assert!(told.contains(
+        "tenants[0].pat: a secret is never written in the file (column 7)\n  hint: write { env = \"NAME\" }"
+    ));
+}
+
+#[test]
+fn a_secret_is_named_in_one_way() {
+    let secret = |text: &str| faults(&format!("[server]\nclient_token = {text}"));
+    assert!(secret("{}").contains("expected either env or file"));
+    assert!(secret("{ env = \"A\", file = \"b\" }").contains("expected either env or file"));
+    assert!(secret("{ env = \"A\", any_mode = true }").contains("any_mode is for files only"));
+    assert!(secret("{ env = \"A B\" }").contains("server.client_token.env: not the name of an environment variable"));
+    assert!(secret("{ file = \"\" }").contains("server.client_token.file: not a path"));
+    assert!(secret("{ file = \"a\", mode = 1 }").contains("server.client_token.mode: unknown key"));
+    assert!(secret("5").contains("expected a table, found an integer"));
+}
+
+#[test]
+fn secret_files_obey_the_access_rule() {
+    let load = |mode, owner, any_mode| {
+        FakeEnvironment::with_config(&format!("[server]\nclient_token = {{ file = \"t\"{any_mode} }}"))
+            .file_with("/etc/fp/t", "canary", mode, owner)
+            .load()
+            .map_err(|faults| faults.to_string())
+    };
+    use FileOwner::{SomebodyElse, ThisProcess};
+    for (mode, owner) in
+        [(0o600, ThisProcess), (0o400, ThisProcess), (0o644, SomebodyElse), (0o440, SomebodyElse), (0o711, ThisProcess)]
+    {
+        assert!(load(mode, owner, "").is_ok(), "{mode:o}");
+    }
+    for (mode, owner) in
+        [(0o640, ThisProcess), (0o604, ThisProcess), (0o620, ThisProcess), (0o664, SomebodyElse), (0o602, SomebodyElse)]
+    {
+        let told = load(mode, owner, "").unwrap_err();
+        assert!(told.contains("by others (column 16)\n  hint: chmod "), "{told}");
+        assert!(load(mode, owner, ", any_mode = true").is_ok(), "{mode:o}");
+    }
+}
+
+#[test]
+fn secrets_that_cannot_be_had_are_told_by_their_source() {
+    let load = |text: &str| {
+        let machine = FakeEnvironment::with_config(&format!("[server]\nclient_token = {text}"))
+            .file("/etc/fp/empty", "\n")
+            .file_with("/etc/fp/bytes", [0xff], 0o600, FileOwner::ThisProcess)
+            .file("/etc/fp/two", "canary\ncanary\n");
+        machine.load().unwrap_err().to_string()
+    };
+    assert!(load("{ env = \"NO\" }").contains("environment variable NO is not set"));
+    assert!(load("{ file = \"no\" }").contains("/etc/fp/no does not exist"));
+    assert!(load("{ file = \"empty\" }").contains("/etc/fp/empty is empty"));
+    assert!(load("{ file = \"bytes\" }").contains("/etc/fp/bytes is not UTF-8 text"));
+    let told = load("{ file = \"two\" }");
+    assert!(told.contains("characters that cannot stand in a header") && !told.contains("canary"), "{told}");
+}
+
+#[test]
+fn leaving_loopback_takes_a_decision() {
+    for (text, fine) in [
+        ("[server]\nlisten = \"10.0.0.1:1\"", false),
+        ("[server]\nlisten = \"0.0.0.0:1\"", false),
+        ("[server]\nlisten = \"[::]:1\"\nallow_remote = true", true),
+        ("[server]\nlisten = \"0.0.0.0:1\"\nclient_token = { env = \"T\" }", true),
+        ("[admin]\nlisten = \"0.0.0.0:1\"", false),
+        ("[admin]\nlisten = \"0.0.0.0:1\"\n[server]\nclient_token = { env = \"T\" }", false),
+        ("[admin]\nlisten = \"0.0.0.0:1\"\n[server]\nallow_remote = true", true),
+        ("[admin]\nmetrics_listen = \"0.0.0.0:1\"", true),
+        ("[server]\nlisten = \"unix:proxy.sock\"", true),
+    ] {
+        let loaded = FakeEnvironment::with_config(text).variable("T", "token").load();
+        assert_eq!(loaded.is_ok(), fine, "{text}");
+        if let Err(faults) = loaded {
+            assert!(faults.to_string().contains("loopback"), "{faults}");
+        }
+    }
+}
+
+#[test]
+fn two_listeners_do_not_share_an_address() {
+    assert!(
+        faults("[server]\nlisten = [\"127.0.0.1:1\", \"127.0.0.1:1\"]")
+            .contains("server.listen[1]: the same address as in line 2")
+    );
+    assert!(
+        faults("[server]\nlisten = \"127.0.0.1:3540\"").contains("the same address as in admin.listen, by default")
+    );
+    let sockets = "[server]\nlisten = \"unix:a\"\n[admin]\nlisten = { address = \"unix:a\", mode = \"0660\" }";
+    assert!(faults(sockets).contains("proxy.toml:4: admin.listen: the same address as in line 2"));
+    let free = "[server]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\n[admin]\nlisten = \"127.0.0.1:0\"";
+    assert!(FakeEnvironment::with_config(free).load().is_ok());
+}
+
+#[test]
+fn an_uncertain_grant_is_one_whose_request_is_over() {
+    assert!(
+        faults("[refresh]\ngive_up = \"2m\"")
+            .starts_with("proxy.toml:2: refresh.give_up: refresh.uncertain_after must be longer")
+    );
+    assert!(faults("[refresh]\nuncertain_after = \"90s\"").contains("must be longer than refresh.give_up"));
+    assert!(FakeEnvironment::with_config("[refresh]\ngive_up = \"2m\"\nuncertain_after = \"121s\"").load().is_ok());
+}
+
+#[test]
+fn every_value_is_checked() {
+    for line in [
+        "[server]\nlisten = []",
+        "[server]\nlisten = \"off\"",
+        "[server]\nlisten = { tenant = \"a\" }",
+        "[server]\nlisten = { address = \"127.0.0.1:1\", mode = \"0600\" }",
+        "[server]\nlisten = { address = \"unix:a\", tenant = \"\" }",
+        "[server]\ntenant_header = \"Authorization\"",
+        "[server]\ndefault_tenant = \"a/b\"",
+        "[server]\nallowed_hosts = [\"a:80\"]",
+        "[server]\nallowed_hosts = \"a\"",
+        "[server]\nallowed_origins = [\"https://a/\"]",
+        "[server]\ndrain_timeout = \"25\"",
+        "[admin]\nlisten = []",
+        "[admin]\nlisten = { address = \"127.0.0.1:1\", tenant = \"a\" }",
+        "[upstream]\nurl = \"http://api.flexslot.gg\"",
+        "[upstream]\nproxy = \"on\\u0020it\"",
+        "[upstream]\nca_file = \"none.pem\"",
+        "[upstream]\nresponse_timeout = \"0s\"",
+        "[oauth]\nclient_id = \" \"",
+        "[oauth]\ntoken_url = \"http://example.com/token\"",
+        "[oauth]\ntoken_url = \"https://example.com/token#x\"",
+        "[refresh]\nmax_parallel = 0",
+        "[refresh]\nmax_parallel = -1",
+        "[refresh]\ntimeout = \"0s\"",
+        "[store]\nurl = \"redis://localhost\"",
+        "[store]\nurl = \"sqlite:\"",
+        "[store]\nurl = \"sqlite::memory:\"",
+        "[limits]\nheader_size = \"1B\"",
+        "[limits]\nheader_size = \"1GiB\"",
+        "[limits]\nconnections = 99999999999999999999999",
+        "[limits]\nconnections = 1.5",
+        "[log]\nformat = \"xml\"",
+        "[log]\nlevel = \"inof\"",
+        "[log]\nlevel = \"access=loud\"",
+        "[log]\naccess = 1",
+        "tenants = 1",
+        "[tenants]",
+        "server = 1",
+        "[[tenants]]\nname = \"a\"\ncredentials = []",
+        "[[tenants]]\nname = \"a\"\ncredentials = [\"pat\", \"pat\"]",
+        "[[tenants]]\nname = \"a\"\nallow = [\"get /x\"]",
+        "[[tenants]]\nname = \"a\"\n[[tenants]]\nname = \"a\"",
+    ] {
+        let told = faults(line);
+        assert_eq!(told.matches("proxy.toml:").count(), 1, "{line}\n{told}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_fault() {
+    let machine = FakeEnvironment::default().file_with(
+        "/etc/fp/proxy.toml",
+        b"[log]\nlevel = \"\xff\"",
+        0o600,
+        FileOwner::ThisProcess,
+    );
+    assert_eq!(machine.load().unwrap_err().to_string(), "/etc/fp/proxy.toml:2: not UTF-8 (column 10)");
+    assert_eq!(FakeEnvironment::default().load().unwrap_err().to_string(), "/etc/fp/proxy.toml: does not exist");
+}
+
+#[test]
+fn faults_of_flags_and_variables_name_them() {
+    let overrides = Overrides { listen: Some("0.0.0.0:1".into()), upstream: Some("x".into()), ..Overrides::default() };
+    let machine =
+        FakeEnvironment::with_config("[log]\nx = 1").variable("FLEXSLOT_PROXY_STORE", "postgres://u:canary@h/d");
+    let told = machine.load_with(&overrides).unwrap_err().to_string();
+    let starts: Vec<_> =
+        told.lines().filter(|line| !line.starts_with("  ")).map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(starts, ["/etc/fp/proxy.toml:2", "--listen", "--upstream", "FLEXSLOT_PROXY_STORE"], "{told}");
+    assert!(!told.contains("canary"));
+}
+
+/// Pieces out of which files are made that come near to being right.
+fn piece() -> impl Strategy<Value = String> {
+    let keys = "server|admin|upstream|oauth|refresh|store|limits|log|tenants|listen|url|pat|client_secret|name|allow|level|give_up";
+    prop_oneof![
+        keys,
+        Just("\n".to_owned()),
+        r#"[\[\]{}=.,#"' ]{1,2}"#,
+        r#" = "[a-z:/*@.0-9]{0,8}"\n"#,
+        r#" = \{ (env|file) = "[A-Z/]{0,3}" \}\n"#,
+        " = [0-9]{1,3}\n",
+        any::<char>().prop_map(String::from),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn arbitrary_text_never_panics(text in proptest::collection::vec(piece(), 0..40)) {
+        let _ = FakeEnvironment::with_config(&text.concat()).load().map_err(|faults| faults.to_string());
+    }
+
+    #[test]
+    fn faults_come_in_order_and_inside_the_file(text in proptest::collection::vec(piece(), 0..40)) {
+        let text = text.concat();
+        if let Err(faults) = FakeEnvironment::with_config(&text).load() {
+            let places: Vec<_> = faults.iter().map(|fault| fault.place).collect();
+            prop_assert!(places.is_sorted());
+            for place in places {
+                if let crate::config::Place::Line { line, .. } = place {
+                    prop_assert!(line >= 1 && line <= text.matches('\n').count() + 1);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What files, flags and variables mean.
+
+use std::{path::Path, time::Duration};
+
+use super::{Config, ConfigSource, FakeEnvironment, Overrides};
+use crate::{
+    config::{Engine, ListenAddress, Presence, SecretSource, secret::AccessRule},
+    model::{AllowRule, CredentialKind, PatFallback},
+};
+
+fn sqlite(config: &Config) -> (&Path, &Path) {
+    match &config.store.engine {
+        Engine::Sqlite { path, key } => (path, key.source.file().unwrap()),
+        Engine::Memory => panic!("memory"),
+    }
+}
+
+fn addresses(config: &Config) -> Vec<String> {
+    config.server.listeners.iter().map(|listener| listener.address.to_string()).collect()
+}
+
+#[test]
+fn an_empty_file_means_the_defaults_of_the_contract() {
+    let config = FakeEnvironment::with_config("").load().unwrap();
+    assert_eq!(addresses(&config), ["127.0.0.1:3539", "[::1]:3539"]);
+    assert!(config.server.listeners.iter().all(|listener| listener.presence == Presence::SkipIfAbsent));
+    assert_eq!(config.admin.listeners[0].address.to_string(), "127.0.0.1:3540");
+    assert_eq!(config.admin.metrics_listeners, []);
+    assert_eq!(config.upstream.origin.as_str(), "https://api.flexslot.gg");
+    assert_eq!(config.upstream.proxy, None);
+    assert_eq!(config.oauth.client, None);
+    assert_eq!(config.oauth.token_url.as_str(), "https://api.flexslot.gg/api/public/v1/oauth/token");
+    assert_eq!(config.refresh.uncertain_after, Duration::from_secs(120));
+    assert_eq!(config.limits.replay_memory, 16 * 1024 * 1024);
+    assert_eq!(sqlite(&config), (Path::new("/etc/fp/flexslot-proxy.db"), Path::new("/etc/fp/flexslot-proxy.key")));
+    assert_eq!(config.store.state_dir.as_deref(), Some(Path::new("/etc/fp")));
+    assert_eq!(config.tenants, []);
+}
+
+#[test]
+fn a_whole_file_is_understood() {
+    let text = r#"
+[server]
+listen = ["localhost:9000", { address = "127.0.0.1:9001", tenant = "acme" }, { address = "unix:run/p.sock", mode = "0660" }]
+default_tenant = "acme"
+client_token = { file = "token" }
+
+[upstream]
+url = "http://127.0.0.1:8080"
+
+[oauth]
+client_id = "flx_client_1"
+client_secret = { env = "SECRET" }
+
+[store]
+url = "sqlite:data/fp.db"
+state_dir = "/var/lib/fp"
+
+[[tenants]]
+name = "acme"
+pat = { file = "/run/pat", any_mode = true }
+credentials = ["pat", "oauth"]
+pat_fallback = "unless_revoked"
+allow = ["GET /decks/**"]
+"#;
+    let machine = FakeEnvironment::with_config(text)
+        .file("/etc/fp/token", "token\r\n")
+        .file("/run/pat", "flx_pat_1\n")
+        .variable("SECRET", "flx_cs_1");
+    let config = machine.load().unwrap();
+    assert_eq!(addresses(&config), ["127.0.0.1:9000", "[::1]:9000", "127.0.0.1:9001", "unix:/etc/fp/run/p.sock"]);
+    assert_eq!(config.server.listeners[2].tenant.as_ref().map(|tenant| tenant.as_str()), Some("acme"));
+    assert!(matches!(config.server.listeners[3].address, ListenAddress::Unix { mode: 0o660, .. }));
+    assert_eq!(config.server.client_token.as_ref().map(|token| token.secret.expose()), Some("token"));
+    assert_eq!(config.oauth.token_url.as_str(), "http://127.0.0.1:8080/api/public/v1/oauth/token");
+    let client = config.oauth.client.as_ref().unwrap();
+    assert_eq!((client.id.as_str(), client.secret.as_ref().unwrap().secret.expose()), ("flx_client_1", "flx_cs_1"));
+    assert_eq!(sqlite(&config), (Path::new("/etc/fp/data/fp.db"), Path::new("/etc/fp/data/flexslot-proxy.key")));
+    assert_eq!(config.store.state_dir.as_deref(), Some(Path::new("/var/lib/fp")));
+    let acme = &config.tenants[0];
+    assert_eq!(acme.pat.as_ref().unwrap().secret.expose(), "flx_pat_1");
+    let source = SecretSource::File { path: "/run/pat".into(), access: AccessRule::AnyMode };
+    assert_eq!(acme.pat.as_ref().unwrap().source, source);
+    assert_eq!(acme.credentials, [CredentialKind::Pat, CredentialKind::OAuth]);
+    assert_eq!(acme.pat_fallback, PatFallback::UnlessRevoked);
+    assert_eq!(acme.allow, Some(vec!["GET /decks/**".parse::<AllowRule>().unwrap()]));
+    assert!(!format!("{config:?}").contains("flx_pat_1"), "secrets are redacted");
+}
+
+#[test]
+fn flags_win_over_variables_and_variables_over_the_file() {
+    let machine =
+        FakeEnvironment::with_config("[upstream]\nurl = \"https://file.test\"\n[server]\nlisten = \"127.0.0.1:1\"");
+    assert_eq!(machine.load().unwrap().upstream.origin.as_str(), "https://file.test");
+    let machine = machine
+        .variable("FLEXSLOT_PROXY_UPSTREAM", "https://variable.test")
+        .variable("FLEXSLOT_PROXY_LISTEN", "127.0.0.1:2,[::1]:2")
+        .variable("FLEXSLOT_PROXY_ADMIN_LISTEN", "off")
+        .variable("FLEXSLOT_PROXY_STORE", "");
+    let config = machine.load().unwrap();
+    assert_eq!(config.upstream.origin.as_str(), "https://variable.test");
+    assert_eq!(addresses(&config), ["127.0.0.1:2", "[::1]:2"]);
+    assert_eq!(config.admin.listeners, []);
+    assert!(matches!(config.store.engine, Engine::Sqlite { .. }), "an empty variable says nothing");
+    let flags = Overrides {
+        upstream: Some("https://flag.test".into()),
+        log_level: Some("debug".into()),
+        ..Overrides::default()
+    };
+    let config = machine.load_with(&flags).unwrap();
+    assert_eq!(config.upstream.origin.as_str(), "https://flag.test");
+    assert_eq!(config.log.filter, "debug");
+}
+
+#[test]
+fn an_override_heals_a_faulty_value_only_once_the_file_is_right() {
+    let machine = FakeEnvironment::with_config("[store]\nurl = \"redis://x\"");
+    assert!(machine.load_with(&Overrides { store: Some("memory:".into()), ..Overrides::default() }).is_err());
+}
+
+#[test]
+fn relative_paths_of_flags_begin_where_the_user_stands() {
+    let flags = Overrides { store: Some("sqlite:mine.db".into()), ..Overrides::default() };
+    let config = FakeEnvironment::with_config("").load_with(&flags).unwrap();
+    assert_eq!(sqlite(&config), (Path::new("/work/mine.db"), Path::new("/work/flexslot-proxy.key")));
+}
+
+#[test]
+fn relative_paths_of_a_file_begin_at_it_wherever_it_is_named_from() {
+    let machine = FakeEnvironment::default().file("/work/sub/proxy.toml", "[store]\nurl = \"sqlite:x.db\"");
+    let config = Config::load(&ConfigSource::File("sub/proxy.toml".into()), &Overrides::default(), &machine).unwrap();
+    assert_eq!(sqlite(&config).0, Path::new("/work/sub/x.db"));
+}
+
+#[test]
+fn the_file_is_found_by_flag_variable_and_current_directory() {
+    let nothing = FakeEnvironment::default();
+    assert_eq!(ConfigSource::find(None, &nothing), ConfigSource::BuiltIn);
+    let here = nothing.file("/work/proxy.toml", "");
+    assert_eq!(ConfigSource::find(None, &here), ConfigSource::File("proxy.toml".into()));
+    let named = here.variable("FLEXSLOT_PROXY_CONFIG", "/a.toml");
+    assert_eq!(ConfigSource::find(None, &named), ConfigSource::File("/a.toml".into()));
+    assert_eq!(ConfigSource::find(Some(Path::new("b.toml")), &named), ConfigSource::File("b.toml".into()));
+}
+
+#[test]
+fn a_pat_in_the_environment_is_configuration_enough() {
+    let machine = FakeEnvironment::default().variable("FLEXSLOT_PAT", "flx_pat_1");
+    let config = machine.load_without_file(&Overrides::default()).unwrap();
+    assert_eq!(config.server.default_tenant.as_ref().map(|tenant| tenant.as_str()), Some("default"));
+    assert_eq!(config.tenants[0].name.as_str(), "default");
+    assert_eq!(config.tenants[0].pat.as_ref().unwrap().secret.expose(), "flx_pat_1");
+    assert_eq!((config.store.engine, config.store.state_dir), (Engine::Memory, None));
+}
+
+#[test]
+fn a_pat_in_the_environment_uses_the_store_that_is_configured_or_found() {
+    let machine = FakeEnvironment::default().variable("FLEXSLOT_PAT", "flx_pat_1").variable("HOME", "/home/u");
+    let flags = Overrides { store: Some("sqlite:/x/y.db".into()), ..Overrides::default() };
+    assert_eq!(sqlite(&machine.load_without_file(&flags).unwrap()).0, Path::new("/x/y.db"));
+    let found = machine.file("/home/u/.local/state/flexslot-proxy/flexslot-proxy.db", "");
+    let config = found.load_without_file(&Overrides::default()).unwrap();
+    assert_eq!(sqlite(&config).0, Path::new("/home/u/.local/state/flexslot-proxy/flexslot-proxy.db"));
+}
+
+#[test]
+fn a_pat_in_the_environment_says_nothing_beside_a_file() {
+    let config = FakeEnvironment::with_config("").variable("FLEXSLOT_PAT", "flx_pat_1").load().unwrap();
+    assert_eq!((config.tenants.len(), config.server.default_tenant), (0, None));
+}
+
+#[test]
+fn without_a_file_the_database_lies_in_the_state_directory() {
+    let at = |machine: FakeEnvironment| {
+        let config = machine.load_without_file(&Overrides::default()).unwrap();
+        sqlite(&config).0.display().to_string()
+    };
+    let home = || FakeEnvironment::default().variable("HOME", "/home/u");
+    assert_eq!(at(home()), "/home/u/.local/state/flexslot-proxy/flexslot-proxy.db");
+    let xdg = || home().variable("XDG_STATE_HOME", "/xdg");
+    assert_eq!(at(xdg()), "/xdg/flexslot-proxy/flexslot-proxy.db");
+    assert_eq!(at(xdg().variable("STATE_DIRECTORY", "/var/lib/a:/var/lib/b")), "/var/lib/a/flexslot-proxy.db");
+    assert_eq!(
+        at(home().variable("XDG_STATE_HOME", "relative")),
+        "/home/u/.local/state/flexslot-proxy/flexslot-proxy.db"
+    );
+    let faults = FakeEnvironment::default().load_without_file(&Overrides::default()).unwrap_err().to_string();
+    assert!(faults.starts_with("store.url: nothing tells where the store could lie"), "{faults}");
+}
+
+#[test]
+fn the_key_is_read_where_it_exists() {
+    let key = |machine: FakeEnvironment| match machine.load().unwrap().store.engine {
+        Engine::Sqlite { key, .. } => key.text,
+        Engine::Memory => None,
+    };
+    assert!(key(FakeEnvironment::with_config("")).is_none());
+    assert!(key(FakeEnvironment::with_config("").file("/etc/fp/flexslot-proxy.key", "k\n")).is_some());
+    let unused = FakeEnvironment::with_config("[store]\nurl = \"memory:\"\nencryption_key = { env = \"NOT_SET\" }");
+    assert!(key(unused).is_none(), "memory: has a key of its own");
+}
+
+#[test]
+fn a_store_url_may_be_kept_elsewhere() {
+    let text = "[store]\nurl = { env = \"STORE\" }";
+    let config = FakeEnvironment::with_config(text).variable("STORE", "sqlite:///var/x.db").load().unwrap();
+    assert_eq!(sqlite(&config).0, Path::new("/var/x.db"));
+    let faults =
+        FakeEnvironment::with_config(text).variable("STORE", "redis://:canary@h").load().unwrap_err().to_string();
+    assert!(faults.contains(":2: store.url: not a store") && !faults.contains("canary"), "{faults}");
+}
+
+#[test]
+fn the_outbound_proxy_comes_from_the_environment_unless_told() {
+    let machine = |text| {
+        FakeEnvironment::with_config(text)
+            .variable("HTTPS_PROXY", "http://u:p@proxy:3128")
+            .variable("NO_PROXY", ".test")
+    };
+    let proxy = machine("").load().unwrap().upstream.proxy.unwrap();
+    assert_eq!((proxy.url.expose(), proxy.bypass.as_str()), ("http://u:p@proxy:3128", ".test"));
+    assert_eq!(machine("[upstream]\nproxy = \"off\"").load().unwrap().upstream.proxy, None);
+    let fixed = machine("[upstream]\nproxy = \"http://other:1\"").load().unwrap().upstream.proxy.unwrap();
+    assert_eq!((fixed.url.expose(), fixed.bypass.as_str()), ("http://other:1", ""));
+    let faults = FakeEnvironment::with_config("").variable("HTTPS_PROXY", "socks5://x").load().unwrap_err().to_string();
+    assert!(faults.starts_with("HTTPS_PROXY: not the URL of an HTTP proxy"), "{faults}");
+}

@@ -1,0 +1,29 @@
+//! What a running process learns from a new file.
+
+use super::{Config, FakeEnvironment};
+
+fn config(text: &str) -> Config {
+    FakeEnvironment::with_config(text).file("/etc/fp/t", "token").file("/etc/fp/p", "pat").load().unwrap()
+}
+
+#[test]
+fn what_takes_a_restart_is_named() {
+    let old = config("");
+    assert_eq!(old.changes_needing_restart(&config("[refresh]\ntimeout = \"3s\"")), Vec::<&str>::new());
+    assert_eq!(old.changes_needing_restart(&config("[server]\nlisten = \"127.0.0.1:1\"")), ["server.listen"]);
+    assert_eq!(old.changes_needing_restart(&config("[admin]\nlisten = \"off\"")), ["admin.listen"]);
+    assert_eq!(old.changes_needing_restart(&config("[store]\nurl = \"sqlite:other.db\"")), ["store.url"]);
+    assert_eq!(
+        old.changes_needing_restart(&config("[store]\nencryption_key = { file = \"p\" }")),
+        ["store.encryption_key"]
+    );
+    assert_eq!(old.changes_needing_restart(&config("[store]\nurl = \"memory:\"")), ["store.url", "store.state_dir"]);
+}
+
+#[test]
+fn the_files_to_watch_are_those_that_were_read() {
+    let text = "[server]\nclient_token = { file = \"t\" }\n[[tenants]]\nname = \"a\"\npat = { file = \"p\" }\n\
+                [[tenants]]\nname = \"b\"\npat = { file = \"p\" }";
+    let files: Vec<_> = config(text).watched_files().iter().map(|path| path.display().to_string()).collect();
+    assert_eq!(files, ["/etc/fp/flexslot-proxy.key", "/etc/fp/p", "/etc/fp/proxy.toml", "/etc/fp/t"]);
+}
