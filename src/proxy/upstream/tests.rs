@@ -2,6 +2,7 @@
 
 mod h1;
 mod h2;
+mod stream;
 mod time;
 mod tls;
 
