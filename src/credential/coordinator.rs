@@ -18,6 +18,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use super::{
     custody::Custody,
     flight::{board, Boarding, Cause, Landing, NotNow},
+    pat_health::PatHealth,
     pick::{decide, permit, Choice, Circumstances},
     policy::{Settings, TenantPolicy},
     renewal::{Failure, FailureClass},
@@ -239,7 +240,12 @@ impl Credentials {
 
     /// The upstream's answer to a retry: whether the new token cured the 401. Call it once per retry.
     pub fn retried(&self, tenant: &TenantId, picked: &Picked, cured: bool) {
-        let (Some(slot), Some(at)) = (self.works.held(tenant), picked.at) else { return };
+        let Some(slot) = self.works.held(tenant) else { return };
+        let Some(at) = picked.at else {
+            let judge = |health: &mut PatHealth| if cured { health.accepted() } else { health.refused(Instant::now()) };
+            slot.with(|state| state.pat().map(|pat| judge(&mut pat.health)));
+            return;
+        };
         slot.with(|state| match (cured, state.pace.uncured) {
             (true, _) => state.pace.uncured = None,
             (false, Some(uncured)) if uncured.version == at.version => {}

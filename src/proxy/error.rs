@@ -4,13 +4,16 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 
+use super::{
+    guard::Denied,
+    handle::Failure,
+    path::PathError,
+    replay::BodyError,
+    upstream::{ErrorClass, UpstreamError},
+};
 use crate::{
     credential::Refusal,
-    model::{
-        problem::ProxyError,
-        token::DisconnectReason,
-        Action, Problem,
-    },
+    model::{Action, Problem, TenantId, problem::ProxyError, token::DisconnectReason},
 };
 
 /// The codes of `urn:flexslot-proxy:problem:<code>`, in the order of their statuses.
@@ -160,6 +163,66 @@ const fn reconnect_detail(reason: DisconnectReason) -> &'static str {
         }
         DisconnectReason::Disconnected => "This connection was disconnected here. Connect it again to use it.",
     }
+}
+
+/// A request that the guard does not let in.
+pub(super) fn guard_problem(denied: Denied) -> Problem {
+    match denied {
+        Denied::Invalid => Code::RequestInvalid.problem("The request does not say clearly which host it is meant for."),
+        Denied::Token => Code::ClientTokenRequired.problem(
+            "This sidecar serves only callers that send its client token: as `Proxy-Authorization: Bearer`, as `Authorization: Bearer`, or as \
+             the password in http://x:TOKEN@host/.",
+        ),
+        Denied::Host => Code::HostDenied.problem(
+            "The Host of the request is not one that this sidecar goes by. Call it by localhost or a loopback address, or add the name to \
+             server.allowed_hosts.",
+        ),
+        Denied::Origin => Code::OriginDenied.problem(
+            "The request comes from a web page whose origin is not allowed. Add the origin to server.allowed_origins if the page may use every \
+             tenant of this sidecar.",
+        ),
+    }
+}
+
+/// A target that is not forwarded.
+pub(super) fn path_problem(error: PathError) -> Problem {
+    match error {
+        PathError::Tenant(why) => Code::TenantInvalid.problem(format!("/t/<tenant> does not name a tenant: {why}.")),
+        PathError::Invalid(fault) => Code::PathInvalid.problem(format!("The path is not forwarded: {fault}.")),
+        PathError::NotProxied => Code::NotProxied.problem(
+            "Only paths below /api/public/v1/ are forwarded, with or without /t/<tenant> before them.",
+        ),
+        PathError::Denied => Code::PathDenied.problem("The sidecar owns the token lifecycle; Flexslot's OAuth endpoints are not forwarded."),
+    }
+}
+
+/// A request that got no response. `body` is what broke the client's body, if anything did: connections do not always hand it on.
+pub(super) fn upstream_failure(error: &UpstreamError, body: Option<BodyError>, tenant: &TenantId) -> Failure {
+    if let Some(body) = body {
+        return body_failure(&body, Some(tenant));
+    }
+    let problem = match error.class() {
+        ErrorClass::Unreachable => Code::UpstreamUnreachable.problem(format!("Flexslot could not be reached: {error}. Nothing is wrong with the request.")),
+        ErrorClass::Invalid => Code::UpstreamInvalid.problem(format!("What Flexslot answered is no valid HTTP response: {error}.")),
+        ErrorClass::Timeout => Code::UpstreamTimeout.problem(format!("Flexslot did not answer in time: {error}. It may have acted on the request.")),
+        ErrorClass::BodyTooLarge => Code::BodyTooLarge.problem("The request body is larger than limits.request_body."),
+        ErrorClass::Client => Code::RequestInvalid.problem("The request body ended before it was complete, or is malformed."),
+    };
+    Failure::Problem(Problem { cause: error.proxy_error(), ..problem }.of(tenant))
+}
+
+/// A request whose own body came to no good end.
+pub(super) fn body_failure(error: &BodyError, tenant: Option<&TenantId>) -> Failure {
+    let problem = match error {
+        BodyError::TooLarge { limit } => {
+            Code::BodyTooLarge.problem(format!("The request body is larger than limits.request_body, which is {limit} bytes."))
+        }
+        BodyError::Idle => return Failure::Bare(StatusCode::REQUEST_TIMEOUT),
+        BodyError::Superseded | BodyError::Source(_) => {
+            Code::RequestInvalid.problem("The request body ended before it was complete, or is malformed.")
+        }
+    };
+    Failure::Problem(tenant.map_or_else(|| problem.clone(), |tenant| problem.clone().of(tenant)))
 }
 
 #[cfg(test)]

@@ -6,11 +6,21 @@
 //!
 //! [`handle`] is the corridor itself, read top to bottom; every other file is one step of it, and no step calls another.
 
+mod body;
+mod busy;
 pub mod cors;
 pub mod error;
+mod facts;
 pub mod guard;
+pub mod handle;
 pub mod headers;
 pub mod path;
 pub mod replay;
+mod route;
+pub mod upstream;
 pub mod urls;
 pub mod verdict;
+
+pub use body::ResponseBody;
+pub use facts::Facts;
+pub use handle::{Caller, Corridor, Failure, Settings};

@@ -2,8 +2,6 @@
 
 use http::{header::WWW_AUTHENTICATE, HeaderMap, StatusCode};
 
-use crate::model::CredentialKind;
-
 /// What to do with a response.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +41,6 @@ pub const UNAUTHORIZED_AFTER_REFRESH: &str = "unauthorized_after_refresh";
 
 /// The `details` of `Proxy-Status` for a 401 that no refresh could cure because none could be had.
 pub const REFRESH_UNAVAILABLE: &str = "refresh_unavailable";
-
-/// Whether a 401 on this kind of credential can be cured by a renewal.
-pub const fn renewable(kind: CredentialKind) -> bool {
-    matches!(kind, CredentialKind::OAuth)
-}
 
 /// The first `error` parameter of the challenges (RFC 9110 section 11.6.1), whatever the scheme. Tolerant: what does not parse is passed over.
 fn challenge_error(headers: &HeaderMap) -> Option<String> {

@@ -1,0 +1,64 @@
+//! How many requests of a tenant are under way.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use dashmap::DashMap;
+
+use crate::model::TenantId;
+
+/// Counts requests by tenant. A tenant without requests takes no memory.
+#[derive(Debug, Default)]
+pub struct Busy(Arc<DashMap<TenantId, Arc<AtomicUsize>>>);
+
+/// One request of a tenant; counts down when dropped.
+#[derive(Debug)]
+pub struct Turn {
+    all: Arc<DashMap<TenantId, Arc<AtomicUsize>>>,
+    tenant: TenantId,
+    count: Arc<AtomicUsize>,
+}
+
+// === impl Busy ===
+
+impl Busy {
+    /// One more request of `tenant`, unless `limit` are under way.
+    pub fn enter(&self, tenant: &TenantId, limit: usize) -> Option<Turn> {
+        // The entry's lock is what keeps the count from being removed between look-up and increment.
+        let count = {
+            let count = self.0.entry(tenant.clone()).or_default();
+            count.fetch_add(1, Ordering::Relaxed);
+            Arc::clone(&count)
+        };
+        let turn = Turn { all: Arc::clone(&self.0), tenant: tenant.clone(), count };
+        (turn.count.load(Ordering::Relaxed) <= limit).then_some(turn)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.count.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.all.remove_if(&self.tenant, |_, count| count.load(Ordering::Relaxed) == 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Busy;
+
+    #[test]
+    fn one_over_the_limit_is_turned_away_and_leaves_no_trace() {
+        let (busy, acme) = (Busy::default(), "acme".parse().unwrap());
+        let first = busy.enter(&acme, 2).unwrap();
+        let second = busy.enter(&acme, 2).unwrap();
+        assert!(busy.enter(&acme, 2).is_none());
+        drop(first);
+        let third = busy.enter(&acme, 2);
+        assert!(third.is_some());
+        drop((second, third));
+        assert!(busy.0.is_empty());
+    }
+}

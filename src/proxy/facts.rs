@@ -1,0 +1,29 @@
+//! What the corridor finds out about a request on its way, for the access log and the metrics.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::route::NamedBy;
+use crate::model::{CredentialKind, TenantId, Version, observe::RetryOutcome};
+
+/// Filled in as far as the request comes.
+#[derive(Debug, Default)]
+pub struct Facts {
+    pub tenant: Option<TenantId>,
+    pub named_by: Option<NamedBy>,
+    /// What was attached last.
+    pub credential: Option<CredentialKind>,
+    /// The version of the token that was attached last.
+    pub version: Option<Version>,
+    /// How the one retry ended, where there was one.
+    pub retry: Option<RetryOutcome>,
+    /// What the upstream answered last.
+    pub upstream_status: Option<u16>,
+    /// The time that went into waiting for the upstream's response headers.
+    pub upstream_time: Duration,
+    /// Why the request got no response of the upstream's; for the log, never for the client.
+    pub cause: Option<String>,
+    /// The web page's origin that may read the answer, whatever it is.
+    pub cors: Option<HeaderValue>,
+}

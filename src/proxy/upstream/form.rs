@@ -1,0 +1,79 @@
+//! The form of a request on the wire: origin-form and `Host` for HTTP/1.1, pseudo-header fields for HTTP/2, and framing that follows from the
+//! body alone.
+
+use http::{
+    HeaderMap, HeaderValue, Request, Uri, Version,
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use http_body::Body;
+
+use super::connect::Protocol;
+use crate::proxy::replay::ReplayBody;
+
+/// The origin's part of every request.
+#[derive(Debug, Clone)]
+pub(super) struct Form {
+    scheme: Scheme,
+    authority: Authority,
+    host: HeaderValue,
+}
+
+// === impl Form ===
+
+impl Form {
+    /// `None` where the origin is not an absolute URI, or has a user in it.
+    pub(super) fn of(origin: &Uri) -> Option<Self> {
+        let authority = origin.authority().filter(|authority| !authority.as_str().contains('@'))?.clone();
+        let host = HeaderValue::from_str(authority.as_str()).ok()?;
+        Some(Self { scheme: origin.scheme()?.clone(), authority, host })
+    }
+
+    /// Path and query stay as they are, byte for byte; everything else of the target is ours.
+    pub(super) fn apply(&self, request: &mut Request<ReplayBody>, protocol: Protocol) {
+        let target = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let mut uri = http::uri::Parts::default();
+        uri.path_and_query = Some(target);
+        match protocol {
+            Protocol::Http1 => {
+                *request.version_mut() = Version::HTTP_11;
+                request.headers_mut().insert(HOST, self.host.clone());
+            }
+            Protocol::Http2 => {
+                *request.version_mut() = Version::HTTP_2;
+                request.headers_mut().remove(HOST);
+                uri.scheme = Some(self.scheme.clone());
+                uri.authority = Some(self.authority.clone());
+            }
+        }
+        // These parts always fit together: either the path alone or all three.
+        if let Ok(uri) = Uri::from_parts(uri) {
+            *request.uri_mut() = uri;
+        }
+        let (length, absent) = (request.body().size_hint().exact(), request.body().is_absent());
+        frame(request.headers_mut(), length, absent, protocol);
+    }
+}
+
+/// RFC 9112 section 6: the body that is there decides, whatever the header said about it.
+fn frame(headers: &mut HeaderMap, length: Option<u64>, absent: bool, protocol: Protocol) {
+    headers.remove(TRANSFER_ENCODING);
+    match length {
+        // A request without a body may say so or not; as its sender had it.
+        Some(0) if absent => {
+            if headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") {
+                headers.remove(CONTENT_LENGTH);
+            }
+        }
+        Some(length) => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        None => {
+            headers.remove(CONTENT_LENGTH);
+            // Said aloud, because hyper takes a GET of unknown length for one without a body.
+            if protocol == Protocol::Http1 {
+                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! One HTTP/2 connection, shared by all requests to the origin.
+
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{sync::Notify, time::timeout};
+
+use super::{
+    connect::BoxedIo,
+    error::{Sent, UpstreamError},
+    pool::Pool,
+    wire::Wire,
+};
+use crate::proxy::replay::ReplayBody;
+
+/// The pool's hold on the connection.
+pub(super) struct Handle {
+    id: u64,
+    sender: http2::SendRequest<ReplayBody>,
+    activity: Arc<Activity>,
+}
+
+/// The use of the connection by one request, until its response has been read.
+pub(super) struct Lease {
+    pub(super) sender: http2::SendRequest<ReplayBody>,
+    /// Whether an earlier request has used the connection.
+    pub(super) reused: bool,
+    id: u64,
+    activity: Arc<Activity>,
+}
+
+#[derive(Default)]
+struct Activity {
+    leases: AtomicUsize,
+    uses: AtomicUsize,
+    went_idle: Notify,
+}
+
+/// What one response may have under way: the memory that a client which reads slowly costs.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// What all responses together may have under way: so large that slow clients do not stop the quick ones.
+const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
+/// What one request may have buffered on its way out.
+const SEND_BUFFER: usize = 256 * 1024;
+/// How often a connection with requests on it is asked whether it is still there, and how long it has for an answer.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Speaks HTTP/2 on `io`.
+pub(super) async fn connect(
+    io: BoxedIo,
+    id: u64,
+    header_size: usize,
+    idle_timeout: Duration,
+    pool: Weak<Pool>,
+) -> Result<Handle, UpstreamError> {
+    let (wire, _) = Wire::new(io);
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(u32::try_from(header_size).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let (sender, connection) = builder
+        .handshake(TokioIo::new(wire))
+        .await
+        .map_err(|error| UpstreamError::from_hyper(&error, Sent::NotSent))?;
+    let activity = Arc::new(Activity::default());
+    tokio::spawn(drive(connection, Arc::clone(&activity), id, idle_timeout, pool));
+    Ok(Handle { id, sender, activity })
+}
+
+type Connection = http2::Connection<TokioIo<Wire>, ReplayBody, TokioExecutor>;
+
+/// Ends with the connection, or when it has been idle for too long. After a GOAWAY the streams that it spares live on in hyper's own tasks.
+async fn drive(connection: Connection, activity: Arc<Activity>, id: u64, idle: Duration, pool: Weak<Pool>) {
+    let mut connection = pin!(connection);
+    loop {
+        tokio::select! {
+            _ = &mut connection => break,
+            () = activity.idle_for(idle) => match pool.upgrade() {
+                Some(pool) if !pool.retire_idle(id) => {}
+                _ => return,
+            },
+        }
+    }
+    if let Some(pool) = pool.upgrade() {
+        pool.forget(id);
+    }
+}
+
+// === impl Handle ===
+
+impl Handle {
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// `None` where the connection is gone, or going.
+    pub(super) fn lease(&self) -> Option<Lease> {
+        if self.sender.is_closed() {
+            return None;
+        }
+        self.activity.leases.fetch_add(1, Ordering::AcqRel);
+        let reused = self.activity.uses.fetch_add(1, Ordering::Relaxed) > 0;
+        Some(Lease { sender: self.sender.clone(), reused, id: self.id, activity: Arc::clone(&self.activity) })
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.activity.leases.load(Ordering::Acquire) == 0
+    }
+}
+
+// === impl Activity ===
+
+impl Activity {
+    /// Returns when nobody has given a lease back for this long, and none is out.
+    async fn idle_for(&self, idle: Duration) {
+        loop {
+            let quiet = timeout(idle, self.went_idle.notified()).await.is_err();
+            if quiet && self.leases.load(Ordering::Acquire) == 0 {
+                return;
+            }
+        }
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    pub(super) const fn id(&self) -> u64 {
+        self.id
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.activity.leases.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.activity.went_idle.notify_one();
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Time limits, on paused time.
+
+use tokio::time::{Instant, advance};
+
+use super::*;
+use crate::{
+    model::problem::ProxyError,
+    proxy::upstream::{ErrorClass, ErrorKind, Sent},
+};
+
+#[derive(Debug)]
+struct NeverConnects;
+
+#[async_trait]
+impl Dial for NeverConnects {
+    async fn dial(&self, _: &Target) -> Result<BoxedIo, DialError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_does_not_come_about_is_given_up_in_time() {
+    for origin in ["http://api.test", "https://api.test"] {
+        let upstream = Upstream::with_dialer(params(origin), Arc::new(NeverConnects)).unwrap();
+        let began = Instant::now();
+        let error = upstream.send(get("/")).await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::ConnectTimeout));
+        assert_eq!((error.sent, error.attempts), (Sent::NotSent, 0));
+        assert_eq!(began.elapsed().as_secs(), 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_upstream_is_given_up_after_the_response_timeout() {
+    let mut world = World::new();
+    let began = Instant::now();
+    let sending = world.send(get("/"));
+    let mut peer = world.accept().await;
+    let error = sending.await.unwrap().unwrap_err();
+    assert_eq!((error.class(), error.proxy_error()), (ErrorClass::Timeout, ProxyError::HttpResponseTimeout));
+    assert_eq!(began.elapsed().as_secs(), 60);
+    peer.sees_the_end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_response_clock_starts_with_the_last_progress_of_the_upload() {
+    let mut world = World::new();
+    let (mut sender, body) = upload(Start::Now);
+    let sending = world.send(request(Method::POST, "/", body));
+    let mut peer = world.accept().await;
+    peer.head().await;
+    for _ in 0..3 {
+        advance(Duration::from_secs(45)).await;
+        sender.send_data("x".into()).await.unwrap();
+        peer.reads("1\r\nx\r\n").await;
+    }
+    drop(sender);
+    peer.reads("0\r\n\r\n").await;
+    let sent = Instant::now();
+    let error = sending.await.unwrap().unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::ResponseTimeout));
+    assert_eq!(sent.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_in_the_middle_of_its_body_is_not_the_upstreams_fault() {
+    let params = UpstreamParams { response_timeout: Duration::from_secs(10), ..params("http://api.test") };
+    let mut world = World::with(params);
+    let (_sender, body) = upload(Start::Now);
+    let sending = world.send(request(Method::POST, "/", body));
+    let _peer = world.accept().await;
+    let error = sending.await.unwrap().unwrap_err();
+    assert_eq!(error.class(), ErrorClass::Client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_in_the_middle_of_a_response_body_is_an_error() {
+    let mut world = World::new();
+    let sending = world.send(get("/"));
+    let mut peer = world.accept().await;
+    peer.head().await;
+    peer.says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n").await;
+    let response = sending.await.unwrap().unwrap();
+    let reading = tokio::spawn(text(response));
+    for _ in 0..2 {
+        settle().await;
+        advance(Duration::from_secs(59)).await;
+        peer.says("part").await;
+    }
+    let last = Instant::now();
+    let error = reading.await.unwrap().unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::ResponseTimeout));
+    assert_eq!(last.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
+    let mut world = World::new();
+    let mut peer = world.used_connection().await;
+    advance(Duration::from_secs(20)).await;
+    let sending = world.send(get("/slow"));
+    peer.head().await;
+    advance(Duration::from_secs(40)).await;
+    settle().await;
+    peer.says("HTTP/1.1 204 No Content\r\n\r\n").await;
+    sending.await.unwrap().unwrap();
+    let idle = Instant::now();
+    peer.sees_the_end().await;
+    assert_eq!(idle.elapsed().as_secs(), 25);
+}

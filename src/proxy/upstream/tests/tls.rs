@@ -1,0 +1,222 @@
+//! TLS, ALPN and the way through an outbound proxy.
+
+use std::sync::LazyLock;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::{
+    ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer},
+};
+use tokio::net::TcpListener;
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+
+use super::*;
+use crate::{
+    model::problem::ProxyError,
+    proxy::upstream::{ErrorClass, ErrorKind, InvalidProxy, InvalidUpstream, ProxyEnv, Sent, tls::client_config},
+};
+
+/// A CA that the test client trusts.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    pem: String,
+}
+
+static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let (der, pem) = (certificate.der().clone(), certificate.pem());
+    Authority { issuer: Issuer::new(params, key), certificate: der, pem }
+});
+
+/// An upstream for `https://api.test` that trusts [`AUTHORITY`].
+pub(super) fn secure() -> UpstreamParams {
+    let mut roots = RootCertStore::empty();
+    roots.add(AUTHORITY.certificate.clone()).unwrap();
+    UpstreamParams { tls: Arc::new(with_roots(roots).unwrap()), ..params("https://api.test") }
+}
+
+fn acceptor(host: &str, alpn: &[&str]) -> TlsAcceptor {
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(vec![host.to_owned()]).unwrap().signed_by(&key, &AUTHORITY.issuer).unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+impl Peer<DuplexStream> {
+    pub(super) async fn tls(self, host: &str, alpn: &[&str]) -> std::io::Result<Peer<TlsStream<DuplexStream>>> {
+        acceptor(host, alpn).accept(self.0).await.map(Peer)
+    }
+}
+
+#[tokio::test]
+async fn alpn_without_h2_is_http1() {
+    for alpn in [&["http/1.1"][..], &[]] {
+        let mut world = World::with(secure());
+        let sending = world.send(get("/"));
+        let mut peer = world.accept().await.tls("api.test", alpn).await.unwrap();
+        assert_eq!(peer.head().await, "GET / HTTP/1.1\r\nhost: api.test\r\n\r\n");
+        peer.says("HTTP/1.1 204 No Content\r\n\r\n").await;
+        assert_eq!(sending.await.unwrap().unwrap().status(), 204);
+    }
+}
+
+#[tokio::test]
+async fn once_http1_is_known_connections_are_made_side_by_side() {
+    let mut world = World::with(secure());
+    let _one = world.send(get("/1"));
+    let mut first = world.accept().await.tls("api.test", &["http/1.1"]).await.unwrap();
+    first.head().await;
+    let (_two, _three) = (world.send(get("/2")), world.send(get("/3")));
+    let (second, third) = (world.accept().await, world.accept().await);
+    drop((second, third));
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_host_is_refused() {
+    let mut world = World::with(secure());
+    let sending = world.send(post("/", "secret"));
+    assert!(world.accept().await.tls("other.test", &["h2"]).await.is_err());
+    let error = sending.await.unwrap().unwrap_err();
+    assert_eq!((error.proxy_error(), error.class()), (ProxyError::TlsCertificateError, ErrorClass::Unreachable));
+    assert_eq!((error.sent, error.attempts), (Sent::NotSent, 0));
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_authority_is_refused() {
+    let mut world = World::with(params("https://api.test"));
+    let sending = world.send(get("/"));
+    assert!(world.accept().await.tls("api.test", &["h2"]).await.is_err());
+    assert!(matches!(sending.await.unwrap().unwrap_err().kind, ErrorKind::TlsCertificate));
+}
+
+#[tokio::test]
+async fn what_is_not_tls_is_a_tls_error() {
+    let mut world = World::with(secure());
+    let sending = world.send(get("/"));
+    world.accept().await.says("HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    assert!(matches!(sending.await.unwrap().unwrap_err().kind, ErrorKind::TlsProtocol));
+}
+
+#[test]
+fn a_ca_file_adds_trust_roots_and_its_faults_name_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let config = client_config(Some(&file("ca.pem", &AUTHORITY.pem))).unwrap();
+    assert_eq!(config.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
+    for path in [file("empty.pem", ""), file("bad.pem", "-----BEGIN CERTIFICATE-----\n?\n"), "absent.pem".into()] {
+        let error = client_config(Some(&path)).unwrap_err().to_string();
+        assert!(error.starts_with(&path.display().to_string()), "{error}");
+    }
+}
+
+fn through(proxy: ProxySetting) -> UpstreamParams {
+    UpstreamParams { proxy, ..secure() }
+}
+
+#[tokio::test]
+async fn an_outbound_proxy_is_asked_for_a_tunnel_with_its_password() {
+    let mut world = World::with(through(ProxySetting::Url("http://user:p%40ss@proxy.test:3128".into())));
+    let sending = world.send(get("/"));
+    let (target, stream) = world.connections.recv().await.unwrap();
+    assert_eq!(target, Target { host: "proxy.test".into(), port: 3128 });
+    let mut proxy = Peer(stream);
+    let asked =
+        "CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\nProxy-Authorization: Basic dXNlcjpwQHNz\r\n\r\n";
+    assert_eq!(proxy.head().await, asked);
+    proxy.says("HTTP/1.1 200 Connection established\r\nx: y\r\n\r\n").await;
+    let mut peer = proxy.tls("api.test", &[]).await.unwrap();
+    peer.head().await;
+    peer.says("HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert_eq!(sending.await.unwrap().unwrap().status(), 204);
+}
+
+#[tokio::test]
+async fn an_outbound_proxy_that_refuses_is_an_unreachable_upstream() {
+    for answer in ["HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "nonsense\r\n\r\n"] {
+        let mut world = World::with(through(ProxySetting::Url("http://proxy.test:3128".into())));
+        let sending = world.send(get("/"));
+        let mut proxy = world.accept().await;
+        proxy.head().await;
+        proxy.says(answer).await;
+        let error = sending.await.unwrap().unwrap_err();
+        assert_eq!((error.class(), error.sent), (ErrorClass::Unreachable, Sent::NotSent));
+    }
+}
+
+#[tokio::test]
+async fn the_environments_proxy_is_used_unless_no_proxy_exempts_the_host() {
+    let env = |no_proxy: &str| ProxyEnv {
+        https_proxy: None,
+        all_proxy: Some("proxy.test:3128".into()),
+        no_proxy: Some(no_proxy.into()),
+    };
+    for (no_proxy, dialled) in [("other.test", "proxy.test"), ("localhost, .test", "api.test"), ("*", "api.test")] {
+        let mut world = World::with(through(ProxySetting::Env(env(no_proxy))));
+        let _sending = world.send(get("/"));
+        assert_eq!(world.connections.recv().await.unwrap().0.host, dialled);
+    }
+    let loopback = UpstreamParams { proxy: ProxySetting::Env(env("")), ..params("http://127.0.0.1:1") };
+    let mut world = World::with(loopback);
+    let _sending = world.send(get("/"));
+    assert_eq!(world.connections.recv().await.unwrap().0.host, "127.0.0.1");
+}
+
+#[test]
+fn a_proxy_that_cannot_be_used_is_an_error_and_never_the_direct_way() {
+    for url in ["socks5://proxy.test", "ftp://proxy.test", "http://"] {
+        let env = ProxyEnv { https_proxy: Some(url.into()), ..ProxyEnv::default() };
+        for proxy in [ProxySetting::Url(url.into()), ProxySetting::Env(env)] {
+            let refused = Upstream::new(through(proxy)).unwrap_err();
+            assert_eq!(refused, InvalidUpstream::Proxy(InvalidProxy));
+        }
+    }
+}
+
+#[test]
+fn debug_never_shows_a_proxys_password() {
+    let proxy = ProxySetting::Url("http://user:hunter2@proxy.test".into());
+    let env = ProxyEnv { https_proxy: Some("http://user:hunter2@proxy.test".into()), ..ProxyEnv::default() };
+    for shown in [format!("{:?}", through(proxy)), format!("{env:?}"), format!("{:?}", ProxySetting::Env(env.clone()))]
+    {
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn the_real_dialer_reaches_a_listener_and_tells_names_from_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let upstream = Upstream::new(params(&format!("http://127.0.0.1:{port}"))).unwrap();
+    let sending = tokio::spawn({
+        let upstream = upstream.clone();
+        async move { upstream.send(get("/")).await }
+    });
+    let mut peer = Peer(listener.accept().await.unwrap().0);
+    peer.head().await;
+    peer.says("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nok").await;
+    drop((peer, listener));
+    assert_eq!(text(sending.await.unwrap().unwrap()).await.unwrap(), "ok");
+
+    let error = upstream.send(get("/")).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::ConnectRefused), "{error}");
+    let nameless = Upstream::new(params("http://name.invalid")).unwrap();
+    let error = nameless.send(get("/")).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Dns), "{error}");
+}
