@@ -233,4 +233,6 @@ impl From<Written> for Cas {
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
-mod tests {}
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -180,4 +180,4 @@ impl std::error::Error for SpoolError {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
