@@ -112,7 +112,7 @@ impl Credentials {
             slots: DashMap::new(),
             custody: Custody::new(store.clone(), spool),
             store,
-            owner: instance.as_ref().map_or_else(|| anonymous(&random), InstanceLock::owner),
+            owner: instance.as_ref().map_or_else(|| anonymous(&random), |instance| instance.owner().clone()),
             instance,
             clock,
             skew: AtomicI64::new(0),
@@ -128,7 +128,7 @@ impl Credentials {
     pub async fn start(&self) -> Result<Background, StoreError> {
         let works = Arc::clone(&self.works);
         works.set_clock(works.store.now().await?);
-        works.custody.recover_all().await;
+        works.custody.empty_spool().await;
         let since = works.store.changed_since(Revision(u64::MAX)).await?.head;
         let follow = tokio::spawn(watch::follow(Arc::clone(&works), since));
         let offer = tokio::spawn(async move { works.custody.keep_offering().await });

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::{
     model::{token::Intent, TenantId},
-    store::{spool::Spool, Cas, Settlement, TokenStore},
+    store::{spool::{Drained, Spool}, Cas, Settlement, TokenStore},
 };
 
 /// How long after a refusal an outcome is offered again.
@@ -88,27 +88,28 @@ impl Custody {
         }
     }
 
-    /// Stores what an earlier process left in the spool for this intent.
-    pub(super) async fn recover(&self, tenant: &TenantId, intent: &Intent) -> Kept {
-        let Some(spool) = &self.spool else { return Kept::Moved };
-        match spool.restore(&self.store, tenant, intent).await {
-            Ok(true) => Kept::Stored,
-            Ok(false) => Kept::Moved,
-            Err(error) => {
-                tracing::warn!(%tenant, %error, "the spool could not be read");
-                Kept::Moved
-            }
-        }
+    /// Stores what this or an earlier process left in the spool; answers whether a pair of `tenant` was among it.
+    pub(super) async fn recover(&self, tenant: &TenantId) -> bool {
+        self.empty_spool().await.is_some_and(|drained| drained.stored.contains(tenant))
     }
 
-    /// Stores all that earlier processes left in the spool. Called before the first request.
-    pub(super) async fn recover_all(&self) {
-        let Some(spool) = &self.spool else { return };
-        match spool.drain(&self.store).await {
-            Ok(0) => {}
-            Ok(count) => tracing::info!(count, "token pairs from the spool were stored"),
-            Err(error) => tracing::warn!(%error, "the spool could not be emptied; it is tried again"),
+    /// Hands everything in the spool to the store. Called before the first request, and before a last resort.
+    pub(super) async fn empty_spool(&self) -> Option<Drained> {
+        let spool = self.spool.as_ref()?;
+        let drained = match spool.drain(&self.store).await {
+            Ok(drained) => drained,
+            Err(error) => {
+                tracing::warn!(%error, "the spool cannot be emptied; it is tried again");
+                return None;
+            }
+        };
+        for tenant in &drained.stored {
+            tracing::info!(%tenant, "a token pair from the spool was stored");
         }
+        for (path, error) in &drained.waiting {
+            tracing::warn!(file = %path.display(), %error, "a token pair stays in the spool");
+        }
+        Some(drained)
     }
 
     /// Offers what waits, for as long as the process lives.
@@ -124,7 +125,7 @@ impl Custody {
         let waiting: Vec<_> = self.waiting.lock().iter().map(|(tenant, waiting)| (tenant.clone(), waiting.clone())).collect();
         for (tenant, waiting) in waiting {
             match self.store.settle(&tenant, &waiting.intent, waiting.settlement.clone()).await {
-                Ok(Cas::Stored | Cas::Moved) => self.done(&tenant, &waiting).await,
+                Ok(outcome) => self.done(&tenant, &waiting, outcome).await,
                 Err(_) if waiting.place == Place::AtRisk => {
                     let place = self.spool(&tenant, &waiting.intent, &waiting.settlement).await;
                     if let Some(held) = self.waiting.lock().get_mut(&tenant).filter(|held| held.intent == waiting.intent) {
@@ -137,7 +138,7 @@ impl Custody {
         }
     }
 
-    async fn done(&self, tenant: &TenantId, done: &Waiting) {
+    async fn done(&self, tenant: &TenantId, done: &Waiting, outcome: Cas) {
         {
             let mut waiting = self.waiting.lock();
             if waiting.get(tenant).is_some_and(|held| held.intent == done.intent) {
@@ -145,10 +146,13 @@ impl Custody {
                 self.count(Some(done.place), None);
             }
         }
-        if let (Place::Spool, Some(spool)) = (done.place, &self.spool) {
-            spool.remove(tenant, &done.intent).await;
+        if done.place == Place::Spool {
+            self.empty_spool().await;
         }
-        tracing::info!(%tenant, "the store took the outcome of a token request that it had refused before");
+        match outcome {
+            Cas::Stored => tracing::info!(%tenant, "the store took the outcome of a token request that it had refused before"),
+            Cas::Moved => tracing::info!(%tenant, "the outcome of a token request is no longer needed: the record has moved on"),
+        }
     }
 
     fn count(&self, before: Option<Place>, after: Option<Place>) {

@@ -132,7 +132,7 @@ async fn uncertain(works: &Arc<Works>, slot: &Arc<Slot>, cause: Cause, intent: &
         return Ok(intent.attempt);
     }
     // The pair may lie in the spool of a process that died between the answer and the store.
-    if works.custody.recover(&slot.tenant, intent).await == Kept::Stored {
+    if works.custody.recover(&slot.tenant).await {
         let record = works.store.load(&slot.tenant).await.map_err(|error| Landing::Failed(Failure::store(&error)))?;
         let at = At { grant: intent.grant, version: intent.version };
         return Err(works.adopt(slot, record, at).unwrap_or(Landing::Moved));

@@ -239,3 +239,21 @@ impl Expect {
         }
     }
 }
+
+// === impl Bid ===
+
+impl Bid {
+    /// What becomes of `owner`'s bid at `now` for a lease that `held` has until the time beside it. The one place that decides it, for every
+    /// engine that can look at a lease before it takes it.
+    ///
+    /// An end further away than a whole `length` was written by a clock that has since been set back, and would otherwise hold for who knows
+    /// how long.
+    pub fn decide(held: Option<(&Owner, Timestamp)>, owner: &Owner, now: Timestamp, length: Duration) -> Self {
+        match held {
+            Some((holder, ends)) if holder != owner && ends > now && ends <= now.plus(length) => {
+                Self::Lost { left: ends.left(now) }
+            }
+            _ => Self::Won,
+        }
+    }
+}

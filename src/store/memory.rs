@@ -98,17 +98,13 @@ impl Backend for MemoryBackend {
 
     async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
         let now = self.clock.now();
-        let ends = now.plus(length);
         let mut state = self.state.lock();
-        match state.leases.get(tenant) {
-            Some((other, until)) if other != owner && *until > now && *until <= ends => {
-                Ok(Bid::Lost { left: until.left(now) })
-            }
-            _ => {
-                state.leases.insert(tenant.clone(), (owner.clone(), ends));
-                Ok(Bid::Won)
-            }
+        let held = state.leases.get(tenant).map(|(holder, ends)| (holder, *ends));
+        let bid = Bid::decide(held, owner, now, length);
+        if bid == Bid::Won {
+            state.leases.insert(tenant.clone(), (owner.clone(), now.plus(length)));
         }
+        Ok(bid)
     }
 
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {
@@ -170,4 +166,40 @@ impl State {
         }
         Written::Done(revision)
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::MemoryBackend;
+    use crate::{
+        model::Random,
+        store::{
+            backend::Backend,
+            conformance::{Engine, ManualClock, conformance},
+        },
+    };
+
+    struct Memory {
+        clock: Arc<ManualClock>,
+        backend: Arc<MemoryBackend>,
+    }
+
+    impl Engine for Memory {
+        fn handle(&self) -> Arc<dyn Backend> {
+            Arc::clone(&self.backend) as _
+        }
+
+        fn pass(&self, time: Duration) {
+            self.clock.pass(time);
+        }
+    }
+
+    fn engine() -> Memory {
+        let clock = ManualClock::new();
+        Memory { backend: Arc::new(MemoryBackend::new(Arc::clone(&clock) as _, &Random::system())), clock }
+    }
+
+    conformance!(engine());
 }

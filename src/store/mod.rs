@@ -8,16 +8,14 @@ pub mod backend;
 pub mod error;
 mod files;
 mod import;
-// pub mod instance;
-// pub mod keyfile;
 pub mod instance;
+pub mod keyfile;
 pub mod memory;
-pub mod spool;
 pub mod record;
 mod renewal;
 pub mod seal;
-// pub mod spool;
-// pub mod sqlite;
+pub mod spool;
+pub mod sqlite;
 mod tenants;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -242,6 +240,8 @@ impl From<Written> for Cas {
 }
 
 #[cfg(test)]
-mod conformance {}
+mod conformance;
 #[cfg(test)]
-mod tests {}
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -146,7 +146,6 @@ impl TokenStore {
     async fn list_all(&self, after: Option<&str>, limit: usize) -> Result<TenantPage, StoreError> {
         let grants = self.backend.list(Kind::Grant, None, after, limit).await?;
         let pats = self.backend.list(Kind::Pat, None, after, limit).await?;
-        let full = grants.len() >= limit || pats.len() >= limit;
         let mut tenants: BTreeMap<String, Rows> = BTreeMap::new();
         for (name, row) in grants {
             tenants.entry(name).or_default().0 = Some(row);
@@ -154,9 +153,11 @@ impl TokenStore {
         for (name, row) in pats {
             tenants.entry(name).or_default().1 = Some(row);
         }
+        // Whatever is left comes after these, in either kind; if nothing is, the next page is empty.
+        let more = tenants.len() >= limit;
         let tenants = tenants.into_iter().take(limit).map(|(name, rows)| summary(&name, rows));
         let tenants = tenants.collect::<Result<Vec<_>, _>>()?;
-        let next = tenants.last().filter(|_| full).map(|last| last.tenant.clone());
+        let next = tenants.last().filter(|_| more).map(|last| last.tenant.clone());
         Ok(TenantPage { tenants, next })
     }
 
