@@ -236,12 +236,13 @@ impl AccessToken {
 // === impl Shared ===
 
 impl Shared {
-    /// A new grant with its first pair.
+    /// A new grant with its first pair, whose access token lives for `life`.
     pub(super) fn issue(
         &self,
         user: &Arc<User>,
         client: &Arc<Registered>,
         scope: &ScopeSet,
+        life: Duration,
     ) -> (Arc<Grant>, TokenPair) {
         let grant = Arc::new(Grant {
             id: GrantId::random(&self.random),
@@ -259,7 +260,7 @@ impl Shared {
         });
         user.grants.lock().push(Arc::clone(&grant));
         self.world.grants.insert(grant.id, Arc::clone(&grant));
-        let pair = self.mint(&grant, 1, scope);
+        let pair = self.mint(&grant, 1, scope, life);
         (grant, pair)
     }
 
@@ -280,10 +281,10 @@ impl Shared {
         state.version += 1;
         state.refresh_expires = now.plus(self.settings.refresh_life);
         // Minted under the grant's lock, so that nobody sees the new version without its tokens.
-        Ok(self.mint(grant, state.version, scope))
+        Ok(self.mint(grant, state.version, scope, self.settings.access_life))
     }
 
-    fn mint(&self, grant: &Arc<Grant>, version: u64, scope: &ScopeSet) -> TokenPair {
+    fn mint(&self, grant: &Arc<Grant>, version: u64, scope: &ScopeSet, life: Duration) -> TokenPair {
         let (access, refresh) = (ids::token(&self.random, "flx_at_"), ids::token(&self.random, "flx_rt_"));
         let now = self.now();
         let entry = AccessToken {
@@ -291,7 +292,7 @@ impl Shared {
             version,
             scope: scope.clone(),
             issued: now,
-            expires: now.plus(self.settings.access_life),
+            expires: now.plus(life),
             revoked: super::world::Moment::never(),
         };
         self.world.access.insert(ids::digest(access.expose()), Arc::new(entry));
@@ -299,7 +300,7 @@ impl Shared {
         TokenPair {
             access,
             refresh,
-            expires_in: self.settings.access_life,
+            expires_in: life,
             scope: scope.as_str().unwrap_or_default().to_owned(),
             grant: grant.id,
             version,

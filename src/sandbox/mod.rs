@@ -24,7 +24,7 @@
 //!
 //! # The control API
 //!
-//! Without authentication, JSON in and out; `{user}` and `{grant}` are a name and an id.
+//! Without authentication, and not for web pages (a request with `Origin` is refused). JSON in and out; `{user}` and `{grant}` are a name and an id.
 //!
 //! | | |
 //! |---|---|
@@ -33,7 +33,7 @@
 //! | `POST /_sandbox/clients` | `{"client_id", "secret"?, "redirect_uris"?, "scopes"?, "owner"?}`; without `secret` a public client |
 //! | `POST /_sandbox/pats` | `{"user", "scopes"?}`: answers `{"pat"}` |
 //! | `POST /_sandbox/pats/revoke` | `{"pat"}` |
-//! | `POST /_sandbox/grants` | `{"user", "client_id", "scope"?}`: answers a token response with `grant` |
+//! | `POST /_sandbox/grants` | `{"user", "client_id", "scope"?, "expires_in"?}`: answers a token response with `grant` |
 //! | `GET /_sandbox/grants` | every grant with its counters; `GET /_sandbox/grants/{grant}` one |
 //! | `POST /_sandbox/grants/{grant}/expire` | the access token is expired from now on; `…/expire-refresh` the refresh token |
 //! | `POST /_sandbox/grants/{grant}/revoke` | the grant ends |
@@ -78,6 +78,7 @@ mod world;
 use std::{
     fmt,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use tokio::sync::broadcast;
@@ -163,9 +164,20 @@ impl Sandbox {
 
     /// A new grant without the consent flow; `scopes` are separated by spaces.
     pub fn issue_grant(&self, user: &str, client_id: &str, scopes: &str) -> Result<TokenPair, Unknown> {
+        self.issue_grant_for(user, client_id, scopes, self.shared.settings.access_life)
+    }
+
+    /// The same, with another life of the first access token.
+    pub fn issue_grant_for(
+        &self,
+        user: &str,
+        client_id: &str,
+        scopes: &str,
+        life: Duration,
+    ) -> Result<TokenPair, Unknown> {
         let user = self.shared.world.user(user).ok_or_else(|| Unknown::User(user.to_owned()))?;
         let client = self.shared.world.client(client_id).ok_or_else(|| Unknown::Client(client_id.to_owned()))?;
-        Ok(self.shared.issue(&user, &client, &ScopeSet::new(scopes)).1)
+        Ok(self.shared.issue(&user, &client, &ScopeSet::new(scopes), life).1)
     }
 
     /// A personal access token for everything that a user may do. Adds the user where there is none.

@@ -25,6 +25,9 @@ use super::{Sandbox, dispatch};
 /// How long connections may finish after the shutdown; then they are cut.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How long to wait after a failed accept, so that a want of descriptors does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
 /// A sandbox that serves in its own task until it is dropped.
 pub struct Running {
     origin: String,
@@ -53,7 +56,7 @@ impl Sandbox {
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => {
                     // Accepting fails for want of descriptors or because the peer went away; both pass.
-                    let Ok((stream, _)) = accepted else { tokio::task::yield_now().await; continue };
+                    let Ok((stream, _)) = accepted else { tokio::time::sleep(ACCEPT_PAUSE).await; continue };
                     self.shared.counters.connections.fetch_add(1, Ordering::Relaxed);
                     connections.spawn(connection(self.clone(), stream, watched.clone()));
                 }

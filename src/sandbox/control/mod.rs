@@ -2,7 +2,9 @@
 
 mod fault;
 
-use http::{Method, StatusCode};
+use std::time::Duration;
+
+use http::{Method, StatusCode, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
@@ -62,6 +64,8 @@ struct NewGrant {
     user: String,
     client_id: String,
     scope: Option<String>,
+    /// Seconds that the first access token lives.
+    expires_in: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -101,6 +105,10 @@ enum Act {
 }
 
 pub(super) async fn handle(sandbox: &Sandbox, call: &mut Call, path: &str) -> Answer {
+    if call.headers.contains_key(header::ORIGIN) {
+        // Any page in the browser of whoever runs the sandbox could steer it otherwise.
+        return answer::json(StatusCode::FORBIDDEN, &json!({"message": "The control API is not for web pages."}));
+    }
     let segments: Vec<&str> = path.split('/').collect();
     let answer = match call.method {
         Method::GET => get(sandbox, call, &segments).await,
@@ -129,8 +137,7 @@ async fn get(sandbox: &Sandbox, call: &Call, segments: &[&str]) -> Result<Answer
         ["events"] => {
             let lines = sandbox.shared.log.recent();
             let text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
-            Ok(answer::of(StatusCode::OK, answer::body(text))
-                .with(http::header::CONTENT_TYPE, "text/plain; charset=utf-8"))
+            Ok(answer::of(StatusCode::OK, answer::body(text)).with(header::CONTENT_TYPE, "text/plain; charset=utf-8"))
         }
         _ => Err(nothing()),
     }
@@ -199,8 +206,9 @@ fn add_client(sandbox: &Sandbox, new: NewClient) {
 
 fn add_grant(sandbox: &Sandbox, new: &NewGrant) -> Result<Answer, Answer> {
     let every = super::SCOPES.join(" ");
-    let pair = sandbox.issue_grant(&new.user, &new.client_id, new.scope.as_deref().unwrap_or(&every));
-    let pair = pair.map_err(unknown)?;
+    let scope = new.scope.as_deref().unwrap_or(&every);
+    let life = new.expires_in.map_or(sandbox.shared.settings.access_life, Duration::from_secs);
+    let pair = sandbox.issue_grant_for(&new.user, &new.client_id, scope, life).map_err(unknown)?;
     let mut value = oauth::token_body(&pair);
     value["grant"] = pair.grant.to_string().into();
     Ok(answer::json(StatusCode::CREATED, &value))

@@ -99,7 +99,7 @@ fn redeem(shared: &Shared, client: &Arc<Registered>, form: &Params) -> Result<An
         }
         CodeUse::Fresh => check(shared, &code, redirect_uri, verifier)?,
     }
-    let (grant, pair) = shared.issue(&code.user, client, &code.scope);
+    let (grant, pair) = shared.issue(&code.user, client, &code.scope, shared.settings.access_life);
     grant.tally.token_requests.fetch_add(1, Relaxed);
     *state = CodeUse::Redeemed(grant);
     Ok(granted(&pair).note(format!("code {} ok v{}", code.user.name, pair.version)))

@@ -58,6 +58,23 @@ async fn an_expired_refresh_token_is_invalid_grant() {
 }
 
 #[tokio::test]
+async fn a_grant_can_begin_with_a_short_life() {
+    let test = Test::start().await;
+    let pair = post(&test, "grants", json!({"user": "ada", "client_id": CLIENT, "expires_in": 10})).await;
+    assert_eq!(pair.json()["expires_in"], 10);
+    test.sandbox.set_clock_offset(10_000);
+    assert_eq!(test.get("/decks/", &pair.secret("access_token")).await.status, 401);
+    assert_eq!(test.refresh(&pair.secret("refresh_token")).await.json()["expires_in"], 3600);
+}
+
+#[tokio::test]
+async fn web_pages_cannot_steer_the_sandbox() {
+    let test = Test::start().await;
+    let request = Request::delete("/_sandbox/faults").header(header::HOST, "sandbox").header(header::ORIGIN, "null");
+    assert_eq!(test.send(request.body(Full::default()).unwrap()).await.status, 403);
+}
+
+#[tokio::test]
 async fn faults_are_set_listed_and_cleared_over_http() {
     let test = Test::start().await;
     let token = test.grant().access;

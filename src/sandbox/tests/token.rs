@@ -36,7 +36,7 @@ async fn a_spent_refresh_token_ends_the_whole_grant() {
 }
 
 #[tokio::test]
-async fn ten_parallel_refreshes_with_one_token_lose_the_grant() {
+async fn parallel_refreshes_with_one_token_lose_the_grant() {
     let test = Test::start().await;
     let pair = test.grant();
     let fields = [("grant_type", "refresh_token"), ("refresh_token", pair.refresh.expose())];
