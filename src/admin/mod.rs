@@ -10,11 +10,14 @@ use axum::{
     http::{header::CONTENT_TYPE, StatusCode},
     response::{IntoResponse, Response},
     routing::get,
-    Json, Router,
+    Extension, Json, Router,
 };
 use serde::Deserialize;
 
-use crate::credential::Credentials;
+use crate::{
+    credential::Credentials,
+    model::{Action, Problem, problem::ProxyError},
+};
 use health::{Readiness, Report};
 use metrics::Metrics;
 
@@ -38,7 +41,22 @@ pub fn router(admin: Admin) -> Router {
         .route("/healthz", get(|| async { Json(serde_json::json!({ "status": "alive" })) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
+        .fallback(|| async { failed(NOT_FOUND) })
+        .method_not_allowed_fallback(|| async { failed(METHOD_NOT_ALLOWED) })
         .with_state(admin)
+}
+
+/// The codes of the admin listener (contract section 4), as far as their subject exists.
+const NOT_FOUND: (StatusCode, &str, &str, &str) =
+    (StatusCode::NOT_FOUND, "not_found", "Not found", "The admin listener has /healthz, /readyz and /metrics.");
+const METHOD_NOT_ALLOWED: (StatusCode, &str, &str, &str) =
+    (StatusCode::METHOD_NOT_ALLOWED, "invalid", "Method not allowed", "This path is read with GET.");
+
+/// A failure for the server to write: the problem travels as an extension of the response.
+fn failed((status, code, title, detail): (StatusCode, &'static str, &'static str, &'static str)) -> Response {
+    let cause = ProxyError::HttpRequestDenied;
+    let problem = Problem { code, status, title, detail: detail.into(), action: Action::FixRequest, cause, tenant: None, retry_after: None };
+    (status, Extension(problem)).into_response()
 }
 
 async fn readyz(State(admin): State<Admin>, Query(query): Query<Strictness>) -> (StatusCode, Json<Report>) {

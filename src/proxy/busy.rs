@@ -11,11 +11,11 @@ use crate::model::TenantId;
 
 /// Counts requests by tenant. A tenant without requests takes no memory.
 #[derive(Debug, Default)]
-pub struct Busy(Arc<DashMap<TenantId, Arc<AtomicUsize>>>);
+pub(super) struct Busy(Arc<DashMap<TenantId, Arc<AtomicUsize>>>);
 
 /// One request of a tenant; counts down when dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub(super) struct Turn {
     all: Arc<DashMap<TenantId, Arc<AtomicUsize>>>,
     tenant: TenantId,
     count: Arc<AtomicUsize>,
@@ -25,7 +25,7 @@ pub struct Turn {
 
 impl Busy {
     /// One more request of `tenant`, unless `limit` are under way.
-    pub fn enter(&self, tenant: &TenantId, limit: usize) -> Option<Turn> {
+    pub(super) fn enter(&self, tenant: &TenantId, limit: usize) -> Option<Turn> {
         // The entry's lock is what keeps the count from being removed between look-up and increment.
         let count = {
             let count = self.0.entry(tenant.clone()).or_default();

@@ -166,7 +166,7 @@ const fn reconnect_detail(reason: DisconnectReason) -> &'static str {
 }
 
 /// A request that the guard does not let in.
-pub(super) fn guard_problem(denied: Denied) -> Problem {
+pub fn guard_problem(denied: Denied) -> Problem {
     match denied {
         Denied::Invalid => Code::RequestInvalid.problem("The request does not say clearly which host it is meant for."),
         Denied::Token => Code::ClientTokenRequired.problem(

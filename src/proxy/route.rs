@@ -15,7 +15,7 @@ pub enum NamedBy {
 }
 
 /// The tenant that the header names, if it is there.
-pub fn in_header(headers: &HeaderMap, name: &HeaderName) -> Result<Option<TenantId>, Problem> {
+pub(super) fn in_header(headers: &HeaderMap, name: &HeaderName) -> Result<Option<TenantId>, Problem> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
@@ -27,7 +27,7 @@ pub fn in_header(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Tenant
 }
 
 /// The tenant of a request, which may be named in several places as long as they agree; the default counts where none names one.
-pub fn tenant(
+pub(super) fn tenant(
     header: Option<TenantId>,
     path: Option<&TenantId>,
     listener: Option<&TenantId>,

@@ -2,7 +2,10 @@
 //!
 //! The query of a request is not logged: it is the caller's, and nobody knows what is in it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use http::{Method, Version};
 use tokio::time::Instant;
@@ -30,6 +33,18 @@ pub struct Record {
     /// From the request's header to the response's.
     head_after: Option<std::time::Duration>,
     pub bytes_sent: u64,
+    /// Counts among the requests under way, to the end of the response.
+    pub turn: Option<UnderWay>,
+}
+
+/// One request under way; counts down when dropped.
+#[derive(Debug)]
+pub struct UnderWay(pub(super) Arc<AtomicUsize>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How far a request came.
@@ -75,6 +90,7 @@ impl Record {
             outcome: Outcome::Unanswered,
             head_after: None,
             bytes_sent: 0,
+            turn: None,
         }
     }
 

@@ -11,6 +11,7 @@ mod import;
 pub mod instance;
 pub mod keyfile;
 pub mod memory;
+pub mod metered;
 pub mod record;
 mod renewal;
 pub mod seal;

@@ -1,0 +1,53 @@
+//! Why a sidecar did not start, and what mends it.
+
+use std::fmt;
+
+use crate::{server::listen::BindError, store::{OpenError, StoreError}};
+
+/// What happened, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartFailure {
+    pub what: String,
+    pub hint: Option<String>,
+}
+
+// === impl StartFailure ===
+
+impl StartFailure {
+    /// A failure with nothing more to say.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), hint: None }
+    }
+
+    /// The same failure with what mends it.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    pub(super) fn listen(error: &BindError) -> Self {
+        Self::new(error.to_string())
+    }
+
+    pub(super) fn store(error: &StoreError) -> Self {
+        Self::new(format!("the store cannot be used: {error}"))
+    }
+}
+
+impl From<OpenError> for StartFailure {
+    fn from(error: OpenError) -> Self {
+        Self { what: error.to_string(), hint: error.hint() }
+    }
+}
+
+impl fmt::Display for StartFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        match &self.hint {
+            Some(hint) => write!(f, " (hint: {hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for StartFailure {}

@@ -1,0 +1,208 @@
+//! Builds every room from the configuration, in the order of their dependencies, and runs them.
+//!
+//! Rooms do not know `Config`: [`settings`] says what each of them is told of it.
+
+pub mod failure;
+pub mod outbound;
+pub mod settings;
+pub mod storage;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    admin::{self, Admin, health::{Phase, Readiness}, metrics::Metrics},
+    config::Config,
+    credential::{Credentials, coordinator::Parts},
+    model::{Clock, Random},
+    proxy::{Corridor, replay::ReplayMemory},
+    server::{
+        accept::{self, Drained},
+        admin_front::AdminFront,
+        dispatch::Front,
+        listen::{self, Listener},
+        request_id::RequestIds,
+    },
+};
+pub use failure::StartFailure;
+use outbound::Outbound;
+use storage::Storage;
+
+/// What the process hands in.
+#[derive(Clone)]
+pub struct Surroundings {
+    pub clock: Arc<dyn Clock>,
+    pub random: Random,
+}
+
+/// The sockets of a sidecar.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// The data plane's.
+    pub server: Vec<Listener>,
+    /// The admin listener's, and those that serve health and metrics only.
+    pub admin: Vec<Listener>,
+}
+
+/// A sidecar, built and not yet running.
+pub struct App {
+    config: Config,
+    credentials: Credentials,
+    corridor: Arc<Corridor>,
+    front: Arc<Front>,
+    admin: Arc<AdminFront>,
+    readiness: Arc<Readiness>,
+    outbound: Outbound,
+    memory: ReplayMemory,
+    draining: watch::Sender<bool>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything under way was finished.
+    Drained,
+    /// Some connections were cut off when `drain_timeout` was over.
+    CutOff,
+}
+
+// === impl Listeners ===
+
+impl Listeners {
+    /// Binds what the configuration names.
+    pub fn bind(config: &Config) -> Result<Self, StartFailure> {
+        let bind = |listeners: &[crate::config::Listener]| {
+            let addresses: Vec<_> = listeners.iter().map(settings::listen_on).collect();
+            listen::bind_all(&addresses).map_err(|error| StartFailure::listen(&error))
+        };
+        let mut admin = bind(&config.admin.listeners)?;
+        admin.extend(bind(&config.admin.metrics_listeners)?);
+        Ok(Self { server: bind(&config.server.listeners)?, admin })
+    }
+}
+
+// === impl App ===
+
+impl App {
+    /// Builds a sidecar on `storage`.
+    pub fn build(config: Config, storage: Storage, around: &Surroundings, metrics: Arc<Metrics>) -> Result<Self, StartFailure> {
+        let outbound = Outbound::new(&config)?;
+        let endpoint = outbound.token_endpoint(&config, around)?;
+        let credentials = Credentials::new(Parts {
+            settings: settings::credential(&config, endpoint),
+            store: storage.store,
+            spool: storage.spool,
+            instance: storage.instance,
+            clock: Arc::clone(&around.clock),
+            random: around.random.clone(),
+            observer: Arc::clone(&metrics) as _,
+        });
+        let memory = ReplayMemory::new(config.limits.replay_memory as u64);
+        let corridor = settings::corridor(&config, outbound.upstream(&config)?, memory.clone());
+        let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&metrics) as _));
+        let (draining, drained) = watch::channel(false);
+        let lines = settings::lines(&config);
+        let ids = RequestIds::new(&around.random);
+        let front = Front::new(Arc::clone(&corridor), ids, Arc::clone(&metrics) as _, lines, config.limits.connections, drained);
+        let readiness = Arc::new(Readiness::default());
+        let router = admin::router(Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) });
+        let admin = AdminFront::new(router, settings::admin_guard(&config), RequestIds::new(&around.random));
+        Ok(Self { config, credentials, corridor, front: Arc::new(front), admin: Arc::new(admin), readiness, outbound, memory, draining })
+    }
+
+    /// Serves until `shutdown`, taking over every configuration that comes in by `reloads`; then finishes what is under way, within
+    /// `server.drain_timeout`.
+    pub async fn run(
+        mut self,
+        listeners: Listeners,
+        mut reloads: mpsc::Receiver<Config>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<Ended, StartFailure> {
+        let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
+        let limits = settings::connections(&self.config);
+        let drain = self.config.server.drain_timeout;
+        let (stop_data, data_stopped) = watch::channel(false);
+        let (stop_admin, admin_stopped) = watch::channel(false);
+        let data = tokio::spawn(accept::serve(listeners.server, limits, Arc::clone(&self.front), until(data_stopped), drain));
+        let admin = tokio::spawn(accept::serve(listeners.admin, limits, Arc::clone(&self.admin), until(admin_stopped), Duration::from_secs(1)));
+        self.readiness.enter(Phase::Serving);
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(config) = reloads.recv() => self.reload(config),
+            }
+        }
+        tracing::info!(drain_timeout = ?drain, "stopping: no new connections, what is under way is finished");
+        self.readiness.enter(Phase::Draining);
+        self.draining.send_replace(true);
+        let began = tokio::time::Instant::now();
+        stop_data.send_replace(true);
+        let ended = data.await.unwrap_or(Drained::CutOff(0));
+        self.credentials.drain(drain.saturating_sub(began.elapsed())).await;
+        stop_admin.send_replace(true);
+        let _ = admin.await;
+        Ok(match ended {
+            Drained::All => Ended::Drained,
+            Drained::CutOff(connections) => {
+                tracing::warn!(connections, "drain_timeout is over; connections were cut off");
+                Ended::CutOff
+            }
+        })
+    }
+
+    /// Takes over a new configuration as far as it can be while running.
+    fn reload(&mut self, config: Config) {
+        for key in self.config.changes_needing_restart(&config) {
+            tracing::warn!(key, "this change takes effect only with the next start");
+        }
+        match self.try_reload(&config) {
+            Ok(()) => {
+                tracing::info!("the new configuration is in use");
+                self.config = config;
+            }
+            Err(failure) => tracing::error!(%failure, "the new configuration cannot be used; the old one stays"),
+        }
+    }
+
+    fn try_reload(&mut self, config: &Config) -> Result<(), StartFailure> {
+        // A new way out is built only where the way out has changed: pooled connections are worth keeping.
+        let outbound = if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(config)? };
+        let endpoint = outbound.token_endpoint(config, &Surroundings::system())?;
+        let upstream = outbound.upstream(config)?;
+        if config.limits.replay_memory != self.config.limits.replay_memory {
+            self.memory = ReplayMemory::new(config.limits.replay_memory as u64);
+        }
+        self.corridor.reload(settings::corridor(config, upstream, self.memory.clone()));
+        self.credentials.reload(settings::credential(config, endpoint));
+        self.front.set_lines(settings::lines(config));
+        self.admin.set_guard(settings::admin_guard(config));
+        self.outbound = outbound;
+        Ok(())
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone stops as well as one that says so.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+impl Surroundings {
+    /// The machine's clock and randomness.
+    pub fn system() -> Self {
+        Self { clock: Arc::new(crate::model::SystemClock), random: Random::system() }
+    }
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Surroundings")
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("config", &self.config).finish_non_exhaustive()
+    }
+}

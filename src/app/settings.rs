@@ -1,0 +1,138 @@
+//! What each room is told of the configuration.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use crate::{
+    config::{AllowedHost, Config, ListenAddress, Listener, Presence, RewriteUrls},
+    credential::{self, RefreshPolicy, TenantPolicy},
+    flexslot::TokenEndpoint,
+    proxy::{
+        self,
+        guard::Guard,
+        replay::{ReplayLimits, ReplayMemory},
+        upstream::Upstream,
+        urls::UpstreamOrigin,
+    },
+    server::{
+        accept::Limits,
+        access_log::Lines,
+        listen::{Address, ListenOn, Need},
+        wire::WireLimits,
+    },
+};
+
+/// How long a client may take no byte of an answer. Not a key: it only frees what a dead client holds.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The credential room's part.
+pub fn credential(config: &Config, endpoint: Arc<dyn TokenEndpoint>) -> credential::Settings {
+    let tenants: HashMap<_, _> = config
+        .tenants
+        .iter()
+        .map(|tenant| {
+            let policy = TenantPolicy {
+                pat: tenant.pat.as_ref().map(|configured| configured.secret.clone()),
+                credentials: tenant.credentials.clone(),
+                pat_fallback: tenant.pat_fallback,
+                allow: tenant.allow.clone(),
+            };
+            (tenant.name.clone(), Arc::new(policy))
+        })
+        .collect();
+    let refresh = RefreshPolicy {
+        before_expiry: config.refresh.before_expiry,
+        min_interval: config.refresh.min_interval,
+        timeout: config.refresh.timeout,
+        uncertain_after: config.refresh.uncertain_after,
+        max_parallel: config.refresh.max_parallel,
+        spread: config.refresh.spread,
+    };
+    credential::Settings { origin: config.upstream.origin.as_str().to_owned(), refresh, endpoint, tenants }
+}
+
+/// The corridor's part.
+pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> proxy::Settings {
+    let origin = upstream_origin(config);
+    let guard = Guard {
+        upstream: Some((origin.host.clone(), origin.port)),
+        client_token: config.server.client_token.as_ref().map(|configured| configured.secret.clone()),
+        ..host_and_origin(config)
+    };
+    proxy::Settings {
+        guard,
+        tenant_header: config.server.tenant_header.clone(),
+        default_tenant: config.server.default_tenant.clone(),
+        upstream,
+        rewrite_urls: match config.server.rewrite_urls {
+            RewriteUrls::Off => None,
+            RewriteUrls::Headers => Some(origin),
+        },
+        replay: ReplayLimits {
+            replay_body: config.limits.replay_body as u64,
+            request_body: config.limits.request_body,
+            idle_timeout: config.upstream.body_idle_timeout,
+            memory,
+        },
+        in_flight_per_tenant: config.limits.in_flight_per_tenant,
+    }
+}
+
+/// The admin listener's rules: its names, no web pages, no client token.
+pub fn admin_guard(config: &Config) -> Guard {
+    Guard { allowed_origins: Vec::new(), ..host_and_origin(config) }
+}
+
+fn host_and_origin(config: &Config) -> Guard {
+    let host = |allowed: &AllowedHost| match allowed {
+        AllowedHost::Name(name) => name.clone(),
+        AllowedHost::Suffix(suffix) => format!("*{suffix}"),
+    };
+    Guard {
+        allowed_hosts: config.server.allowed_hosts.iter().map(host).collect(),
+        allowed_origins: config.server.allowed_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
+        client_token: None,
+        upstream: None,
+    }
+}
+
+fn upstream_origin(config: &Config) -> UpstreamOrigin {
+    let url = config.upstream.origin.url();
+    UpstreamOrigin {
+        scheme: url.scheme().to_owned(),
+        host: url.host_str().unwrap_or_default().to_owned(),
+        port: url.port_or_known_default().unwrap_or(443),
+    }
+}
+
+/// What connections may cost.
+pub fn connections(config: &Config) -> Limits {
+    Limits {
+        connections: config.limits.connections,
+        wire: WireLimits {
+            header_size: config.limits.header_size,
+            header_timeout: config.limits.header_timeout,
+            keep_alive_timeout: config.limits.keep_alive_timeout,
+            write_timeout: WRITE_TIMEOUT,
+        },
+    }
+}
+
+/// Whether the access log is written.
+pub fn lines(config: &Config) -> Lines {
+    if config.log.access { Lines::Written } else { Lines::Off }
+}
+
+/// An address as the server room knows it.
+pub fn listen_on(listener: &Listener) -> ListenOn {
+    ListenOn {
+        address: match &listener.address {
+            ListenAddress::Tcp(address) => Address::Tcp(*address),
+            ListenAddress::Unix { path, mode } => Address::Unix { path: path.clone(), mode: *mode },
+        },
+        tenant: listener.tenant.clone(),
+        need: match listener.presence {
+            Presence::Required => Need::Required,
+            Presence::SkipIfAbsent => Need::IfPresent,
+        },
+    }
+}

@@ -1,0 +1,153 @@
+//! Between the wire and the rooms: names each request, keeps its record, and turns whatever comes out of the corridor into a response.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header::CONNECTION};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::watch;
+
+use super::{
+    accept::{Answers, ConnInfo},
+    access_log::{Lines, ObserverDebug, Record, UnderWay},
+    outgoing::{Content, Outgoing},
+    request_id::RequestIds,
+    respond,
+    wire::Refusal,
+};
+use crate::{
+    model::Problem,
+    proxy::{Caller, Corridor, Failure, cors, error::Code},
+};
+
+/// Answers the requests of the data plane.
+pub struct Front {
+    corridor: Arc<Corridor>,
+    ids: RequestIds,
+    observer: Arc<dyn ObserverDebug>,
+    lines: ArcSwap<Lines>,
+    under_way: Arc<AtomicUsize>,
+    /// Requests under way at most: as many as there may be connections. Only HTTP/2, with many streams on one, can come to this.
+    capacity: usize,
+    draining: watch::Receiver<bool>,
+}
+
+// === impl Front ===
+
+impl Front {
+    /// A front before `corridor`. New requests are turned away once `draining` is true.
+    pub fn new(
+        corridor: Arc<Corridor>,
+        ids: RequestIds,
+        observer: Arc<dyn ObserverDebug>,
+        lines: Lines,
+        capacity: usize,
+        draining: watch::Receiver<bool>,
+    ) -> Self {
+        Self { corridor, ids, observer, lines: ArcSwap::from_pointee(lines), under_way: Arc::default(), capacity, draining }
+    }
+
+    /// Whether lines are written for the requests that come from now on.
+    pub fn set_lines(&self, lines: Lines) {
+        self.lines.store(Arc::new(lines));
+    }
+
+    async fn respond(&self, request: Request<Incoming>) -> Response<Outgoing> {
+        let (method, path, version) = (request.method().clone(), request.uri().path(), request.version());
+        let mut record = Box::new(Record::begin(self.ids.next(), method, path, version, Arc::clone(&self.observer), **self.lines.load()));
+        let answered = self.answer_or_fail(request, &mut record).await;
+        let (mut response, content) = match answered {
+            Ok(response) => split(response, Content::Upstream),
+            Err(Failure::Bare(status)) => split(respond::bare(status), Content::Own),
+            Err(Failure::Problem(problem)) => {
+                record.problem = Some(problem.code);
+                split(self.problem(problem, &record, version), Content::Own)
+            }
+        };
+        if let Some(origin) = &record.facts.cors {
+            cors::allow(&mut response.headers, origin);
+        }
+        response.headers.insert(respond::REQUEST_ID, record.id().to_header());
+        record.answered(response.status.as_u16());
+        Response::from_parts(response, Outgoing::new(content, Some(record)))
+    }
+
+    async fn answer_or_fail(&self, request: Request<Incoming>, record: &mut Record) -> Result<Response<crate::proxy::ResponseBody>, Failure> {
+        if let Some(refusal) = request.extensions().get::<Refusal>() {
+            return Err(refused(*refusal));
+        }
+        if *self.draining.borrow() {
+            return Err(draining().into());
+        }
+        record.turn = Some(self.enter()?);
+        let info = request.extensions().get::<Arc<ConnInfo>>().cloned();
+        let Some(info) = info else { return Err(Failure::Bare(StatusCode::INTERNAL_SERVER_ERROR)) };
+        let caller = Caller { reach: info.reach, tenant: info.tenant.clone() };
+        let answered = self.corridor.handle(&caller, request, &mut record.facts).await;
+        // Whatever the upstream made of a body that was cut short: the client broke the framing, and is told so.
+        if info.wire.is_body_fault() { Err(Failure::Bare(StatusCode::BAD_REQUEST)) } else { answered }
+    }
+
+    fn enter(&self) -> Result<UnderWay, Problem> {
+        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
+        let turn = UnderWay(Arc::clone(&self.under_way));
+        if before < self.capacity {
+            return Ok(turn);
+        }
+        Err(Code::Overloaded.problem("The sidecar has as many requests under way as limits.connections lets it have.").retry_after(Duration::from_secs(1)))
+    }
+
+    fn problem(&self, problem: Problem, record: &Record, version: http::Version) -> Response<Full<Bytes>> {
+        let problem = match (&problem.tenant, &record.facts.tenant) {
+            (None, Some(tenant)) => problem.of(tenant),
+            _ => problem,
+        };
+        let mut response = respond::problem(&problem, record.id());
+        // The rest of a body that nobody wants is not worth reading; and a connection that is to end need not be used again.
+        let ends = problem.status == StatusCode::PAYLOAD_TOO_LARGE || problem.code == Code::Draining.as_str();
+        if ends && version < http::Version::HTTP_2 {
+            response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+impl Answers for Front {
+    type Body = Outgoing;
+
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Outgoing>> + Send {
+        self.respond(request)
+    }
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Front").field("corridor", &self.corridor).finish_non_exhaustive()
+    }
+}
+
+fn split<B>(response: Response<B>, content: impl FnOnce(B) -> Content) -> (http::response::Parts, Content) {
+    let (parts, body) = response.into_parts();
+    (parts, content(body))
+}
+
+fn draining() -> Problem {
+    Code::Draining.problem("The sidecar is shutting down. Try again; another one may be there already.").retry_after(Duration::from_secs(1))
+}
+
+/// What the strict reader of the wire has refused.
+fn refused(refusal: Refusal) -> Failure {
+    match refusal {
+        Refusal::Fragment => Code::PathInvalid.problem("The path is not forwarded: it has a raw '#'. A fragment is never sent.").into(),
+        other => Failure::Bare(other.status()),
+    }
+}
