@@ -45,7 +45,8 @@ pub struct Label {
     pub grant: Option<GrantId>,
     pub version: Option<Version>,
     pub state: RowState,
-    /// From when on [`Backend::purge`] may delete the row: a tombstone's or a marker's end, a flow's expiry. Never set on a live grant or PAT.
+    /// From when on [`Backend::purge`] may delete the row: a tombstone's or a marker's end, a flow's expiry. Never set
+    /// on a live grant or PAT.
     pub due: Option<Timestamp>,
 }
 
@@ -76,8 +77,8 @@ pub enum Expect {
     Absent,
     /// The row exactly as it was read.
     Revision(Revision),
-    /// The row may have been written since, but it is [`RowState::Live`] and its label still has this grant and version. A disconnected row
-    /// keeps both in its label, and yet no pair may come back to it.
+    /// The row may have been written since, but it is [`RowState::Live`] and its label still has this grant and
+    /// version. A disconnected row keeps both in its label, and yet no pair may come back to it.
     Grant(GrantId, Version),
 }
 
@@ -108,7 +109,8 @@ pub enum Bid {
     Lost { left: Duration },
 }
 
-/// A storage engine. Every method may fail with [`StoreError::Unavailable`]; a failed write may or may not have happened.
+/// A storage engine. Every method may fail with [`StoreError::Unavailable`]; a failed write may or may not have
+/// happened.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// A random id, made when the store was: it tells a restored or emptied store from the one known before.
@@ -120,11 +122,13 @@ pub trait Backend: Send + Sync + 'static {
     /// The rows of `keys`, in their order, from one snapshot.
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError>;
 
-    /// Writes all of `changes` or none, durably, under the next revision. They are looked at one after the other: where two name the same row,
-    /// the second finds what the first left. A row keeps its `last_used` unless it becomes [`RowState::Gone`].
+    /// Writes all of `changes` or none, durably, under the next revision. They are looked at one after the other: where
+    /// two name the same row, the second finds what the first left. A row keeps its `last_used` unless it becomes
+    /// [`RowState::Gone`].
     async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError>;
 
-    /// Up to `limit` rows of `kind` in the order of their names (bytewise), after `after`; markers ([`RowState::Gone`]) only when asked for.
+    /// Up to `limit` rows of `kind` in the order of their names (bytewise), after `after`; markers ([`RowState::Gone`])
+    /// only when asked for.
     async fn list(
         &self,
         kind: Kind,
@@ -133,19 +137,20 @@ pub trait Backend: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(String, Row)>, StoreError>;
 
-    /// The newest revision, and the keys written after `since`, oldest first: as many as make `limit` (at least 1), and whatever else the last
-    /// of their revisions wrote, since who goes on from a revision must not miss a part of it. With fewer than `limit` there is no more.
-    /// Rows that were purged are not in it.
+    /// The newest revision, and the keys written after `since`, oldest first: as many as make `limit` (at least 1), and
+    /// whatever else the last of their revisions wrote, since who goes on from a revision must not miss a part of it.
+    /// With fewer than `limit` there is no more. Rows that were purged are not in it.
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError>;
 
-    /// Bids for the tenant's lease. Its owner may bid again to renew it. A lease that ends later than `length` from now counts as ended.
+    /// Bids for the tenant's lease. Its owner may bid again to renew it. A lease that ends later than `length` from now
+    /// counts as ended.
     async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError>;
 
     /// Gives the lease back, if `owner` still has it.
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError>;
 
-    /// Notes when rows were last used, where that is later than what is noted; does not count as a change, and a lost note is no harm. Rows that
-    /// do not exist, or are [`RowState::Gone`], stay as they are.
+    /// Notes when rows were last used, where that is later than what is noted; does not count as a change, and a lost
+    /// note is no harm. Rows that do not exist, or are [`RowState::Gone`], stay as they are.
     async fn touch(&self, used: &[(Key, Timestamp)]) -> Result<(), StoreError>;
 
     /// Deletes rows of `kind` whose `due` lies before `before`; answers how many.
@@ -225,8 +230,8 @@ impl RowState {
 // === impl Expect ===
 
 impl Expect {
-    /// Whether a write that expects this may happen to `row`, given by its revision and label. The one place that decides it, for every engine
-    /// that can look at a row before it writes.
+    /// Whether a write that expects this may happen to `row`, given by its revision and label. The one place that
+    /// decides it, for every engine that can look at a row before it writes.
     pub fn holds(self, row: Option<(Revision, &Label)>) -> bool {
         match (self, row) {
             (Self::Anything, _) | (Self::Absent, None) => true,
@@ -243,11 +248,11 @@ impl Expect {
 // === impl Bid ===
 
 impl Bid {
-    /// What becomes of `owner`'s bid at `now` for a lease that `held` has until the time beside it. The one place that decides it, for every
-    /// engine that can look at a lease before it takes it.
+    /// What becomes of `owner`'s bid at `now` for a lease that `held` has until the time beside it. The one place that
+    /// decides it, for every engine that can look at a lease before it takes it.
     ///
-    /// An end further away than a whole `length` was written by a clock that has since been set back, and would otherwise hold for who knows
-    /// how long.
+    /// An end further away than a whole `length` was written by a clock that has since been set back, and would
+    /// otherwise hold for who knows how long.
     pub fn decide(held: Option<(&Owner, Timestamp)>, owner: &Owner, now: Timestamp, length: Duration) -> Self {
         match held {
             Some((holder, ends)) if holder != owner && ends > now && ends <= now.plus(length) => {

@@ -20,7 +20,8 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Writes a file of mode 0600 so that, after a crash at any moment, it is there whole or not at all. One that exists is replaced.
+/// Writes a file of mode 0600 so that, after a crash at any moment, it is there whole or not at all. One that exists is
+/// replaced.
 pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let staged = beside(path, ".tmp");
     // Left by a crash; nobody but us writes this one.

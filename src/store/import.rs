@@ -47,8 +47,8 @@ pub struct Imported {
 // === impl TokenStore ===
 
 impl TokenStore {
-    /// Stores a batch of tenants in one write, all or none; up to 1,000 make a good size. Of a tenant that comes twice in a batch, the first counts
-    /// with [`Existing::Skip`] and the last with [`Existing::Replace`].
+    /// Stores a batch of tenants in one write, all or none; up to 1,000 make a good size. Of a tenant that comes twice
+    /// in a batch, the first counts with [`Existing::Skip`] and the last with [`Existing::Replace`].
     pub async fn import(&self, batch: Vec<NewTenant>, existing: Existing) -> Result<Imported, StoreError> {
         let (batch, repeated) = without_repeats(batch, existing);
         let keys: Vec<_> = batch.keys().flat_map(keys_of).collect();

@@ -1,8 +1,8 @@
 //! Whether the process that began something is still there.
 //!
-//! Every process holds a lock on a file of its own in `state_dir/instances` for as long as it lives; the kernel gives the lock back when the
-//! process ends, however it ends. Who finds a process's intent in the store can then tell a slow process from a dead one, if both run on one
-//! host and share a `state_dir`.
+//! Every process holds a lock on a file of its own in `state_dir/instances` for as long as it lives; the kernel gives
+//! the lock back when the process ends, however it ends. Who finds a process's intent in the store can then tell a slow
+//! process from a dead one, if both run on one host and share a `state_dir`.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -63,8 +63,9 @@ fn lock_file(dir: &Path, instance: &str) -> PathBuf {
     dir.join(format!("{instance}{ENDING}"))
 }
 
-/// Marks the files of processes that have ended, and deletes those that were marked long ago. A file's own time is not enough: that of a process
-/// that ran for weeks and has just died is weeks old, and its intents are fresh. `ours` was made just now and tells the time.
+/// Marks the files of processes that have ended, and deletes those that were marked long ago. A file's own time is not
+/// enough: that of a process that ran for weeks and has just died is weeks old, and its intents are fresh. `ours` was
+/// made just now and tells the time.
 fn clear_away(dir: &Path, ours: &File) -> io::Result<()> {
     let now = ours.metadata()?.modified()?;
     for entry in fs::read_dir(dir)? {

@@ -19,8 +19,8 @@ use crate::model::{Random, Secret};
 /// Who else may have access to the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Refused when the process owns it and others can read it, or when others can write it. A file that somebody else owns may be readable
-    /// by us and others: a mounted secret often is.
+    /// Refused when the process owns it and others can read it, or when others can write it. A file that somebody else
+    /// owns may be readable by us and others: a mounted secret often is.
     OwnerOnly,
     /// Whatever its mode (`any_mode = true`).
     AnyMode,
@@ -46,8 +46,8 @@ impl KeyFile {
         &self.path
     }
 
-    /// Makes the file with one new key, mode 0600; a missing directory gets 0700. It is there whole or not at all, and never takes the place of
-    /// another file, not even of one that appears at the same moment.
+    /// Makes the file with one new key, mode 0600; a missing directory gets 0700. It is there whole or not at all, and
+    /// never takes the place of another file, not even of one that appears at the same moment.
     pub fn create(&self, random: &Random) -> Result<KeyRing, KeyFileError> {
         let dir = dir_of(&self.path);
         create_private_dir(dir).map_err(|error| self.failed("make its directory", error))?;

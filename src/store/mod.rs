@@ -1,8 +1,9 @@
 //! The sealed records, and the one type that reads and writes them.
 //!
-//! [`TokenStore`] speaks of tenants, grants and PATs. Below it a [`Backend`](backend::Backend) keeps rows and compares before it writes, and
-//! never sees a secret: [`record`] makes the bytes, [`seal`] closes them. Next to the store, in `state_dir`, lie the [`spool`] for pairs that
-//! the store would not take and the [`instance`] lock that tells the others whether we are still alive.
+//! [`TokenStore`] speaks of tenants, grants and PATs. Below it a [`Backend`] keeps rows and compares
+//! before it writes, and never sees a secret: [`record`] makes the bytes, [`seal`] closes them. Next to the store, in
+//! `state_dir`, lie the [`spool`] for pairs that the store would not take and the [`instance`] lock that tells the
+//! others whether we are still alive.
 
 pub mod backend;
 pub mod error;
@@ -159,8 +160,8 @@ impl TokenStore {
         })
     }
 
-    /// Bids for `tenant`'s lease: whoever has it may talk to the token endpoint. It elects and no more; what may be stored is decided by
-    /// grant id and version.
+    /// Bids for `tenant`'s lease: whoever has it may talk to the token endpoint. It elects and no more; what may be
+    /// stored is decided by grant id and version.
     pub async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
         self.backend.bid(tenant, owner, length).await
     }

@@ -1,7 +1,7 @@
 //! How a stored record looks in bytes.
 //!
-//! A record is a JSON object. What describes it is plain, what is secret is sealed (see [`seal`](super::seal)) and in base64, and `format`
-//! says which shape follows. A grant, with the intent of a token request that is on its way:
+//! A record is a JSON object. What describes it is plain, what is secret is sealed (see [`seal`](super::seal)) and in
+//! base64, and `format` says which shape follows. A grant, with the intent of a token request that is on its way:
 //!
 //! ```json
 //! {
@@ -18,8 +18,8 @@
 //! }
 //! ```
 //!
-//! Times are milliseconds since 1970. `scope` and `answered_at` are missing where nobody knows them (an imported pair), `intent` where no
-//! request is on its way. The others:
+//! Times are milliseconds since 1970. `scope` and `answered_at` are missing where nobody knows them (an imported pair),
+//! `intent` where no request is on its way. The others:
 //!
 //! | kind | row's name | fields besides `format` |
 //! |---|---|---|
@@ -29,8 +29,8 @@
 //! | meta | `key`, `probe` | `check` (sealed) |
 //! | any, gone | as it was | none |
 //!
-//! A row's label repeats `grant` and `version`, and both must agree. A field that is missing, of another kind or unknown makes the record
-//! unreadable as a whole: whoever stores something new raises `format`.
+//! A row's label repeats `grant` and `version`, and both must agree. A field that is missing, of another kind or
+//! unknown makes the record unreadable as a whole: whoever stores something new raises `format`.
 
 mod fields;
 mod grants;
@@ -54,7 +54,8 @@ use crate::model::{Grant, GrantId, Secret, TenantId, Timestamp, token::Intent};
 /// The kind that a pair in the spool is sealed for: it cannot be put into the store by copying bytes.
 const SPOOL: &str = "spool";
 
-/// The bytes of a record. Only this module makes one, out of plain descriptions and sealed secrets; engines hand back what they were given.
+/// The bytes of a record. Only this module makes one, out of plain descriptions and sealed secrets; engines hand back
+/// what they were given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Body(Vec<u8>);
 
@@ -120,7 +121,8 @@ pub(super) fn gone(until: Timestamp) -> (Label, Body) {
     (label, Body(Writer::new().bytes()))
 }
 
-/// A known text, sealed: it tells a right key from a wrong one, and a store that keeps what it is given from one that does not.
+/// A known text, sealed: it tells a right key from a wrong one, and a store that keeps what it is given from one that
+/// does not.
 pub(super) fn check(sealer: &Sealer, name: &str, text: &Secret) -> (Label, Body) {
     let sealed = sealer.seal(place_of_check(name), text);
     (Label::default(), Body(Writer::new().with_sealed("check", &sealed).bytes()))

@@ -11,8 +11,8 @@ use crate::model::{
 };
 
 impl TokenStore {
-    /// Writes down that `grant`'s refresh token is about to be presented, if the grant's row is exactly as it was read (`at`). From then on,
-    /// until [`TokenStore::settle`], every process finds the grant [`GrantState::Uncertain`].
+    /// Writes down that `grant`'s refresh token is about to be presented, if the grant's row is exactly as it was read
+    /// (`at`). From then on, until [`TokenStore::settle`], every process finds the grant [`GrantState::Uncertain`].
     ///
     /// An intent that names another pair than `grant`'s is never written.
     pub async fn begin(
@@ -29,7 +29,8 @@ impl TokenStore {
         Ok(self.backend.write(vec![change]).await?.into())
     }
 
-    /// Writes down how the token request of `intent` ended, if the tenant still has the grant and version that it names, lease or no lease.
+    /// Writes down how the token request of `intent` ended, if the tenant still has the grant and version that it
+    /// names, lease or no lease.
     pub async fn settle(&self, tenant: &TenantId, intent: &Intent, outcome: Settlement) -> Result<Cas, StoreError> {
         let expect = Expect::Grant(intent.grant, intent.version);
         match outcome {

@@ -1,14 +1,15 @@
 //! Sealing: what a secret looks like at rest.
 //!
-//! A sealed value is XChaCha20-Poly1305 under a random nonce, so that a value may be sealed again and again without a counter to keep:
+//! A sealed value is XChaCha20-Poly1305 under a random nonce, so that a value may be sealed again and again without a
+//! counter to keep:
 //!
 //! ```text
 //! format (1 byte, 1) | key id (8) | nonce (24) | ciphertext, as long as the secret | tag (16)
 //! ```
 //!
-//! The key id is the first eight bytes of the key's SHA-256. The associated data is the header (format and key id) and then, each with its
-//! length in front, the record's kind, the record's name and the field's name. A value that is moved to another row, another tenant or
-//! another field does not open.
+//! The key id is the first eight bytes of the key's SHA-256. The associated data is the header (format and key id) and
+//! then, each with its length in front, the record's kind, the record's name and the field's name. A value that is
+//! moved to another row, another tenant or another field does not open.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -180,7 +181,8 @@ impl Sealer {
     fn ring_with(&self, id: KeyId) -> Arc<KeyRing> {
         let ring = self.0.ring.load_full();
         let (None, Some(source)) = (ring.find(id), &self.0.source) else { return ring };
-        // The lock is held over the reading, so that others who meet the same id wait for its outcome instead of failing.
+        // The lock is held over the reading, so that others who meet the same id wait for its outcome instead of
+        // failing.
         let mut asked = self.0.asked.lock();
         let ring = self.0.ring.load_full();
         if ring.find(id).is_some() || !asked.insert(id) {

@@ -1,7 +1,8 @@
 //! Pairs that Flexslot has given out and the store would not take: sealed files in `state_dir/spool`, until it does.
 //!
-//! A file is named by grant and version and holds what [`record`] makes of tenant, intent and pair. A pair here is the only copy of a refresh
-//! token that outlives the process, so nothing is ever deleted but what the store has taken or moved past.
+//! A file is named by grant and version and holds what [`record`] makes of tenant, intent and pair. A pair here is the
+//! only copy of a refresh token that outlives the process, so nothing is ever deleted but what the store has taken or
+//! moved past.
 
 use std::{
     fmt, fs, io,
@@ -30,7 +31,8 @@ pub struct Spool {
 pub struct Drained {
     /// Whose pairs the store has taken.
     pub stored: Vec<TenantId>,
-    /// Whose pairs were deleted because the store had moved on: another grant, a later version, a disconnect, a removal.
+    /// Whose pairs were deleted because the store had moved on: another grant, a later version, a disconnect, a
+    /// removal.
     pub dropped: Vec<TenantId>,
     /// Files that are no pair of ours. They were set aside under a name that ends in `.damaged`.
     pub damaged: Vec<PathBuf>,

@@ -1,7 +1,7 @@
 //! `sqlite:PATH`: rows in a file, durable when a write is answered, shared safely by several processes of one machine.
 //!
-//! Times are those of the [`Clock`] that is handed in. All processes on a file run on one machine, so that its clock is the store's; in tests
-//! it is the test's.
+//! Times are those of the [`Clock`] that is handed in. All processes on a file run on one machine, so that its clock is
+//! the store's; in tests it is the test's.
 
 mod rows;
 mod schema;
@@ -30,8 +30,8 @@ use crate::model::{Clock, Random, TenantId, Timestamp, token::Owner};
 /// How many rows one transaction of a purge deletes, so that other writes get their turn.
 const PURGE_STEP: u64 = 1000;
 
-/// Held while a file is made and looked at. SQLite's locks on a file are the process's, and end when the process closes *any* descriptor of
-/// that file: nobody in this process may have it open in SQLite while we close ours.
+/// Held while a file is made and looked at. SQLite's locks on a file are the process's, and end when the process closes
+/// *any* descriptor of that file: nobody in this process may have it open in SQLite while we close ours.
 static CREATING: Mutex<()> = Mutex::new(());
 
 /// A store in a file. Writes are made by one thread and reads by another, each with its own connection.
@@ -45,8 +45,8 @@ pub struct SqliteBackend {
 // === impl SqliteBackend ===
 
 impl SqliteBackend {
-    /// Opens the store at `path`, or makes it: the file with mode 0600, a missing directory with 0700. Reads and writes the file, so not to be
-    /// called where waiting for a disk is bad.
+    /// Opens the store at `path`, or makes it: the file with mode 0600, a missing directory with 0700. Reads and writes
+    /// the file, so not to be called where waiting for a disk is bad.
     ///
     /// # Errors
     ///
@@ -73,8 +73,8 @@ impl SqliteBackend {
         self.reader.run(move |connection| job(&*connection.transaction()?)).await
     }
 
-    /// Runs `job` in a transaction of the writer, which has the store to itself from the beginning. What `job` answers with
-    /// [`Outcome::Undo`] or an error leaves no trace.
+    /// Runs `job` in a transaction of the writer, which has the store to itself from the beginning. What `job` answers
+    /// with [`Outcome::Undo`] or an error leaves no trace.
     async fn transact<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Transaction<'_>) -> Result<Outcome<T>, StoreError> + Send + 'static,
@@ -132,7 +132,8 @@ impl Backend for SqliteBackend {
         let job = move |connection: &Connection| match state {
             Some(state) => rows::list(connection, kind, state, &after, limit),
             None => {
-                // The first of both are among the first of each; so the index on the state serves here too, and markers cost nothing.
+                // The first of both are among the first of each; so the index on the state serves here too, and markers
+                // cost nothing.
                 let mut listed = rows::list(connection, kind, RowState::Live, &after, limit)?;
                 listed.extend(rows::list(connection, kind, RowState::Disconnected, &after, limit)?);
                 listed.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -148,8 +149,8 @@ impl Backend for SqliteBackend {
     }
 
     async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
-        // Read here and not in the writer's thread, where a test's paused time does not reach. A bid that has to queue then gets a lease that ends
-        // a little early, never late.
+        // Read here and not in the writer's thread, where a test's paused time does not reach. A bid that has to queue
+        // then gets a lease that ends a little early, never late.
         let (tenant, owner, now) = (tenant.clone(), owner.clone(), self.clock.now());
         let job = move |writing: &Transaction<'_>| rows::bid(writing, &tenant, &owner, now, length).map(Outcome::Keep);
         self.transact(job).await

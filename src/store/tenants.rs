@@ -38,11 +38,13 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantPage {
     pub tenants: Vec<TenantSummary>,
-    /// Where the next part begins; `None` at the end. A part may be shorter than asked, or empty, and still not be the last.
+    /// Where the next part begins; `None` at the end. A part may be shorter than asked, or empty, and still not be the
+    /// last.
     pub next: Option<TenantId>,
 }
 
-/// A tenant in a list. Nothing is opened for it, and a record that cannot be read spoils its own entry and not the list.
+/// A tenant in a list. Nothing is opened for it, and a record that cannot be read spoils its own entry and not the
+/// list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantSummary {
     pub tenant: TenantId,
@@ -142,7 +144,8 @@ impl TokenStore {
         Ok(Changed { head, next, tenants, more })
     }
 
-    /// The first `limit` names of two sorted lists are among the first `limit` of each, so that a page costs two pages whatever the store's size.
+    /// The first `limit` names of two sorted lists are among the first `limit` of each, so that a page costs two pages
+    /// whatever the store's size.
     async fn list_all(&self, after: Option<&str>, limit: usize) -> Result<TenantPage, StoreError> {
         let grants = self.backend.list(Kind::Grant, None, after, limit).await?;
         let pats = self.backend.list(Kind::Pat, None, after, limit).await?;
@@ -222,3 +225,6 @@ fn summary(name: &str, (grant, pat): Rows) -> Result<TenantSummary, StoreError> 
     };
     Ok(TenantSummary { tenant, grant, pat, last_used })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::{
-    NewGrant, NewTenant, StoredPat, TokenStore,
+    Cas, NewGrant, NewTenant, StoredPat, TokenStore,
     backend::Backend,
     conformance::ManualClock,
     memory::MemoryBackend,
@@ -39,6 +39,16 @@ impl World {
         let done = self.store.import(vec![new], super::Existing::Replace).await.expect("imported");
         assert_eq!(done.skipped, 0);
         self.grant(name).await.expect("connected")
+    }
+
+    /// Writes the intent to refresh a connected tenant's grant.
+    pub(super) async fn begun(&self, name: &str) -> Intent {
+        let record = self.store.load(&tenant(name)).await.expect("loaded");
+        let grant = record.grant.grant().expect("connected");
+        let intent = intent(grant);
+        let at = record.revision.expect("a row");
+        assert_eq!(self.store.begin(&tenant(name), at, grant, &intent).await, Ok(Cas::Stored));
+        intent
     }
 
     pub(super) async fn grant(&self, name: &str) -> Option<Grant> {

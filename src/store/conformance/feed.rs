@@ -58,7 +58,8 @@ pub(in crate::store) async fn the_counter_never_goes_back(engine: &dyn Engine) {
     assert!(done(&*engine.handle(), vec![put("b")]).await > last, "with the newest row gone");
 }
 
-/// Somebody who follows the feed in small steps, while others write through handles of their own, ends with every row at its last revision.
+/// Somebody who follows the feed in small steps, while others write through handles of their own, ends with every row
+/// at its last revision.
 pub(in crate::store) async fn nobody_misses_a_write_of_many_at_once(engine: &dyn Engine) {
     const WRITERS: usize = 4;
     const ROUNDS: usize = 25;

@@ -24,9 +24,7 @@ use crate::{
 /// A tenant whose request has been answered with a pair that is only in the spool.
 async fn spooled(world: &World, spool: &Spool, name: &str) -> Grant {
     let grant = world.connect(name).await;
-    let at = world.store.load(&tenant(name)).await.expect("loaded").revision.expect("a row");
-    let intent = intent(&grant);
-    assert_eq!(world.store.begin(&tenant(name), at, &grant, &intent).await, Ok(Cas::Stored));
+    let intent = world.begun(name).await;
     let renewed = grant.renewed(tokens("spooled"));
     spool.put(&tenant(name), &intent, &renewed).await.expect("kept");
     renewed

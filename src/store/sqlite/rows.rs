@@ -1,4 +1,5 @@
-//! The statements. Each touches as many rows as it answers for, whatever the store's size; the indices in `schema` see to it.
+//! The statements. Each touches as many rows as it answers for, whatever the store's size; the indices in `schema` see
+//! to it.
 
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
 

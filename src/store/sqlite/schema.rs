@@ -59,7 +59,8 @@ enum Found {
     Foreign,
 }
 
-/// Opens the existing file at `path`, makes it a store if it is blank, and brings an older store up to date. Any other file stays as it is.
+/// Opens the existing file at `path`, makes it a store if it is blank, and brings an older store up to date. Any other
+/// file stays as it is.
 pub(super) fn open(path: &Path, random: &Random) -> Result<Connection, OpenError> {
     let mut connection = connect(path)?;
     let found = {
@@ -74,13 +75,15 @@ pub(super) fn open(path: &Path, random: &Random) -> Result<Connection, OpenError
     Ok(connection)
 }
 
-/// Switches to the write-ahead log, so that readers go on while somebody writes. The mode stays in the file; to set it again changes nothing.
+/// Switches to the write-ahead log, so that readers go on while somebody writes. The mode stays in the file; to set it
+/// again changes nothing.
 fn write_ahead(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let switch = || connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
     let mut tries = 0;
     let mode = loop {
         match switch() {
-            // SQLite does not wait here as it does elsewhere. To begin a transaction does wait, for whoever is busy with the same switch.
+            // SQLite does not wait here as it does elsewhere. To begin a transaction does wait, for whoever is busy
+            // with the same switch.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && tries < SWITCH_TRIES => {
                 tries += 1;
                 connection.execute_batch("BEGIN IMMEDIATE; COMMIT").map_err(failed(path))?;

@@ -13,8 +13,9 @@ use crate::{
     model::Random,
     store::{
         OpenError,
-        backend::{Backend, Kind, Revision},
+        backend::{Backend, Change, Expect, Key, Kind, Label, Revision, Written},
         conformance::{Engine, ManualClock, conformance},
+        record::Body,
     },
 };
 
@@ -57,6 +58,17 @@ async fn files_are_their_owners_alone() {
         assert_eq!(mode(&path.with_file_name(name)), 0o600, "{name}");
     }
     assert_eq!(mode(&engine.dir.path().join("a")), 0o700);
+}
+
+#[test]
+fn a_commit_is_on_the_disk_before_it_is_answered() {
+    let engine = engine();
+    let path = engine.dir.path().join("store.db");
+    drop(open(&path, &engine.clock).expect("made"));
+    let connection = super::schema::open(&path, &Random::system()).expect("opened");
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
+    assert_eq!(pragma("synchronous"), Ok(rusqlite::types::Value::Integer(2)), "FULL");
+    assert_eq!(pragma("journal_mode"), Ok(rusqlite::types::Value::Text("wal".into())));
 }
 
 #[test]
@@ -149,16 +161,14 @@ async fn a_store_reopened_holds_what_was_written() {
     let engine = engine();
     let (id, written) = {
         let store = engine.handle();
-        let body = crate::store::record::Body::from_stored(b"{}".to_vec());
-        let key = crate::store::backend::Key::new(Kind::Pat, "acme");
-        let expect = crate::store::backend::Expect::Absent;
-        let change = crate::store::backend::Change { key, expect, label: Default::default(), body };
+        let (key, body) = (Key::new(Kind::Pat, "acme"), Body::from_stored(b"{}".to_vec()));
+        let change = Change { key, expect: Expect::Absent, label: Label::default(), body };
         (store.store_id().await, store.write(vec![change]).await.expect("written"))
     };
     let store = engine.handle();
     assert_eq!(store.store_id().await, id);
     let (head, keys) = store.changes(Revision(0), 10).await.expect("read");
-    assert_eq!((crate::store::backend::Written::Done(head), keys.len()), (written, 1));
+    assert_eq!((Written::Done(head), keys.len()), (written, 1));
 }
 
 /// A query that reads more than it answers for is a query that a million tenants turn into seconds.
