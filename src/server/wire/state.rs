@@ -1,0 +1,98 @@
+//! What the reader of a connection and the service that answers on it tell each other.
+
+use std::{sync::Arc, task::Waker};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::Refusal;
+
+/// One connection's notes. Requests are counted from zero in the order in which their heads arrive, which is the order of their answers.
+#[derive(Debug, Default)]
+pub struct WireState {
+    notes: Mutex<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    refused: Option<(u64, Refusal)>,
+    body_fault: bool,
+    begun: u64,
+    finished: u64,
+    finished_at: Option<Instant>,
+    reader: Option<Waker>,
+}
+
+/// A request that is being answered; dropped with the last byte of the answer's body, or when the answer is given up.
+#[derive(Debug)]
+pub struct Answering(Arc<WireState>);
+
+/// Whether a connection has nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// Something is being answered.
+    No,
+    /// Since the end of the last answer.
+    Since(Instant),
+    /// There was no request yet.
+    Always,
+}
+
+// === impl WireState ===
+
+impl WireState {
+    /// Called by the service for each request in turn: the refusal that it must answer with, if this one was not let through.
+    pub fn begin(self: &Arc<Self>) -> (Answering, Option<Refusal>) {
+        let mut notes = self.notes.lock();
+        let number = notes.begun;
+        notes.begun += 1;
+        let refusal = notes.refused.filter(|(refused, _)| *refused == number).map(|(_, refusal)| refusal);
+        (Answering(Arc::clone(self)), refusal)
+    }
+
+    /// Whether the body of the last request broke its framing. Its reader got an I/O error, and owes the client a bare 400.
+    pub fn is_body_fault(&self) -> bool {
+        self.notes.lock().body_fault
+    }
+
+    /// Whether nothing is being answered.
+    pub fn idle(&self) -> Idle {
+        let notes = self.notes.lock();
+        match notes.finished_at {
+            _ if notes.finished < notes.begun => Idle::No,
+            None => Idle::Always,
+            Some(at) => Idle::Since(at),
+        }
+    }
+
+    pub(super) fn refuse(&self, number: u64, refusal: Refusal) {
+        self.notes.lock().refused = Some((number, refusal));
+    }
+
+    pub(super) fn note_body_fault(&self) {
+        self.notes.lock().body_fault = true;
+    }
+
+    /// When the answer to the last of `released` requests ended; until then, `reader` is woken by it.
+    pub(super) fn answered(&self, released: u64, reader: &Waker) -> Option<Instant> {
+        let mut notes = self.notes.lock();
+        if notes.finished == released {
+            return notes.finished_at;
+        }
+        notes.reader = Some(reader.clone());
+        None
+    }
+}
+
+// === impl Answering ===
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let mut notes = self.0.notes.lock();
+        notes.finished += 1;
+        notes.finished_at = Some(Instant::now());
+        if let Some(reader) = notes.reader.take() {
+            reader.wake();
+        }
+    }
+}
