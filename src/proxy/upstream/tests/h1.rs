@@ -163,7 +163,9 @@ async fn the_second_attempt_does_not_trust_another_pooled_connection() {
         peer.says("HTTP/1.1 204 No Content\r\n\r\n").await;
         settle().await;
     }
-    (one.await.unwrap().unwrap(), two.await.unwrap().unwrap());
+    for sending in [one, two] {
+        sending.await.unwrap().unwrap();
+    }
     let [_pooled, mut stale] = peers;
     let _sending = world.send(get("/again"));
     stale.head().await;
