@@ -2,6 +2,7 @@
 
 mod completions;
 mod console;
+mod demo;
 mod failure;
 pub mod import;
 mod key;
@@ -54,6 +55,7 @@ pub struct GlobalArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
     Sandbox(sandbox::SandboxArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
@@ -137,6 +139,7 @@ impl Command {
     fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         match self {
             Self::Serve(args) => args.run(global, world),
+            Self::Demo(args) => args.run(world),
             Self::Sandbox(args) => args.run(world),
             Self::Key(args) => args.run(&mut world.console, &world.random),
             Self::Completions(args) => args.run(&mut world.console),
