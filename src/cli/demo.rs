@@ -60,7 +60,8 @@ impl DemoArgs {
     async fn demo(self, dir: &Path, world: &mut World<'_>) -> Result<(), Failure> {
         let mut signals = Signals::new()?;
         let sandbox = Sandbox::new(Settings::default(), Arc::new(SystemClock), Random::system());
-        let upstream = sandbox.spawn().await.map_err(|error| Failure::new(format!("the sandbox cannot listen: {error}")))?;
+        let upstream =
+            sandbox.spawn().await.map_err(|error| Failure::new(format!("the sandbox cannot listen: {error}")))?;
         let config = self.config(dir, &upstream)?;
         let _logging = Logging::start(&config.log, world.console.err_kind())?;
         let metrics = super::serve::metrics()?;
@@ -70,7 +71,9 @@ impl DemoArgs {
         let listeners = Listeners::bind(&config).map_err(|failure| {
             Failure::from(failure).hint("another sidecar may be running; choose other ports: demo --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0")
         })?;
-        let address = |bound: &[crate::server::listen::Listener]| bound.first().and_then(|one| one.local_addr()).map(|one| one.port());
+        let address = |bound: &[crate::server::listen::Listener]| {
+            bound.first().and_then(|one| one.local_addr()).map(|one| one.port())
+        };
         let ports = (address(&listeners.server).unwrap_or_default(), address(&listeners.admin).unwrap_or_default());
         let app = App::build(config, storage, &around, metrics)?;
         let (_reload, reloads) = mpsc::channel(1);
@@ -92,7 +95,8 @@ impl DemoArgs {
             "[server]\ndrain_timeout = \"3s\"\n[upstream]\nurl = \"{}\"\n[oauth]\nclient_id = \"{CLIENT}\"\n[log]\nformat = \"text\"\n",
             upstream.origin()
         );
-        std::fs::write(&file, text).map_err(|error| Failure::new(format!("{} cannot be written: {error}", file.display())))?;
+        std::fs::write(&file, text)
+            .map_err(|error| Failure::new(format!("{} cannot be written: {error}", file.display())))?;
         let overrides = Overrides {
             listen: Some(self.listen.clone()),
             admin_listen: Some(self.admin_listen.clone()),
@@ -113,7 +117,8 @@ async fn furnish(sandbox: &Sandbox, upstream: &Running, storage: &Storage) -> Re
     for tenant in tenants {
         sandbox.add_partner(tenant);
         sandbox.add_deck(tenant, "Izzet Phoenix");
-        let pat = matches!(tenant, "pat-only" | "both").then(|| StoredPat { pat: sandbox.add_pat(tenant), origin: upstream.origin().to_owned() });
+        let pat = matches!(tenant, "pat-only" | "both")
+            .then(|| StoredPat { pat: sandbox.add_pat(tenant), origin: upstream.origin().to_owned() });
         let grant = (tenant != "pat-only").then(|| grant(sandbox, upstream, tenant)).transpose()?;
         let name = tenant.parse().map_err(|_| Failure::new("the demo's tenants have bad names"))?;
         batch.push(NewTenant { tenant: name, pat, grant });
@@ -162,34 +167,71 @@ fn lines() -> Vec<Line> {
     let as_tenant = |tenant: &str| format!("-H 'x-flexslot-tenant: {tenant}' ");
     let line = |shows, arguments: String, path, status| Line { shows, arguments, to: To::Sidecar(path), status };
     let decks = "/api/public/v1/decks/";
-    let post = |tenant: &str| format!("{}-H 'content-type: application/json' -d '{{\"name\":\"Azorius Control\"}}' ", as_tenant(tenant));
+    let post = |tenant: &str| {
+        format!("{}-H 'content-type: application/json' -d '{{\"name\":\"Azorius Control\"}}' ", as_tenant(tenant))
+    };
     vec![
         line("a fresh token: used as it is", as_tenant("fresh"), decks, 200),
         line("a token about to expire: used, and renewed in the background", as_tenant("ageing"), decks, 200),
         line("an expired token: renewed before the request is sent", as_tenant("expired"), decks, 200),
-        line("a token that Flexslot refuses: renewed, and the request sent again, body and all", refused_post(), "/api/public/v1/cards/resolve", 200),
-        line("a grant that its user has revoked: found out once, and never sent again", as_tenant("revoked"), decks, 401),
+        line(
+            "a token that Flexslot refuses: renewed, and the request sent again, body and all",
+            refused_post(),
+            "/api/public/v1/cards/resolve",
+            200,
+        ),
+        line(
+            "a grant that its user has revoked: found out once, and never sent again",
+            as_tenant("revoked"),
+            decks,
+            401,
+        ),
         line("a personal access token", as_tenant("pat-only"), decks, 200),
         line("both: the grant lacks decks:write, so the personal access token stands in", post("both"), decks, 201),
-        line("both: partner endpoints take the personal access token only", as_tenant("both"), "/api/public/v1/me/partner", 200),
-        line("an app that can change only its base URL names the tenant in the path", String::new(), "/t/pat-only/api/public/v1/cards/autocomplete?q=fire", 200),
+        line(
+            "both: partner endpoints take the personal access token only",
+            as_tenant("both"),
+            "/api/public/v1/me/partner",
+            200,
+        ),
+        line(
+            "an app that can change only its base URL names the tenant in the path",
+            String::new(),
+            "/t/pat-only/api/public/v1/cards/autocomplete?q=fire",
+            200,
+        ),
         line("no tenant named", String::new(), decks, 400),
         line("a tenant that nobody knows", as_tenant("nobody"), decks, 401),
-        line("the token endpoint is the sidecar's own business", format!("{}-X POST ", as_tenant("fresh")), "/api/public/v1/oauth/token", 403),
-        line("a path that would lead elsewhere", format!("{}--path-as-is ", as_tenant("fresh")), "/api/public/v1/decks/%2e%2e/me/partner", 400),
+        line(
+            "the token endpoint is the sidecar's own business",
+            format!("{}-X POST ", as_tenant("fresh")),
+            "/api/public/v1/oauth/token",
+            403,
+        ),
+        line(
+            "a path that would lead elsewhere",
+            format!("{}--path-as-is ", as_tenant("fresh")),
+            "/api/public/v1/decks/%2e%2e/me/partner",
+            400,
+        ),
         Line { shows: "whether the sidecar is ready", arguments: String::new(), to: To::Admin("/readyz"), status: 200 },
     ]
 }
 
 fn refused_post() -> String {
-    "-H 'x-flexslot-tenant: refused' -H 'content-type: application/json' -d '{\"identifiers\":[\"Lightning Bolt\"]}' ".to_owned()
+    "-H 'x-flexslot-tenant: refused' -H 'content-type: application/json' -d '{\"identifiers\":[\"Lightning Bolt\"]}' "
+        .to_owned()
 }
 
 fn welcome(console: &mut Console, (sidecar, admin): (u16, u16), upstream: &Running) -> Result<(), Failure> {
-    console.data_line("A sidecar, a stand-in of Flexslot behind it, and seven tenants. Nothing leaves this machine.\n")?;
+    console
+        .data_line("A sidecar, a stand-in of Flexslot behind it, and seven tenants. Nothing leaves this machine.\n")?;
     console.data_line(format_args!("  sidecar   http://localhost:{sidecar}"))?;
     console.data_line(format_args!("  admin     http://localhost:{admin}"))?;
-    console.data_line(format_args!("  Flexslot  {} (the stand-in; what it counts: /_sandbox/counters)\n", upstream.origin()))?;
+    console.data_line(format_args!(
+        "  Flexslot  {} (the stand-in; what it counts: /_sandbox/counters)\n",
+        upstream.origin()
+    ))?;
     console.data_line("Paste these into another terminal, and watch the log here.\n")?;
     for line in lines() {
         console.data_line(format_args!("  # {} => HTTP {}", line.shows, line.status))?;

@@ -1,5 +1,6 @@
 //! Commands: one file each. The only room that prints.
 
+mod check;
 mod completions;
 mod console;
 mod demo;
@@ -11,9 +12,9 @@ mod man;
 mod overrides;
 mod sandbox;
 mod serve;
-mod watcher;
 #[cfg(test)]
 mod tests;
+mod watcher;
 
 use std::{ffi::OsString, fmt, path::PathBuf, process::ExitCode};
 
@@ -56,6 +57,7 @@ pub struct GlobalArgs {
 enum Command {
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
+    Check(check::CheckArgs),
     Sandbox(sandbox::SandboxArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
@@ -140,6 +142,7 @@ impl Command {
         match self {
             Self::Serve(args) => args.run(global, world),
             Self::Demo(args) => args.run(world),
+            Self::Check(args) => args.run(global, world),
             Self::Sandbox(args) => args.run(world),
             Self::Key(args) => args.run(&mut world.console, &world.random),
             Self::Completions(args) => args.run(&mut world.console),
