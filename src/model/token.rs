@@ -130,6 +130,11 @@ impl GrantId {
         Self(random.bytes())
     }
 
+    /// As read from a store.
+    pub const fn from_stored(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The id's bytes.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0

@@ -2,7 +2,7 @@
 //!
 //! An engine never sees a secret: a row's [`Body`] is made by `record` alone, out of sealed fields.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
@@ -45,7 +45,8 @@ pub struct Label {
     pub grant: Option<GrantId>,
     pub version: Option<Version>,
     pub state: RowState,
-    /// When a row wants attention or may be purged: a tombstone's end, a flow's expiry.
+    /// From when on [`Backend::purge`] may delete the row: a tombstone's or a marker's end, a flow's expiry. Never set
+    /// on a live grant or PAT.
     pub due: Option<Timestamp>,
 }
 
@@ -76,7 +77,8 @@ pub enum Expect {
     Absent,
     /// The row exactly as it was read.
     Revision(Revision),
-    /// The row may have been written since, but its label still has this grant and version.
+    /// The row may have been written since, but it is [`RowState::Live`] and its label still has this grant and
+    /// version. A disconnected row keeps both in its label, and yet no pair may come back to it.
     Grant(GrantId, Version),
 }
 
@@ -107,7 +109,8 @@ pub enum Bid {
     Lost { left: Duration },
 }
 
-/// A storage engine. Every method may fail with [`StoreError::Unavailable`]; a failed write may or may not have happened.
+/// A storage engine. Every method may fail with [`StoreError::Unavailable`]; a failed write may or may not have
+/// happened.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
     /// A random id, made when the store was: it tells a restored or emptied store from the one known before.
@@ -119,10 +122,13 @@ pub trait Backend: Send + Sync + 'static {
     /// The rows of `keys`, in their order, from one snapshot.
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError>;
 
-    /// Writes all of `changes` or none, durably, under the next revision.
+    /// Writes all of `changes` or none, durably, under the next revision. They are looked at one after the other: where
+    /// two name the same row, the second finds what the first left. A row keeps its `last_used` unless it becomes
+    /// [`RowState::Gone`].
     async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError>;
 
-    /// Up to `limit` rows of `kind` in the order of their names (bytewise), after `after`; markers ([`RowState::Gone`]) only when asked for.
+    /// Up to `limit` rows of `kind` in the order of their names (bytewise), after `after`; markers ([`RowState::Gone`])
+    /// only when asked for.
     async fn list(
         &self,
         kind: Kind,
@@ -131,18 +137,128 @@ pub trait Backend: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<(String, Row)>, StoreError>;
 
-    /// The newest revision, and up to `limit` keys written after `since`, oldest first. A full answer means that there may be more.
+    /// The newest revision, and the keys written after `since`, oldest first: as many as make `limit` (at least 1), and
+    /// whatever else the last of their revisions wrote, since who goes on from a revision must not miss a part of it.
+    /// With fewer than `limit` there is no more. Rows that were purged are not in it.
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError>;
 
-    /// Bids for the tenant's lease. Its owner may bid again to renew it. A lease that ends later than `length` from now counts as ended.
+    /// Bids for the tenant's lease. Its owner may bid again to renew it. A lease that ends later than `length` from now
+    /// counts as ended.
     async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError>;
 
     /// Gives the lease back, if `owner` still has it.
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError>;
 
-    /// Notes when rows were last used; does not count as a change, and a lost note is no harm.
+    /// Notes when rows were last used, where that is later than what is noted; does not count as a change, and a lost
+    /// note is no harm. Rows that do not exist, or are [`RowState::Gone`], stay as they are.
     async fn touch(&self, used: &[(Key, Timestamp)]) -> Result<(), StoreError>;
 
     /// Deletes rows of `kind` whose `due` lies before `before`; answers how many.
     async fn purge(&self, kind: Kind, before: Timestamp) -> Result<u64, StoreError>;
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// The number that engines store.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Grant => 1,
+            Self::Pat => 2,
+            Self::Client => 3,
+            Self::Flow => 4,
+            Self::Revocation => 5,
+            Self::Tombstone => 6,
+            Self::Meta => 7,
+        }
+    }
+
+    /// The kind with that number.
+    pub fn from_code(code: u8) -> Option<Self> {
+        use Kind::{Client, Flow, Grant, Meta, Pat, Revocation, Tombstone};
+        [Grant, Pat, Client, Flow, Revocation, Tombstone, Meta].into_iter().find(|kind| kind.code() == code)
+    }
+
+    /// The word for it: in messages, and in what a sealed value is bound to, so it never changes either.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grant => "grant",
+            Self::Pat => "pat",
+            Self::Client => "client",
+            Self::Flow => "flow",
+            Self::Revocation => "revocation",
+            Self::Tombstone => "tombstone",
+            Self::Meta => "meta",
+        }
+    }
+}
+
+// === impl Key ===
+
+impl Key {
+    /// The row of `kind` named `name`.
+    pub fn new(kind: Kind, name: impl Into<String>) -> Self {
+        Self { kind, name: name.into() }
+    }
+}
+
+/// `grant acme`; how messages name a record.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.as_str(), self.name)
+    }
+}
+
+// === impl RowState ===
+
+impl RowState {
+    /// The number that engines store.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Live => 0,
+            Self::Disconnected => 1,
+            Self::Gone => 2,
+        }
+    }
+
+    /// The state with that number.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::Live, Self::Disconnected, Self::Gone].into_iter().find(|state| state.code() == code)
+    }
+}
+
+// === impl Expect ===
+
+impl Expect {
+    /// Whether a write that expects this may happen to `row`, given by its revision and label. The one place that
+    /// decides it, for every engine that can look at a row before it writes.
+    pub fn holds(self, row: Option<(Revision, &Label)>) -> bool {
+        match (self, row) {
+            (Self::Anything, _) | (Self::Absent, None) => true,
+            (Self::Absent, Some((_, label))) => label.state == RowState::Gone,
+            (Self::Revision(at), Some((revision, _))) => revision == at,
+            (Self::Grant(grant, version), Some((_, label))) => {
+                (label.state, label.grant, label.version) == (RowState::Live, Some(grant), Some(version))
+            }
+            (Self::Revision(_) | Self::Grant(..), None) => false,
+        }
+    }
+}
+
+// === impl Bid ===
+
+impl Bid {
+    /// What becomes of `owner`'s bid at `now` for a lease that `held` has until the time beside it. The one place that
+    /// decides it, for every engine that can look at a lease before it takes it.
+    ///
+    /// An end further away than a whole `length` was written by a clock that has since been set back, and would
+    /// otherwise hold for who knows how long.
+    pub fn decide(held: Option<(&Owner, Timestamp)>, owner: &Owner, now: Timestamp, length: Duration) -> Self {
+        match held {
+            Some((holder, ends)) if holder != owner && ends > now && ends <= now.plus(length) => {
+                Self::Lost { left: ends.left(now) }
+            }
+            _ => Self::Won,
+        }
+    }
 }

@@ -1,24 +1,50 @@
 //! The sealed records, and the one type that reads and writes them.
+//!
+//! [`TokenStore`] speaks of tenants, grants and PATs. Below it a [`Backend`] keeps rows and compares
+//! before it writes, and never sees a secret: [`record`] makes the bytes, [`seal`] closes them. Next to the store, in
+//! `state_dir`, lie the [`spool`] for pairs that the store would not take and the [`instance`] lock that tells the
+//! others whether we are still alive.
 
 pub mod backend;
+pub mod error;
+mod files;
+mod import;
+pub mod instance;
+pub mod keyfile;
+pub mod memory;
 pub mod record;
+mod renewal;
+pub mod seal;
+pub mod spool;
+pub mod sqlite;
+mod tenants;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use crate::model::{
-    Grant, GrantState, Secret, TenantId, Timestamp,
-    token::{Disconnected, Intent, Owner},
+use self::{
+    backend::{Backend, Bid, Change, Expect, Key, Kind, Revision, Row, Written},
+    record::What,
+    seal::{SealFault, Sealer},
 };
-use backend::{Backend, Bid, Revision};
+pub use self::{
+    error::{KeyFileError, OpenError, StoreError},
+    import::{Existing, Imported, NewGrant, NewTenant},
+    tenants::{Changed, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary},
+};
+use crate::model::{
+    CredentialKind, Grant, GrantState, Random, Secret, TenantId, Timestamp,
+    token::{Disconnected, Owner},
+};
 
-/// Why the store did not do what it was asked. Never carries a value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreError {
-    /// Out of reach, full, locked for too long, …; the same call may work later. The text is for the operator.
-    Unavailable(String),
-    /// A record that this program did not write, or cannot open with the keys it has. Names the record and the field.
-    Unreadable { record: String, what: String },
-}
+/// How long a forgotten grant id, and the marker of a removed row, are kept.
+const TOMBSTONE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The record of kind [`Kind::Meta`] that tells a right key from a wrong one, and what it says.
+const KEY_CHECK: &str = "key";
+const KEY_CHECK_TEXT: &str = "flexslot-proxy key check";
+
+/// The record of kind [`Kind::Meta`] that [`TokenStore::probe`] writes.
+const PROBE: &str = "probe";
 
 /// A tenant as stored.
 #[derive(Debug, Clone)]
@@ -58,7 +84,156 @@ pub enum Cas {
 }
 
 /// The one reader and writer of tenants' credentials. Cheap to clone.
+///
+/// Every method may fail with [`StoreError::Unavailable`]; a write that failed so may or may not have happened.
 #[derive(Clone)]
 pub struct TokenStore {
     backend: Arc<dyn Backend>,
+    sealer: Sealer,
+    random: Random,
 }
+
+// === impl TokenStore ===
+
+impl TokenStore {
+    /// Takes `backend` into use. An unused store is given its key check; of a used one the key check must open.
+    ///
+    /// # Errors
+    ///
+    /// With a key that did not seal this store nothing is written.
+    pub async fn open(backend: Arc<dyn Backend>, sealer: Sealer, random: Random) -> Result<Self, OpenError> {
+        let store = Self { backend, sealer, random };
+        let key = Key::new(Kind::Meta, KEY_CHECK);
+        if store.row(&key).await?.is_none() {
+            let (label, body) = record::check(&store.sealer, KEY_CHECK, &Secret::new(KEY_CHECK_TEXT));
+            let change = Change { key: key.clone(), expect: Expect::Absent, label, body };
+            // In a conflict another process was first, with a key that may not be ours; the check below tells.
+            let _ = store.backend.write(vec![change]).await?;
+        }
+        let row = store.row(&key).await?.ok_or_else(|| StoreError::Unavailable("it forgot what was written".into()))?;
+        match record::read_check(&store.sealer, KEY_CHECK, &row) {
+            Ok(text) if text.expose() == KEY_CHECK_TEXT => Ok(store),
+            Ok(_) => Err(OpenError::KeyCheckDamaged { what: "another text than expected".into() }),
+            Err(record::Fault { what: What::Sealed(SealFault::UnknownKey(sealed_with)), .. }) => {
+                Err(OpenError::WrongKey { sealed_with, configured: store.sealer.sealing_key() })
+            }
+            Err(fault) => Err(OpenError::KeyCheckDamaged { what: fault.to_string() }),
+        }
+    }
+
+    /// A random id, made when the store was. Another one than before means that the store was emptied or restored.
+    pub async fn store_id(&self) -> Result<[u8; 16], StoreError> {
+        self.backend.store_id().await
+    }
+
+    /// The store's clock, by which every stored time is meant.
+    pub async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.backend.now().await
+    }
+
+    /// What is stored for `tenant`; a tenant that nobody knows is one without anything.
+    pub async fn load(&self, tenant: &TenantId) -> Result<TenantRecord, StoreError> {
+        let rows = self.backend.get(&keys_of(tenant)).await?;
+        let [grant, pat] = pair(rows)?;
+        let last_used = [&grant, &pat].into_iter().flatten().filter_map(|row| row.last_used).max();
+        Ok(TenantRecord {
+            revision: grant.as_ref().map(|row| row.revision),
+            grant: match grant {
+                None => GrantState::NeverConnected,
+                Some(row) => record::read_grant(&self.sealer, tenant, &row)?,
+            },
+            pat: match pat {
+                None => None,
+                Some(row) => record::read_pat(&self.sealer, tenant, &row)?,
+            },
+            last_used,
+        })
+    }
+
+    /// Bids for `tenant`'s lease: whoever has it may talk to the token endpoint. It elects and no more; what may be
+    /// stored is decided by grant id and version.
+    pub async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+        self.backend.bid(tenant, owner, length).await
+    }
+
+    /// Gives the lease back, if `owner` still has it.
+    pub async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {
+        self.backend.release(tenant, owner).await
+    }
+
+    /// Notes when which of the tenants' credentials were last used. Not a change: no other process is told.
+    pub async fn touch(&self, used: &[(TenantId, CredentialKind, Timestamp)]) -> Result<(), StoreError> {
+        let key = |tenant: &TenantId, kind| match kind {
+            CredentialKind::OAuth => Key::new(Kind::Grant, tenant.as_str()),
+            CredentialKind::Pat => Key::new(Kind::Pat, tenant.as_str()),
+        };
+        let used: Vec<_> = used.iter().map(|(tenant, kind, at)| (key(tenant, *kind), *at)).collect();
+        self.backend.touch(&used).await
+    }
+
+    /// Deletes tombstones and markers whose time is over; answers how many.
+    pub async fn purge(&self) -> Result<u64, StoreError> {
+        let now = self.backend.now().await?;
+        let mut purged = 0;
+        for kind in [Kind::Grant, Kind::Pat, Kind::Tombstone] {
+            purged += self.backend.purge(kind, now).await?;
+        }
+        Ok(purged)
+    }
+
+    /// Writes a sealed random text and reads it back, to find out whether the store works.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        let text = Secret::new(u128::from_le_bytes(self.random.bytes()).to_string());
+        let (label, body) = record::check(&self.sealer, PROBE, &text);
+        let key = Key::new(Kind::Meta, PROBE);
+        let change = Change { key: key.clone(), expect: Expect::Anything, label, body };
+        let Written::Done(revision) = self.backend.write(vec![change]).await? else {
+            return Err(StoreError::Unavailable("it refused a write that nothing was in the way of".into()));
+        };
+        let row = self.row(&key).await?;
+        match row.as_ref().map(|row| (row.revision, record::read_check(&self.sealer, PROBE, row))) {
+            Some((_, Ok(read))) if read == text => Ok(()),
+            // Somebody else probes at the same time.
+            Some((newer, Ok(_))) if newer > revision => Ok(()),
+            _ => Err(StoreError::Unavailable("it does not give back what was written".into())),
+        }
+    }
+
+    async fn row(&self, key: &Key) -> Result<Option<Row>, StoreError> {
+        let rows = self.backend.get(std::slice::from_ref(key)).await?;
+        Ok(rows.into_iter().next().flatten())
+    }
+}
+
+impl fmt::Debug for TokenStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenStore").field("sealer", &self.sealer).finish_non_exhaustive()
+    }
+}
+
+/// A tenant's rows: its grant's and its PAT's.
+fn keys_of(tenant: &TenantId) -> [Key; 2] {
+    [Key::new(Kind::Grant, tenant.as_str()), Key::new(Kind::Pat, tenant.as_str())]
+}
+
+fn pair(rows: Vec<Option<Row>>) -> Result<[Option<Row>; 2], StoreError> {
+    rows.try_into().map_err(|_| StoreError::Unavailable("it answered for another number of records than asked".into()))
+}
+
+// === impl Cas ===
+
+impl From<Written> for Cas {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Done(_) => Self::Stored,
+            Written::Conflict(_) => Self::Moved,
+        }
+    }
+}
+
+#[cfg(test)]
+mod conformance;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,182 @@
 //! How a stored record looks in bytes.
+//!
+//! A record is a JSON object. What describes it is plain, what is secret is sealed (see [`seal`](super::seal)) and in
+//! base64, and `format` says which shape follows. A grant, with the intent of a token request that is on its way:
+//!
+//! ```json
+//! {
+//!   "format": 1,
+//!   "grant": "6f1d5b0a3c8e4f7792b4a1d0c3e5f607", "version": 3,
+//!   "client_id": "flx_client_01HX2K", "origin": "https://api.flexslot.gg",
+//!   "token_type": "Bearer", "scope": "decks:read cards:read",
+//!   "expires_at": 1795200000000, "answered_at": 1795196400000,
+//!   "access_token": "AQ3v…sealed…", "refresh_token": "AQ3v…sealed…",
+//!   "intent": {
+//!     "grant": "6f1d5b0a3c8e4f7792b4a1d0c3e5f607", "version": 3, "refresh_hash": "SHA-256 in base64",
+//!     "host": "4c1f…/web-1", "instance": "0b7e…", "at": 1795199800000, "attempt": "first"
+//!   }
+//! }
+//! ```
+//!
+//! Times are milliseconds since 1970. `scope` and `answered_at` are missing where nobody knows them (an imported pair),
+//! `intent` where no request is on its way. The others:
+//!
+//! | kind | row's name | fields besides `format` |
+//! |---|---|---|
+//! | grant, disconnected | tenant | `grant`, `version`, `reason`, `at` |
+//! | pat | tenant | `origin`, `pat` (sealed) |
+//! | tombstone | grant id | none |
+//! | meta | `key`, `probe` | `check` (sealed) |
+//! | any, gone | as it was | none |
+//!
+//! A row's label repeats `grant` and `version`, and both must agree. A field that is missing, of another kind or
+//! unknown makes the record unreadable as a whole: whoever stores something new raises `format`.
 
-/// The bytes of a record. Only this module makes one, out of plain descriptions and sealed secrets.
+mod fields;
+mod grants;
+
+pub use self::grants::GrantSummary;
+pub(super) use self::{
+    fields::{Fault, What},
+    grants::{PlainState, disconnected, grant, read_grant, read_plain_grant},
+};
+use self::{
+    fields::{Reader, Writer},
+    grants::{SealedGrant, read_intent, write_grant, write_intent},
+};
+use super::{
+    StoreError, StoredPat,
+    backend::{Key, Kind, Label, Row, RowState},
+    seal::{Place, Sealed, Sealer},
+};
+use crate::model::{Grant, GrantId, Secret, TenantId, Timestamp, token::Intent};
+
+/// The kind that a pair in the spool is sealed for: it cannot be put into the store by copying bytes.
+const SPOOL: &str = "spool";
+
+/// The bytes of a record. Only this module makes one, out of plain descriptions and sealed secrets; engines hand back
+/// what they were given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Body(Vec<u8>);
+
+// === impl Body ===
+
+impl Body {
+    /// As an engine has read it.
+    pub fn from_stored(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// What an engine stores.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+// === PATs, marks and checks ===
+
+/// A PAT's row.
+pub(super) fn pat(sealer: &Sealer, tenant: &TenantId, stored: &StoredPat) -> (Label, Body) {
+    let sealed = sealer.seal(place_of_pat(tenant), &stored.pat);
+    let writer = Writer::new().with("origin", stored.origin.as_str()).with_sealed("pat", &sealed);
+    (Label::default(), Body(writer.bytes()))
+}
+
+/// A tenant's PAT, opened; `None` where only the marker of a removed one is left.
+pub(super) fn read_pat(sealer: &Sealer, tenant: &TenantId, row: &Row) -> Result<Option<StoredPat>, StoreError> {
+    let read = || {
+        let (origin, sealed) = read_pat_fields(row)?;
+        Ok(StoredPat { pat: open(sealer, place_of_pat(tenant), &sealed)?, origin })
+    };
+    match row.label.state {
+        RowState::Gone => Ok(None),
+        _ => read().map(Some).map_err(unreadable(Kind::Pat, tenant.as_str())),
+    }
+}
+
+/// The origin of a tenant's PAT, which needs no key.
+pub(super) fn read_pat_origin(tenant: &TenantId, row: &Row) -> Result<String, StoreError> {
+    read_pat_fields(row).map(|(origin, _)| origin).map_err(unreadable(Kind::Pat, tenant.as_str()))
+}
+
+fn read_pat_fields(row: &Row) -> Result<(String, Sealed), Fault> {
+    let mut fields = Reader::new(row.body.as_bytes())?;
+    let (origin, sealed) = (fields.text("origin")?, fields.sealed("pat")?);
+    fields.end().map(|()| (origin, sealed))
+}
+
+fn place_of_pat(tenant: &TenantId) -> Place<'_> {
+    Place { kind: Kind::Pat.as_str(), name: tenant.as_str(), field: "pat" }
+}
+
+/// What stays for a grant id that must not come back before `until`.
+pub(super) fn tombstone(grant: GrantId, until: Timestamp) -> (Label, Body) {
+    let label = Label { grant: Some(grant), due: Some(until), ..Label::default() };
+    (label, Body(Writer::new().bytes()))
+}
+
+/// What stays of a removed row until other processes have seen it go.
+pub(super) fn gone(until: Timestamp) -> (Label, Body) {
+    let label = Label { state: RowState::Gone, due: Some(until), ..Label::default() };
+    (label, Body(Writer::new().bytes()))
+}
+
+/// A known text, sealed: it tells a right key from a wrong one, and a store that keeps what it is given from one that
+/// does not.
+pub(super) fn check(sealer: &Sealer, name: &str, text: &Secret) -> (Label, Body) {
+    let sealed = sealer.seal(place_of_check(name), text);
+    (Label::default(), Body(Writer::new().with_sealed("check", &sealed).bytes()))
+}
+
+/// The text of such a record.
+pub(super) fn read_check(sealer: &Sealer, name: &str, row: &Row) -> Result<Secret, Fault> {
+    let mut fields = Reader::new(row.body.as_bytes())?;
+    let sealed = fields.sealed("check")?;
+    fields.end()?;
+    open(sealer, place_of_check(name), &sealed)
+}
+
+fn place_of_check(name: &str) -> Place<'_> {
+    Place { kind: Kind::Meta.as_str(), name, field: "check" }
+}
+
+// === the spool ===
+
+/// A pair that the store has still to take: `tenant`, `intent` and, in `pair`, the fields of the grant.
+pub(super) fn spooled(sealer: &Sealer, tenant: &TenantId, intent: &Intent, grant: &Grant) -> Vec<u8> {
+    Writer::new()
+        .with("tenant", tenant.as_str())
+        .with("intent", write_intent(intent))
+        .with("pair", write_grant(Writer::inner(), sealer, SPOOL, tenant, grant))
+        .bytes()
+}
+
+/// Reads what [`spooled`] wrote. The pair is the next one of the grant that the intent names.
+pub(super) fn read_spooled(sealer: &Sealer, bytes: &[u8]) -> Result<(TenantId, Intent, Grant), Fault> {
+    let mut fields = Reader::new(bytes)?;
+    let tenant = fields.parsed("tenant", "a tenant's name", |text| text.parse().ok())?;
+    let intent = fields.object("intent", "intent.")?.ok_or_else(|| fields.fault("intent", "an object"))?;
+    let mut pair = fields.object("pair", "pair.")?.ok_or_else(|| fields.fault("pair", "an object"))?;
+    fields.end()?;
+    let intent = read_intent(intent)?;
+    let sealed = SealedGrant::read(&mut pair)?;
+    if sealed.plain.id != intent.grant || sealed.plain.version <= intent.version {
+        return Err(pair.fault("version", "a later version of the intent's grant"));
+    }
+    pair.end()?;
+    let (grant, _) = sealed.open(sealer, SPOOL, &tenant)?;
+    Ok((tenant, intent, grant))
+}
+
+// === faults ===
+
+fn open(sealer: &Sealer, place: Place<'_>, sealed: &Sealed) -> Result<Secret, Fault> {
+    sealer.open(place, sealed).map_err(|fault| Fault { field: place.field.into(), what: What::Sealed(fault) })
+}
+
+fn unreadable(kind: Kind, name: &str) -> impl FnOnce(Fault) -> StoreError + '_ {
+    move |fault| StoreError::Unreadable { record: Key::new(kind, name).to_string(), what: fault.to_string() }
+}
+
+#[cfg(test)]
+mod tests;

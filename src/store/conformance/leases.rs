@@ -1,0 +1,77 @@
+use std::time::Duration;
+
+use super::Engine;
+use crate::{
+    model::{TenantId, token::Owner},
+    store::backend::{Bid, Revision},
+};
+
+const LENGTH: Duration = Duration::from_secs(30);
+
+fn tenant(name: &str) -> TenantId {
+    name.parse().expect("a tenant's name")
+}
+
+fn owner(instance: &str) -> Owner {
+    Owner { host: "host".into(), instance: instance.into() }
+}
+
+pub(in crate::store) async fn one_bidder_wins_and_the_other_learns_for_how_long(engine: &dyn Engine) {
+    let (a, b) = (engine.handle(), engine.handle());
+    assert_eq!(a.bid(&tenant("acme"), &owner("a"), LENGTH).await, Ok(Bid::Won));
+    engine.pass(Duration::from_secs(10));
+    let left = Duration::from_secs(20);
+    assert_eq!(b.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Lost { left }));
+    let namesake = Owner { host: "elsewhere".into(), ..owner("a") };
+    assert_eq!(b.bid(&tenant("acme"), &namesake, LENGTH).await, Ok(Bid::Lost { left }));
+    assert_eq!(b.bid(&tenant("beta"), &owner("b"), LENGTH).await, Ok(Bid::Won), "another tenant's is another lease");
+    assert_eq!(a.changes(Revision(0), 10).await, Ok((Revision(0), vec![])), "a lease is no change");
+}
+
+pub(in crate::store) async fn its_owner_renews_it(engine: &dyn Engine) {
+    let store = engine.handle();
+    for _ in 0..3 {
+        assert_eq!(store.bid(&tenant("acme"), &owner("a"), LENGTH).await, Ok(Bid::Won));
+        engine.pass(Duration::from_secs(20));
+    }
+    let left = Duration::from_secs(10);
+    assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Lost { left }));
+}
+
+pub(in crate::store) async fn it_ends_by_the_stores_clock(engine: &dyn Engine) {
+    let store = engine.handle();
+    assert_eq!(store.bid(&tenant("acme"), &owner("a"), LENGTH).await, Ok(Bid::Won));
+    engine.pass(LENGTH - Duration::from_millis(1));
+    let left = Duration::from_millis(1);
+    assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Lost { left }));
+    engine.pass(left);
+    assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Won));
+}
+
+pub(in crate::store) async fn an_end_further_away_than_one_length_counts_as_ended(engine: &dyn Engine) {
+    let store = engine.handle();
+    assert_eq!(store.bid(&tenant("acme"), &owner("a"), 10 * LENGTH).await, Ok(Bid::Won));
+    assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Won));
+}
+
+pub(in crate::store) async fn only_its_owner_gives_it_back(engine: &dyn Engine) {
+    let store = engine.handle();
+    assert_eq!(store.bid(&tenant("acme"), &owner("a"), LENGTH).await, Ok(Bid::Won));
+    store.release(&tenant("acme"), &owner("b")).await.expect("answered");
+    assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Lost { left: LENGTH }));
+    store.release(&tenant("acme"), &owner("a")).await.expect("answered");
+    store.release(&tenant("acme"), &owner("a")).await.expect("no harm in doing it twice");
+    assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Won));
+}
+
+pub(in crate::store) async fn of_many_bidders_at_once_one_wins(engine: &dyn Engine) {
+    for round in 0..8 {
+        let mut bidders = tokio::task::JoinSet::new();
+        for bidder in 0..4 {
+            let (handle, tenant, owner) = (engine.handle(), tenant(&round.to_string()), owner(&bidder.to_string()));
+            bidders.spawn(async move { handle.bid(&tenant, &owner, LENGTH).await.expect("answered") });
+        }
+        let bids = bidders.join_all().await;
+        assert_eq!(bids.iter().filter(|bid| **bid == Bid::Won).count(), 1);
+    }
+}

@@ -1,0 +1,155 @@
+//! What can go wrong with a store, in words for the operator.
+
+use std::{fmt, io, path::PathBuf};
+
+use super::seal::{InvalidKeys, KeyId};
+
+/// Why the store did not do what it was asked. Never carries a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreError {
+    /// Out of reach, full, locked for too long, …; the same call may work later. The text is for the operator.
+    Unavailable(String),
+    /// A record that this program did not write, or cannot open with the keys it has. Names the record and the field.
+    Unreadable { record: String, what: String },
+}
+
+/// Why a store cannot be used at all. `Display` says what happened and where, [`OpenError::hint`] what to do.
+#[derive(Debug)]
+pub enum OpenError {
+    /// A file or directory that cannot be made or used.
+    File { path: PathBuf, doing: &'static str, error: io::Error },
+    /// The store's file belongs to this other user.
+    OtherOwner { path: PathBuf, uid: u32 },
+    /// The file is not a store of this program.
+    Foreign { path: PathBuf },
+    /// The file was written by a newer version of this program.
+    Newer { path: PathBuf, found: i64, known: i64 },
+    /// The store was sealed with a key that is not among the configured ones.
+    WrongKey { sealed_with: KeyId, configured: KeyId },
+    /// The record that tells a right key from a wrong one is itself damaged.
+    KeyCheckDamaged { what: String },
+    /// The store answered with an error.
+    Store(StoreError),
+}
+
+/// Why a key file cannot be used or made. `Display` says what happened and where, [`KeyFileError::hint`] what to do.
+#[derive(Debug)]
+pub enum KeyFileError {
+    /// It cannot be read, or not be written.
+    File { path: PathBuf, doing: &'static str, error: io::Error },
+    /// It exists already, and a key file is never overwritten.
+    Exists { path: PathBuf },
+    /// Others may read or write it.
+    TooOpen { path: PathBuf, mode: u32, who: &'static str },
+    /// There is no key in it, or something else.
+    Keys { path: PathBuf, fault: InvalidKeys },
+}
+
+// === impl StoreError ===
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(what) => write!(f, "the store is unavailable: {what}"),
+            Self::Unreadable { record, what } => write!(f, "the record \"{record}\" is unreadable: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+// === impl OpenError ===
+
+impl OpenError {
+    /// The next step, where there is one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::OtherOwner { uid, .. } => Some(format!("run the command as that user: sudo -u '#{uid}' flexslot-proxy …")),
+            Self::Foreign { .. } => Some("name another file in store.url; this one was left as it is".into()),
+            Self::Newer { .. } => Some("use the newer program; the file was left as it is".into()),
+            Self::WrongKey { .. } => Some(
+                "give the key that this store was made with in store.encryption_key, or name another store; nothing was written".into(),
+            ),
+            Self::KeyCheckDamaged { .. } => Some("restore the store from a backup; nothing was written".into()),
+            Self::File { .. } | Self::Store(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, doing, error } => write!(f, "{}: cannot {doing}: {error}", path.display()),
+            Self::OtherOwner { path, uid } => {
+                write!(f, "{}: the store belongs to the user with the id {uid}", path.display())
+            }
+            Self::Foreign { path } => write!(f, "{}: not a store of flexslot-proxy", path.display()),
+            Self::Newer { path, found, known } => write!(
+                f,
+                "{}: written by a newer flexslot-proxy (format {found}; this one knows up to {known})",
+                path.display()
+            ),
+            Self::WrongKey { sealed_with, configured } => write!(
+                f,
+                "wrong encryption key: the store is sealed with the key {sealed_with}, the first configured key is {configured}"
+            ),
+            Self::KeyCheckDamaged { what } => write!(f, "the store's key check is damaged: {what}"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File { error, .. } => Some(error),
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+// === impl KeyFileError ===
+
+impl KeyFileError {
+    /// The next step, where there is one.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::File { .. } => None,
+            Self::Exists { .. } => Some("use it, or name another file".into()),
+            Self::TooOpen { path, .. } => {
+                Some(format!("chmod 600 {} (any_mode = true in proxy.toml accepts it as it is)", path.display()))
+            }
+            Self::Keys { .. } => Some("each line holds 32 bytes in base64; key generate makes one".into()),
+        }
+    }
+}
+
+impl fmt::Display for KeyFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, doing, error } => write!(f, "{}: cannot {doing}: {error}", path.display()),
+            Self::Exists { path } => {
+                write!(f, "{}: exists already, and a key file is never overwritten", path.display())
+            }
+            Self::TooOpen { path, mode, who } => write!(f, "{}: {who} (mode {mode:04o})", path.display()),
+            Self::Keys { path, fault } => write!(f, "{}: {fault}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for KeyFileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File { error, .. } => Some(error),
+            Self::Keys { fault, .. } => Some(fault),
+            Self::Exists { .. } | Self::TooOpen { .. } => None,
+        }
+    }
+}

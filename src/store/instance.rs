@@ -1,0 +1,164 @@
+//! Whether the process that began something is still there.
+//!
+//! Every process holds a lock on a file of its own in `state_dir/instances` for as long as it lives; the kernel gives
+//! the lock back when the process ends, however it ends. Who finds a process's intent in the store can then tell a slow
+//! process from a dead one, if both run on one host and share a `state_dir`.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::files::{create_private, create_private_dir};
+use crate::model::{Random, token::Owner};
+
+const ENDING: &str = ".lock";
+
+/// How long the lock file of a process that is gone is kept, so that its intents can be told to be orphans.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// This process's own lock. Dropped, the process counts as gone.
+#[derive(Debug)]
+pub struct InstanceLock {
+    dir: PathBuf,
+    owner: Owner,
+    /// Holds the lock.
+    _file: File,
+}
+
+// === impl InstanceLock ===
+
+impl InstanceLock {
+    /// Takes a new lock, and clears away lock files of processes that are long gone. Reads and writes files.
+    pub fn acquire(state_dir: &Path, random: &Random) -> io::Result<Self> {
+        let dir = state_dir.join("instances");
+        create_private_dir(&dir)?;
+        let instance = format!("{:032x}", u128::from_be_bytes(random.bytes()));
+        let file = create_private(&lock_file(&dir, &instance))?;
+        file.lock()?;
+        let _ = clear_away(&dir, &file).inspect_err(|error| {
+            tracing::debug!(%error, dir = %dir.display(), "old lock files cannot be cleared away");
+        });
+        Ok(Self { dir, owner: Owner { host: host(), instance }, _file: file })
+    }
+
+    /// This process, as it signs leases and intents.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Whether `owner` is a process of this host that has ended. `false` means that nobody here can tell.
+    pub fn is_provably_gone(&self, owner: &Owner) -> bool {
+        // The name comes from a store; it must not lead anywhere else.
+        let is_name = owner.instance.len() == 32 && owner.instance.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_name
+            && owner.host == self.owner.host
+            && File::open(lock_file(&self.dir, &owner.instance)).is_ok_and(|file| file.try_lock().is_ok())
+    }
+}
+
+fn lock_file(dir: &Path, instance: &str) -> PathBuf {
+    dir.join(format!("{instance}{ENDING}"))
+}
+
+/// Marks the files of processes that have ended, and deletes those that were marked long ago. A file's own time is not
+/// enough: that of a process that ran for weeks and has just died is weeks old, and its intents are fresh. `ours` was
+/// made just now and tells the time.
+fn clear_away(dir: &Path, ours: &File) -> io::Result<()> {
+    let now = ours.metadata()?.modified()?;
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if !path.as_os_str().as_encoded_bytes().ends_with(ENDING.as_bytes()) {
+            continue;
+        }
+        let Ok(mut file) = File::options().read(true).append(true).open(&path) else { continue };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => continue,
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let metadata = file.metadata()?;
+        let age = now.duration_since(metadata.modified()?).unwrap_or_default();
+        match metadata.len() {
+            0 => file.write_all(b"ended\n")?,
+            _ if age > KEPT => fs::remove_file(&path)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The running kernel and the host's name: after a restart, or in another container, it is another host.
+fn host() -> String {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    format!("{}/{}", boot.trim(), rustix::system::uname().nodename().to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, File},
+        path::Path,
+        time::Duration,
+    };
+
+    use super::{InstanceLock, lock_file};
+    use crate::model::{Random, token::Owner};
+
+    fn acquire(dir: &Path) -> InstanceLock {
+        InstanceLock::acquire(dir, &Random::system()).expect("a lock")
+    }
+
+    #[test]
+    fn a_process_is_gone_when_its_lock_is_free_and_not_before() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (us, other) = (acquire(dir.path()), acquire(dir.path()));
+        let owner = other.owner().clone();
+        assert!(!us.is_provably_gone(&owner) && !us.is_provably_gone(us.owner()));
+        drop(other);
+        assert!(us.is_provably_gone(&owner));
+    }
+
+    #[test]
+    fn nothing_is_proved_of_other_hosts_and_unknown_instances() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let us = acquire(dir.path());
+        let gone = acquire(dir.path()).owner().clone();
+        let elsewhere = Owner { host: "another/host".into(), ..gone.clone() };
+        let unknown = Owner { instance: "0".repeat(32), ..gone.clone() };
+        let astray = Owner { instance: format!("../instances/{}", gone.instance), ..gone.clone() };
+        assert!(us.is_provably_gone(&gone));
+        assert!([elsewhere, unknown, astray].iter().all(|owner| !us.is_provably_gone(owner)));
+    }
+
+    #[test]
+    fn a_lock_file_is_cleared_away_a_day_after_its_process_was_found_gone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let gone = acquire(dir.path()).owner().clone();
+        let path = lock_file(&dir.path().join("instances"), &gone.instance);
+        let age = |by: Duration| {
+            let file = File::options().write(true).open(&path).expect("there");
+            let then = file.metadata().and_then(|metadata| metadata.modified()).expect("a time") - by;
+            file.set_modified(then).expect("set");
+        };
+        age(Duration::from_secs(40 * 24 * 3600));
+        let us = acquire(dir.path());
+        assert!(us.is_provably_gone(&gone), "only now it is known to be gone");
+        age(Duration::from_secs(25 * 3600));
+        let living = us.owner().clone();
+        acquire(dir.path());
+        assert!(!path.exists());
+        assert!(lock_file(&us.dir, &living.instance).exists());
+    }
+
+    #[test]
+    fn lock_files_are_their_owners_alone() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().expect("a directory");
+        let us = acquire(dir.path());
+        let mode = |path: &Path| fs::metadata(path).expect("there").mode() & 0o777;
+        assert_eq!((mode(&us.dir), mode(&lock_file(&us.dir, &us.owner.instance))), (0o700, 0o600));
+    }
+}

@@ -1,0 +1,190 @@
+//! The fields of a record, read and written one by one, so that a fault can name its field and never shows its value.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::{
+    model::{GrantId, Timestamp, Version},
+    store::seal::{SealFault, Sealed},
+};
+
+/// The only format there is so far.
+const FORMAT: u64 = 1;
+
+/// What is wrong with which field of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) struct Fault {
+    pub(in crate::store) field: String,
+    pub(in crate::store) what: What,
+}
+
+/// What can be wrong with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum What {
+    /// Not there, or not what belongs there; the text says what does.
+    Expected(&'static str),
+    /// There, and should not be.
+    Unexpected,
+    /// It does not open.
+    Sealed(SealFault),
+}
+
+/// The fields of a record that is being read. Each is taken out once; what is left in the end does not belong there.
+pub(super) struct Reader {
+    fields: Map<String, Value>,
+    /// The field that this object is the value of, with a dot behind it.
+    inside: &'static str,
+}
+
+/// The fields of a record that is being written.
+pub(super) struct Writer(Map<String, Value>);
+
+// === impl Reader ===
+
+impl Reader {
+    /// Reads the outermost object and its format number.
+    pub(super) fn new(bytes: &[u8]) -> Result<Self, Fault> {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(fields)) => {
+                let mut reader = Self { fields, inside: "" };
+                match reader.number("format")? {
+                    FORMAT => Ok(reader),
+                    _ => Err(reader.fault("format", "1")),
+                }
+            }
+            _ => Err(Fault { field: "(whole)".into(), what: What::Expected("a JSON object") }),
+        }
+    }
+
+    /// The object that is the value of `field`; `inside` is its name with a dot.
+    pub(super) fn object(&mut self, field: &str, inside: &'static str) -> Result<Option<Self>, Fault> {
+        match self.fields.remove(field) {
+            None => Ok(None),
+            Some(Value::Object(fields)) => Ok(Some(Self { fields, inside })),
+            Some(_) => Err(self.fault(field, "an object")),
+        }
+    }
+
+    pub(super) fn optional_text(&mut self, field: &str) -> Result<Option<String>, Fault> {
+        match self.fields.remove(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.fault(field, "a text")),
+        }
+    }
+
+    pub(super) fn text(&mut self, field: &str) -> Result<String, Fault> {
+        self.optional_text(field)?.ok_or_else(|| self.fault(field, "a text"))
+    }
+
+    pub(super) fn number(&mut self, field: &str) -> Result<u64, Fault> {
+        self.fields.remove(field).and_then(|value| value.as_u64()).ok_or_else(|| self.fault(field, "a whole number"))
+    }
+
+    pub(super) fn optional_time(&mut self, field: &str) -> Result<Option<Timestamp>, Fault> {
+        match self.fields.remove(field) {
+            None => Ok(None),
+            Some(value) => match value.as_i64() {
+                Some(millis) => Ok(Some(Timestamp::from_millis(millis))),
+                None => Err(self.fault(field, "milliseconds since 1970")),
+            },
+        }
+    }
+
+    pub(super) fn time(&mut self, field: &str) -> Result<Timestamp, Fault> {
+        self.optional_time(field)?.ok_or_else(|| self.fault(field, "milliseconds since 1970"))
+    }
+
+    pub(super) fn grant_id(&mut self, field: &str) -> Result<GrantId, Fault> {
+        self.parsed(field, "32 hexadecimal digits", |text| text.parse().ok())
+    }
+
+    pub(super) fn version(&mut self, field: &str) -> Result<Version, Fault> {
+        self.number(field).map(Version::from_stored)
+    }
+
+    pub(super) fn sealed(&mut self, field: &str) -> Result<Sealed, Fault> {
+        self.parsed(field, "base64", Sealed::from_text)
+    }
+
+    /// A text that `parse` turns into something else; `expected` says what such a text looks like.
+    pub(super) fn parsed<T>(
+        &mut self,
+        field: &str,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, Fault> {
+        let text = self.text(field)?;
+        parse(&text).ok_or_else(|| self.fault(field, expected))
+    }
+
+    /// Every field has been taken out.
+    pub(super) fn end(self) -> Result<(), Fault> {
+        match self.fields.keys().next() {
+            None => Ok(()),
+            Some(field) => Err(Fault { field: format!("{}{field}", self.inside), what: What::Unexpected }),
+        }
+    }
+
+    pub(super) fn fault(&self, field: &str, expected: &'static str) -> Fault {
+        Fault { field: format!("{}{field}", self.inside), what: What::Expected(expected) }
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    /// A record of the only format.
+    pub(super) fn new() -> Self {
+        Self::inner().with("format", FORMAT)
+    }
+
+    /// An object inside a record.
+    pub(super) fn inner() -> Self {
+        Self(Map::new())
+    }
+
+    pub(super) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
+        self.0.insert(field.into(), value.into());
+        self
+    }
+
+    /// Leaves the field out where there is no value.
+    pub(super) fn with_some(self, field: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(field, value),
+            None => self,
+        }
+    }
+
+    pub(super) fn with_time(self, field: &str, time: Timestamp) -> Self {
+        self.with(field, time.millis())
+    }
+
+    pub(super) fn with_sealed(self, field: &str, sealed: &Sealed) -> Self {
+        self.with(field, sealed.to_text())
+    }
+
+    pub(super) fn bytes(self) -> Vec<u8> {
+        Value::Object(self.0).to_string().into_bytes()
+    }
+}
+
+impl From<Writer> for Value {
+    fn from(writer: Writer) -> Self {
+        Self::Object(writer.0)
+    }
+}
+
+// === impl Fault ===
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.what {
+            What::Expected(expected) => write!(f, "{}: expected {expected}", self.field),
+            What::Unexpected => write!(f, "{}: this version knows no such field", self.field),
+            What::Sealed(fault) => write!(f, "{}: {fault}", self.field),
+        }
+    }
+}

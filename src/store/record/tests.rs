@@ -1,0 +1,230 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{Body, Fault, What, grant, read_grant, read_pat, read_spooled, spooled};
+use crate::{
+    model::{
+        Grant, GrantId, GrantState, ScopeSet, Secret, Timestamp, TokenSet, TokenType, Version,
+        token::{Attempt, DisconnectReason, Disconnected, Intent, Owner},
+    },
+    store::{
+        StoreError,
+        backend::{Label, Revision, Row, RowState},
+        seal::SealFault,
+        testing::{self, intent, pat, sealer, tenant},
+    },
+};
+
+fn row((label, body): (Label, Body)) -> Row {
+    Row { revision: Revision(1), label, body, last_used: None }
+}
+
+fn json(body: &Body) -> Value {
+    serde_json::from_slice(body.as_bytes()).expect("JSON")
+}
+
+fn edited(row: &Row, edit: impl FnOnce(&mut Value)) -> Row {
+    let mut value = json(&row.body);
+    edit(&mut value);
+    Row { body: Body::from_stored(value.to_string().into_bytes()), ..row.clone() }
+}
+
+fn fault(row: &Row) -> String {
+    match read_grant(&sealer(1), &tenant("acme"), row) {
+        Err(StoreError::Unreadable { record, what }) => {
+            assert_eq!(record, "grant acme");
+            what
+        }
+        other => panic!("readable: {other:?}"),
+    }
+}
+
+#[test]
+fn a_grant_looks_as_the_module_says() {
+    let grant_ = testing::grant("acme");
+    let (label, body) = grant(&sealer(1), &tenant("acme"), &grant_, Some(&intent(&grant_)));
+    let mut value = json(&body);
+    for field in ["access_token", "refresh_token"] {
+        let sealed = value.as_object_mut().and_then(|fields| fields.remove(field)).expect("there");
+        assert!(sealed.as_str().is_some_and(|text| text.starts_with("A")), "format 1 in base64");
+    }
+    let hash = value["intent"].as_object_mut().and_then(|fields| fields.remove("refresh_hash")).expect("there");
+    assert_eq!(hash.as_str().map(str::len), Some(44));
+    let id = grant_.id.to_string();
+    let expected = json!({
+        "format": 1, "grant": id, "version": 1,
+        "client_id": "flx_client_1", "origin": "https://api.flexslot.gg",
+        "token_type": "Bearer", "scope": "decks:read cards:read",
+        "expires_at": 1_795_203_600_000_i64, "answered_at": 1_795_200_000_000_i64,
+        "intent": {
+            "grant": id, "version": 1, "host": "boot/host", "instance": "0".repeat(32),
+            "at": 1_795_200_100_000_i64, "attempt": "first",
+        },
+    });
+    assert_eq!(value, expected);
+    assert_eq!((label.grant, label.version, label.state), (Some(grant_.id), Some(Version::FIRST), RowState::Live));
+    assert_eq!(label.due, None, "a purge never takes it");
+}
+
+#[test]
+fn a_fault_names_the_field_and_never_the_value() {
+    let grant_ = testing::grant("acme");
+    let good = row(grant(&sealer(1), &tenant("acme"), &grant_, Some(&intent(&grant_))));
+    let set = |field: &str, value: Value| fault(&edited(&good, |body| body[field] = value));
+    assert_eq!(set("format", json!(2)), "format: expected 1");
+    assert_eq!(set("grant", json!("canary")), "grant: expected 32 hexadecimal digits");
+    assert_eq!(set("version", json!("canary")), "version: expected a whole number");
+    assert_eq!(set("client_id", json!(7)), "client_id: expected a text");
+    assert_eq!(set("token_type", json!("canary")), "token_type: expected a token type that this version knows");
+    assert_eq!(set("expires_at", json!("canary")), "expires_at: expected milliseconds since 1970");
+    assert_eq!(set("access_token", json!("canary!")), "access_token: expected base64");
+    assert_eq!(set("access_token", json!("AAAA")), "access_token: not a sealed value");
+    assert_eq!(set("intent", json!("canary")), "intent: expected an object");
+    assert_eq!(set("more", json!("canary")), "more: this version knows no such field");
+    assert_eq!(fault(&edited(&good, |body| *body = json!("canary"))), "(whole): expected a JSON object");
+    let inner = |field: &str, value: Value| fault(&edited(&good, |body| body["intent"][field] = value));
+    assert_eq!(inner("attempt", json!("canary")), "intent.attempt: expected first or last_resort");
+    assert_eq!(inner("version", json!(2)), "intent: expected the grant's own id and version");
+    assert_eq!(inner("more", json!("canary")), "intent.more: this version knows no such field");
+}
+
+#[test]
+fn every_field_is_needed_but_those_that_nobody_may_know() {
+    let good = row(grant(&sealer(1), &tenant("acme"), &testing::grant("acme"), None));
+    let fields: Vec<_> = json(&good.body).as_object().expect("an object").keys().cloned().collect();
+    for field in fields {
+        let without = edited(&good, |body| {
+            body.as_object_mut().expect("an object").remove(&field);
+        });
+        let readable = read_grant(&sealer(1), &tenant("acme"), &without).is_ok();
+        assert_eq!(readable, ["scope", "answered_at"].contains(&field.as_str()), "{field}");
+    }
+}
+
+#[test]
+fn label_and_body_must_agree() {
+    let good = row(grant(&sealer(1), &tenant("acme"), &testing::grant("acme"), None));
+    let with = |label: Label| fault(&Row { label, ..good.clone() });
+    let other = Some(GrantId::from_stored([7; 16]));
+    assert_eq!(with(Label { grant: other, ..good.label }), "grant: expected the grant id of the row's label");
+    let later = Some(Version::from_stored(2));
+    assert_eq!(with(Label { version: later, ..good.label }), "version: expected the version of the row's label");
+    assert!(with(Label { state: RowState::Disconnected, ..good.label }).starts_with("reason: "));
+}
+
+#[test]
+fn tokens_cannot_change_places() {
+    let good = row(grant(&sealer(1), &tenant("acme"), &testing::grant("acme"), None));
+    let swapped = edited(&good, |body| {
+        let access = body["access_token"].take();
+        body["access_token"] = body["refresh_token"].take();
+        body["refresh_token"] = access;
+    });
+    assert_eq!(fault(&swapped), "access_token: altered, or sealed for another place");
+}
+
+#[test]
+fn a_removed_row_holds_nothing() {
+    let gone = row(super::gone(Timestamp::from_secs(1)));
+    assert_eq!(read_grant(&sealer(1), &tenant("acme"), &gone), Ok(GrantState::NeverConnected));
+    assert_eq!(read_pat(&sealer(1), &tenant("acme"), &gone), Ok(None));
+}
+
+#[test]
+fn a_pat_comes_back() {
+    let stored = row(super::pat(&sealer(1), &tenant("acme"), &pat("canary")));
+    assert_eq!(read_pat(&sealer(1), &tenant("acme"), &stored), Ok(Some(pat("canary"))));
+    assert_eq!(super::read_pat_origin(&tenant("acme"), &stored).as_deref(), Ok(testing::ORIGIN));
+    assert!(read_pat(&sealer(1), &tenant("beta"), &stored).is_err());
+}
+
+#[test]
+fn a_spooled_pair_is_the_next_one_of_its_intent_and_of_no_use_in_the_store() {
+    let first = testing::grant("acme");
+    let next = first.clone().renewed(testing::tokens("next"));
+    let sealer = sealer(1);
+    let bytes = spooled(&sealer, &tenant("acme"), &intent(&first), &next);
+    assert_eq!(read_spooled(&sealer, &bytes), Ok((tenant("acme"), intent(&first), next.clone())));
+    let moved = String::from_utf8(bytes.clone()).expect("JSON").replace("\"acme\"", "\"beta\"");
+    let sealed_elsewhere = What::Sealed(SealFault::Forged);
+    assert_eq!(
+        read_spooled(&sealer, moved.as_bytes()),
+        Err(Fault { field: "access_token".into(), what: sealed_elsewhere })
+    );
+    let stale = spooled(&sealer, &tenant("acme"), &intent(&next), &first);
+    assert!(read_spooled(&sealer, &stale).is_err(), "not a later version");
+
+    let pair = serde_json::from_slice::<Value>(&bytes).expect("JSON")["pair"].clone();
+    let (label, _) = grant(&sealer, &tenant("acme"), &next, None);
+    let mut body = pair;
+    body["format"] = json!(1);
+    let planted = row((label, Body::from_stored(body.to_string().into_bytes())));
+    assert_eq!(fault(&planted), "access_token: altered, or sealed for another place");
+}
+
+fn any_time() -> impl Strategy<Value = Timestamp> {
+    any::<i64>().prop_map(Timestamp::from_millis)
+}
+
+prop_compose! {
+    fn any_grant()(
+        id in any::<[u8; 16]>(),
+        version in any::<u64>(),
+        texts in [".*", ".*", ".*", ".*"],
+        token_type in prop_oneof![Just(TokenType::Bearer), Just(TokenType::Dpop)],
+        scope in prop::option::of(".*"),
+        expires_at in any_time(),
+        answered_at in prop::option::of(any_time()),
+    ) -> Grant {
+        let [client_id, origin, access, refresh] = texts;
+        let scopes = scope.map_or(ScopeSet::unknown(), |text| ScopeSet::new(&text));
+        let (access, refresh) = (Secret::new(access), Secret::new(refresh));
+        let tokens = TokenSet { access, refresh, token_type, scopes, expires_at, answered_at };
+        Grant { id: GrantId::from_stored(id), version: Version::from_stored(version), client_id, origin, tokens }
+    }
+}
+
+prop_compose! {
+    fn any_intent()(
+        refresh_hash in any::<[u8; 32]>(),
+        (host, instance) in (".*", ".*"),
+        at in any_time(),
+        attempt in prop_oneof![Just(Attempt::First), Just(Attempt::LastResort)],
+    ) -> Intent {
+        let (grant, version) = (GrantId::from_stored([0; 16]), Version::FIRST);
+        Intent { grant, version, refresh_hash, owner: Owner { host, instance }, at, attempt }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_grant_comes_back(stored in any_grant(), intent in prop::option::of(any_intent())) {
+        let intent = intent.map(|intent| Intent { grant: stored.id, version: stored.version, ..intent });
+        let read = row(grant(&sealer(1), &tenant("acme"), &stored, intent.as_ref()));
+        let expected = match intent {
+            None => GrantState::Connected(stored),
+            Some(intent) => GrantState::Uncertain(stored, intent),
+        };
+        prop_assert_eq!(read_grant(&sealer(1), &tenant("acme"), &read), Ok(expected));
+    }
+
+    #[test]
+    fn any_end_comes_back(id in any::<[u8; 16]>(), version in any::<u64>(), at in any_time(), reason in 0..3_usize) {
+        let reasons =
+            [DisconnectReason::InvalidGrant, DisconnectReason::RefreshOutcomeLost, DisconnectReason::Disconnected];
+        let (id, version) = (GrantId::from_stored(id), Version::from_stored(version));
+        let end = Disconnected { id, version, reason: reasons[reason], at };
+        let read = row(super::disconnected(&end));
+        prop_assert_eq!(read_grant(&sealer(1), &tenant("acme"), &read), Ok(GrantState::Disconnected(end)));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_harm(bytes in any::<Vec<u8>>(), text in "[{}\\[\\]\":,a-z0-9]{0,60}") {
+        for bytes in [bytes, text.into_bytes()] {
+            let label = Label { grant: Some(GrantId::from_stored([0; 16])), ..Label::default() };
+            let read = row((label, Body::from_stored(bytes.clone())));
+            prop_assert!(read_grant(&sealer(1), &tenant("acme"), &read).is_err());
+            prop_assert!(read_spooled(&sealer(1), &bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,161 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use proptest::prelude::*;
+
+use super::{InvalidKeys, KeyRing, Place, SealFault, Sealed, Sealer};
+use crate::model::{Random, Secret};
+
+const PLACE: Place<'static> = Place { kind: "grant", name: "acme", field: "refresh_token" };
+
+fn line(fill: u8) -> String {
+    STANDARD.encode([fill; 32])
+}
+
+fn ring(lines: &[u8]) -> KeyRing {
+    let lines: Vec<_> = lines.iter().copied().map(line).collect();
+    KeyRing::parse(&Secret::new(lines.join("\n"))).expect("keys")
+}
+
+fn sealer(keys: &[u8]) -> Sealer {
+    Sealer::new(ring(keys), Random::system())
+}
+
+#[test]
+fn a_sealed_value_opens_in_its_place() {
+    let sealer = sealer(&[1]);
+    let sealed = sealer.seal(PLACE, &Secret::new("canary"));
+    assert_eq!(sealer.open(PLACE, &sealed), Ok(Secret::new("canary")));
+}
+
+#[test]
+fn the_same_secret_never_looks_the_same_twice() {
+    let sealer = sealer(&[1]);
+    let secret = Secret::new("canary");
+    assert_ne!(sealer.seal(PLACE, &secret), sealer.seal(PLACE, &secret));
+}
+
+#[test]
+fn the_first_key_seals_and_all_open() {
+    let old = sealer(&[1]).seal(PLACE, &Secret::new("old"));
+    let both = sealer(&[2, 1]);
+    assert_eq!(both.open(PLACE, &old), Ok(Secret::new("old")));
+    let new = both.seal(PLACE, &Secret::new("new"));
+    assert_eq!(sealer(&[2]).open(PLACE, &new), Ok(Secret::new("new")));
+}
+
+#[test]
+fn an_unknown_key_is_named_by_its_id() {
+    let other = sealer(&[2]);
+    let sealed = other.seal(PLACE, &Secret::new("x"));
+    assert_eq!(sealer(&[1]).open(PLACE, &sealed), Err(SealFault::UnknownKey(other.sealing_key())));
+}
+
+#[test]
+fn an_unknown_key_id_makes_the_source_be_read_once() {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&reads);
+    let source = move || {
+        counted.fetch_add(1, SeqCst);
+        Some(ring(&[2, 1]))
+    };
+    let running = Sealer::with_source(ring(&[1]), source, Random::system());
+    let rotated = sealer(&[2]).seal(PLACE, &Secret::new("x"));
+    let foreign = sealer(&[3]).seal(PLACE, &Secret::new("y"));
+    assert!(running.open(PLACE, &rotated).is_ok() && running.open(PLACE, &rotated).is_ok());
+    assert_eq!(reads.load(SeqCst), 1);
+    assert!(running.open(PLACE, &foreign).is_err() && running.open(PLACE, &foreign).is_err());
+    assert_eq!(reads.load(SeqCst), 2, "once for the second id, however many values bear it");
+}
+
+#[test]
+fn a_source_without_the_key_sought_does_not_replace_the_ring() {
+    let running = Sealer::with_source(ring(&[1]), || Some(ring(&[9])), Random::system());
+    let ours = running.seal(PLACE, &Secret::new("x"));
+    assert!(running.open(PLACE, &sealer(&[2]).seal(PLACE, &Secret::new("y"))).is_err());
+    assert_eq!(running.open(PLACE, &ours), Ok(Secret::new("x")));
+}
+
+#[test]
+fn a_replaced_ring_is_used_from_then_on() {
+    let running = sealer(&[1]);
+    running.replace(ring(&[2]));
+    assert_eq!(running.sealing_key(), sealer(&[2]).sealing_key());
+}
+
+#[test]
+fn keys_are_one_per_line_with_or_without_padding() {
+    let text = format!("\n{}\r\n  {}\n\n", line(1), line(2).trim_end_matches('='));
+    let ring = KeyRing::parse(&Secret::new(text)).expect("two keys");
+    assert_eq!(ring.others.len(), 1);
+}
+
+#[test]
+fn a_bad_key_is_named_by_its_line() {
+    let parse = |text: String| KeyRing::parse(&Secret::new(text)).map(|_| ()).unwrap_err();
+    assert_eq!(parse("\n \n".into()), InvalidKeys::Empty);
+    assert_eq!(parse(format!("{}\n\nnonsense", line(1))), InvalidKeys::Line(3));
+    assert_eq!(parse(STANDARD.encode([1; 31])), InvalidKeys::Line(1));
+    assert_eq!(parse(STANDARD.encode([1; 33])), InvalidKeys::Line(1));
+    assert_eq!(parse(STANDARD.encode([1; 500])), InvalidKeys::Line(1));
+}
+
+#[test]
+fn a_generated_line_is_a_key() {
+    let random = Random::system();
+    let line = Sealer::generate_key_line(&random);
+    assert!(KeyRing::parse(&line).is_ok());
+    assert_ne!(line, Sealer::generate_key_line(&random));
+}
+
+#[test]
+fn debug_shows_key_ids_and_no_key() {
+    let sealer = sealer(&[1]);
+    let shown = format!("{sealer:?} {:?}", sealer.seal(PLACE, &Secret::new("canary")));
+    assert_eq!(shown, format!("Sealer([{}]) [sealed]", sealer.sealing_key()));
+}
+
+/// Kinds, names and fields that border on each other, so that a sloppy concatenation would confuse them.
+fn part() -> impl Strategy<Value = String> {
+    "[ab|]{0,4}"
+}
+
+proptest! {
+    #[test]
+    fn any_secret_comes_back(secret in ".{0,200}", kind in part(), name in part(), field in part()) {
+        let sealer = sealer(&[1]);
+        let place = Place { kind: &kind, name: &name, field: &field };
+        let sealed = sealer.seal(place, &Secret::new(secret.as_str()));
+        let stored = Sealed::from_text(&sealed.to_text()).expect("base64");
+        prop_assert_eq!(sealer.open(place, &stored), Ok(Secret::new(secret)));
+    }
+
+    #[test]
+    fn no_altered_byte_opens(secret in "[a-z]{0,40}", at in any::<prop::sample::Index>(), flip in 1..=255_u8) {
+        let sealer = sealer(&[1]);
+        let mut sealed = sealer.seal(PLACE, &Secret::new(secret));
+        let at = at.index(sealed.0.len());
+        sealed.0[at] ^= flip;
+        prop_assert!(sealer.open(PLACE, &sealed).is_err());
+    }
+
+    #[test]
+    fn no_shortened_value_opens(secret in "[a-z]{0,40}", cut in any::<prop::sample::Index>()) {
+        let sealer = sealer(&[1]);
+        let mut sealed = sealer.seal(PLACE, &Secret::new(secret));
+        sealed.0.truncate(cut.index(sealed.0.len()));
+        prop_assert!(sealer.open(PLACE, &sealed).is_err());
+    }
+
+    #[test]
+    fn no_other_place_opens(here in (part(), part(), part()), there in (part(), part(), part())) {
+        prop_assume!(here != there);
+        let sealer = sealer(&[1]);
+        let sealed = sealer.seal(Place { kind: &here.0, name: &here.1, field: &here.2 }, &Secret::new("canary"));
+        let place = Place { kind: &there.0, name: &there.1, field: &there.2 };
+        prop_assert_eq!(sealer.open(place, &sealed), Err(SealFault::Forged));
+    }
+}

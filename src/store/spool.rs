@@ -1,0 +1,185 @@
+//! Pairs that Flexslot has given out and the store would not take: sealed files in `state_dir/spool`, until it does.
+//!
+//! A file is named by grant and version and holds what [`record`] makes of tenant, intent and pair. A pair here is the
+//! only copy of a refresh token that outlives the process, so nothing is ever deleted but what the store has taken or
+//! moved past.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Cas, Settlement, StoreError, TokenStore,
+    files::{beside, create_private_dir, write_atomically},
+    record::{self, Fault, What},
+    seal::{SealFault, Sealer},
+};
+use crate::model::{Grant, TenantId, token::Intent};
+
+const ENDING: &str = "pair";
+
+/// The spool of one `state_dir`. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    dir: PathBuf,
+    sealer: Sealer,
+}
+
+/// What became of the pairs in the spool.
+#[derive(Debug, Default)]
+pub struct Drained {
+    /// Whose pairs the store has taken.
+    pub stored: Vec<TenantId>,
+    /// Whose pairs were deleted because the store had moved on: another grant, a later version, a disconnect, a
+    /// removal.
+    pub dropped: Vec<TenantId>,
+    /// Files that are no pair of ours. They were set aside under a name that ends in `.damaged`.
+    pub damaged: Vec<PathBuf>,
+    /// Files that stay, and why: the store is unavailable, or the key that sealed them is not among ours.
+    pub waiting: Vec<(PathBuf, SpoolError)>,
+}
+
+/// Why the spool could not do something.
+#[derive(Debug)]
+pub enum SpoolError {
+    /// A file or directory cannot be used.
+    File { path: PathBuf, error: io::Error },
+    /// The store did not take a pair.
+    Store(StoreError),
+    /// A pair is sealed with a key that is not among ours.
+    Key(SealFault),
+}
+
+// === impl Spool ===
+
+impl Spool {
+    /// The spool in `state_dir`. Its directory comes with the first pair.
+    pub fn new(state_dir: &Path, sealer: Sealer) -> Self {
+        Self { dir: state_dir.join("spool"), sealer }
+    }
+
+    /// Keeps `grant`, with which Flexslot answered the request of `intent`. On the disk when this returns.
+    pub async fn put(&self, tenant: &TenantId, intent: &Intent, grant: &Grant) -> Result<(), SpoolError> {
+        let bytes = record::spooled(&self.sealer, tenant, intent, grant);
+        let path = self.dir.join(format!("{}-{}.{ENDING}", grant.id, grant.version));
+        self.on_disk(move |spool| {
+            create_private_dir(&spool.dir).map_err(file_error(&spool.dir))?;
+            write_atomically(&path, &bytes).map_err(file_error(&path))
+        })
+        .await
+    }
+
+    /// How many pairs wait.
+    pub async fn pending(&self) -> Result<usize, SpoolError> {
+        self.on_disk(|spool| spool.files().map(|files| files.len())).await
+    }
+
+    /// Hands every pair to `store`. With the store out of reach the rest is left for another time.
+    pub async fn drain(&self, store: &TokenStore) -> Result<Drained, SpoolError> {
+        let mut drained = Drained::default();
+        for path in self.on_disk(Self::files).await? {
+            let from = path.clone();
+            let read = self.on_disk(move |_| fs::read(&from).map_err(file_error(&from))).await;
+            let read = match read {
+                // Another process drains this spool too, and was faster.
+                Err(SpoolError::File { error, .. }) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => Err(error),
+                Ok(bytes) => Ok(record::read_spooled(&self.sealer, &bytes)),
+            };
+            match read {
+                Err(error) => drained.waiting.push((path, error)),
+                Ok(Err(Fault { what: What::Sealed(fault @ SealFault::UnknownKey(_)), .. })) => {
+                    drained.waiting.push((path, SpoolError::Key(fault)));
+                }
+                Ok(Err(fault)) => drained.damaged.push(self.set_aside(path, &fault).await?),
+                Ok(Ok((tenant, intent, grant))) => {
+                    match store.settle(&tenant, &intent, Settlement::Renewed(grant)).await {
+                        Ok(cas) => {
+                            self.delete(path).await?;
+                            match cas {
+                                Cas::Stored => drained.stored.push(tenant),
+                                Cas::Moved => drained.dropped.push(tenant),
+                            }
+                        }
+                        Err(error) => {
+                            let out_of_reach = matches!(error, StoreError::Unavailable(_));
+                            drained.waiting.push((path, SpoolError::Store(error)));
+                            if out_of_reach {
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        Ok(drained)
+    }
+
+    async fn set_aside(&self, path: PathBuf, fault: &Fault) -> Result<PathBuf, SpoolError> {
+        let aside = beside(&path, ".damaged");
+        tracing::error!(file = %aside.display(), %fault, "a spooled token pair is damaged and was set aside");
+        self.on_disk(move |_| fs::rename(&path, &aside).map(|()| aside).map_err(file_error(&path))).await
+    }
+
+    async fn delete(&self, path: PathBuf) -> Result<(), SpoolError> {
+        self.on_disk(move |_| match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_error(&path)(error)),
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    /// The files of pairs, in the order of their names.
+    fn files(&self) -> Result<Vec<PathBuf>, SpoolError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(file_error(&self.dir))?,
+        };
+        let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
+        let mut paths = paths.map_err(file_error(&self.dir))?;
+        paths.retain(|path| path.extension().is_some_and(|ending| ending == ENDING));
+        paths.sort();
+        Ok(paths)
+    }
+
+    /// Disks are slow when it matters; the runtime's threads do not wait for them.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, SpoolError> + Send + 'static,
+    ) -> Result<T, SpoolError> {
+        let spool = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&spool)).await;
+        done.unwrap_or_else(|error| Err(SpoolError::File { path: self.dir.clone(), error: error.into() }))
+    }
+}
+
+fn file_error(path: &Path) -> impl FnOnce(io::Error) -> SpoolError + use<> {
+    let path = path.to_owned();
+    move |error| SpoolError::File { path, error }
+}
+
+// === impl SpoolError ===
+
+impl fmt::Display for SpoolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, error } => write!(f, "the spool's {} cannot be used: {error}", path.display()),
+            Self::Store(error) => error.fmt(f),
+            Self::Key(fault) => write!(f, "a spooled token pair is {fault}"),
+        }
+    }
+}
+
+impl std::error::Error for SpoolError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::File { error, .. } => Some(error),
+            Self::Store(error) => Some(error),
+            Self::Key(fault) => Some(fault),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! `sqlite:PATH`: rows in a file, durable when a write is answered, shared safely by several processes of one machine.
+//!
+//! Times are those of the [`Clock`] that is handed in. All processes on a file run on one machine, so that its clock is
+//! the store's; in tests it is the test's.
+
+mod rows;
+mod schema;
+mod worker;
+
+use std::{
+    fmt, fs, io,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use self::worker::Worker;
+use super::{
+    OpenError, StoreError,
+    backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+    files::{beside, create_private, create_private_dir, dir_of, sync_dir_of},
+};
+use crate::model::{Clock, Random, TenantId, Timestamp, token::Owner};
+
+/// How many rows one transaction of a purge deletes, so that other writes get their turn.
+const PURGE_STEP: u64 = 1000;
+
+/// Held while a file is made and looked at. SQLite's locks on a file are the process's, and end when the process closes
+/// *any* descriptor of that file: nobody in this process may have it open in SQLite while we close ours.
+static CREATING: Mutex<()> = Mutex::new(());
+
+/// A store in a file. Writes are made by one thread and reads by another, each with its own connection.
+pub struct SqliteBackend {
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+    writer: Worker,
+    reader: Worker,
+}
+
+// === impl SqliteBackend ===
+
+impl SqliteBackend {
+    /// Opens the store at `path`, or makes it: the file with mode 0600, a missing directory with 0700. Reads and writes
+    /// the file, so not to be called where waiting for a disk is bad.
+    ///
+    /// # Errors
+    ///
+    /// A file that is not ours, is newer than we are or belongs to another user is refused, and left as it is.
+    pub fn open(path: &Path, clock: Arc<dyn Clock>, random: &Random) -> Result<Self, OpenError> {
+        // An absolute path is never one of the names that mean something else to SQLite, such as ":memory:".
+        let path = std::path::absolute(path).map_err(file_error(path, "find the store"))?;
+        create_private_dir(dir_of(&path)).map_err(file_error(dir_of(&path), "make the store's directory"))?;
+        create_missing(&path)?;
+        refuse_other_owner(&path)?;
+        let writer = schema::open(&path, random)?;
+        make_private(&path)?;
+        let reader = schema::open_reader(&path)?;
+        let start = |name, connection| Worker::start(name, connection).map_err(file_error(&path, "start its thread"));
+        let (writer, reader) = (start("store-writer", writer)?, start("store-reader", reader)?);
+        Ok(Self { path, clock, writer, reader })
+    }
+
+    /// Runs `job` in a transaction of the reader: it sees one state of the store.
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.reader.run(move |connection| job(&*connection.transaction()?)).await
+    }
+
+    /// Runs `job` in a transaction of the writer, which has the store to itself from the beginning. What `job` answers
+    /// with [`Outcome::Undo`] or an error leaves no trace.
+    async fn transact<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction<'_>) -> Result<Outcome<T>, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let run = move |connection: &mut Connection| {
+            let writing = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            match job(&writing)? {
+                Outcome::Keep(answer) => writing.commit().map(|()| answer).map_err(StoreError::from),
+                Outcome::Undo(answer) => writing.rollback().map(|()| answer).map_err(StoreError::from),
+            }
+        };
+        self.writer.run(run).await
+    }
+}
+
+/// What to do with a transaction whose work is done.
+enum Outcome<T> {
+    Keep(T),
+    Undo(T),
+}
+
+#[async_trait]
+impl Backend for SqliteBackend {
+    async fn store_id(&self) -> Result<[u8; 16], StoreError> {
+        self.read(rows::store_id).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.now())
+    }
+
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
+        let keys = keys.to_vec();
+        self.read(move |connection| keys.iter().map(|key| rows::get(connection, key)).collect()).await
+    }
+
+    async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError> {
+        let job = move |writing: &Transaction<'_>| {
+            Ok(match rows::write(writing, &changes)? {
+                done @ Written::Done(_) => Outcome::Keep(done),
+                conflict @ Written::Conflict(_) => Outcome::Undo(conflict),
+            })
+        };
+        self.transact(job).await
+    }
+
+    async fn list(
+        &self,
+        kind: Kind,
+        state: Option<RowState>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, StoreError> {
+        let after = after.unwrap_or_default().to_owned();
+        let job = move |connection: &Connection| match state {
+            Some(state) => rows::list(connection, kind, state, &after, limit),
+            None => {
+                // The first of both are among the first of each; so the index on the state serves here too, and markers
+                // cost nothing.
+                let mut listed = rows::list(connection, kind, RowState::Live, &after, limit)?;
+                listed.extend(rows::list(connection, kind, RowState::Disconnected, &after, limit)?);
+                listed.sort_by(|(a, _), (b, _)| a.cmp(b));
+                listed.truncate(limit);
+                Ok(listed)
+            }
+        };
+        self.read(job).await
+    }
+
+    async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
+        self.read(move |connection| rows::changes(connection, since, limit)).await
+    }
+
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+        // Read here and not in the writer's thread, where a test's paused time does not reach. A bid that has to queue
+        // then gets a lease that ends a little early, never late.
+        let (tenant, owner, now) = (tenant.clone(), owner.clone(), self.clock.now());
+        let job = move |writing: &Transaction<'_>| rows::bid(writing, &tenant, &owner, now, length).map(Outcome::Keep);
+        self.transact(job).await
+    }
+
+    async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {
+        let (tenant, owner) = (tenant.clone(), owner.clone());
+        self.transact(move |writing| rows::release(writing, &tenant, &owner).map(Outcome::Keep)).await
+    }
+
+    async fn touch(&self, used: &[(Key, Timestamp)]) -> Result<(), StoreError> {
+        let used = used.to_vec();
+        self.transact(move |writing| rows::touch(writing, &used).map(Outcome::Keep)).await
+    }
+
+    async fn purge(&self, kind: Kind, before: Timestamp) -> Result<u64, StoreError> {
+        let mut purged = 0;
+        loop {
+            let step =
+                move |writing: &Transaction<'_>| rows::purge(writing, kind, before, PURGE_STEP).map(Outcome::Keep);
+            let deleted = self.transact(step).await?;
+            purged += deleted;
+            if deleted < PURGE_STEP {
+                return Ok(purged);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SqliteBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteBackend").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+// === files ===
+
+/// SQLite would make the file with the permissions that the umask leaves; so it is made before.
+fn create_missing(path: &Path) -> Result<(), OpenError> {
+    let _creating = CREATING.lock();
+    match create_private(path) {
+        Ok(file) => {
+            drop(file);
+            sync_dir_of(path).map_err(file_error(path, "make the store's file durable"))
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(file_error(path, "make the store's file")(error)),
+    }
+}
+
+/// A store that another user's sidecar works on would get files of ours beside it, which it then could not read.
+fn refuse_other_owner(path: &Path) -> Result<(), OpenError> {
+    let uid = fs::metadata(path).map_err(file_error(path, "look at the store's file"))?.uid();
+    match uid == rustix::process::geteuid().as_raw() {
+        true => Ok(()),
+        false => Err(OpenError::OtherOwner { path: path.into(), uid }),
+    }
+}
+
+/// The file and what SQLite keeps beside it, for a store that was made or copied with wider permissions.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    for file in [path.to_owned(), beside(path, "-wal"), beside(path, "-shm")] {
+        match fs::set_permissions(&file, fs::Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(file_error(&file, "set the permissions of the store's file")(error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn file_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |error| OpenError::File { path, doing, error }
+}
+
+/// SQLite's messages speak of its own state and of columns, never of what is in them.
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(format!("SQLite: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

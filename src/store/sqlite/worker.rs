@@ -1,0 +1,41 @@
+//! A thread with a connection of its own, so that SQLite's waiting never holds up the async runtime.
+
+use std::{io, sync::mpsc, thread};
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::store::StoreError;
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+/// Does jobs one after the other. Dropped, it finishes what is queued and closes its connection.
+#[derive(Debug)]
+pub(super) struct Worker(mpsc::Sender<Job>);
+
+// === impl Worker ===
+
+impl Worker {
+    /// Starts the thread.
+    pub(super) fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let work = move || queue.into_iter().for_each(|job| job(&mut connection));
+        thread::Builder::new().name(name.into()).spawn(work)?;
+        Ok(Self(jobs))
+    }
+
+    /// Has `job` done. It is done also when the caller goes away meanwhile.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            // Nobody may be waiting any more.
+            let _ = answer.send(job(connection));
+        });
+        let stopped = || StoreError::Unavailable("its thread has stopped".into());
+        self.0.send(job).map_err(|_| stopped())?;
+        answered.await.map_err(|_| stopped())?
+    }
+}

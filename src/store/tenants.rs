@@ -1,0 +1,230 @@
+//! Tenants one by one and in lists, and who of them has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Cas, StoreError, StoredPat, TOMBSTONE_LIFE, TokenStore,
+    backend::{Change, Expect, Key, Kind, Revision, Row, RowState},
+    keys_of, pair,
+    record::{self, GrantSummary, PlainState},
+    renewal::tombstone,
+};
+use crate::model::{TenantId, Timestamp, token::Disconnected};
+
+/// How many rows one look at the change feed takes.
+const FEED: usize = 1000;
+
+/// What [`TokenStore::remove`] found and forgot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed {
+    /// There was a grant, connected or not.
+    pub grant: bool,
+    /// There was a PAT.
+    pub pat: bool,
+}
+
+/// Tenants to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// With a grant that is believed to hold, uncertain ones too.
+    Connected,
+    /// With a grant that has ended.
+    Disconnected,
+    /// With a PAT and without a grant.
+    NotConnected,
+}
+
+/// A part of the list of tenants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantPage {
+    pub tenants: Vec<TenantSummary>,
+    /// Where the next part begins; `None` at the end. A part may be shorter than asked, or empty, and still not be the
+    /// last.
+    pub next: Option<TenantId>,
+}
+
+/// A tenant in a list. Nothing is opened for it, and a record that cannot be read spoils its own entry and not the
+/// list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantSummary {
+    pub tenant: TenantId,
+    pub grant: GrantStanding,
+    pub pat: PatStanding,
+    pub last_used: Option<Timestamp>,
+}
+
+/// A tenant's grant in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantStanding {
+    NeverConnected,
+    /// Uncertain where the summary has an intent.
+    Connected(GrantSummary),
+    Disconnected(Disconnected),
+    Unreadable(StoreError),
+}
+
+/// A tenant's PAT in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PatStanding {
+    Absent,
+    Stored { origin: String },
+    Unreadable(StoreError),
+}
+
+/// Who has changed since a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The store's newest revision. One that lies before the revision asked for means that the store was restored.
+    pub head: Revision,
+    /// What to ask from next time.
+    pub next: Revision,
+    /// Each tenant once, in no order.
+    pub tenants: Vec<TenantId>,
+    /// There is more to be had right away.
+    pub more: bool,
+}
+
+type Rows = (Option<Row>, Option<Row>);
+
+// === impl TokenStore ===
+
+impl TokenStore {
+    /// Stores a PAT in place of whatever PAT the tenant had.
+    pub async fn put_pat(&self, tenant: &TenantId, stored: &StoredPat) -> Result<(), StoreError> {
+        let change = self.pat_change(tenant, Expect::Anything, stored);
+        match self.backend.write(vec![change]).await?.into() {
+            Cas::Stored => Ok(()),
+            Cas::Moved => Err(StoreError::Unavailable("it refused a write that nothing was in the way of".into())),
+        }
+    }
+
+    /// Forgets both credentials of `tenant`, and keeps the grant's id from coming back. Revokes nothing.
+    pub async fn remove(&self, tenant: &TenantId) -> Result<Removed, StoreError> {
+        loop {
+            let rows = pair(self.backend.get(&keys_of(tenant)).await?)?;
+            let now = self.backend.now().await?;
+            let mut changes = Vec::new();
+            for (key, row) in keys_of(tenant).into_iter().zip(&rows) {
+                let Some(row) = row.as_ref().filter(|row| is_there(row)) else { continue };
+                changes.extend(row.label.grant.map(|grant| tombstone(grant, now)));
+                let (label, body) = record::gone(now.plus(TOMBSTONE_LIFE));
+                changes.push(Change { key, expect: Expect::Revision(row.revision), label, body });
+            }
+            // A conflict means that somebody else has written in between: what they wrote is to be forgotten too.
+            if changes.is_empty() || Cas::from(self.backend.write(changes).await?) == Cas::Stored {
+                let [grant, pat] = rows.map(|row| row.is_some_and(|row| is_there(&row)));
+                return Ok(Removed { grant, pat });
+            }
+        }
+    }
+
+    /// Up to `limit` tenants in the order of their names, after `after`; all, or those of one standing.
+    pub async fn list(
+        &self,
+        after: Option<&TenantId>,
+        limit: usize,
+        standing: Option<Standing>,
+    ) -> Result<TenantPage, StoreError> {
+        let after = after.map(TenantId::as_str);
+        match standing {
+            None => self.list_all(after, limit).await,
+            Some(Standing::Connected) => self.list_grants(RowState::Live, after, limit).await,
+            Some(Standing::Disconnected) => self.list_grants(RowState::Disconnected, after, limit).await,
+            Some(Standing::NotConnected) => self.list_without_grant(after, limit).await,
+        }
+    }
+
+    /// Whose grant or PAT was written after `since`.
+    pub async fn changed_since(&self, since: Revision) -> Result<Changed, StoreError> {
+        let (head, keys) = self.backend.changes(since, FEED).await?;
+        let more = keys.len() >= FEED;
+        let next = keys.last().filter(|_| more).map_or(head, |(_, revision)| *revision);
+        let names: BTreeSet<_> = keys.into_iter().map(|(key, _)| key).filter(is_tenants).map(|key| key.name).collect();
+        let tenants = names.iter().map(|name| tenant_named(name)).collect::<Result<_, _>>()?;
+        Ok(Changed { head, next, tenants, more })
+    }
+
+    /// The first `limit` names of two sorted lists are among the first `limit` of each, so that a page costs two pages
+    /// whatever the store's size.
+    async fn list_all(&self, after: Option<&str>, limit: usize) -> Result<TenantPage, StoreError> {
+        let grants = self.backend.list(Kind::Grant, None, after, limit).await?;
+        let pats = self.backend.list(Kind::Pat, None, after, limit).await?;
+        let mut tenants: BTreeMap<String, Rows> = BTreeMap::new();
+        for (name, row) in grants {
+            tenants.entry(name).or_default().0 = Some(row);
+        }
+        for (name, row) in pats {
+            tenants.entry(name).or_default().1 = Some(row);
+        }
+        // Whatever is left comes after these, in either kind; if nothing is, the next page is empty.
+        let more = tenants.len() >= limit;
+        let tenants = tenants.into_iter().take(limit).map(|(name, rows)| summary(&name, rows));
+        let tenants = tenants.collect::<Result<Vec<_>, _>>()?;
+        let next = tenants.last().filter(|_| more).map(|last| last.tenant.clone());
+        Ok(TenantPage { tenants, next })
+    }
+
+    async fn list_grants(&self, state: RowState, after: Option<&str>, limit: usize) -> Result<TenantPage, StoreError> {
+        let grants = self.backend.list(Kind::Grant, Some(state), after, limit).await?;
+        let keys: Vec<_> = grants.iter().map(|(name, _)| Key::new(Kind::Pat, name.as_str())).collect();
+        let pats = self.backend.get(&keys).await?;
+        let next = next_after(&grants, limit)?;
+        let tenants = grants.into_iter().zip(pats).map(|((name, grant), pat)| summary(&name, (Some(grant), pat)));
+        Ok(TenantPage { tenants: tenants.collect::<Result<_, _>>()?, next })
+    }
+
+    async fn list_without_grant(&self, after: Option<&str>, limit: usize) -> Result<TenantPage, StoreError> {
+        let pats = self.backend.list(Kind::Pat, None, after, limit).await?;
+        let keys: Vec<_> = pats.iter().map(|(name, _)| Key::new(Kind::Grant, name.as_str())).collect();
+        let grants = self.backend.get(&keys).await?;
+        let next = next_after(&pats, limit)?;
+        let without = pats.into_iter().zip(grants).filter(|(_, grant)| !grant.as_ref().is_some_and(is_there));
+        let tenants = without.map(|((name, pat), _)| summary(&name, (None, Some(pat)))).collect::<Result<_, _>>()?;
+        Ok(TenantPage { tenants, next })
+    }
+
+    pub(super) fn pat_change(&self, tenant: &TenantId, expect: Expect, stored: &StoredPat) -> Change {
+        let (label, body) = record::pat(&self.sealer, tenant, stored);
+        Change { key: Key::new(Kind::Pat, tenant.as_str()), expect, label, body }
+    }
+}
+
+/// More than the marker of something removed.
+pub(super) fn is_there(row: &Row) -> bool {
+    row.label.state != RowState::Gone
+}
+
+fn is_tenants(key: &Key) -> bool {
+    matches!(key.kind, Kind::Grant | Kind::Pat)
+}
+
+fn next_after(rows: &[(String, Row)], limit: usize) -> Result<Option<TenantId>, StoreError> {
+    rows.last().filter(|_| rows.len() >= limit).map(|(name, _)| tenant_named(name)).transpose()
+}
+
+fn tenant_named(name: &str) -> Result<TenantId, StoreError> {
+    name.parse().map_err(|_| StoreError::Unreadable {
+        record: format!("tenant {}", name.escape_debug()),
+        what: "its name: expected a tenant's name".into(),
+    })
+}
+
+fn summary(name: &str, (grant, pat): Rows) -> Result<TenantSummary, StoreError> {
+    let tenant = tenant_named(name)?;
+    let last_used = [&grant, &pat].into_iter().flatten().filter_map(|row| row.last_used).max();
+    let grant = match grant.map(|row| record::read_plain_grant(&tenant, &row)) {
+        None | Some(Ok(PlainState::Gone)) => GrantStanding::NeverConnected,
+        Some(Ok(PlainState::Held(grant))) => GrantStanding::Connected(grant),
+        Some(Ok(PlainState::Disconnected(end))) => GrantStanding::Disconnected(end),
+        Some(Err(error)) => GrantStanding::Unreadable(error),
+    };
+    let pat = match pat.filter(is_there).map(|row| record::read_pat_origin(&tenant, &row)) {
+        None => PatStanding::Absent,
+        Some(Ok(origin)) => PatStanding::Stored { origin },
+        Some(Err(error)) => PatStanding::Unreadable(error),
+    };
+    Ok(TenantSummary { tenant, grant, pat, last_used })
+}
+
+#[cfg(test)]
+mod tests;
