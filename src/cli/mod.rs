@@ -1,17 +1,28 @@
 //! Commands: one file each. The only room that prints.
 
+pub mod check;
 mod completions;
 mod console;
+pub mod demo;
 mod failure;
-pub mod import;
 mod key;
 pub mod logging;
 mod man;
 mod overrides;
+pub mod sandbox;
+pub mod serve;
+mod store;
+pub mod tenant;
 #[cfg(test)]
 mod tests;
 
-use std::{ffi::OsString, fmt, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{Parser, error::ErrorKind};
 
@@ -21,7 +32,7 @@ pub use overrides::{ServeOverrides, StoreOverrides};
 
 use crate::{
     config::{ConfigSource, Environment, SystemEnvironment},
-    model::Random,
+    model::{Clock, Random, SystemClock},
 };
 
 /// Attach, refresh and guard Flexslot credentials for apps that know nothing about them
@@ -48,6 +59,7 @@ pub struct GlobalArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Tenant(tenant::TenantArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
     /// Print the manual page, in roff
@@ -61,20 +73,34 @@ pub struct World<'a> {
     pub console: Console,
     pub environment: &'a dyn Environment,
     pub random: Random,
+    pub clock: Arc<dyn Clock>,
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 the operation failed, 2 bad usage or bad configuration.";
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let mut world = World { console: Console::system(), environment: &SystemEnvironment, random: Random::system() };
+    let mut world = World {
+        console: Console::system(),
+        environment: &SystemEnvironment,
+        random: Random::system(),
+        clock: Arc::new(SystemClock),
+    };
     run(std::env::args_os(), &mut world).into()
 }
 
 /// Runs the command that `args` (the program's name first) ask for, and tells how it ended.
 pub fn run(args: impl IntoIterator<Item = OsString>, world: &mut World<'_>) -> Status {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if args.iter().any(|arg| holds_credential(arg)) {
+        // Before clap sees it, whose messages repeat what they do not understand.
+        let failure = Failure::misuse("a credential does not belong on the command line, where others can read it")
+            .hint("revoke this one; a PAT is read from standard input: flexslot-proxy tenant set-pat TENANT");
+        world.console.tell(&failure);
+        return failure.status();
+    }
     let outcome = match Cli::try_parse_from(args) {
-        Ok(cli) => cli.command.run(world),
+        Ok(cli) => cli.command.run(&cli.global, world),
         Err(answer) => return tell_usage(&answer, &mut world.console),
     };
     match outcome {
@@ -84,6 +110,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>, world: &mut World<'_>) -> S
             failure.status()
         }
     }
+}
+
+/// Whether an argument holds one of Flexslot's credentials (`flexslot-api.md` section 3).
+fn holds_credential(arg: &OsStr) -> bool {
+    let text = arg.to_string_lossy().to_ascii_lowercase();
+    text.contains("flx_pat_") || text.contains("flx_cs_")
 }
 
 /// Help and version were asked for, and are data; everything else is a mistake.
@@ -121,8 +153,9 @@ impl GlobalArgs {
 // === impl Command ===
 
 impl Command {
-    fn run(self, world: &mut World<'_>) -> Result<(), Failure> {
+    fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         match self {
+            Self::Tenant(args) => args.run(global, world),
             Self::Key(args) => args.run(&mut world.console, &world.random),
             Self::Completions(args) => args.run(&mut world.console),
             Self::Man => man::run(&mut world.console),
