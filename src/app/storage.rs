@@ -7,7 +7,7 @@ use crate::{
     config::{self, Engine, SecretSource, StoreKey},
     model::{Observer, Secret},
     store::{
-        TokenStore,
+        KeyFileError, TokenStore,
         backend::Backend,
         instance::InstanceLock,
         keyfile::{Access, KeyFile},
@@ -81,9 +81,11 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
     let ring = match (&key.text, &file) {
         (Some(text), _) => parse(text, &key.source)?,
         (None, Some(file)) if !database.exists() => {
-            let ring = file
-                .create(&around.random)
-                .map_err(|error| StartFailure { what: error.to_string(), hint: error.hint() })?;
+            let ring = match file.create(&around.random) {
+                // Another process has begun with the same store at the same moment.
+                Err(KeyFileError::Exists { .. }) => return Ok(sealer_of(file.read()?, Some(file), around)),
+                made => made?,
+            };
             tracing::info!(file = %file.path().display(), "a new encryption key was written; keep a copy of it apart from the store");
             ring
         }
@@ -97,10 +99,14 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
             ));
         }
     };
-    Ok(match file {
+    Ok(sealer_of(ring, file, around))
+}
+
+fn sealer_of(ring: KeyRing, file: Option<KeyFile>, around: &Surroundings) -> Sealer {
+    match file {
         Some(file) => Sealer::with_source(ring, file, around.random.clone()),
         None => Sealer::new(ring, around.random.clone()),
-    })
+    }
 }
 
 fn parse(text: &Secret, source: &SecretSource) -> Result<KeyRing, StartFailure> {

@@ -240,7 +240,7 @@ fn shown(name: &str) -> String {
 // === impl LineFault ===
 
 impl LineFault {
-    fn line(what: impl Into<String>) -> Self {
+    pub(super) fn line(what: impl Into<String>) -> Self {
         Self { field: String::new(), what: what.into() }
     }
 
