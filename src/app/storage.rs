@@ -81,13 +81,15 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
     let ring = match (&key.text, &file) {
         (Some(text), _) => parse(text, &key.source)?,
         (None, Some(file)) if !database.exists() => {
-            let ring = match file.create(&around.random) {
+            let made = file.create(&around.random);
+            match made {
                 // Another process has begun with the same store at the same moment.
-                Err(KeyFileError::Exists { .. }) => return Ok(sealer_of(file.read()?, Some(file), around)),
-                made => made?,
-            };
-            tracing::info!(file = %file.path().display(), "a new encryption key was written; keep a copy of it apart from the store");
-            ring
+                Err(KeyFileError::Exists { .. }) => file.read()?,
+                made => {
+                    tracing::info!(file = %file.path().display(), "an encryption key is made; keep a copy of it apart from the store");
+                    made?
+                }
+            }
         }
         (None, _) => {
             return Err(StartFailure::new(format!(
@@ -99,14 +101,10 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
             ));
         }
     };
-    Ok(sealer_of(ring, file, around))
-}
-
-fn sealer_of(ring: KeyRing, file: Option<KeyFile>, around: &Surroundings) -> Sealer {
-    match file {
+    Ok(match file {
         Some(file) => Sealer::with_source(ring, file, around.random.clone()),
         None => Sealer::new(ring, around.random.clone()),
-    }
+    })
 }
 
 fn parse(text: &Secret, source: &SecretSource) -> Result<KeyRing, StartFailure> {
