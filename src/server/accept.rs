@@ -1,0 +1,188 @@
+//! Takes connections, hands their requests to a service, and ends them in good order.
+
+use std::{error::Error, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use rustix::io::Errno;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tracing::{debug, warn};
+
+use super::{
+    connection::{self, Observed},
+    listen::{Listener, Stream},
+    wire::{WireLimits, WireState},
+};
+use crate::{model::TenantId, proxy::guard::Reach};
+
+/// The pause after an accept that failed for want of something, and the longest that it grows to.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What all connections together, and each of them, may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Connections at a time, over all listeners. Beyond it nobody is accepted, and the kernel's backlog fills.
+    pub connections: usize,
+    pub wire: WireLimits,
+}
+
+/// Where a request came in. Every request carries it as an extension, as `Arc<ConnInfo>`.
+#[derive(Debug)]
+pub struct ConnInfo {
+    pub reach: Reach,
+    /// The client; `None` on a unix socket.
+    pub peer: Option<SocketAddr>,
+    /// The tenant that the listener is bound to.
+    pub tenant: Option<TenantId>,
+    /// What the strict reader noted. A request that it refused carries the [`super::wire::Refusal`] as an extension.
+    pub wire: Arc<WireState>,
+}
+
+/// How a server ended.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Every connection came to its own end.
+    All,
+    /// This many were cut off when the time was over.
+    CutOff(usize),
+}
+
+/// What answers the requests of all connections. A closure from request to future will do.
+pub trait Answers: Send + Sync + 'static {
+    /// An error of the body ends the connection, or the HTTP/2 stream.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
+
+    /// Answers one request.
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+impl<F, Answer, B> Answers for F
+where
+    F: Fn(Request<Incoming>) -> Answer + Send + Sync + 'static,
+    Answer: Future<Output = Response<B>> + Send,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+{
+    type Body = B;
+
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<B>> + Send {
+        self(request)
+    }
+}
+
+/// Serves `listeners` until `shutdown`; then accepts nothing more, lets what is being answered finish for up to `drain`, and cuts off the
+/// rest. The listeners are closed, and their socket files removed, at the beginning of the drain.
+pub async fn serve<S: Answers>(
+    listeners: Vec<Listener>,
+    limits: Limits,
+    service: Arc<S>,
+    shutdown: impl Future<Output = ()>,
+    drain: Duration,
+) -> Drained {
+    let slots = Arc::new(Semaphore::new(limits.connections));
+    let (stop, stopping) = watch::channel(false);
+    let mut acceptors = JoinSet::new();
+    for listener in listeners {
+        let acceptor = Acceptor { listener, limits, slots: Arc::clone(&slots), stopping: stopping.clone() };
+        acceptors.spawn(acceptor.run(Arc::clone(&service)));
+    }
+    drop(stopping);
+    shutdown.await;
+    stop.send_replace(true);
+    let mut connections = JoinSet::new();
+    while let Some(open) = acceptors.join_next().await {
+        let mut open: JoinSet<()> = open.unwrap_or_default();
+        connections.spawn(async move {
+            let ended = timeout(drain, async { while open.join_next().await.is_some() {} }).await;
+            if ended.is_err() { open.len() } else { 0 }
+        });
+    }
+    match connections.join_all().await.into_iter().sum() {
+        0 => Drained::All,
+        cut_off => Drained::CutOff(cut_off),
+    }
+}
+
+struct Acceptor {
+    listener: Listener,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    /// Accepts until told to stop, and returns the connections that are still open.
+    async fn run<S: Answers>(mut self, service: Arc<S>) -> JoinSet<()> {
+        let mut open = JoinSet::new();
+        let mut pause = PAUSE;
+        let mut stopping = self.stopping.clone();
+        loop {
+            let stream = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stop| *stop) => break,
+                Some(_) = open.join_next() => continue,
+                stream = self.next() => stream,
+            };
+            match stream {
+                Ok((stream, slot)) => {
+                    pause = PAUSE;
+                    let Some(info) = self.info(&stream) else { continue };
+                    let service = Observed::new(Arc::clone(&service), info);
+                    let serving = connection::serve(stream, service, self.limits.wire, self.stopping.clone());
+                    open.spawn(async move {
+                        let _slot = slot;
+                        serving.await;
+                    });
+                }
+                Err(error) if is_one_clients(&error) => debug!(%error, "a client was gone before it was accepted"),
+                Err(error) => {
+                    warn!(%error, listener = %self.listener, "cannot accept connections; waiting");
+                    tokio::select! {
+                        _ = stopping.wait_for(|stop| *stop) => break,
+                        () = sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+                    }
+                }
+            }
+        }
+        open
+    }
+
+    /// The next connection, with its place among all.
+    async fn next(&mut self) -> io::Result<(Stream, tokio::sync::OwnedSemaphorePermit)> {
+        // A free place is awaited before accepting and taken after it: a listener that nobody calls must not hold one.
+        let closed = |_| io::Error::other("the limit of connections is gone");
+        drop(self.slots.acquire().await.map_err(closed)?);
+        let stream = self.listener.accept().await?;
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(closed)?;
+        Ok((stream, slot))
+    }
+
+    /// `None` where the client is gone again.
+    fn info(&self, stream: &Stream) -> Option<ConnInfo> {
+        let addresses = stream.addresses().ok()?;
+        Some(ConnInfo {
+            reach: addresses.map_or(Reach::Unix, |(local, _)| Reach::Tcp(local.ip())),
+            peer: addresses.map(|(_, peer)| peer),
+            tenant: self.listener.tenant().cloned(),
+            wire: Arc::new(WireState::default()),
+        })
+    }
+}
+
+/// Whether an accept failed because of its client, so that the next can be tried at once (accept(2), "Error handling").
+fn is_one_clients(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|errno| !ours.contains(&errno))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,219 @@
+//! One connection, from its first byte to its end.
+
+use std::{
+    convert::Infallible,
+    error::Error,
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{Request, Response, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::Service,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tracing::debug;
+
+use super::{
+    accept::{Answers, ConnInfo},
+    wire::{Answering, Begun, Detected, Idle, MAX_TARGET, Protocol, Rewound, WireGuard, WireLimits, WireState, detect},
+};
+
+/// HTTP/2 streams at a time, per connection; the number that most servers announce.
+const STREAMS: u32 = 250;
+
+/// How much of a request body may be under way before we take it (RFC 9113 section 5.2), per stream and per connection.
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The most that hyper buffers of an HTTP/1.1 connection, either way, unless a head needs more.
+const BUFFER: usize = 256 * 1024;
+
+/// A service that tells the connection's reader when requests begin and end, and tells the service where they came in.
+pub(super) struct Observed<S> {
+    service: Arc<S>,
+    info: Arc<ConnInfo>,
+}
+
+/// A response body that counts as being answered until it is dropped.
+#[derive(Debug)]
+pub(super) struct ObservedBody<B> {
+    body: B,
+    _answering: Answering,
+}
+
+/// Serves a connection until its client or the limits end it. Once `stopping` is true, it ends with the answers under way.
+pub(super) async fn serve<IO, S>(
+    mut io: IO,
+    service: Observed<S>,
+    limits: WireLimits,
+    mut stopping: watch::Receiver<bool>,
+) where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Answers,
+{
+    let detected = tokio::select! {
+        _ = stopping.wait_for(|stop| *stop) => return,
+        detected = detect(&mut io, limits.header_timeout) => detected,
+    };
+    let ended: Result<(), Box<dyn Error + Send + Sync>> = match detected {
+        Ok(None) => Ok(()),
+        Ok(Some(Detected { protocol: Protocol::Http1, first, since })) => {
+            let guard = WireGuard::new(io, first, since, limits, Arc::clone(&service.info.wire));
+            serve_http1(guard, service, limits, stopping).await.map_err(Into::into)
+        }
+        Ok(Some(Detected { protocol: Protocol::Http2, first, .. })) => {
+            serve_http2(Rewound::new(first, io), service, limits, stopping).await.map_err(Into::into)
+        }
+        Err(error) => Err(error.into()),
+    };
+    if let Err(error) = ended {
+        debug!(%error, "connection ended early");
+    }
+}
+
+async fn serve_http1<IO, S>(
+    guard: WireGuard<IO>,
+    service: Observed<S>,
+    limits: WireLimits,
+    mut stopping: watch::Receiver<bool>,
+) -> hyper::Result<()>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Answers,
+{
+    // What the guard lets pass must fit: the fields, the request line, and the same again for a trailer section.
+    let largest = limits.header_size + MAX_TARGET + 1024;
+    let connection = http1::Builder::new()
+        .header_read_timeout(None) // the guard's business
+        .max_header_size(largest)
+        .max_buf_size(BUFFER.max(largest))
+        .serve_connection(TokioIo::new(guard), service);
+    let mut connection = pin!(connection);
+    let mut told = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            _ = stopping.wait_for(|stop| *stop), if !told => told = true,
+        }
+        connection.as_mut().graceful_shutdown();
+    }
+}
+
+async fn serve_http2<IO, S>(
+    io: Rewound<IO>,
+    service: Observed<S>,
+    limits: WireLimits,
+    mut stopping: watch::Receiver<bool>,
+) -> hyper::Result<()>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Answers,
+{
+    let wire = Arc::clone(&service.info.wire);
+    let mut connection = pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(u32::try_from(limits.header_size).unwrap_or(u32::MAX))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .serve_connection(TokioIo::new(io), service)
+    );
+    let mut idle = pin!(idle(&wire, limits.keep_alive_timeout));
+    let mut told = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            _ = stopping.wait_for(|stop| *stop), if !told => told = true,
+            () = idle.as_mut(), if !told => told = true,
+        }
+        connection.as_mut().graceful_shutdown();
+    }
+}
+
+/// Ends when nothing has been answered for `patience`.
+async fn idle(wire: &WireState, patience: Duration) {
+    let mut since = Instant::now();
+    loop {
+        sleep_until(since + patience).await;
+        match wire.idle() {
+            Idle::Since(at) if at > since => since = at,
+            Idle::Since(_) | Idle::Always => return,
+            Idle::No => since = Instant::now(),
+        }
+    }
+}
+
+// === impl Observed ===
+
+impl<S> Observed<S> {
+    pub(super) fn new(service: Arc<S>, info: ConnInfo) -> Self {
+        Self { service, info: Arc::new(info) }
+    }
+}
+
+impl<S: Answers> Service<Request<Incoming>> for Observed<S> {
+    type Response = Response<ObservedBody<S::Body>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let Begun { answering, refusal, upgrades } = self.info.wire.begin();
+        request.extensions_mut().insert(Arc::clone(&self.info));
+        if let Some(refusal) = refusal {
+            request.extensions_mut().insert(refusal);
+        }
+        for value in upgrades {
+            request.headers_mut().append(header::UPGRADE, value);
+        }
+        let service = Arc::clone(&self.service);
+        Box::pin(async move {
+            let response = service.answer(request).await;
+            Ok(response.map(|body| ObservedBody { body, _answering: answering }))
+        })
+    }
+}
+
+impl<S> fmt::Debug for Observed<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Observed").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+// === impl ObservedBody ===
+
+impl<B: Body + Unpin> Body for ObservedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

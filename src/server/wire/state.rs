@@ -1,0 +1,119 @@
+//! What the reader of a connection and the service that answers on it tell each other.
+
+use std::{collections::VecDeque, sync::Arc, task::Waker};
+
+use http::HeaderValue;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::Refusal;
+
+/// One connection's notes. Requests are counted from zero in the order in which their heads arrive, which is the order of their answers.
+#[derive(Debug, Default)]
+pub struct WireState {
+    notes: Mutex<Notes>,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    refused: Option<(u64, Refusal)>,
+    /// In the order of their requests.
+    upgrades: VecDeque<(u64, HeaderValue)>,
+    body_fault: bool,
+    begun: u64,
+    finished: u64,
+    finished_at: Option<Instant>,
+    reader: Option<Waker>,
+}
+
+/// A request that is being answered; dropped with the last byte of the answer's body, or when the answer is given up.
+#[derive(Debug)]
+pub struct Answering(Arc<WireState>);
+
+/// What the reader noted of one request.
+#[derive(Debug)]
+pub(in crate::server) struct Begun {
+    pub(in crate::server) answering: Answering,
+    /// What the request must be answered with, if it was not let through.
+    pub(in crate::server) refusal: Option<Refusal>,
+    /// The values of `Upgrade`, which hyper did not see.
+    pub(in crate::server) upgrades: Vec<HeaderValue>,
+}
+
+/// Whether a connection has nothing to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// Something is being answered.
+    No,
+    /// Since the end of the last answer.
+    Since(Instant),
+    /// There was no request yet.
+    Always,
+}
+
+// === impl WireState ===
+
+impl WireState {
+    /// Called before the service, for each request in turn.
+    pub(in crate::server) fn begin(self: &Arc<Self>) -> Begun {
+        let mut notes = self.notes.lock();
+        let number = notes.begun;
+        notes.begun += 1;
+        let refusal = notes.refused.filter(|(refused, _)| *refused == number).map(|(_, refusal)| refusal);
+        let mut upgrades = Vec::new();
+        while notes.upgrades.front().is_some_and(|(of, _)| *of == number) {
+            upgrades.extend(notes.upgrades.pop_front().map(|(_, value)| value));
+        }
+        Begun { answering: Answering(Arc::clone(self)), refusal, upgrades }
+    }
+
+    /// Whether the body of the last request broke its framing. Its reader got an I/O error, and owes the client a bare 400.
+    pub fn is_body_fault(&self) -> bool {
+        self.notes.lock().body_fault
+    }
+
+    /// Whether nothing is being answered.
+    pub fn idle(&self) -> Idle {
+        let notes = self.notes.lock();
+        match notes.finished_at {
+            _ if notes.finished < notes.begun => Idle::No,
+            None => Idle::Always,
+            Some(at) => Idle::Since(at),
+        }
+    }
+
+    pub(super) fn refuse(&self, number: u64, refusal: Refusal) {
+        self.notes.lock().refused = Some((number, refusal));
+    }
+
+    pub(super) fn note_upgrade(&self, number: u64, value: HeaderValue) {
+        self.notes.lock().upgrades.push_back((number, value));
+    }
+
+    pub(super) fn note_body_fault(&self) {
+        self.notes.lock().body_fault = true;
+    }
+
+    /// When the answer to the last of `released` requests ended; until then, `reader` is woken by it.
+    pub(super) fn answered(&self, released: u64, reader: &Waker) -> Option<Instant> {
+        let mut notes = self.notes.lock();
+        if notes.finished == released {
+            return notes.finished_at;
+        }
+        notes.reader = Some(reader.clone());
+        None
+    }
+}
+
+// === impl Answering ===
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let mut notes = self.0.notes.lock();
+        notes.finished += 1;
+        notes.finished_at = Some(Instant::now());
+        if let Some(reader) = notes.reader.take() {
+            reader.wake();
+        }
+    }
+}
