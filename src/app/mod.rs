@@ -98,11 +98,12 @@ impl App {
     ) -> Result<Self, StartFailure> {
         let outbound = Outbound::new(&config)?;
         let endpoint = outbound.token_endpoint(&config, around)?;
+        let instance = storage.instance_lock(around)?;
         let credentials = Credentials::new(Parts {
             settings: settings::credential(&config, endpoint),
             store: storage.store,
             spool: storage.spool,
-            instance: storage.instance,
+            instance,
             clock: Arc::clone(&around.clock),
             random: around.random.clone(),
             observer: Arc::clone(&metrics) as _,
