@@ -13,7 +13,7 @@ use crate::{
         keyfile::{Access, KeyFile},
         memory::MemoryBackend,
         metered::Metered,
-        seal::{KeyRing, KeySource, Sealer},
+        seal::{KeyRing, Sealer},
         spool::Spool,
         sqlite::SqliteBackend,
     },
@@ -28,9 +28,6 @@ pub struct Storage {
     pub spool: Option<Spool>,
     pub instance: Option<InstanceLock>,
 }
-
-/// The key file of a running process, for when a record names a key that it does not know yet.
-struct KeyFileSource(KeyFile);
 
 // === impl Storage ===
 
@@ -89,7 +86,7 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
         }
     };
     Ok(match file {
-        Some(file) => Sealer::with_source(ring, KeyFileSource(file), around.random.clone()),
+        Some(file) => Sealer::with_source(ring, file, around.random.clone()),
         None => Sealer::new(ring, around.random.clone()),
     })
 }
@@ -110,18 +107,6 @@ fn key_file(source: &SecretSource) -> Option<KeyFile> {
                 config::secret::AccessRule::AnyMode => Access::AnyMode,
             };
             Some(KeyFile::new(path, access))
-        }
-    }
-}
-
-impl KeySource for KeyFileSource {
-    fn reread(&self) -> Option<KeyRing> {
-        match self.0.read() {
-            Ok(ring) => Some(ring),
-            Err(error) => {
-                tracing::error!(%error, "the key file cannot be read again");
-                None
-            }
         }
     }
 }

@@ -1,6 +1,14 @@
-//! The outer wall: listeners, connections and their framing.
+//! The outer wall: listeners, connections and their framing, and everything that is written to a client.
 
 pub mod accept;
+pub mod access_log;
+pub mod admin_front;
 mod connection;
+pub mod dispatch;
 pub mod listen;
+mod outgoing;
+pub mod request_id;
+pub mod respond;
 pub mod wire;
+
+pub use outgoing::Outgoing;

@@ -1,6 +1,6 @@
 //! Counts and times what a backend does.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -74,5 +74,11 @@ impl Backend for Metered {
 
     async fn purge(&self, kind: Kind, before: Timestamp) -> Result<u64, StoreError> {
         self.timed("purge", self.inner.purge(kind, before)).await
+    }
+}
+
+impl fmt::Debug for Metered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metered").finish_non_exhaustive()
     }
 }

@@ -207,6 +207,7 @@ async fn the_last_replayer_frees_what_was_sent_and_the_rest_is_freed_by_sending(
     assert_eq!(data(&mut second).await, "a");
     drop(replayer);
     assert_eq!(limits.memory.used(), kept / 2);
+    assert_eq!(second.replayer().state(), Replay::Overflowed, "the beginning is gone");
     assert_eq!(data(&mut second).await, "b");
     assert_eq!(limits.memory.used(), 0);
     drop(sender);

@@ -77,3 +77,23 @@ fn frame(headers: &mut HeaderMap, length: Option<u64>, absent: bool, protocol: P
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Version, header::HOST};
+
+    use super::{Form, Protocol, ReplayBody};
+
+    #[test]
+    fn http2_names_the_authority_in_the_target_and_nowhere_else() {
+        let form = Form::of(&"https://api.test".parse().unwrap()).unwrap();
+        let mut request =
+            Request::get("/cards?x=%2f").header(HOST, "localhost:3539").body(ReplayBody::empty()).unwrap();
+        form.apply(&mut request, Protocol::Http2);
+        assert_eq!(request.uri(), "https://api.test/cards?x=%2f");
+        assert_eq!((request.version(), request.headers().get(HOST)), (Version::HTTP_2, None));
+        form.apply(&mut request, Protocol::Http1);
+        assert_eq!(request.uri(), "/cards?x=%2f");
+        assert_eq!((request.version(), &request.headers()[HOST]), (Version::HTTP_11, &"api.test".parse().unwrap()));
+    }
+}

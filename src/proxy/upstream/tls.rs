@@ -53,7 +53,7 @@ fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), TlsConfigError
     }
 }
 
-pub(super) fn with_roots(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
+pub fn with_roots(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)

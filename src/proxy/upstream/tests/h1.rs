@@ -154,6 +154,26 @@ async fn a_bodiless_get_is_sent_once_more_when_a_reused_connection_closes_before
 }
 
 #[tokio::test]
+async fn the_second_attempt_does_not_trust_another_pooled_connection() {
+    let mut world = World::new();
+    let (one, two) = (world.send(get("/1")), world.send(get("/2")));
+    let mut peers = [world.accept().await, world.accept().await];
+    for peer in &mut peers {
+        peer.head().await;
+        peer.says("HTTP/1.1 204 No Content\r\n\r\n").await;
+        settle().await;
+    }
+    for sending in [one, two] {
+        sending.await.unwrap().unwrap();
+    }
+    let [_pooled, mut stale] = peers;
+    let _sending = world.send(get("/again"));
+    stale.head().await;
+    drop(stale);
+    assert!(world.accept().await.head().await.starts_with("GET /again "));
+}
+
+#[tokio::test]
 async fn a_get_is_sent_once_more_only_once() {
     let mut world = World::new();
     let mut peer = world.used_connection().await;

@@ -1,0 +1,415 @@
+//! One line of an import: bytes in, credentials or the first fault out.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::{Value, error::Category};
+
+use crate::model::{ScopeSet, Secret, TenantId, Timestamp, TokenType};
+
+/// A tenant with the credentials that the line brings; a line may bring neither, as an export of all users does for some.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportLine {
+    pub tenant: TenantId,
+    pub pat: Option<Secret>,
+    pub grant: Option<ImportGrant>,
+}
+
+/// A pair of tokens as another program held it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportGrant {
+    /// Empty where the line has none. `expires_at` then lies in the past, so that it is never sent.
+    pub access: Secret,
+    pub refresh: Secret,
+    /// The epoch where the line does not say: a token whose end nobody knows counts as expired, and is refreshed at first need.
+    pub expires_at: Timestamp,
+    pub scopes: ScopeSet,
+    /// `None`: the configured client.
+    pub client_id: Option<String>,
+    /// Bearer, so far.
+    pub token_type: TokenType,
+}
+
+/// Why a line cannot be imported. Names the field, never its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineFault {
+    /// Empty where the line as a whole is meant.
+    field: String,
+    what: String,
+}
+
+/// The members of an object in their order, repeated ones too.
+struct Members(Vec<(String, Value)>);
+
+/// Each field under its natural name; the names of Flexslot's migration guide beside it mean the same.
+#[derive(Default)]
+struct Fields {
+    tenant: Option<Value>,
+    pat: Option<Value>,
+    access_token: Option<Value>,
+    refresh_token: Option<Value>,
+    expires_at: Option<Value>,
+    scope: Option<Value>,
+    client_id: Option<Value>,
+    token_type: Option<Value>,
+    dpop_jwk: Option<Value>,
+}
+
+/// Unix seconds of the year 10000: what is larger was meant as milliseconds.
+const LATEST: i64 = 253_402_300_800;
+
+// === impl ImportLine ===
+
+impl ImportLine {
+    /// Reads one line of JSON.
+    pub fn parse(line: &[u8]) -> Result<Self, LineFault> {
+        // serde_json's own messages repeat values; only what kind of mistake it was, and where, may be told.
+        let Members(members) = serde_json::from_slice(line).map_err(|error| match error.classify() {
+            Category::Data => LineFault::line("not a JSON object"),
+            Category::Eof => LineFault::line("the JSON object does not end"),
+            Category::Syntax | Category::Io => LineFault::line(format!("not JSON (column {})", error.column())),
+        })?;
+        let mut fields = Fields::default();
+        for (name, value) in members {
+            fields.put(&name, value)?;
+        }
+        fields.meaning()
+    }
+}
+
+// === impl Members ===
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Walk;
+
+        impl<'de> Visitor<'de> for Walk {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Walk)
+    }
+}
+
+// === impl Fields ===
+
+impl Fields {
+    fn put(&mut self, name: &str, value: Value) -> Result<(), LineFault> {
+        let field = match name {
+            "tenant" => &mut self.tenant,
+            "pat" | "flexslot_pat" => &mut self.pat,
+            "access_token" | "flexslot_access_token" => &mut self.access_token,
+            "refresh_token" | "flexslot_refresh_token" => &mut self.refresh_token,
+            "expires_at" | "flexslot_expires_at" => &mut self.expires_at,
+            "scope" => &mut self.scope,
+            "client_id" => &mut self.client_id,
+            "token_type" => &mut self.token_type,
+            "dpop_jwk" => &mut self.dpop_jwk,
+            _ => return Err(LineFault::field(&shown(name), "unknown field")),
+        };
+        if value.is_null() {
+            return Ok(());
+        }
+        match field.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(LineFault::field(name, "given twice")),
+        }
+    }
+
+    fn meaning(self) -> Result<ImportLine, LineFault> {
+        let tenant = text("tenant", self.tenant)?.ok_or_else(|| LineFault::field("tenant", "missing"))?;
+        let tenant = tenant.parse::<TenantId>().map_err(|invalid| LineFault::field("tenant", invalid))?;
+        let pat = secret("pat", self.pat, is_header_safe)?;
+        let access = secret("access_token", self.access_token, is_header_safe)?;
+        let refresh = secret("refresh_token", self.refresh_token, is_printable)?;
+        let expires_at = self.expires_at.map(|value| time("expires_at", &value)).transpose()?;
+        let scopes = text("scope", self.scope)?;
+        let client_id = text("client_id", self.client_id)?;
+        let token_type = token_type(text("token_type", self.token_type)?)?;
+        if self.dpop_jwk.is_some() {
+            return Err(LineFault::field("dpop_jwk", BOUND));
+        }
+        let grant = match (access, refresh) {
+            (None, None) => None,
+            (Some(_), None) => {
+                return Err(LineFault::field("refresh_token", "missing: an access token alone cannot be kept fresh"));
+            }
+            (access, Some(refresh)) => Some(ImportGrant {
+                expires_at: expires_at.filter(|_| access.is_some()).unwrap_or(Timestamp::from_secs(0)),
+                access: access.unwrap_or_else(|| Secret::new("")),
+                refresh,
+                scopes: scopes.map_or_else(ScopeSet::unknown, |text| scope_set(&text)),
+                client_id,
+                token_type,
+            }),
+        };
+        Ok(ImportLine { tenant, pat, grant })
+    }
+}
+
+const BOUND: &str = "bound grants are not supported yet";
+
+fn text(field: &'static str, value: Option<Value>) -> Result<Option<String>, LineFault> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Err(LineFault::field(field, "empty; write null for nothing")),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(LineFault::field(field, "not a string")),
+    }
+}
+
+fn secret(field: &'static str, value: Option<Value>, is_fit: fn(u8) -> bool) -> Result<Option<Secret>, LineFault> {
+    let secret = text(field, value)?.map(Secret::new);
+    match &secret {
+        Some(secret) if !secret.expose().bytes().all(is_fit) => {
+            Err(LineFault::field(field, "holds a character that no token has"))
+        }
+        _ => Ok(secret),
+    }
+}
+
+/// Stands in `Authorization` (RFC 6750 section 2.1).
+fn is_header_safe(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+}
+
+/// VSCHAR (RFC 6749 appendix A.17).
+fn is_printable(byte: u8) -> bool {
+    byte.is_ascii_graphic() || byte == b' '
+}
+
+fn token_type(name: Option<String>) -> Result<TokenType, LineFault> {
+    match name.map_or(Some(TokenType::Bearer), |name| TokenType::from_name(&name)) {
+        Some(TokenType::Bearer) => Ok(TokenType::Bearer),
+        Some(TokenType::Dpop) => Err(LineFault::field("token_type", BOUND)),
+        None => Err(LineFault::field("token_type", "neither Bearer nor DPoP")),
+    }
+}
+
+/// RFC 3339, or Unix seconds as a number or in a string.
+fn time(field: &'static str, value: &Value) -> Result<Timestamp, LineFault> {
+    let secs = match value {
+        Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(whole)),
+        Value::String(text) => match text.parse::<i64>() {
+            Ok(secs) => Some(secs),
+            Err(_) => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second),
+        },
+        _ => None,
+    };
+    match secs {
+        None => Err(LineFault::field(field, "neither an RFC 3339 time nor Unix seconds")),
+        Some(secs) if (0..LATEST).contains(&secs) => Ok(Timestamp::from_secs(secs)),
+        Some(_) => Err(LineFault::field(field, "no time of this age; expected Unix seconds, not milliseconds")),
+    }
+}
+
+/// Seconds with a fraction, rounded down; what is beyond all times stays so.
+#[allow(clippy::cast_possible_truncation, reason = "a cast from float saturates")]
+fn whole(secs: f64) -> i64 {
+    secs.floor() as i64
+}
+
+fn scope_set(text: &str) -> ScopeSet {
+    match text.split_whitespace().collect::<Vec<_>>().join(" ") {
+        text if text.is_empty() => ScopeSet::unknown(),
+        text => ScopeSet::new(&text),
+    }
+}
+
+/// A field's name, unless it looks like a value in the wrong place.
+fn shown(name: &str) -> String {
+    let is_name = name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if is_name && !name.starts_with("flx_") { name.to_owned() } else { "(a name that is not shown)".to_owned() }
+}
+
+// === impl LineFault ===
+
+impl LineFault {
+    fn line(what: impl Into<String>) -> Self {
+        Self { field: String::new(), what: what.into() }
+    }
+
+    pub(super) fn field(field: &str, what: impl fmt::Display) -> Self {
+        Self { field: field.to_owned(), what: what.to_string() }
+    }
+}
+
+impl fmt::Display for LineFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_str() {
+            "" => f.write_str(&self.what),
+            field => write!(f, "{field}: {}", self.what),
+        }
+    }
+}
+
+impl std::error::Error for LineFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::{ImportGrant, ImportLine};
+    use crate::model::{ScopeSet, Secret, Timestamp, TokenType};
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Result<ImportLine, String> {
+        ImportLine::parse(text.as_bytes()).map_err(|fault| fault.to_string())
+    }
+
+    fn grant(text: &str) -> ImportGrant {
+        parse(text).unwrap().grant.unwrap()
+    }
+
+    #[test]
+    fn natural_names_are_understood() {
+        let line = parse(
+            r#"{"tenant":"acme","pat":"flx_pat_1","access_token":"a","refresh_token":"r","expires_at":"2026-11-20T18:40:00Z",
+                "scope":"decks:read  cards:read","client_id":"c","token_type":"bearer"}"#,
+        );
+        let grant = ImportGrant {
+            access: Secret::new("a"),
+            refresh: Secret::new("r"),
+            expires_at: Timestamp::from_secs(1_795_200_000),
+            scopes: ScopeSet::new("decks:read cards:read"),
+            client_id: Some("c".into()),
+            token_type: TokenType::Bearer,
+        };
+        let expected =
+            ImportLine { tenant: "acme".parse().unwrap(), pat: Some(Secret::new("flx_pat_1")), grant: Some(grant) };
+        assert_eq!(line, Ok(expected));
+    }
+
+    #[test]
+    fn column_names_are_understood() {
+        let line = r#"{"tenant":"beta","flexslot_pat":null,"flexslot_access_token":"a","flexslot_refresh_token":"r","flexslot_expires_at":1795200000}"#;
+        assert_eq!(parse(line).unwrap().pat, None);
+        let grant = grant(line);
+        assert_eq!((grant.expires_at, grant.scopes), (Timestamp::from_secs(1_795_200_000), ScopeSet::unknown()));
+    }
+
+    #[test]
+    fn times_come_in_several_forms() {
+        for time in [
+            "1795200000",
+            "\"1795200000\"",
+            "1795200000.9",
+            "\"2026-11-20T19:40:00+01:00\"",
+            "\"2026-11-20T18:40:00.5Z\"",
+            "\"2026-11-20 18:40:00Z\"",
+        ] {
+            let line = format!(r#"{{"tenant":"a","access_token":"a","refresh_token":"r","expires_at":{time}}}"#);
+            assert_eq!(grant(&line).expires_at, Timestamp::from_secs(1_795_200_000), "{time}");
+        }
+        for time in [
+            "1795200000000",
+            "-1",
+            "1e300",
+            "\"soon\"",
+            "\"2026-11-20T18:40:00\"",
+            "\"2026-11-20\"",
+            "true",
+            "\"\"",
+            "[]",
+        ] {
+            let line = format!(r#"{{"tenant":"a","access_token":"a","refresh_token":"r","expires_at":{time}}}"#);
+            assert!(parse(&line).unwrap_err().starts_with("expires_at: "), "{time}");
+        }
+    }
+
+    #[test]
+    fn a_refresh_token_alone_is_an_expired_pair() {
+        for rest in ["", r#","expires_at":1795200000"#, r#","access_token":null"#] {
+            let grant = grant(&format!(r#"{{"tenant":"a","refresh_token":"r"{rest}}}"#));
+            assert_eq!((grant.access.is_empty(), grant.expires_at), (true, Timestamp::from_secs(0)));
+        }
+    }
+
+    #[test]
+    fn an_access_token_of_unknown_age_counts_as_expired() {
+        assert_eq!(
+            grant(r#"{"tenant":"a","access_token":"a","refresh_token":"r"}"#).expires_at,
+            Timestamp::from_secs(0)
+        );
+    }
+
+    #[test]
+    fn a_line_may_bring_nothing() {
+        let line = parse(r#"{"tenant":"a","flexslot_pat":null,"flexslot_refresh_token":null,"flexslot_expires_at":5}"#)
+            .unwrap();
+        assert_eq!((line.pat, line.grant), (None, None));
+    }
+
+    #[test]
+    fn faults_name_the_field_and_never_the_value() {
+        for (line, fault) in [
+            ("", "the JSON object does not end"),
+            (r#"{"tenant":"canary""#, "the JSON object does not end"),
+            ("canary", "not JSON (column 1)"),
+            (r#""canary""#, "not a JSON object"),
+            (r#"{"tenant":"a"} {"canary":1}"#, "not JSON (column 16)"),
+            (r#"{"pat":"canary"}"#, "tenant: missing"),
+            (r#"{"tenant":5}"#, "tenant: not a string"),
+            (r#"{"tenant":"a","pat":"flx_pat_canary x"}"#, "pat: holds a character that no token has"),
+            (r#"{"tenant":"a","pat":"flx_pat_canary\n"}"#, "pat: holds a character that no token has"),
+            (r#"{"tenant":"a","pat":""}"#, "pat: empty; write null for nothing"),
+            (r#"{"tenant":"a","pat":["canary"]}"#, "pat: not a string"),
+            (r#"{"tenant":"a","pat":"canary","flexslot_pat":"canary"}"#, "flexslot_pat: given twice"),
+            (
+                r#"{"tenant":"a","access_token":"canary"}"#,
+                "refresh_token: missing: an access token alone cannot be kept fresh",
+            ),
+            (
+                r#"{"tenant":"a","refresh_token":"canary","token_type":"DPoP"}"#,
+                "token_type: bound grants are not supported yet",
+            ),
+            (r#"{"tenant":"a","refresh_token":"canary","token_type":"mac"}"#, "token_type: neither Bearer nor DPoP"),
+            (
+                r#"{"tenant":"a","refresh_token":"r","dpop_jwk":{"d":"canary"}}"#,
+                "dpop_jwk: bound grants are not supported yet",
+            ),
+            (r#"{"tenant":"a","refreshtoken":"canary"}"#, "refreshtoken: unknown field"),
+            (r#"{"tenant":"a","flx_pat_canary":"canary"}"#, "(a name that is not shown): unknown field"),
+        ] {
+            assert_eq!(parse(line), Err(fault.to_owned()), "{line}");
+        }
+        assert!(parse(r#"{"tenant":"ca nary"}"#).unwrap_err().starts_with("tenant: character 3 is not allowed"));
+        assert!(ImportLine::parse(b"{\"tenant\":\"\xff\"}").is_err());
+    }
+
+    fn member() -> impl Strategy<Value = String> {
+        let names =
+            "tenant|pat|flexslot_pat|access_token|refresh_token|expires_at|scope|token_type|dpop_jwk|[a-z]{1,3}";
+        let values =
+            prop_oneof![Just("null".to_owned()), "\"[a-zA-Z0-9 ]{0,6}\"", "[0-9]{1,11}", Just("{}".to_owned())];
+        (names, values).prop_map(|(name, value)| format!("\"{name}\":{value}"))
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+            let _ = ImportLine::parse(&bytes);
+        }
+
+        #[test]
+        fn a_line_that_is_taken_has_what_it_needs(members in proptest::collection::vec(member(), 0..6)) {
+            if let Ok(line) = ImportLine::parse(format!("{{{}}}", members.join(",")).as_bytes()) {
+                prop_assert!(line.grant.is_none_or(|grant| !grant.refresh.is_empty()
+                    && (!grant.access.is_empty() || grant.expires_at == Timestamp::from_secs(0))));
+            }
+        }
+    }
+}

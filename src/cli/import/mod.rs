@@ -1,0 +1,3 @@
+//! `tenant import`: credentials from another program, in JSON Lines.
+
+pub mod line;

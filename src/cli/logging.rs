@@ -1,0 +1,169 @@
+//! Log lines: to standard error, as text or JSON, through a filter that a reload can change.
+
+use std::fmt;
+
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
+
+use super::{Failure, StreamKind};
+use crate::config::{Log, LogFormat};
+
+/// The running log, whose filter can be changed.
+pub struct Logging {
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+// === impl Logging ===
+
+impl Logging {
+    /// Sends this process's log lines to standard error, which is a `stream`.
+    ///
+    /// # Errors
+    ///
+    /// When something else has done so before.
+    pub fn start(log: &Log, stream: StreamKind) -> Result<Self, Failure> {
+        let (subscriber, logging) = subscriber(log, stream, std::io::stderr);
+        subscriber.try_init().map_err(|_| Failure::new("logging was started twice"))?;
+        Ok(logging)
+    }
+
+    /// Lets through what `log` says from now on. The format stays.
+    pub fn change(&self, log: &Log) {
+        // It fails only once the subscriber is gone, and then nobody logs.
+        let _ = self.filter.reload(filter(log));
+    }
+}
+
+impl fmt::Debug for Logging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Logging")
+    }
+}
+
+fn subscriber<W>(log: &Log, stream: StreamKind, writer: W) -> (impl tracing::Subscriber + Send + Sync, Logging)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(filter(log));
+    let lines = match (log.format, stream) {
+        (LogFormat::Text, _) | (LogFormat::Auto, StreamKind::Terminal) => {
+            let plain = anstream::ColorChoice::Never == anstream::AutoStream::choice(&std::io::stderr());
+            tracing_subscriber::fmt::layer()
+                .with_ansi(stream == StreamKind::Terminal && !plain)
+                .with_writer(writer)
+                .boxed()
+        }
+        (LogFormat::Json, _) | (LogFormat::Auto, StreamKind::Other) => tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .with_writer(writer)
+            .boxed(),
+    };
+    (Registry::default().with(filter).with(lines), Logging { filter: handle })
+}
+
+/// The filter with the access log's switch worked in: `access` decides whether there is a line per request, whatever the level of the rest,
+/// unless the filter itself speaks of that target.
+fn filter(log: &Log) -> EnvFilter {
+    let speaks_of_access = log.filter.split(',').any(|directive| directive.trim().starts_with("access="));
+    let text = match (log.access, speaks_of_access) {
+        (false, _) => format!("{},access=off", log.filter),
+        (true, true) => log.filter.clone(),
+        (true, false) => format!("{},access=info", log.filter),
+    };
+    EnvFilter::builder().parse_lossy(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Log, LogFormat, StreamKind, subscriber};
+    use parking_lot::Mutex;
+    use std::{io, sync::Arc};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        fn taken(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.0.lock())).unwrap()
+        }
+    }
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log(format: LogFormat, access: bool, filter: &str) -> Log {
+        Log { format, access, filter: filter.to_owned() }
+    }
+
+    /// What is written of one line of each kind.
+    fn written(log: &Log) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (subscriber, _logging) = subscriber(log, StreamKind::Other, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, one_of_each);
+        lines.taken()
+    }
+
+    fn one_of_each() {
+        tracing::error!("an error");
+        tracing::info!("an info");
+        tracing::info!(target: "access", status = 200, "a request");
+    }
+
+    #[test]
+    fn json_lines_are_objects_with_the_fields_of_the_event() {
+        let text = written(&log(LogFormat::Auto, true, "info"));
+        let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(
+            (&last["target"], &last["status"], &last["message"]),
+            (&"access".into(), &200.into(), &"a request".into())
+        );
+    }
+
+    #[test]
+    fn text_has_no_colour_away_from_a_terminal() {
+        let text = written(&log(LogFormat::Text, true, "info"));
+        assert!(text.contains("an error") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn the_access_log_has_a_switch_of_its_own() {
+        for (access, filter, (info, request)) in [
+            (true, "info", (true, true)),
+            (false, "info", (true, false)),
+            (true, "error", (false, true)),
+            (true, "info,access=off", (true, false)),
+            (false, "info,access=info", (true, false)),
+        ] {
+            let text = written(&log(LogFormat::Json, access, filter));
+            assert_eq!((text.contains("an info"), text.contains("a request")), (info, request), "{access} {filter}");
+        }
+    }
+
+    #[test]
+    fn a_reload_changes_the_filter() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (subscriber, logging) =
+            subscriber(&log(LogFormat::Json, false, "error"), StreamKind::Other, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            one_of_each();
+            assert_eq!(lines.taken().lines().count(), 1);
+            logging.change(&log(LogFormat::Json, true, "info"));
+            one_of_each();
+            assert_eq!(lines.taken().lines().count(), 3);
+        });
+    }
+}

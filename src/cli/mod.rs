@@ -1,0 +1,146 @@
+//! Commands: one file each. The only room that prints.
+
+mod completions;
+mod console;
+mod failure;
+pub mod import;
+mod key;
+pub mod logging;
+mod man;
+mod overrides;
+mod sandbox;
+mod serve;
+mod watcher;
+#[cfg(test)]
+mod tests;
+
+use std::{ffi::OsString, fmt, path::PathBuf, process::ExitCode};
+
+use clap::{Parser, error::ErrorKind};
+
+pub use console::{Console, StreamKind};
+pub use failure::{Failure, Status};
+pub use overrides::{ServeOverrides, StoreOverrides};
+
+use crate::{
+    config::{ConfigSource, Environment, SystemEnvironment},
+    model::Random,
+};
+
+/// Attach, refresh and guard Flexslot credentials for apps that know nothing about them
+///
+/// Apps send their Flexslot API calls to this sidecar instead. It puts the right credential of the right tenant on each, keeps OAuth tokens
+/// fresh, and tries once more when Flexslot refuses one.
+#[derive(Debug, Parser)]
+#[command(name = "flexslot-proxy", version, max_term_width = 100, after_help = EXIT_STATUS)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct GlobalArgs {
+    /// The configuration file; by default ./proxy.toml if it is there, else built-in defaults
+    /// [env: FLEXSLOT_PROXY_CONFIG]
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Serve(serve::ServeArgs),
+    Sandbox(sandbox::SandboxArgs),
+    Key(key::KeyArgs),
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, in roff
+    ///
+    /// To read it: flexslot-proxy man | man -l -
+    Man,
+}
+
+/// What a command finds around itself.
+pub struct World<'a> {
+    pub console: Console,
+    pub environment: &'a dyn Environment,
+    pub random: Random,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0 done, 1 the operation failed, 2 bad usage or bad configuration.";
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let mut world = World { console: Console::system(), environment: &SystemEnvironment, random: Random::system() };
+    run(std::env::args_os(), &mut world).into()
+}
+
+/// Runs the command that `args` (the program's name first) ask for, and tells how it ended.
+pub fn run(args: impl IntoIterator<Item = OsString>, world: &mut World<'_>) -> Status {
+    let outcome = match Cli::try_parse_from(args) {
+        Ok(cli) => cli.command.unwrap_or(Command::Serve(cli.serve)).run(&cli.global, world),
+        Err(answer) => return tell_usage(&answer, &mut world.console),
+    };
+    match outcome {
+        Ok(()) => Status::Done,
+        Err(failure) => {
+            world.console.tell(&failure);
+            failure.status()
+        }
+    }
+}
+
+/// Help and version were asked for, and are data; everything else is a mistake.
+fn tell_usage(answer: &clap::Error, console: &mut Console) -> Status {
+    let text = answer.render();
+    match answer.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => match console.data(text.ansi().to_string().as_bytes()) {
+            Ok(()) => Status::Done,
+            Err(failure) => failure.status(),
+        },
+        _ => {
+            console.tell_part(text.ansi());
+            Status::Misused
+        }
+    }
+}
+
+/// The runtime of the commands that talk to anybody.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| Failure::new(format!("no threads could be started: {error}")))
+}
+
+// === impl World ===
+
+impl fmt::Debug for World<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("console", &self.console).finish_non_exhaustive()
+    }
+}
+
+// === impl GlobalArgs ===
+
+impl GlobalArgs {
+    /// Which file is meant.
+    pub fn source(&self, environment: &dyn Environment) -> ConfigSource {
+        ConfigSource::find(self.config.as_deref(), environment)
+    }
+}
+
+// === impl Command ===
+
+impl Command {
+    fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
+        match self {
+            Self::Serve(args) => args.run(global, world),
+            Self::Sandbox(args) => args.run(world),
+            Self::Key(args) => args.run(&mut world.console, &world.random),
+            Self::Completions(args) => args.run(&mut world.console),
+            Self::Man => man::run(&mut world.console),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! `sandbox`
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{Console, Failure, World, logging::Logging, serve::Signals};
+use crate::{
+    config::{Log, LogFormat},
+    model::{Random, SystemClock},
+    sandbox::{Consent, Sandbox, Seed, Settings},
+};
+
+/// Run a local stand-in of Flexslot, for your own tests and CI
+///
+/// It starts with two users, ada and george, and the public OAuth client flx_client_sandbox. It is strict: refresh tokens rotate, and one that
+/// is presented twice revokes its grant. Everything that it can be told to do wrong is listed by GET /_sandbox/.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct SandboxArgs {
+    /// Where it listens; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3541")]
+    listen: SocketAddr,
+    /// What happens when an app asks for consent
+    #[arg(long, value_enum, default_value_t = ConsentMode::Automatic)]
+    consent: ConsentMode,
+    /// How long access tokens live, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=86_400 * 365))]
+    access_life: u64,
+    /// The redirect URI of the client flx_client_sandbox
+    #[arg(long, value_name = "URI", default_value = "http://127.0.0.1:3540/oauth/callback")]
+    redirect_uri: String,
+}
+
+/// `--consent`
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum ConsentMode {
+    /// The signed-in user allows at once
+    Automatic,
+    /// A page with Allow and Deny
+    Page,
+}
+
+// === impl SandboxArgs ===
+
+impl SandboxArgs {
+    pub(super) fn run(self, world: &mut World<'_>) -> Result<(), Failure> {
+        let log = Log { format: LogFormat::Auto, access: false, filter: "info".to_owned() };
+        let _logging = Logging::start(&log, world.console.err_kind())?;
+        super::runtime()?.block_on(self.serve(&mut world.console))
+    }
+
+    async fn serve(self, console: &mut Console) -> Result<(), Failure> {
+        let settings = Settings {
+            access_life: std::time::Duration::from_secs(self.access_life),
+            consent: match self.consent {
+                ConsentMode::Automatic => Consent::Automatic,
+                ConsentMode::Page => Consent::Page,
+            },
+            seed: Seed::sample(&self.redirect_uri),
+            ..Settings::default()
+        };
+        let mut signals = Signals::new()?;
+        let listener = tokio::net::TcpListener::bind(self.listen).await;
+        let listener = listener.map_err(|error| {
+            Failure::new(format!("{} cannot be listened on: {error}", self.listen)).hint("choose another address with --listen")
+        })?;
+        let sandbox = Sandbox::new(settings, Arc::new(SystemClock), Random::system());
+        let pat = sandbox.add_pat("ada");
+        let address = listener.local_addr().map_err(|error| Failure::new(format!("the sandbox has no address: {error}")))?;
+        console.data_line(format_args!("sandbox: http://{address}"))?;
+        console.data_line(format_args!("  a personal access token of ada, who exists only in here: {}", pat.expose()))?;
+        console.data_line(format_args!("  FLEXSLOT_PAT={} flexslot-proxy --upstream http://{address}", pat.expose()))?;
+        sandbox.serve(listener, signals.stop()).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! `serve`, which is also what no command at all means.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
+
+use super::{Failure, GlobalArgs, ServeOverrides, World, logging::Logging, watcher::Watcher};
+use crate::{
+    admin::metrics::Metrics,
+    app::{App, Ended, Listeners, StartFailure, Surroundings, storage::Storage},
+    config::{Config, ConfigSource, Overrides, SystemEnvironment},
+};
+
+/// Run the sidecar (the default)
+///
+/// It stops on SIGTERM and SIGINT, after finishing what is under way; a second signal ends it at once. SIGHUP, and a change of the file or of
+/// a secret's file, make it read its configuration again.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten)]
+    overrides: ServeOverrides,
+}
+
+/// What a running sidecar was started with, so that it can read its configuration again.
+struct Origin {
+    source: ConfigSource,
+    overrides: Overrides,
+}
+
+// === impl ServeArgs ===
+
+impl ServeArgs {
+    pub(super) fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
+        let origin = Origin { source: global.source(world.environment), overrides: self.overrides.into() };
+        let config = Config::load(&origin.source, &origin.overrides, world.environment)?;
+        let logging = Logging::start(&config.log, world.console.err_kind())?;
+        super::runtime()?.block_on(serve(config, origin, logging))
+    }
+}
+
+async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let metrics = metrics()?;
+    let around = Surroundings::system();
+    let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
+    let listeners = Listeners::bind(&config)?;
+    announce(&listeners, &config);
+    let watcher = Watcher::new(&config.watched_files());
+    let app = App::build(config.clone(), storage, &around, metrics)?;
+    let (reload, reloads) = mpsc::channel(1);
+    let rereading = tokio::spawn(reread(origin, config, watcher, logging, reload));
+    let ended = app.run(listeners, reloads, signals.stop()).await;
+    rereading.abort();
+    match ended? {
+        Ended::Drained | Ended::CutOff => Ok(()),
+    }
+}
+
+/// The process's counters.
+pub(super) fn metrics() -> Result<Arc<Metrics>, Failure> {
+    Metrics::new().map(Arc::new).map_err(|error| Failure::new(format!("the metrics cannot be set up: {error}")))
+}
+
+fn announce(listeners: &Listeners, config: &Config) {
+    let address = |listener: &crate::server::listen::Listener| listener.to_string();
+    let list = |listeners: &[crate::server::listen::Listener]| listeners.iter().map(address).collect::<Vec<_>>().join(", ");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = list(&listeners.server),
+        admin = list(&listeners.admin),
+        upstream = config.upstream.origin.as_str(),
+        "flexslot-proxy is listening"
+    );
+}
+
+/// Reads the configuration again whenever there is a reason, and hands it on if it is good and new.
+async fn reread(origin: Origin, mut current: Config, mut watcher: Watcher, logging: Logging, reload: mpsc::Sender<Config>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    loop {
+        let asked = tokio::select! {
+            received = hangup.recv() => received.is_some(),
+            () = watcher.changed() => false,
+        };
+        match Config::load(&origin.source, &origin.overrides, &SystemEnvironment) {
+            // A change of a file that means nothing new is no reason for a line in the log; a signal always gets its answer.
+            Ok(config) if config == current && !asked => {}
+            Ok(config) => {
+                logging.change(&config.log);
+                watcher = Watcher::new(&config.watched_files());
+                current = config.clone();
+                if reload.send(config).await.is_err() {
+                    return;
+                }
+            }
+            Err(faults) => tracing::error!("the new configuration is not used, the old one stays:\n{faults}"),
+        }
+    }
+}
+
+/// SIGTERM and SIGINT.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+// === impl Signals ===
+
+impl Signals {
+    /// Catches both from now on.
+    pub(super) fn new() -> Result<Self, Failure> {
+        let catch = |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")));
+        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+    }
+
+    /// Comes back at the first signal. The second ends the process at once.
+    pub(super) async fn stop(&mut self) {
+        self.next().await;
+        let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            _ => return,
+        };
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::warn!("a second signal: ending at once");
+            std::process::exit(1);
+        });
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+impl From<StartFailure> for Failure {
+    fn from(failure: StartFailure) -> Self {
+        let told = Self::new(failure.what);
+        match failure.hint {
+            Some(hint) => told.hint(hint),
+            None => told,
+        }
+    }
+}
+
+/// Long enough for an editor, or a volume's update, to write several files in a row.
+pub(super) const CALM: Duration = Duration::from_millis(300);

@@ -1,0 +1,134 @@
+//! Commands as a user runs them, without a process.
+
+use std::{ffi::OsString, io, os::unix::fs::PermissionsExt, sync::Arc};
+
+use clap::CommandFactory;
+use parking_lot::Mutex;
+
+use super::{Cli, Console, Status, World, run};
+use crate::{config::SystemEnvironment, model::Random};
+
+#[derive(Clone, Default)]
+struct Stream(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stream {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().clone()).unwrap()
+    }
+}
+
+/// Standard output that nobody reads any more.
+struct Closed;
+
+impl io::Write for Closed {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn with_output(args: &[&str], out: impl io::Write + Send + 'static) -> (Status, String) {
+    let err = Stream::default();
+    let console = Console::new(io::empty(), out, err.clone());
+    let mut world = World { console, environment: &SystemEnvironment, random: Random::from_fn(|bytes| bytes.fill(7)) };
+    let args = std::iter::once("flexslot-proxy").chain(args.iter().copied()).map(OsString::from);
+    (run(args, &mut world), err.text())
+}
+
+/// Status, standard output, standard error.
+fn command(args: &[&str]) -> (Status, String, String) {
+    let out = Stream::default();
+    let (status, err) = with_output(args, out.clone());
+    (status, out.text(), err)
+}
+
+#[test]
+fn the_definition_of_the_commands_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn bad_usage_is_status_2_and_said_on_standard_error() {
+    for args in [
+        &["--no-such-flag"][..],
+        &["no-such-command"],
+        &["key"],
+        &["key", "generate", "surplus"],
+        &["completions", "cobol"],
+    ] {
+        let (status, out, err) = command(args);
+        assert_eq!((status, out.as_str()), (Status::Misused, ""), "{args:?}");
+        assert!(err.contains("Usage") || err.starts_with("error: "), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn help_and_version_are_data() {
+    for args in [&["--help"][..], &["-h"], &["--version"], &["help", "key", "generate"], &["key", "generate", "--help"]]
+    {
+        let (status, out, err) = command(args);
+        assert_eq!((status, err.as_str()), (Status::Done, ""), "{args:?}");
+        assert!(out.contains("flexslot-proxy") && !out.contains('\u{1b}'), "{out}");
+    }
+}
+
+#[test]
+fn a_new_key_is_one_line_of_32_bytes() {
+    let (status, out, err) = command(&["key", "generate"]);
+    assert_eq!((status, err.as_str()), (Status::Done, ""));
+    assert_eq!(out, "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n");
+}
+
+#[test]
+fn a_key_file_is_private_and_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    let args = ["key", "generate", "--out", path.to_str().unwrap()];
+    let (status, out, err) = command(&args);
+    assert_eq!((status, out.as_str()), (Status::Done, ""));
+    assert!(err.contains("Back it up") && !err.contains("BwcH"), "{err}");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::write(&path, "mine").unwrap();
+    let (status, _, err) = command(&args);
+    assert_eq!(status, Status::Failed);
+    assert!(err.starts_with("error: ") && err.contains("\nhint: "), "{err}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+}
+
+#[test]
+fn completions_exist_for_common_shells() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let (status, out, _) = command(&["completions", shell]);
+        assert_eq!(status, Status::Done);
+        assert!(out.contains("flexslot-proxy"), "{shell}");
+    }
+}
+
+#[test]
+fn the_manual_page_covers_every_command() {
+    let (status, page, _) = command(&["man"]);
+    assert_eq!(status, Status::Done);
+    assert!(page.contains(".TH flexslot-proxy 1"), "{page}");
+    for section in ["\"FLEXSLOT-PROXY KEY GENERATE\"", "\"FLEXSLOT-PROXY COMPLETIONS\"", "\"FLEXSLOT-PROXY MAN\""] {
+        assert!(page.contains(&format!(".SH {section}")), "{section}\n{page}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    assert_eq!(with_output(&["man"], Closed), (Status::Done, String::new()));
+}
