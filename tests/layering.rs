@@ -59,6 +59,7 @@ fn violations(sources: &[Source]) -> Vec<String> {
             }
         }
     }
+    found.dedup(); // a group such as `store::{A, B}` breaks a rule once
     found
 }
 
