@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{server::listen::BindError, store::{OpenError, StoreError}};
+use crate::{
+    server::listen::BindError,
+    store::{OpenError, StoreError},
+};
 
 /// What happened, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]

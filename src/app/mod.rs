@@ -12,7 +12,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    admin::{self, Admin, health::{Phase, Readiness}, metrics::Metrics},
+    admin::{
+        self, Admin,
+        health::{Phase, Readiness},
+        metrics::Metrics,
+    },
     config::Config,
     credential::{Credentials, coordinator::Parts},
     model::{Clock, Random},
@@ -86,7 +90,12 @@ impl Listeners {
 
 impl App {
     /// Builds a sidecar on `storage`.
-    pub fn build(config: Config, storage: Storage, around: &Surroundings, metrics: Arc<Metrics>) -> Result<Self, StartFailure> {
+    pub fn build(
+        config: Config,
+        storage: Storage,
+        around: &Surroundings,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartFailure> {
         let outbound = Outbound::new(&config)?;
         let endpoint = outbound.token_endpoint(&config, around)?;
         let credentials = Credentials::new(Parts {
@@ -104,11 +113,29 @@ impl App {
         let (draining, drained) = watch::channel(false);
         let lines = settings::lines(&config);
         let ids = RequestIds::new(&around.random);
-        let front = Front::new(Arc::clone(&corridor), ids, Arc::clone(&metrics) as _, lines, config.limits.connections, drained);
+        let front = Front::new(
+            Arc::clone(&corridor),
+            ids,
+            Arc::clone(&metrics) as _,
+            lines,
+            config.limits.connections,
+            drained,
+        );
         let readiness = Arc::new(Readiness::default());
-        let router = admin::router(Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) });
+        let router =
+            admin::router(Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) });
         let admin = AdminFront::new(router, settings::admin_guard(&config), RequestIds::new(&around.random));
-        Ok(Self { config, credentials, corridor, front: Arc::new(front), admin: Arc::new(admin), readiness, outbound, memory, draining })
+        Ok(Self {
+            config,
+            credentials,
+            corridor,
+            front: Arc::new(front),
+            admin: Arc::new(admin),
+            readiness,
+            outbound,
+            memory,
+            draining,
+        })
     }
 
     /// Serves until `shutdown`, taking over every configuration that comes in by `reloads`; then finishes what is under way, within
@@ -124,8 +151,15 @@ impl App {
         let drain = self.config.server.drain_timeout;
         let (stop_data, data_stopped) = watch::channel(false);
         let (stop_admin, admin_stopped) = watch::channel(false);
-        let data = tokio::spawn(accept::serve(listeners.server, limits, Arc::clone(&self.front), until(data_stopped), drain));
-        let admin = tokio::spawn(accept::serve(listeners.admin, limits, Arc::clone(&self.admin), until(admin_stopped), Duration::from_secs(1)));
+        let data =
+            tokio::spawn(accept::serve(listeners.server, limits, Arc::clone(&self.front), until(data_stopped), drain));
+        let admin = tokio::spawn(accept::serve(
+            listeners.admin,
+            limits,
+            Arc::clone(&self.admin),
+            until(admin_stopped),
+            Duration::from_secs(1),
+        ));
         self.readiness.enter(Phase::Serving);
         tokio::pin!(shutdown);
         loop {
@@ -168,7 +202,8 @@ impl App {
 
     fn try_reload(&mut self, config: &Config) -> Result<(), StartFailure> {
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
-        let outbound = if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(config)? };
+        let outbound =
+            if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(config)? };
         let endpoint = outbound.token_endpoint(config, &Surroundings::system())?;
         let upstream = outbound.upstream(config)?;
         if config.limits.replay_memory != self.config.limits.replay_memory {

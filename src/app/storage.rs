@@ -33,7 +33,11 @@ pub struct Storage {
 
 impl Storage {
     /// Opens the store. A key is generated only for a SQLite file that does not exist yet.
-    pub async fn open(config: &config::Store, around: &Surroundings, observer: Arc<dyn Observer>) -> Result<Self, StartFailure> {
+    pub async fn open(
+        config: &config::Store,
+        around: &Surroundings,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StartFailure> {
         match &config.engine {
             Engine::Memory => {
                 let sealer = Sealer::new(KeyRing::ephemeral(&around.random), around.random.clone());
@@ -63,8 +67,9 @@ impl Storage {
         let store = TokenStore::open(backend, sealer.clone(), around.random.clone()).await?;
         let spool = state_dir.map(|dir| Spool::new(dir, sealer.clone()));
         let lock = |dir: &Path| {
-            InstanceLock::acquire(dir, &around.random)
-                .map_err(|error| StartFailure::new(format!("the instance lock in {} cannot be taken: {error}", dir.display())))
+            InstanceLock::acquire(dir, &around.random).map_err(|error| {
+                StartFailure::new(format!("the instance lock in {} cannot be taken: {error}", dir.display()))
+            })
         };
         let instance = state_dir.map(lock).transpose()?;
         Ok(Self { store, sealer, spool, instance })
@@ -76,13 +81,20 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
     let ring = match (&key.text, &file) {
         (Some(text), _) => parse(text, &key.source)?,
         (None, Some(file)) if !database.exists() => {
-            let ring = file.create(&around.random).map_err(|error| StartFailure { what: error.to_string(), hint: error.hint() })?;
+            let ring = file
+                .create(&around.random)
+                .map_err(|error| StartFailure { what: error.to_string(), hint: error.hint() })?;
             tracing::info!(file = %file.path().display(), "a new encryption key was written; keep a copy of it apart from the store");
             ring
         }
         (None, _) => {
-            return Err(StartFailure::new(format!("the store {} exists, and its encryption key does not", database.display()))
-                .hint("put the key back where store.encryption_key says; without it the stored credentials cannot be opened"));
+            return Err(StartFailure::new(format!(
+                "the store {} exists, and its encryption key does not",
+                database.display()
+            ))
+            .hint(
+                "put the key back where store.encryption_key says; without it the stored credentials cannot be opened",
+            ));
         }
     };
     Ok(match file {

@@ -1,7 +1,9 @@
 //! Commands: one file each. The only room that prints.
 
+mod check;
 mod completions;
 mod console;
+mod demo;
 mod failure;
 pub mod import;
 mod key;
@@ -10,9 +12,9 @@ mod man;
 mod overrides;
 mod sandbox;
 mod serve;
-mod watcher;
 #[cfg(test)]
 mod tests;
+mod watcher;
 
 use std::{ffi::OsString, fmt, path::PathBuf, process::ExitCode};
 
@@ -54,6 +56,8 @@ pub struct GlobalArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
+    Check(check::CheckArgs),
     Sandbox(sandbox::SandboxArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
@@ -137,6 +141,8 @@ impl Command {
     fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         match self {
             Self::Serve(args) => args.run(global, world),
+            Self::Demo(args) => args.run(world),
+            Self::Check(args) => args.run(global, world),
             Self::Sandbox(args) => args.run(world),
             Self::Key(args) => args.run(&mut world.console, &world.random),
             Self::Completions(args) => args.run(&mut world.console),

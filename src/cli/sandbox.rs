@@ -60,14 +60,18 @@ impl SandboxArgs {
         let mut signals = Signals::new()?;
         let listener = tokio::net::TcpListener::bind(self.listen).await;
         let listener = listener.map_err(|error| {
-            Failure::new(format!("{} cannot be listened on: {error}", self.listen)).hint("choose another address with --listen")
+            Failure::new(format!("{} cannot be listened on: {error}", self.listen))
+                .hint("choose another address with --listen")
         })?;
         let sandbox = Sandbox::new(settings, Arc::new(SystemClock), Random::system());
         let pat = sandbox.add_pat("ada");
-        let address = listener.local_addr().map_err(|error| Failure::new(format!("the sandbox has no address: {error}")))?;
+        let address =
+            listener.local_addr().map_err(|error| Failure::new(format!("the sandbox has no address: {error}")))?;
         console.data_line(format_args!("sandbox: http://{address}"))?;
-        console.data_line(format_args!("  a personal access token of ada, who exists only in here: {}", pat.expose()))?;
-        console.data_line(format_args!("  FLEXSLOT_PAT={} flexslot-proxy --upstream http://{address}", pat.expose()))?;
+        console
+            .data_line(format_args!("  a personal access token of ada, who exists only in here: {}", pat.expose()))?;
+        console
+            .data_line(format_args!("  FLEXSLOT_PAT={} flexslot-proxy --upstream http://{address}", pat.expose()))?;
         sandbox.serve(listener, signals.stop()).await;
         Ok(())
     }

@@ -66,7 +66,8 @@ pub(super) fn metrics() -> Result<Arc<Metrics>, Failure> {
 
 fn announce(listeners: &Listeners, config: &Config) {
     let address = |listener: &crate::server::listen::Listener| listener.to_string();
-    let list = |listeners: &[crate::server::listen::Listener]| listeners.iter().map(address).collect::<Vec<_>>().join(", ");
+    let list =
+        |listeners: &[crate::server::listen::Listener]| listeners.iter().map(address).collect::<Vec<_>>().join(", ");
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = list(&listeners.server),
@@ -77,7 +78,13 @@ fn announce(listeners: &Listeners, config: &Config) {
 }
 
 /// Reads the configuration again whenever there is a reason, and hands it on if it is good and new.
-async fn reread(origin: Origin, mut current: Config, mut watcher: Watcher, logging: Logging, reload: mpsc::Sender<Config>) {
+async fn reread(
+    origin: Origin,
+    mut current: Config,
+    mut watcher: Watcher,
+    logging: Logging,
+    reload: mpsc::Sender<Config>,
+) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
     loop {
         let asked = tokio::select! {
