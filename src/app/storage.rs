@@ -7,7 +7,7 @@ use crate::{
     config::{self, Engine, SecretSource, StoreKey},
     model::{Observer, Secret},
     store::{
-        TokenStore,
+        KeyFileError, TokenStore,
         backend::Backend,
         instance::InstanceLock,
         keyfile::{Access, KeyFile},
@@ -81,11 +81,15 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
     let ring = match (&key.text, &file) {
         (Some(text), _) => parse(text, &key.source)?,
         (None, Some(file)) if !database.exists() => {
-            let ring = file
-                .create(&around.random)
-                .map_err(|error| StartFailure { what: error.to_string(), hint: error.hint() })?;
-            tracing::info!(file = %file.path().display(), "a new encryption key was written; keep a copy of it apart from the store");
-            ring
+            let made = file.create(&around.random);
+            match made {
+                // Another process has begun with the same store at the same moment.
+                Err(KeyFileError::Exists { .. }) => file.read()?,
+                made => {
+                    tracing::info!(file = %file.path().display(), "an encryption key is made; keep a copy of it apart from the store");
+                    made?
+                }
+            }
         }
         (None, _) => {
             return Err(StartFailure::new(format!(

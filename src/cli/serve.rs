@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
-    overrides: ServeOverrides,
+    pub(super) overrides: ServeOverrides,
 }
 
 /// What a running sidecar was started with, so that it can read its configuration again.

@@ -70,7 +70,10 @@ impl Front {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Outgoing> {
-        let (method, path, version) = (request.method().clone(), request.uri().path(), request.version());
+        // A refused head was replaced by a stand-in, whose method and path are not the client's.
+        let stand_in = request.extensions().get::<Refusal>().is_some();
+        let path = if stand_in { "" } else { request.uri().path() };
+        let (method, version) = (request.method().clone(), request.version());
         let mut record = Box::new(Record::begin(
             self.ids.next(),
             method,
@@ -134,7 +137,8 @@ impl Front {
         };
         let mut response = respond::problem(&problem, record.id());
         // The rest of a body that nobody wants is not worth reading; and a connection that is to end need not be used again.
-        let ends = problem.status == StatusCode::PAYLOAD_TOO_LARGE || problem.code == Code::Draining.as_str();
+        let ends = matches!(problem.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::NOT_IMPLEMENTED)
+            || problem.code == Code::Draining.as_str();
         if ends && version < http::Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
         }
