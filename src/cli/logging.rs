@@ -67,7 +67,7 @@ where
             .with_writer(writer)
             .boxed(),
     };
-    let lines = lines.with_filter(filter_fn(|line| is_fit(line)));
+    let lines = lines.with_filter(filter_fn(is_fit));
     (Registry::default().with(filter).with(lines), Logging { filter: handle })
 }
 
