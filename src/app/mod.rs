@@ -84,6 +84,25 @@ impl Listeners {
         admin.extend(bind(&config.admin.metrics_listeners)?);
         Ok(Self { server: bind(&config.server.listeners)?, admin })
     }
+
+    /// The addresses of the data plane and of the admin listener, as one would type them.
+    pub fn addresses(&self) -> (String, String) {
+        let list = |listeners: &[Listener]| listeners.iter().map(Listener::to_string).collect::<Vec<_>>().join(", ");
+        (list(&self.server), list(&self.admin))
+    }
+
+    /// The first TCP port of the data plane and of the admin listener; 0 where there is none.
+    pub fn ports(&self) -> (u16, u16) {
+        let port = |listeners: &[Listener]| {
+            listeners.iter().find_map(Listener::local_addr).map_or(0, |address| address.port())
+        };
+        (port(&self.server), port(&self.admin))
+    }
+}
+
+/// The process's counters.
+pub fn metrics() -> Result<Arc<Metrics>, StartFailure> {
+    Metrics::new().map(Arc::new).map_err(|error| StartFailure::new(format!("the metrics cannot be set up: {error}")))
 }
 
 // === impl App ===
@@ -98,11 +117,12 @@ impl App {
     ) -> Result<Self, StartFailure> {
         let outbound = Outbound::new(&config)?;
         let endpoint = outbound.token_endpoint(&config, around)?;
+        let instance = storage.instance_lock(around)?;
         let credentials = Credentials::new(Parts {
             settings: settings::credential(&config, endpoint),
             store: storage.store,
             spool: storage.spool,
-            instance: storage.instance,
+            instance,
             clock: Arc::clone(&around.clock),
             random: around.random.clone(),
             observer: Arc::clone(&metrics) as _,
