@@ -187,7 +187,10 @@ fn relative_links_point_to_what_exists() {
             assert!(linked.exists(), "{at}: no such file");
             if !fragment.is_empty() {
                 let headings = without_code_blocks(&read(&linked));
-                let mut anchors = headings.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#')));
+                let mut anchors = headings
+                    .lines()
+                    .filter(|line| line.starts_with('#'))
+                    .map(|line| anchor(line.trim_start_matches('#')));
                 assert!(anchors.any(|anchor| anchor == fragment), "{at}: no such heading");
             }
         }
