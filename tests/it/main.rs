@@ -2,5 +2,9 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod tenants;
+mod bodies;
+mod headers;
+mod protocols;
 mod support;
+mod tenants;
+mod urls;

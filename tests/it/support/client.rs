@@ -12,6 +12,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tokio::net::{TcpStream, UnixStream};
 
 /// Nothing in these tests takes this long; what does, hangs.
@@ -64,6 +65,11 @@ pub(crate) async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
         Ok(done) => done,
         Err(_) => panic!("{what}: not done within {DEADLINE:?}"),
     }
+}
+
+/// The hexadecimal SHA-256, as the sandbox notes it.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    format!("{:x}", Bytes::copy_from_slice(&Sha256::digest(bytes)))
 }
 
 // === impl Call ===

@@ -406,13 +406,13 @@ impl Tenant<'_> {
     pub(crate) async fn with_pat(&self) -> Secret {
         self.add_user();
         let pat = self.world.sandbox.add_pat(self.name.as_str());
-        self.with_this_pat(pat.clone()).await;
+        self.with_this_pat(pat.expose()).await;
         pat
     }
 
     /// This PAT in the store.
-    pub(crate) async fn with_this_pat(&self, pat: Secret) {
-        let origin = self.origin();
+    pub(crate) async fn with_this_pat(&self, pat: &str) {
+        let (pat, origin) = (Secret::new(pat), self.origin());
         self.world.store.put_pat(&self.name, &StoredPat { pat, origin }).await.unwrap();
     }
 
