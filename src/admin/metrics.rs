@@ -4,14 +4,15 @@ use std::{fmt, time::Duration};
 
 use http::Method;
 use prometheus::{
-    core::Collector, Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 
 use crate::{
     credential::coordinator::Health,
     model::{
-        observe::{FallbackCause, RefreshOutcome, RequestTimes, RetryOutcome, StoreOutcome},
         CredentialKind, Observer,
+        observe::{FallbackCause, RefreshOutcome, RequestTimes, RetryOutcome, StoreOutcome},
     },
 };
 
@@ -49,21 +50,82 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let metrics = Self {
-            requests: add(&registry, IntCounterVec::new(opts("requests_total", "Requests answered."), &["method", "status", "credential"])?)?,
-            request_duration: add(&registry, histogram("request_duration_seconds", "From a request's header to the end of its response.", &LATENCIES)?)?,
-            upstream_duration: add(&registry, histogram("upstream_duration_seconds", "Waiting for Flexslot's response headers.", &LATENCIES)?)?,
-            overhead_duration: add(&registry, histogram("overhead_duration_seconds", "From a request's header to its response's, less the wait for Flexslot.", &SMALL)?)?,
-            refreshes: add(&registry, IntCounterVec::new(opts("refreshes_total", "Renewals by outcome."), &["outcome"])?)?,
-            retries: add(&registry, IntCounterVec::new(opts("retries_total", "Requests sent once more after a 401, by outcome."), &["outcome"])?)?,
-            unauthorized_after_refresh: add(&registry, IntCounter::with_opts(opts("unauthorized_after_refresh_total", "Fresh tokens that were answered with 401."))?)?,
-            pat_fallbacks: add(&registry, IntCounterVec::new(opts("pat_fallbacks_total", "Requests for which the PAT stood in for a grant, by cause."), &["cause"])?)?,
+            requests: add(
+                &registry,
+                IntCounterVec::new(opts("requests_total", "Requests answered."), &["method", "status", "credential"])?,
+            )?,
+            request_duration: add(
+                &registry,
+                histogram(
+                    "request_duration_seconds",
+                    "From a request's header to the end of its response.",
+                    &LATENCIES,
+                )?,
+            )?,
+            upstream_duration: add(
+                &registry,
+                histogram("upstream_duration_seconds", "Waiting for Flexslot's response headers.", &LATENCIES)?,
+            )?,
+            overhead_duration: add(
+                &registry,
+                histogram(
+                    "overhead_duration_seconds",
+                    "From a request's header to its response's, less the wait for Flexslot.",
+                    &SMALL,
+                )?,
+            )?,
+            refreshes: add(
+                &registry,
+                IntCounterVec::new(opts("refreshes_total", "Renewals by outcome."), &["outcome"])?,
+            )?,
+            retries: add(
+                &registry,
+                IntCounterVec::new(
+                    opts("retries_total", "Requests sent once more after a 401, by outcome."),
+                    &["outcome"],
+                )?,
+            )?,
+            unauthorized_after_refresh: add(
+                &registry,
+                IntCounter::with_opts(opts(
+                    "unauthorized_after_refresh_total",
+                    "Fresh tokens that were answered with 401.",
+                ))?,
+            )?,
+            pat_fallbacks: add(
+                &registry,
+                IntCounterVec::new(
+                    opts("pat_fallbacks_total", "Requests for which the PAT stood in for a grant, by cause."),
+                    &["cause"],
+                )?,
+            )?,
             in_flight: add(&registry, IntGauge::with_opts(opts("in_flight_requests", "Requests under way."))?)?,
-            store_operations: add(&registry, IntCounterVec::new(opts("store_operations_total", "Operations on the store."), &["operation", "outcome"])?)?,
-            store_duration: add(&registry, HistogramVec::new(HistogramOpts::from(opts("store_duration_seconds", "Time of operations on the store.")).buckets(SMALL.to_vec()), &["operation"])?)?,
-            spooled_pairs: add(&registry, IntGauge::with_opts(opts("spooled_pairs", "Outcomes of token requests that the store has still to take."))?)?,
+            store_operations: add(
+                &registry,
+                IntCounterVec::new(
+                    opts("store_operations_total", "Operations on the store."),
+                    &["operation", "outcome"],
+                )?,
+            )?,
+            store_duration: add(
+                &registry,
+                HistogramVec::new(
+                    HistogramOpts::from(opts("store_duration_seconds", "Time of operations on the store."))
+                        .buckets(SMALL.to_vec()),
+                    &["operation"],
+                )?,
+            )?,
+            spooled_pairs: add(
+                &registry,
+                IntGauge::with_opts(opts(
+                    "spooled_pairs",
+                    "Outcomes of token requests that the store has still to take.",
+                ))?,
+            )?,
             registry,
         };
-        let build = opts("build_info", "The program's version, as a label.").const_label("version", env!("CARGO_PKG_VERSION"));
+        let build =
+            opts("build_info", "The program's version, as a label.").const_label("version", env!("CARGO_PKG_VERSION"));
         add(&metrics.registry, Gauge::with_opts(build)?)?.set(1.0);
         Ok(metrics)
     }
@@ -154,7 +216,10 @@ fn known_method(method: &Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::Metrics;
-    use crate::{credential::coordinator::Health, model::{observe::RequestTimes, Observer}};
+    use crate::{
+        credential::coordinator::Health,
+        model::{Observer, observe::RequestTimes},
+    };
     use http::Method;
 
     #[test]
@@ -164,8 +229,14 @@ mod tests {
             metrics.request(&Method::from_bytes(method.as_bytes()).unwrap(), 200, None, RequestTimes::default());
         }
         let text = String::from_utf8(metrics.text(Health { store_reachable: true, waiting: 3, at_risk: 0 })).unwrap();
-        assert!(text.contains(r#"flexslot_proxy_requests_total{credential="none",method="other",status="200"} 2"#), "{text}");
-        assert!(text.contains(r#"flexslot_proxy_requests_total{credential="none",method="GET",status="200"} 1"#), "{text}");
+        assert!(
+            text.contains(r#"flexslot_proxy_requests_total{credential="none",method="other",status="200"} 2"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"flexslot_proxy_requests_total{credential="none",method="GET",status="200"} 1"#),
+            "{text}"
+        );
         assert!(text.contains("flexslot_proxy_spooled_pairs 3"), "{text}");
     }
 }

@@ -6,11 +6,11 @@ pub mod metrics;
 use std::sync::Arc;
 
 use axum::{
+    Extension, Json, Router,
     extract::{Query, State},
-    http::{header::CONTENT_TYPE, StatusCode},
+    http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
-    Extension, Json, Router,
 };
 use serde::Deserialize;
 
@@ -55,7 +55,16 @@ const METHOD_NOT_ALLOWED: (StatusCode, &str, &str, &str) =
 /// A failure for the server to write: the problem travels as an extension of the response.
 fn failed((status, code, title, detail): (StatusCode, &'static str, &'static str, &'static str)) -> Response {
     let cause = ProxyError::HttpRequestDenied;
-    let problem = Problem { code, status, title, detail: detail.into(), action: Action::FixRequest, cause, tenant: None, retry_after: None };
+    let problem = Problem {
+        code,
+        status,
+        title,
+        detail: detail.into(),
+        action: Action::FixRequest,
+        cause,
+        tenant: None,
+        retry_after: None,
+    };
     (status, Extension(problem)).into_response()
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::{server::listen::BindError, store::{OpenError, StoreError}};
+use crate::{
+    server::listen::BindError,
+    store::{KeyFileError, OpenError, StoreError},
+};
 
 /// What happened, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,12 @@ impl StartFailure {
 
 impl From<OpenError> for StartFailure {
     fn from(error: OpenError) -> Self {
+        Self { what: error.to_string(), hint: error.hint() }
+    }
+}
+
+impl From<KeyFileError> for StartFailure {
+    fn from(error: KeyFileError) -> Self {
         Self { what: error.to_string(), hint: error.hint() }
     }
 }

@@ -12,7 +12,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
-    admin::{self, Admin, health::{Phase, Readiness}, metrics::Metrics},
+    admin::{
+        self, Admin,
+        health::{Phase, Readiness},
+        metrics::Metrics,
+    },
     config::Config,
     credential::{Credentials, coordinator::Parts},
     model::{Clock, Random},
@@ -80,20 +84,45 @@ impl Listeners {
         admin.extend(bind(&config.admin.metrics_listeners)?);
         Ok(Self { server: bind(&config.server.listeners)?, admin })
     }
+
+    /// The addresses of the data plane and of the admin listener, as one would type them.
+    pub fn addresses(&self) -> (String, String) {
+        let list = |listeners: &[Listener]| listeners.iter().map(Listener::to_string).collect::<Vec<_>>().join(", ");
+        (list(&self.server), list(&self.admin))
+    }
+
+    /// The first TCP port of the data plane and of the admin listener; 0 where there is none.
+    pub fn ports(&self) -> (u16, u16) {
+        let port = |listeners: &[Listener]| {
+            listeners.iter().find_map(Listener::local_addr).map_or(0, |address| address.port())
+        };
+        (port(&self.server), port(&self.admin))
+    }
+}
+
+/// The process's counters.
+pub fn metrics() -> Result<Arc<Metrics>, StartFailure> {
+    Metrics::new().map(Arc::new).map_err(|error| StartFailure::new(format!("the metrics cannot be set up: {error}")))
 }
 
 // === impl App ===
 
 impl App {
     /// Builds a sidecar on `storage`.
-    pub fn build(config: Config, storage: Storage, around: &Surroundings, metrics: Arc<Metrics>) -> Result<Self, StartFailure> {
+    pub fn build(
+        config: Config,
+        storage: Storage,
+        around: &Surroundings,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, StartFailure> {
         let outbound = Outbound::new(&config)?;
         let endpoint = outbound.token_endpoint(&config, around)?;
+        let instance = storage.instance_lock(around)?;
         let credentials = Credentials::new(Parts {
             settings: settings::credential(&config, endpoint),
             store: storage.store,
             spool: storage.spool,
-            instance: storage.instance,
+            instance,
             clock: Arc::clone(&around.clock),
             random: around.random.clone(),
             observer: Arc::clone(&metrics) as _,
@@ -104,11 +133,29 @@ impl App {
         let (draining, drained) = watch::channel(false);
         let lines = settings::lines(&config);
         let ids = RequestIds::new(&around.random);
-        let front = Front::new(Arc::clone(&corridor), ids, Arc::clone(&metrics) as _, lines, config.limits.connections, drained);
+        let front = Front::new(
+            Arc::clone(&corridor),
+            ids,
+            Arc::clone(&metrics) as _,
+            lines,
+            config.limits.connections,
+            drained,
+        );
         let readiness = Arc::new(Readiness::default());
-        let router = admin::router(Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) });
+        let router =
+            admin::router(Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) });
         let admin = AdminFront::new(router, settings::admin_guard(&config), RequestIds::new(&around.random));
-        Ok(Self { config, credentials, corridor, front: Arc::new(front), admin: Arc::new(admin), readiness, outbound, memory, draining })
+        Ok(Self {
+            config,
+            credentials,
+            corridor,
+            front: Arc::new(front),
+            admin: Arc::new(admin),
+            readiness,
+            outbound,
+            memory,
+            draining,
+        })
     }
 
     /// Serves until `shutdown`, taking over every configuration that comes in by `reloads`; then finishes what is under way, within
@@ -124,8 +171,15 @@ impl App {
         let drain = self.config.server.drain_timeout;
         let (stop_data, data_stopped) = watch::channel(false);
         let (stop_admin, admin_stopped) = watch::channel(false);
-        let data = tokio::spawn(accept::serve(listeners.server, limits, Arc::clone(&self.front), until(data_stopped), drain));
-        let admin = tokio::spawn(accept::serve(listeners.admin, limits, Arc::clone(&self.admin), until(admin_stopped), Duration::from_secs(1)));
+        let data =
+            tokio::spawn(accept::serve(listeners.server, limits, Arc::clone(&self.front), until(data_stopped), drain));
+        let admin = tokio::spawn(accept::serve(
+            listeners.admin,
+            limits,
+            Arc::clone(&self.admin),
+            until(admin_stopped),
+            Duration::from_secs(1),
+        ));
         self.readiness.enter(Phase::Serving);
         tokio::pin!(shutdown);
         loop {
@@ -168,7 +222,8 @@ impl App {
 
     fn try_reload(&mut self, config: &Config) -> Result<(), StartFailure> {
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
-        let outbound = if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(config)? };
+        let outbound =
+            if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(config)? };
         let endpoint = outbound.token_endpoint(config, &Surroundings::system())?;
         let upstream = outbound.upstream(config)?;
         if config.limits.replay_memory != self.config.limits.replay_memory {

@@ -29,7 +29,8 @@ impl Outbound {
             None => ProxySetting::Off,
             Some(proxy) => proxy_setting(proxy),
         };
-        let origin: Uri = config.upstream.origin.as_str().parse().map_err(|_| StartFailure::new("upstream.url is no origin"))?;
+        let origin: Uri =
+            config.upstream.origin.as_str().parse().map_err(|_| StartFailure::new("upstream.url is no origin"))?;
         let params = UpstreamParams {
             origin,
             tls: Arc::clone(&tls),
@@ -40,7 +41,8 @@ impl Outbound {
             pool_idle_timeout: config.upstream.pool_idle_timeout,
             header_size: config.limits.header_size,
         };
-        let upstream = Upstream::new(params).map_err(|error| StartFailure::new(format!("[upstream] cannot be used: {error}")))?;
+        let upstream =
+            Upstream::new(params).map_err(|error| StartFailure::new(format!("[upstream] cannot be used: {error}")))?;
         Ok(Self { tls, upstream })
     }
 
@@ -50,16 +52,25 @@ impl Outbound {
     }
 
     /// The token endpoint, with the clients of the configuration.
-    pub fn token_endpoint(&self, config: &Config, around: &Surroundings) -> Result<Arc<dyn TokenEndpoint>, StartFailure> {
+    pub fn token_endpoint(
+        &self,
+        config: &Config,
+        around: &Surroundings,
+    ) -> Result<Arc<dyn TokenEndpoint>, StartFailure> {
         // Token requests speak HTTP/1.1 on connections of their own.
         let mut tls = (*self.tls).clone();
         tls.alpn_protocols.clear();
-        let mut builder = client_builder(config.upstream.connect_timeout, config.refresh.give_up).tls_backend_preconfigured(tls).no_proxy();
+        let mut builder = client_builder(config.upstream.connect_timeout, config.refresh.give_up)
+            .tls_backend_preconfigured(tls)
+            .no_proxy();
         if let Some(proxy) = &config.upstream.proxy {
-            let all = reqwest::Proxy::all(proxy.url.expose()).map_err(|_| StartFailure::new("upstream.proxy is no URL of a proxy"))?;
+            let all = reqwest::Proxy::all(proxy.url.expose())
+                .map_err(|_| StartFailure::new("upstream.proxy is no URL of a proxy"))?;
             builder = builder.proxy(all.no_proxy(reqwest::NoProxy::from_string(&proxy.bypass)));
         }
-        let http = builder.build().map_err(|error| StartFailure::new(format!("no client for the token endpoint could be made: {error}")))?;
+        let http = builder
+            .build()
+            .map_err(|error| StartFailure::new(format!("no client for the token endpoint could be made: {error}")))?;
         let client = config.oauth.client.as_ref().map(|client| OAuthClient {
             client_id: client.id.clone(),
             client_secret: client.secret.as_ref().map(|configured| configured.secret.clone()),
@@ -78,8 +89,9 @@ fn trust(config: &Config) -> Result<Arc<ClientConfig>, StartFailure> {
         Err(tls::TlsConfigError::NoRoots) if needs_none => tls::with_roots(RootCertStore::empty())
             .map(Arc::new)
             .map_err(|error| StartFailure::new(format!("TLS cannot be set up: {error}"))),
-        Err(error) => Err(StartFailure::new(format!("TLS cannot be set up: {error}"))
-            .hint("install the system's trust roots (Debian: ca-certificates), or name a PEM file in upstream.ca_file")),
+        Err(error) => Err(StartFailure::new(format!("TLS cannot be set up: {error}")).hint(
+            "install the system's trust roots (Debian: ca-certificates), or name a PEM file in upstream.ca_file",
+        )),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What each room is told of the configuration.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     config::{AllowedHost, Config, ListenAddress, Listener, Presence, RewriteUrls},
@@ -20,9 +20,6 @@ use crate::{
         wire::WireLimits,
     },
 };
-
-/// How long a client may take no byte of an answer. Not a key: it only frees what a dead client holds.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The credential room's part.
 pub fn credential(config: &Config, endpoint: Arc<dyn TokenEndpoint>) -> credential::Settings {
@@ -112,7 +109,7 @@ pub fn connections(config: &Config) -> Limits {
             header_size: config.limits.header_size,
             header_timeout: config.limits.header_timeout,
             keep_alive_timeout: config.limits.keep_alive_timeout,
-            write_timeout: WRITE_TIMEOUT,
+            write_timeout: config.upstream.body_idle_timeout,
         },
     }
 }

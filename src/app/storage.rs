@@ -1,13 +1,16 @@
-//! Opens the store that the configuration names, with its key, its spool and the instance lock.
+//! Opens the store that the configuration names, with its key and its spool.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{StartFailure, Surroundings};
 use crate::{
     config::{self, Engine, SecretSource, StoreKey},
     model::{Observer, Secret},
     store::{
-        TokenStore,
+        KeyFileError, TokenStore,
         backend::Backend,
         instance::InstanceLock,
         keyfile::{Access, KeyFile},
@@ -26,14 +29,18 @@ pub struct Storage {
     pub sealer: Sealer,
     /// `None` for `memory:`, where nothing is durable anyway.
     pub spool: Option<Spool>,
-    pub instance: Option<InstanceLock>,
+    state_dir: Option<PathBuf>,
 }
 
 // === impl Storage ===
 
 impl Storage {
     /// Opens the store. A key is generated only for a SQLite file that does not exist yet.
-    pub async fn open(config: &config::Store, around: &Surroundings, observer: Arc<dyn Observer>) -> Result<Self, StartFailure> {
+    pub async fn open(
+        config: &config::Store,
+        around: &Surroundings,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StartFailure> {
         match &config.engine {
             Engine::Memory => {
                 let sealer = Sealer::new(KeyRing::ephemeral(&around.random), around.random.clone());
@@ -62,12 +69,17 @@ impl Storage {
         let backend = Arc::new(Metered::new(backend, observer));
         let store = TokenStore::open(backend, sealer.clone(), around.random.clone()).await?;
         let spool = state_dir.map(|dir| Spool::new(dir, sealer.clone()));
-        let lock = |dir: &Path| {
-            InstanceLock::acquire(dir, &around.random)
-                .map_err(|error| StartFailure::new(format!("the instance lock in {} cannot be taken: {error}", dir.display())))
+        Ok(Self { store, sealer, spool, state_dir: state_dir.map(Path::to_owned) })
+    }
+
+    /// Shows the other processes of this host that we live. Only who renews tokens needs to.
+    pub fn instance_lock(&self, around: &Surroundings) -> Result<Option<InstanceLock>, StartFailure> {
+        let lock = |dir: &PathBuf| {
+            InstanceLock::acquire(dir, &around.random).map_err(|error| {
+                StartFailure::new(format!("the instance lock in {} cannot be taken: {error}", dir.display()))
+            })
         };
-        let instance = state_dir.map(lock).transpose()?;
-        Ok(Self { store, sealer, spool, instance })
+        self.state_dir.as_ref().map(lock).transpose()
     }
 }
 
@@ -76,13 +88,24 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
     let ring = match (&key.text, &file) {
         (Some(text), _) => parse(text, &key.source)?,
         (None, Some(file)) if !database.exists() => {
-            let ring = file.create(&around.random).map_err(|error| StartFailure { what: error.to_string(), hint: error.hint() })?;
-            tracing::info!(file = %file.path().display(), "a new encryption key was written; keep a copy of it apart from the store");
-            ring
+            let made = file.create(&around.random);
+            match made {
+                // Another process has begun with the same store at the same moment.
+                Err(KeyFileError::Exists { .. }) => file.read()?,
+                made => {
+                    tracing::info!(file = %file.path().display(), "an encryption key is made; keep a copy of it apart from the store");
+                    made?
+                }
+            }
         }
         (None, _) => {
-            return Err(StartFailure::new(format!("the store {} exists, and its encryption key does not", database.display()))
-                .hint("put the key back where store.encryption_key says; without it the stored credentials cannot be opened"));
+            let (key, store) = (&key.source, database.display());
+            return Err(StartFailure::new(format!(
+                "the encryption key ({key}) does not exist, but the store {store} does"
+            ))
+            .hint(
+                "put back the key that the store was made with; without it the stored credentials cannot be opened",
+            ));
         }
     };
     Ok(match file {

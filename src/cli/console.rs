@@ -2,10 +2,14 @@
 
 use std::{
     fmt,
-    io::{self, BufRead, BufReader, IsTerminal, Write},
+    io::{self, BufRead, BufReader, IsTerminal, Read, Write},
 };
 
+use rustix::termios::{self, LocalModes, OptionalActions, Termios};
+use zeroize::Zeroizing;
+
 use super::Failure;
+use crate::model::Secret;
 
 /// Where data goes (`out`), where everything else goes (`err`), and where input comes from.
 pub struct Console {
@@ -24,6 +28,12 @@ pub enum StreamKind {
     /// A file, a pipe, a service manager.
     Other,
 }
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct HiddenInput(Option<Termios>);
+
+/// The longest credential that is taken, in bytes.
+const MAX_SECRET: usize = 16 << 10;
 
 // === impl Console ===
 
@@ -70,6 +80,33 @@ impl Console {
         &mut *self.input
     }
 
+    /// A line that is a secret, without its end. On a terminal `prompt` asks for it, and it is not shown.
+    ///
+    /// # Errors
+    ///
+    /// When there is more than one line, when it is longer than any credential, or when it is not text.
+    pub fn secret_line(&mut self, prompt: &str) -> Result<Secret, Failure> {
+        let on_terminal = self.input_kind == StreamKind::Terminal;
+        let mut text = Zeroizing::new(Vec::with_capacity(MAX_SECRET + 1));
+        if on_terminal {
+            self.tell_part(prompt);
+        }
+        let hidden = on_terminal.then(HiddenInput::begin);
+        let read = match on_terminal {
+            true => (&mut self.input).take(MAX_SECRET as u64 + 1).read_until(b'\n', &mut text),
+            false => (&mut self.input).take(MAX_SECRET as u64 + 1).read_to_end(&mut text),
+        };
+        if hidden.is_some() {
+            drop(hidden);
+            self.tell("");
+        }
+        read.map_err(|error| Failure::new(format!("standard input cannot be read: {}", error.kind())))?;
+        match std::str::from_utf8(&text) {
+            Ok(text) if text.len() <= MAX_SECRET && !text.trim_end().contains('\n') => Ok(Secret::new(text.trim())),
+            _ => Err(Failure::new("standard input is not one line of text")),
+        }
+    }
+
     /// Writes data, which is what the command was asked for.
     ///
     /// # Errors
@@ -97,6 +134,28 @@ impl Console {
     /// The same without a line end, for prompts and progress.
     pub fn tell_part(&mut self, text: impl fmt::Display) {
         let _ = write!(self.err, "{text}").and_then(|()| self.err.flush());
+    }
+}
+
+// === impl HiddenInput ===
+
+impl HiddenInput {
+    /// A terminal that cannot be told so shows what is typed; that is no reason to fail.
+    fn begin() -> Self {
+        let before = termios::tcgetattr(io::stdin()).ok();
+        if let Some(mut hidden) = before.clone() {
+            hidden.local_modes.remove(LocalModes::ECHO);
+            let _ = termios::tcsetattr(io::stdin(), OptionalActions::Flush, &hidden);
+        }
+        Self(before)
+    }
+}
+
+impl Drop for HiddenInput {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, before);
+        }
     }
 }
 

@@ -1,17 +1,15 @@
 //! `key generate`
 
-use std::{
-    fs::OpenOptions,
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
-
-use base64::{Engine, engine::general_purpose::STANDARD};
-use zeroize::Zeroizing;
+use std::path::PathBuf;
 
 use super::{Console, Failure};
-use crate::model::Random;
+use crate::{
+    model::Random,
+    store::{
+        keyfile::{Access, KeyFile},
+        seal::Sealer,
+    },
+};
 
 /// The encryption key of the store
 #[derive(Debug, clap::Args)]
@@ -43,31 +41,12 @@ struct GenerateArgs {
 impl KeyArgs {
     pub(super) fn run(self, console: &mut Console, random: &Random) -> Result<(), Failure> {
         let KeyCommand::Generate(GenerateArgs { out }) = self.command;
-        let line = key_line(random);
-        let Some(path) = out else { return console.data(line.as_bytes()) };
-        write_new(&path, line.as_bytes()).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                Failure::new(format!("{} exists already, and a key is never overwritten", path.display()))
-                    .hint("name another file; a store can be read only with the key that it was made with")
-            }
-            kind => Failure::new(format!("{} cannot be written: {kind}", path.display())),
-        })?;
+        let Some(path) = out else {
+            return console.data_line(Sealer::generate_key_line(random).expose());
+        };
+        KeyFile::new(&path, Access::OwnerOnly).create(random)?;
         console
             .tell(format_args!("A new key is in {}. Back it up: without it the store cannot be read.", path.display()));
         Ok(())
     }
-}
-
-fn key_line(random: &Random) -> Zeroizing<String> {
-    let key = Zeroizing::new(random.bytes::<32>());
-    let mut line = Zeroizing::new(STANDARD.encode(*key));
-    line.push('\n');
-    line
-}
-
-/// Writes a file that was not there, for its owner alone.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

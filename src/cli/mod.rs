@@ -1,20 +1,29 @@
 //! Commands: one file each. The only room that prints.
 
+mod check;
 mod completions;
 mod console;
+mod demo;
 mod failure;
-pub mod import;
 mod key;
 pub mod logging;
 mod man;
 mod overrides;
 mod sandbox;
 mod serve;
-mod watcher;
+mod store;
+pub mod tenant;
 #[cfg(test)]
 mod tests;
+mod watcher;
 
-use std::{ffi::OsString, fmt, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::{OsStr, OsString},
+    fmt,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use clap::{Parser, error::ErrorKind};
 
@@ -24,7 +33,7 @@ pub use overrides::{ServeOverrides, StoreOverrides};
 
 use crate::{
     config::{ConfigSource, Environment, SystemEnvironment},
-    model::Random,
+    model::{Clock, Random, SystemClock},
 };
 
 /// Attach, refresh and guard Flexslot credentials for apps that know nothing about them
@@ -54,7 +63,10 @@ pub struct GlobalArgs {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Serve(serve::ServeArgs),
+    Demo(demo::DemoArgs),
+    Check(check::CheckArgs),
     Sandbox(sandbox::SandboxArgs),
+    Tenant(tenant::TenantArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
     /// Print the manual page, in roff
@@ -68,18 +80,32 @@ pub struct World<'a> {
     pub console: Console,
     pub environment: &'a dyn Environment,
     pub random: Random,
+    pub clock: Arc<dyn Clock>,
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done, 1 the operation failed, 2 bad usage or bad configuration.";
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let mut world = World { console: Console::system(), environment: &SystemEnvironment, random: Random::system() };
+    let mut world = World {
+        console: Console::system(),
+        environment: &SystemEnvironment,
+        random: Random::system(),
+        clock: Arc::new(SystemClock),
+    };
     run(std::env::args_os(), &mut world).into()
 }
 
 /// Runs the command that `args` (the program's name first) ask for, and tells how it ended.
 pub fn run(args: impl IntoIterator<Item = OsString>, world: &mut World<'_>) -> Status {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if args.iter().any(|arg| holds_credential(arg)) {
+        // Before clap sees it, whose messages repeat what they do not understand.
+        let failure = Failure::misuse("a credential does not belong on the command line, where others can read it")
+            .hint("revoke this one; a PAT is read from standard input: flexslot-proxy tenant set-pat TENANT");
+        world.console.tell(&failure);
+        return failure.status();
+    }
     let outcome = match Cli::try_parse_from(args) {
         Ok(cli) => cli.command.unwrap_or(Command::Serve(cli.serve)).run(&cli.global, world),
         Err(answer) => return tell_usage(&answer, &mut world.console),
@@ -106,6 +132,12 @@ fn tell_usage(answer: &clap::Error, console: &mut Console) -> Status {
             Status::Misused
         }
     }
+}
+
+/// Whether an argument holds one of Flexslot's credentials (`flexslot-api.md` section 3).
+fn holds_credential(arg: &OsStr) -> bool {
+    let text = arg.to_string_lossy().to_ascii_lowercase();
+    text.contains("flx_pat_") || text.contains("flx_cs_")
 }
 
 /// The runtime of the commands that talk to anybody.
@@ -137,7 +169,10 @@ impl Command {
     fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         match self {
             Self::Serve(args) => args.run(global, world),
+            Self::Demo(args) => args.run(world),
+            Self::Check(args) => args.run(global, world),
             Self::Sandbox(args) => args.run(world),
+            Self::Tenant(args) => args.run(global, world),
             Self::Key(args) => args.run(&mut world.console, &world.random),
             Self::Completions(args) => args.run(&mut world.console),
             Self::Man => man::run(&mut world.console),

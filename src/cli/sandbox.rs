@@ -1,10 +1,10 @@
 //! `sandbox`
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{Console, Failure, World, logging::Logging, serve::Signals};
 use crate::{
-    config::{Log, LogFormat},
+    config::{Log, LogFormat, parse_duration},
     model::{Random, SystemClock},
     sandbox::{Consent, Sandbox, Seed, Settings},
 };
@@ -21,9 +21,12 @@ pub(super) struct SandboxArgs {
     /// What happens when an app asks for consent
     #[arg(long, value_enum, default_value_t = ConsentMode::Automatic)]
     consent: ConsentMode,
-    /// How long access tokens live, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=86_400 * 365))]
-    access_life: u64,
+    /// How long access tokens live, such as 30s to see refreshes often
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
+    access_life: Duration,
+    /// The origin in iss, Location and links; by default http:// and the address
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
     /// The redirect URI of the client flx_client_sandbox
     #[arg(long, value_name = "URI", default_value = "http://127.0.0.1:3540/oauth/callback")]
     redirect_uri: String,
@@ -49,7 +52,8 @@ impl SandboxArgs {
 
     async fn serve(self, console: &mut Console) -> Result<(), Failure> {
         let settings = Settings {
-            access_life: std::time::Duration::from_secs(self.access_life),
+            access_life: self.access_life,
+            issuer: self.issuer,
             consent: match self.consent {
                 ConsentMode::Automatic => Consent::Automatic,
                 ConsentMode::Page => Consent::Page,
@@ -60,14 +64,18 @@ impl SandboxArgs {
         let mut signals = Signals::new()?;
         let listener = tokio::net::TcpListener::bind(self.listen).await;
         let listener = listener.map_err(|error| {
-            Failure::new(format!("{} cannot be listened on: {error}", self.listen)).hint("choose another address with --listen")
+            Failure::new(format!("{} cannot be listened on: {error}", self.listen))
+                .hint("choose another address with --listen")
         })?;
         let sandbox = Sandbox::new(settings, Arc::new(SystemClock), Random::system());
         let pat = sandbox.add_pat("ada");
-        let address = listener.local_addr().map_err(|error| Failure::new(format!("the sandbox has no address: {error}")))?;
+        let address =
+            listener.local_addr().map_err(|error| Failure::new(format!("the sandbox has no address: {error}")))?;
         console.data_line(format_args!("sandbox: http://{address}"))?;
-        console.data_line(format_args!("  a personal access token of ada, who exists only in here: {}", pat.expose()))?;
-        console.data_line(format_args!("  FLEXSLOT_PAT={} flexslot-proxy --upstream http://{address}", pat.expose()))?;
+        console
+            .data_line(format_args!("  a personal access token of ada, who exists only in here: {}", pat.expose()))?;
+        console
+            .data_line(format_args!("  FLEXSLOT_PAT={} flexslot-proxy --upstream http://{address}", pat.expose()))?;
         sandbox.serve(listener, signals.stop()).await;
         Ok(())
     }

@@ -1,12 +1,17 @@
 //! Commands as a user runs them, without a process.
 
+mod tenants;
+
 use std::{ffi::OsString, io, os::unix::fs::PermissionsExt, sync::Arc};
 
-use clap::CommandFactory;
+use clap::{CommandFactory, Parser};
 use parking_lot::Mutex;
 
 use super::{Cli, Console, Status, World, run};
-use crate::{config::SystemEnvironment, model::Random};
+use crate::{
+    config::{Overrides, SystemEnvironment},
+    model::{Random, SystemClock},
+};
 
 #[derive(Clone, Default)]
 struct Stream(Arc<Mutex<Vec<u8>>>);
@@ -41,10 +46,19 @@ impl io::Write for Closed {
     }
 }
 
-fn with_output(args: &[&str], out: impl io::Write + Send + 'static) -> (Status, String) {
+fn with_streams(
+    args: &[&str],
+    input: impl io::BufRead + Send + 'static,
+    out: impl io::Write + Send + 'static,
+) -> (Status, String) {
     let err = Stream::default();
-    let console = Console::new(io::empty(), out, err.clone());
-    let mut world = World { console, environment: &SystemEnvironment, random: Random::from_fn(|bytes| bytes.fill(7)) };
+    let console = Console::new(input, out, err.clone());
+    let mut world = World {
+        console,
+        environment: &SystemEnvironment,
+        random: Random::from_fn(|bytes| bytes.fill(7)),
+        clock: Arc::new(SystemClock),
+    };
     let args = std::iter::once("flexslot-proxy").chain(args.iter().copied()).map(OsString::from);
     (run(args, &mut world), err.text())
 }
@@ -52,13 +66,30 @@ fn with_output(args: &[&str], out: impl io::Write + Send + 'static) -> (Status, 
 /// Status, standard output, standard error.
 fn command(args: &[&str]) -> (Status, String, String) {
     let out = Stream::default();
-    let (status, err) = with_output(args, out.clone());
+    let (status, err) = with_streams(args, io::empty(), out.clone());
     (status, out.text(), err)
 }
 
 #[test]
 fn the_definition_of_the_commands_is_sound() {
     Cli::command().debug_assert();
+}
+
+#[test]
+fn the_flags_that_override_the_file_reach_the_configuration() {
+    let parsed = Cli::try_parse_from([
+        "flexslot-proxy",
+        "--listen",
+        "127.0.0.1:1",
+        "--store",
+        "memory:",
+        "--log-level",
+        "debug",
+    ])
+    .unwrap();
+    let overrides = Overrides::from(parsed.serve.overrides);
+    assert_eq!(overrides.listen.as_deref(), Some("127.0.0.1:1"));
+    assert_eq!((overrides.store.as_deref(), overrides.log_level.as_deref()), (Some("memory:"), Some("debug")));
 }
 
 #[test]
@@ -130,5 +161,30 @@ fn the_manual_page_covers_every_command() {
 
 #[test]
 fn a_reader_that_has_gone_is_no_failure() {
-    assert_eq!(with_output(&["man"], Closed), (Status::Done, String::new()));
+    assert_eq!(with_streams(&["man"], io::empty(), Closed), (Status::Done, String::new()));
+}
+
+#[test]
+fn a_credential_among_the_arguments_is_refused_and_not_repeated() {
+    for args in [
+        &["tenant", "set-pat", "acme", "flx_pat_canary"][..],
+        &["tenant", "set-pat", "--pat=FLX_PAT_canary"],
+        &["flx_cs_canary"],
+    ] {
+        let (status, out, err) = command(args);
+        assert_eq!((status, out.as_str()), (Status::Misused, ""));
+        assert!(err.starts_with("error: a credential does not belong") && !err.contains("canary"), "{err}");
+    }
+}
+
+#[test]
+fn a_faulty_file_is_status_2_with_all_its_faults() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("proxy.toml");
+    std::fs::write(&path, "[log]\nlevl = 1\n[server]\nlisten = 5\n").unwrap();
+    let (status, out, err) = command(&["tenant", "list", "--config", path.to_str().unwrap()]);
+    assert_eq!((status, out.as_str()), (Status::Misused, ""));
+    let lines: Vec<_> = err.lines().collect();
+    assert!(lines[0].contains("proxy.toml:2: log.levl: unknown key"), "{err}");
+    assert_eq!(lines.last(), Some(&"2 problems; nothing was started"), "{err}");
 }

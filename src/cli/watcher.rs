@@ -28,10 +28,12 @@ impl Watcher {
     pub(super) fn new(files: &[PathBuf]) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let names: HashSet<OsString> = files.iter().filter_map(|file| Some(file.file_name()?.to_owned())).collect();
-        let concerns = move |path: &PathBuf| path.file_name().is_some_and(|name| names.contains(name) || is_volume_switch(name));
+        let concerns =
+            move |path: &PathBuf| path.file_name().is_some_and(|name| names.contains(name) || is_volume_switch(name));
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             // A gap in what the system reports is a reason to look, too.
-            let concerned = event.map_or(true, |event| !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(&concerns));
+            let concerned = event
+                .map_or(true, |event| !matches!(event.kind, EventKind::Access(_)) && event.paths.iter().any(&concerns));
             if concerned {
                 let _ = sender.send(());
             }

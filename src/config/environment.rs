@@ -80,3 +80,30 @@ impl Environment for SystemEnvironment {
         path.exists()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Environment, FileOwner, MAX_FILE, SystemEnvironment};
+    use std::{fs, io, os::unix::fs::PermissionsExt};
+
+    #[test]
+    fn files_come_with_their_mode_and_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        fs::write(&path, "text").unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+        let file = SystemEnvironment.read(&path).unwrap();
+        assert_eq!((&file.bytes[..], file.mode, file.owner), (&b"text"[..], 0o640, FileOwner::ThisProcess));
+    }
+
+    #[test]
+    fn what_is_no_file_of_sensible_size_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let kind = |path: &std::path::Path| SystemEnvironment.read(path).unwrap_err().kind();
+        assert_eq!(kind(dir.path()), io::ErrorKind::IsADirectory);
+        assert_eq!(kind(&dir.path().join("none")), io::ErrorKind::NotFound);
+        let large = dir.path().join("large");
+        fs::File::create(&large).unwrap().set_len(MAX_FILE + 1).unwrap();
+        assert_eq!(kind(&large), io::ErrorKind::FileTooLarge);
+    }
+}

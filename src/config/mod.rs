@@ -37,6 +37,7 @@ pub use sections::{
     StoreKey, Tenant, Upstream,
 };
 pub use source::ConfigSource;
+pub use units::parse_duration;
 
 use meaning::Resolver;
 use reader::Table;

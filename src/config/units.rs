@@ -15,12 +15,12 @@ const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), (
 
 /// A duration that may be zero.
 pub(super) fn duration(value: &Value<'_>) -> Option<Duration> {
-    value.text("a duration", parse_duration)
+    value.text("a duration", duration_of)
 }
 
 /// A duration for something that needs time.
 pub(super) fn positive_duration(value: &Value<'_>) -> Option<Duration> {
-    value.text("a duration", |text| match parse_duration(text)? {
+    value.text("a duration", |text| match duration_of(text)? {
         Duration::ZERO => Err(Wrong::new("must be longer than zero")),
         duration => Ok(duration),
     })
@@ -38,7 +38,15 @@ pub(super) fn memory_size(value: &Value<'_>) -> Option<usize> {
     })
 }
 
-fn parse_duration(text: &str) -> Result<Duration, Wrong> {
+/// A duration as the file and the flags write it, such as "500ms" or "5m"; what is wrong with it otherwise.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration_of(text).map_err(|Wrong { what, hint }| match hint {
+        Some(hint) => format!("{what}; {hint}"),
+        None => what,
+    })
+}
+
+fn duration_of(text: &str) -> Result<Duration, Wrong> {
     let not_one =
         || Wrong::new("not a duration").hint("write a whole number and ms, s, m, h or d, such as \"90s\" or \"5m\"");
     let millis = number_with_unit(text, &TIMES).ok_or_else(not_one)?;
@@ -65,7 +73,7 @@ fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse_duration, parse_size};
+    use super::{duration_of, parse_size};
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -74,13 +82,13 @@ mod tests {
         for (text, millis) in
             [("500ms", 500), ("5s", 5000), ("5m", 300_000), ("2h", 7_200_000), ("30d", 2_592_000_000), ("0s", 0)]
         {
-            assert_eq!(parse_duration(text).ok(), Some(Duration::from_millis(millis)), "{text}");
+            assert_eq!(duration_of(text).ok(), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "5", "s", "-5s", "1.5s", "5 s", "5S", "1m30s", "5sec", "３s"] {
-            assert!(parse_duration(text).is_err_and(|wrong| wrong.what == "not a duration"), "{text}");
+            assert!(duration_of(text).is_err_and(|wrong| wrong.what == "not a duration"), "{text}");
         }
         for text in ["3651d", "99999999999999999999s", "18446744073709551615d"] {
-            assert!(parse_duration(text).is_err_and(|wrong| wrong.what == "longer than ten years"), "{text}");
+            assert!(duration_of(text).is_err_and(|wrong| wrong.what == "longer than ten years"), "{text}");
         }
     }
 
@@ -99,7 +107,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_text_never_panics(text in ".{0,20}") {
-            let _ = (parse_duration(&text), parse_size(&text));
+            let _ = (duration_of(&text), parse_size(&text));
         }
     }
 }

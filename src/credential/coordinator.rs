@@ -4,8 +4,8 @@ use std::{
     borrow::Cow,
     fmt,
     sync::{
-        atomic::{AtomicBool, AtomicI64, Ordering},
         Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -16,23 +16,24 @@ use http::Method;
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
+    Ask, At, PathClass, Permission, Picked, Refusal, Resend,
     custody::Custody,
-    flight::{board, Boarding, Cause, Landing, NotNow},
+    flight::{Boarding, Cause, Landing, NotNow, board},
     pat_health::PatHealth,
-    pick::{decide, permit, Choice, Circumstances},
+    pick::{Choice, Circumstances, decide, permit},
     policy::{Settings, TenantPolicy},
     renewal::{Failure, FailureClass},
     state::{Live, Slot, Uncured},
     tasks::Tasks,
-    watch, Ask, At, PathClass, Permission, Picked, Refusal, Resend,
+    watch,
 };
 use crate::{
     model::{
+        Clock, CredentialKind, Grant, Observer, Random, TenantId, Timestamp,
         observe::RefreshOutcome,
         token::{Attempt, Freshness, Intent, Owner},
-        Clock, CredentialKind, Grant, Observer, Random, TenantId, Timestamp,
     },
-    store::{backend::Revision, instance::InstanceLock, spool::Spool, StoreError, TenantRecord, TokenStore},
+    store::{StoreError, TenantRecord, TokenStore, backend::Revision, instance::InstanceLock, spool::Spool},
 };
 
 /// How often a pick looks again after a renewal before it gives up.
@@ -148,7 +149,13 @@ impl Credentials {
     }
 
     /// Whether the tenant's rules let a request through, for one reading of its path below `/api/public/v1/`.
-    pub fn permit(&self, tenant: &TenantId, method: &Method, class: PathClass, segments: &[Cow<'_, str>]) -> Permission {
+    pub fn permit(
+        &self,
+        tenant: &TenantId,
+        method: &Method,
+        class: PathClass,
+        segments: &[Cow<'_, str>],
+    ) -> Permission {
         permit(&self.works.policy(tenant).1, method, class, segments)
     }
 
@@ -179,7 +186,9 @@ impl Credentials {
                 Freshness::Ageing => {
                     let boarding = board(&self.works, slot, live.at(), Cause::Ageing);
                     match boarding {
-                        Boarding::Aboard(flight) if patient => drop(flight.wait(self.works.settings().refresh.timeout).await),
+                        Boarding::Aboard(flight) if patient => {
+                            drop(flight.wait(self.works.settings().refresh.timeout).await)
+                        }
                         Boarding::Aboard(_) | Boarding::Moved | Boarding::NotNow(_) => return oauth(&live),
                     }
                     patient = false;

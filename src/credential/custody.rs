@@ -13,8 +13,11 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::{
-    model::{token::Intent, TenantId},
-    store::{spool::{Drained, Spool}, Cas, Settlement, TokenStore},
+    model::{TenantId, token::Intent},
+    store::{
+        Cas, Settlement, TokenStore,
+        spool::{Drained, Spool},
+    },
 };
 
 /// How long after a refusal an outcome is offered again.
@@ -69,7 +72,9 @@ impl Custody {
         match self.store.settle(tenant, intent, settlement.clone()).await {
             Ok(Cas::Stored) => return Kept::Stored,
             Ok(Cas::Moved) => return Kept::Moved,
-            Err(error) => tracing::error!(%tenant, %error, "the store does not take the outcome of a token request; it is offered again"),
+            Err(error) => {
+                tracing::error!(%tenant, %error, "the store does not take the outcome of a token request; it is offered again")
+            }
         }
         let place = self.spool(tenant, intent, &settlement).await;
         let before = self.waiting.lock().insert(tenant.clone(), Waiting { intent: intent.clone(), settlement, place });
@@ -122,13 +127,16 @@ impl Custody {
 
     /// Offers everything that waits, once.
     pub(super) async fn offer(&self) {
-        let waiting: Vec<_> = self.waiting.lock().iter().map(|(tenant, waiting)| (tenant.clone(), waiting.clone())).collect();
+        let waiting: Vec<_> =
+            self.waiting.lock().iter().map(|(tenant, waiting)| (tenant.clone(), waiting.clone())).collect();
         for (tenant, waiting) in waiting {
             match self.store.settle(&tenant, &waiting.intent, waiting.settlement.clone()).await {
                 Ok(outcome) => self.done(&tenant, &waiting, outcome).await,
                 Err(_) if waiting.place == Place::AtRisk => {
                     let place = self.spool(&tenant, &waiting.intent, &waiting.settlement).await;
-                    if let Some(held) = self.waiting.lock().get_mut(&tenant).filter(|held| held.intent == waiting.intent) {
+                    if let Some(held) =
+                        self.waiting.lock().get_mut(&tenant).filter(|held| held.intent == waiting.intent)
+                    {
                         self.count(Some(held.place), Some(place));
                         held.place = place;
                     }
@@ -150,8 +158,12 @@ impl Custody {
             self.empty_spool().await;
         }
         match outcome {
-            Cas::Stored => tracing::info!(%tenant, "the store took the outcome of a token request that it had refused before"),
-            Cas::Moved => tracing::info!(%tenant, "the outcome of a token request is no longer needed: the record has moved on"),
+            Cas::Stored => {
+                tracing::info!(%tenant, "the store took the outcome of a token request that it had refused before")
+            }
+            Cas::Moved => {
+                tracing::info!(%tenant, "the outcome of a token request is no longer needed: the record has moved on")
+            }
         }
     }
 

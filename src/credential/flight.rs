@@ -10,16 +10,16 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
-    time::{timeout, Instant},
+    time::{Instant, timeout},
 };
 
 use super::{
+    At,
     coordinator::Works,
     renewal::{self, Failure},
     state::{Backoff, Slot, State},
-    At,
 };
-use crate::model::{token::DisconnectReason, Timestamp};
+use crate::model::{Timestamp, token::DisconnectReason};
 
 /// Why a renewal is wanted. Ends up in its log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +115,14 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) 
 }
 
 /// What speaks against a renewal now.
-fn held_back(state: &State, at: At, cause: Cause, min_interval: Duration, now: Timestamp, instant: Instant) -> Option<NotNow> {
+fn held_back(
+    state: &State,
+    at: At,
+    cause: Cause,
+    min_interval: Duration,
+    now: Timestamp,
+    instant: Instant,
+) -> Option<NotNow> {
     let young = state.live().and_then(|live| live.grant.tokens.age(now)).is_some_and(|age| age < min_interval);
     let first_expiry = cause == Cause::Expired && state.pace.early_expiry != Some(at.version);
     if young && !first_expiry {

@@ -6,17 +6,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     task::JoinHandle,
-    time::{interval, sleep, MissedTickBehavior},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{
-    coordinator::Works,
-    flight::Landing,
-    renewal::Failure,
-    state::Slot,
-    At,
-};
-use crate::store::{backend::Bid, StoreError};
+use super::{At, coordinator::Works, flight::Landing, renewal::Failure, state::Slot};
+use crate::store::{StoreError, backend::Bid};
 
 /// How long a lease lasts unless its holder renews it.
 const LENGTH: Duration = Duration::from_secs(15);

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::model::{token::DisconnectReason, CredentialKind, GrantId, Scope, TenantId, Version};
+use crate::model::{CredentialKind, GrantId, Scope, TenantId, Version, token::DisconnectReason};
 
 pub use coordinator::{Credentials, Unauthorized};
 pub use policy::{RefreshPolicy, Settings, TenantPolicy};

@@ -10,15 +10,15 @@ use http::Method;
 use tokio::time::Instant;
 
 use super::{
+    Ask, PathClass, Permission, Refusal,
     policy::TenantPolicy,
     renewal::Failure,
     state::{Held, Live, State},
-    Ask, PathClass, Permission, Refusal,
 };
 use crate::model::{
+    AllowRule, CredentialKind, PatFallback, Timestamp,
     observe::FallbackCause,
     token::{DisconnectReason, Freshness},
-    AllowRule, CredentialKind, PatFallback, Timestamp,
 };
 
 /// What an `allow` pattern has to begin with, literally, to let a method through that hands out or changes secrets.
@@ -55,7 +55,12 @@ enum Passed {
 }
 
 /// Whether the tenant's rules let a request through at all. `segments` are one reading of the path below `/api/public/v1/`.
-pub(super) fn permit(policy: &TenantPolicy, method: &Method, class: PathClass, segments: &[Cow<'_, str>]) -> Permission {
+pub(super) fn permit(
+    policy: &TenantPolicy,
+    method: &Method,
+    class: PathClass,
+    segments: &[Cow<'_, str>],
+) -> Permission {
     let names = |rule: &AllowRule| rule.matches(method, segments.iter().map(AsRef::as_ref));
     let rules = policy.allow.as_deref();
     match class {
@@ -103,7 +108,9 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
                     continue;
                 }
                 match pat(state, on) {
-                    Pat::Usable(authorization) => return Choice::Pat(authorization, passed.and_then(|why| why.fallback_cause())),
+                    Pat::Usable(authorization) => {
+                        return Choice::Pat(authorization, passed.and_then(|why| why.fallback_cause()));
+                    }
                     Pat::Rejected => pat_refusal = Some(Refusal::PatRejected),
                     Pat::Foreign => pat_refusal = Some(foreign_pat()),
                     Pat::Absent => {}
@@ -130,13 +137,21 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<(Arc<Li
         return Err(Passed::Failed(failure.clone()));
     }
     if live.grant.origin != on.origin {
-        return Err(Passed::Misconfigured(format!("the grant belongs to {}, not to the configured upstream", live.grant.origin)));
+        return Err(Passed::Misconfigured(format!(
+            "the grant belongs to {}, not to the configured upstream",
+            live.grant.origin
+        )));
     }
     if !(on.knows_client)(&live.grant.client_id) {
-        return Err(Passed::Misconfigured(format!("the grant belongs to the OAuth client {}, which is not configured", live.grant.client_id)));
+        return Err(Passed::Misconfigured(format!(
+            "the grant belongs to the OAuth client {}, which is not configured",
+            live.grant.client_id
+        )));
     }
     if live.authorization.is_none() {
-        return Err(Passed::Misconfigured("the grant's tokens are bound to a key (DPoP), which this version cannot present".into()));
+        return Err(Passed::Misconfigured(
+            "the grant's tokens are bound to a key (DPoP), which this version cannot present".into(),
+        ));
     }
     let freshness = live.grant.tokens.freshness(on.now, live.window_opens);
     match ask.need {
@@ -165,7 +180,9 @@ fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
 }
 
 fn foreign_pat() -> Refusal {
-    Refusal::OAuthMisconfigured("the stored PAT belongs to another origin than the configured upstream, or is no usable PAT".into())
+    Refusal::OAuthMisconfigured(
+        "the stored PAT belongs to another origin than the configured upstream, or is no usable PAT".into(),
+    )
 }
 
 // === impl Passed ===

@@ -75,6 +75,11 @@ impl Default for RefreshPolicy {
 
 impl Default for TenantPolicy {
     fn default() -> Self {
-        Self { pat: None, credentials: vec![CredentialKind::OAuth, CredentialKind::Pat], pat_fallback: PatFallback::Always, allow: None }
+        Self {
+            pat: None,
+            credentials: vec![CredentialKind::OAuth, CredentialKind::Pat],
+            pat_fallback: PatFallback::Always,
+            allow: None,
+        }
     }
 }

@@ -11,21 +11,21 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    At, Refusal,
     coordinator::Works,
     custody::Kept,
     flight::{Cause, Landing},
-    lease, Refusal,
+    lease,
     state::{Backoff, Slot},
-    At,
 };
 use crate::{
     flexslot::{TokenAnswer, TokenError},
     model::{
-        observe::RefreshOutcome,
-        token::{Attempt, DisconnectReason, Intent, DEFAULT_LIFE},
         Grant, GrantState, ScopeSet, Timestamp, TokenSet,
+        observe::RefreshOutcome,
+        token::{Attempt, DEFAULT_LIFE, DisconnectReason, Intent},
     },
-    store::{backend::Revision, Cas, Settlement, StoreError, TenantRecord},
+    store::{Cas, Settlement, StoreError, TenantRecord, backend::Revision},
 };
 
 /// How often an intent is tried again because somebody else wrote the record between our load and our write.
@@ -106,15 +106,25 @@ async fn with_lease(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) 
 }
 
 /// Looks at what the store holds now: adopts what is newer, and judges whether the refresh token may be presented.
-async fn clear(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause, record: TenantRecord) -> Result<Cleared, Landing> {
+async fn clear(
+    works: &Arc<Works>,
+    slot: &Arc<Slot>,
+    at: At,
+    cause: Cause,
+    record: TenantRecord,
+) -> Result<Cleared, Landing> {
     let (state, revision) = (record.grant.clone(), record.revision);
     if let Some(landing) = works.adopt(slot, record, at) {
         return Err(landing);
     }
     let Some(revision) = revision else { return Err(Landing::Moved) };
     match state {
-        GrantState::Connected(grant) if At::of(&grant) == at => Ok(Cleared { grant, revision, attempt: Attempt::First, earlier: None }),
-        GrantState::Uncertain(grant, intent) if At::of(&grant) == at => match uncertain(works, slot, cause, &intent).await? {
+        GrantState::Connected(grant) if At::of(&grant) == at => {
+            Ok(Cleared { grant, revision, attempt: Attempt::First, earlier: None })
+        }
+        GrantState::Uncertain(grant, intent) if At::of(&grant) == at => match uncertain(works, slot, cause, &intent)
+            .await?
+        {
             Attempt::First => Ok(Cleared { grant, revision, attempt: Attempt::First, earlier: None }),
             Attempt::LastResort => Ok(Cleared { grant, revision, attempt: Attempt::LastResort, earlier: Some(intent) }),
         },
@@ -137,7 +147,10 @@ async fn uncertain(works: &Arc<Works>, slot: &Arc<Slot>, cause: Cause, intent: &
         let at = At { grant: intent.grant, version: intent.version };
         return Err(works.adopt(slot, record, at).unwrap_or(Landing::Moved));
     }
-    let unknown = |wait| Failure { retry_after: Some(wait), ..Failure::new(FailureClass::Unknown, "an earlier token request has no known outcome") };
+    let unknown = |wait| Failure {
+        retry_after: Some(wait),
+        ..Failure::new(FailureClass::Unknown, "an earlier token request has no known outcome")
+    };
     if cause == Cause::Ageing {
         return Err(Landing::Failed(unknown(works.settings().refresh.uncertain_after)));
     }
@@ -172,16 +185,34 @@ async fn ask(works: &Arc<Works>, slot: &Arc<Slot>, cleared: Cleared, intent: Int
             retry_after: Some(settings.refresh.uncertain_after),
             ..Failure::new(FailureClass::Unknown, what)
         }),
-        Err(TokenError::NotSent(what)) => untouched(works, slot, intent, earlier, Failure::new(FailureClass::NotSent, what)).await,
-        Err(TokenError::Misconfigured(what)) => untouched(works, slot, intent, earlier, Failure::new(FailureClass::Misconfigured, what)).await,
+        Err(TokenError::NotSent(what)) => {
+            untouched(works, slot, intent, earlier, Failure::new(FailureClass::NotSent, what)).await
+        }
+        Err(TokenError::Misconfigured(what)) => {
+            untouched(works, slot, intent, earlier, Failure::new(FailureClass::Misconfigured, what)).await
+        }
         Err(TokenError::RefusedForNow { what, retry_after }) => {
-            untouched(works, slot, intent, earlier, Failure { retry_after, ..Failure::new(FailureClass::Refused, what) }).await
+            untouched(
+                works,
+                slot,
+                intent,
+                earlier,
+                Failure { retry_after, ..Failure::new(FailureClass::Refused, what) },
+            )
+            .await
         }
     }
 }
 
 /// Keeps the new pair, then lets requests use it.
-async fn keep(works: &Arc<Works>, slot: &Arc<Slot>, grant: Grant, intent: Intent, answer: TokenAnswer, cause: Cause) -> Landing {
+async fn keep(
+    works: &Arc<Works>,
+    slot: &Arc<Slot>,
+    grant: Grant,
+    intent: Intent,
+    answer: TokenAnswer,
+    cause: Cause,
+) -> Landing {
     let settings = works.settings();
     let tokens = tokens(&grant.tokens, answer, intent.at, works.now());
     let renewed = grant.renewed(tokens);
@@ -222,21 +253,31 @@ async fn revoked(works: &Arc<Works>, slot: &Arc<Slot>, intent: &Intent) -> Landi
 /// Ends the grant that `intent` names, in the store and here, unless the store has moved on.
 async fn end(works: &Arc<Works>, slot: &Arc<Slot>, intent: &Intent, reason: DisconnectReason) -> Landing {
     let at = At { grant: intent.grant, version: intent.version };
-    let Some(live) = slot.with(|state| state.live().filter(|live| live.at() == at).cloned()) else { return Landing::Moved };
+    let Some(live) = slot.with(|state| state.live().filter(|live| live.at() == at).cloned()) else {
+        return Landing::Moved;
+    };
     let disconnected = live.grant.disconnected(reason, works.now());
     match works.custody.keep(&slot.tenant, intent, Settlement::Ended(disconnected.clone())).await {
         Kept::Moved => superseded(works, slot, at).await,
         Kept::Stored | Kept::Waiting => {
             tracing::warn!(tenant = %slot.tenant, grant = %at.grant, version = %at.version, reason = reason.as_str(), "the grant is disconnected");
             let settings = works.settings();
-            slot.with(|state| state.adopt_grant(GrantState::Disconnected(disconnected), &settings.refresh, &works.random));
+            slot.with(|state| {
+                state.adopt_grant(GrantState::Disconnected(disconnected), &settings.refresh, &works.random)
+            });
             Landing::Ended(reason)
         }
     }
 }
 
 /// The refresh token was not taken: the record becomes what it was before the intent.
-async fn untouched(works: &Arc<Works>, slot: &Arc<Slot>, intent: Intent, earlier: Option<Intent>, failure: Failure) -> Landing {
+async fn untouched(
+    works: &Arc<Works>,
+    slot: &Arc<Slot>,
+    intent: Intent,
+    earlier: Option<Intent>,
+    failure: Failure,
+) -> Landing {
     if works.custody.keep(&slot.tenant, &intent, Settlement::Untouched { earlier }).await == Kept::Waiting {
         slot.with(|state| state.unsent = Some(intent));
     }
@@ -283,9 +324,11 @@ impl Failure {
         match self.class {
             FailureClass::Misconfigured => Refusal::OAuthMisconfigured(self.what),
             FailureClass::Store => Refusal::StoreUnavailable(self.what),
-            FailureClass::NotSent | FailureClass::Refused | FailureClass::Unknown | FailureClass::Slow | FailureClass::Internal => {
-                Refusal::RefreshUnavailable { what: self.what, retry_after: self.retry_after }
-            }
+            FailureClass::NotSent
+            | FailureClass::Refused
+            | FailureClass::Unknown
+            | FailureClass::Slow
+            | FailureClass::Internal => Refusal::RefreshUnavailable { what: self.what, retry_after: self.retry_after },
         }
     }
 }

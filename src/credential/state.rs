@@ -9,11 +9,11 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{flight::Flight, header, pat_health::PatHealth, policy::RefreshPolicy, renewal::Failure, At};
+use super::{At, flight::Flight, header, pat_health::PatHealth, policy::RefreshPolicy, renewal::Failure};
 use crate::{
     model::{
-        token::{Disconnected, Intent},
         Grant, GrantState, Random, Secret, Timestamp, Version,
+        token::{Disconnected, Intent},
     },
     store::{StoredPat, TenantRecord},
 };
@@ -135,7 +135,8 @@ impl State {
             GrantState::NeverConnected => self.end_with(Held::Never),
             GrantState::Disconnected(disconnected) => self.end_with(Held::Ended(disconnected)),
             GrantState::Connected(grant) | GrantState::Uncertain(grant, _) => {
-                let older = self.live().is_some_and(|held| held.grant.id == grant.id && held.grant.version >= grant.version);
+                let older =
+                    self.live().is_some_and(|held| held.grant.id == grant.id && held.grant.version >= grant.version);
                 if !older {
                     self.publish(grant, policy, random);
                 }
@@ -186,7 +187,10 @@ impl Live {
     fn new(grant: Grant, policy: &RefreshPolicy, random: &Random) -> Self {
         let window = policy.before_expiry.min(grant.tokens.life() / 5);
         // A tenth of the window as jitter keeps sidecars, and tenants connected together, from renewing in the same moment.
-        let opens = grant.tokens.window_opens(policy.before_expiry, random.below(policy.spread)).plus(random.below(window / 10));
+        let opens = grant
+            .tokens
+            .window_opens(policy.before_expiry, random.below(policy.spread))
+            .plus(random.below(window / 10));
         let authorization = match grant.tokens.token_type {
             crate::model::TokenType::Bearer => header::bearer(&grant.tokens.access),
             crate::model::TokenType::Dpop => None,

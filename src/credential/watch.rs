@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 use super::coordinator::Works;
-use crate::store::{backend::Revision, StoreError};
+use crate::store::{StoreError, backend::Revision};
 
 /// How often the store is asked for changes; a change by another process takes effect within twice this time (contract section 5: 2 s).
 const EVERY: Duration = Duration::from_millis(800);

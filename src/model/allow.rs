@@ -63,7 +63,11 @@ impl AllowRule {
     /// Whether the pattern begins with exactly these literal segments, so that nobody writes it by accident.
     pub fn begins_with(&self, literals: &[&str]) -> bool {
         self.segments.len() >= literals.len()
-            && self.segments.iter().zip(literals).all(|(own, literal)| matches!(own, Segment::Literal(text) if **text == **literal))
+            && self
+                .segments
+                .iter()
+                .zip(literals)
+                .all(|(own, literal)| matches!(own, Segment::Literal(text) if **text == **literal))
     }
 
     fn matches_path<'a>(&self, segments: impl IntoIterator<Item = &'a str>) -> bool {

@@ -17,7 +17,7 @@ pub mod token;
 pub use allow::AllowRule;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use credential::{CredentialKind, PatFallback};
-pub use observe::Observer;
+pub use observe::{Observer, Unobserved};
 pub use problem::{Action, Problem};
 pub use random::Random;
 pub use scope::{Scope, ScopeSet};

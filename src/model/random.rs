@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// A source of random bytes. [`Random::system`] is the operating system's generator and fit for keys and nonces; tests hand in their own.
 #[derive(Clone)]
-pub struct Random(Arc<dyn Fn(&mut [u8]) + Send + Sync>);
+pub struct Random(Arc<Fill>);
+
+/// Fills a buffer with random bytes.
+type Fill = dyn Fn(&mut [u8]) + Send + Sync;
 
 // === impl Random ===
 

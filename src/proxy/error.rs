@@ -157,7 +157,9 @@ impl From<Refusal> for Problem {
 
 const fn reconnect_detail(reason: DisconnectReason) -> &'static str {
     match reason {
-        DisconnectReason::InvalidGrant => "Flexslot no longer accepts this connection: its user revoked it, or it expired. Connect it again.",
+        DisconnectReason::InvalidGrant => {
+            "Flexslot no longer accepts this connection: its user revoked it, or it expired. Connect it again."
+        }
         DisconnectReason::RefreshOutcomeLost => {
             "The answer to a token request was lost, and Flexslot no longer accepts this connection. Connect it again."
         }
@@ -189,10 +191,10 @@ pub(super) fn path_problem(error: PathError) -> Problem {
     match error {
         PathError::Tenant(why) => Code::TenantInvalid.problem(format!("/t/<tenant> does not name a tenant: {why}.")),
         PathError::Invalid(fault) => Code::PathInvalid.problem(format!("The path is not forwarded: {fault}.")),
-        PathError::NotProxied => Code::NotProxied.problem(
-            "Only paths below /api/public/v1/ are forwarded, with or without /t/<tenant> before them.",
-        ),
-        PathError::Denied => Code::PathDenied.problem("The sidecar owns the token lifecycle; Flexslot's OAuth endpoints are not forwarded."),
+        PathError::NotProxied => Code::NotProxied
+            .problem("Only paths below /api/public/v1/ are forwarded, with or without /t/<tenant> before them."),
+        PathError::Denied => Code::PathDenied
+            .problem("The sidecar owns the token lifecycle; Flexslot's OAuth endpoints are not forwarded."),
     }
 }
 
@@ -202,11 +204,17 @@ pub(super) fn upstream_failure(error: &UpstreamError, body: Option<BodyError>, t
         return body_failure(&body, Some(tenant));
     }
     let problem = match error.class() {
-        ErrorClass::Unreachable => Code::UpstreamUnreachable.problem(format!("Flexslot could not be reached: {error}. Nothing is wrong with the request.")),
-        ErrorClass::Invalid => Code::UpstreamInvalid.problem(format!("What Flexslot answered is no valid HTTP response: {error}.")),
-        ErrorClass::Timeout => Code::UpstreamTimeout.problem(format!("Flexslot did not answer in time: {error}. It may have acted on the request.")),
+        ErrorClass::Unreachable => Code::UpstreamUnreachable
+            .problem(format!("Flexslot could not be reached: {error}. Nothing is wrong with the request.")),
+        ErrorClass::Invalid => {
+            Code::UpstreamInvalid.problem(format!("What Flexslot answered is no valid HTTP response: {error}."))
+        }
+        ErrorClass::Timeout => Code::UpstreamTimeout
+            .problem(format!("Flexslot did not answer in time: {error}. It may have acted on the request.")),
         ErrorClass::BodyTooLarge => Code::BodyTooLarge.problem("The request body is larger than limits.request_body."),
-        ErrorClass::Client => Code::RequestInvalid.problem("The request body ended before it was complete, or is malformed."),
+        ErrorClass::Client => {
+            Code::RequestInvalid.problem("The request body ended before it was complete, or is malformed.")
+        }
     };
     Failure::Problem(Problem { cause: error.proxy_error(), ..problem }.of(tenant))
 }
@@ -214,9 +222,8 @@ pub(super) fn upstream_failure(error: &UpstreamError, body: Option<BodyError>, t
 /// A request whose own body came to no good end.
 pub(super) fn body_failure(error: &BodyError, tenant: Option<&TenantId>) -> Failure {
     let problem = match error {
-        BodyError::TooLarge { limit } => {
-            Code::BodyTooLarge.problem(format!("The request body is larger than limits.request_body, which is {limit} bytes."))
-        }
+        BodyError::TooLarge { limit } => Code::BodyTooLarge
+            .problem(format!("The request body is larger than limits.request_body, which is {limit} bytes.")),
         BodyError::Idle => return Failure::Bare(StatusCode::REQUEST_TIMEOUT),
         BodyError::Superseded | BodyError::Source(_) => {
             Code::RequestInvalid.problem("The request body ended before it was complete, or is malformed.")

@@ -30,7 +30,7 @@ const BASIC: GeneralPurpose = GeneralPurpose::new(
 /// What is accepted besides the loopback names. `Debug` shows no token.
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
-    /// Host names without port, compared without regard to case.
+    /// Host names without port, compared without regard to case; `*.example.com` stands for every name below it.
     pub allowed_hosts: Vec<String>,
     /// Browser origins as browsers write them: `https://app.example.com`.
     pub allowed_origins: Vec<String>,
@@ -136,7 +136,13 @@ impl Guard {
     }
 
     fn lists(&self, name: &str) -> bool {
-        self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name))
+        self.allowed_hosts.iter().any(|allowed| match allowed.strip_prefix('*') {
+            Some(suffix) => name
+                .len()
+                .checked_sub(suffix.len())
+                .is_some_and(|at| at > 0 && name.get(at..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))),
+            None => allowed.eq_ignore_ascii_case(name),
+        })
     }
 
     /// The allowed origin that the request comes from; `None` where it does not come from a web page, or from one of our own.

@@ -103,7 +103,12 @@ impl Corridor {
     }
 
     /// Answers a request. Dropping the future cancels the request, and nothing else.
-    pub async fn handle<B>(&self, caller: &Caller, request: Request<B>, facts: &mut Facts) -> Result<Response<ResponseBody>, Failure>
+    pub async fn handle<B>(
+        &self,
+        caller: &Caller,
+        request: Request<B>,
+        facts: &mut Facts,
+    ) -> Result<Response<ResponseBody>, Failure>
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
@@ -122,44 +127,69 @@ impl Corridor {
     }
 
     /// Judges target and tenant, and makes the header that goes out.
-    fn accept(&self, settings: &Settings, caller: &Caller, parts: Parts, facts: &mut Facts) -> Result<Accepted, Problem> {
+    fn accept(
+        &self,
+        settings: &Settings,
+        caller: &Caller,
+        parts: Parts,
+        facts: &mut Facts,
+    ) -> Result<Accepted, Problem> {
         let target = target_of(&parts.uri)?;
         let header = route::in_header(&parts.headers, &settings.tenant_header);
         let host = host_of(&parts);
-        let headers = headers::outbound(parts.headers, &settings.tenant_header, parts.version).map_err(|lookalike| {
-            Code::RequestInvalid.problem(format!("The header {} could be taken for one that the sidecar owns. Leave it out.", lookalike.0))
-        })?;
-        let (tenant, named_by) = route::tenant(header?, target.tenant(), caller.tenant.as_ref(), settings.default_tenant.as_ref())?;
+        let headers =
+            headers::outbound(parts.headers, &settings.tenant_header, parts.version).map_err(|lookalike| {
+                Code::RequestInvalid.problem(format!(
+                    "The header {} could be taken for one that the sidecar owns. Leave it out.",
+                    lookalike.0
+                ))
+            })?;
+        let (tenant, named_by) =
+            route::tenant(header?, target.tenant(), caller.tenant.as_ref(), settings.default_tenant.as_ref())?;
         facts.tenant = Some(tenant.clone());
         facts.named_by = Some(named_by);
         let class = class_of(&target);
         match target.agree(|segments| self.credentials.permit(&tenant, &parts.method, class, segments)) {
             Some(Permission::Granted) => {}
             Some(Permission::NotAllowed) => {
-                return Err(Code::PathDenied.problem("The tenant's `allow` list does not name this method and path.").of(&tenant));
+                return Err(Code::PathDenied
+                    .problem("The tenant's `allow` list does not name this method and path.")
+                    .of(&tenant));
             }
             Some(Permission::Guarded) => {
                 let detail = "This method hands out or changes secrets on this path. To let it through, name the path in the tenant's `allow` list.";
                 return Err(Code::PathDenied.problem(detail).of(&tenant));
             }
-            None => return Err(Code::PathInvalid.problem("The path means different things to the tenant's `allow` list, depending on how it is decoded.")),
+            None => {
+                return Err(Code::PathInvalid.problem(
+                    "The path means different things to the tenant's `allow` list, depending on how it is decoded.",
+                ));
+            }
         }
         let turn = self.busy.enter(&tenant, settings.in_flight_per_tenant).ok_or_else(|| {
-            let problem = Code::TenantBusy.problem("This tenant has as many requests under way as limits.in_flight_per_tenant lets it have.");
+            let problem = Code::TenantBusy
+                .problem("This tenant has as many requests under way as limits.in_flight_per_tenant lets it have.");
             problem.of(&tenant).retry_after(Duration::from_secs(1))
         })?;
         Ok(Accepted { method: parts.method, target, headers, tenant, turn, host })
     }
 
     /// Picks, sends, and where the credential is refused picks and sends once more.
-    async fn forward(&self, settings: &Settings, accepted: Accepted, body: ReplayBody, facts: &mut Facts) -> Result<Response<ResponseBody>, Failure> {
+    async fn forward(
+        &self,
+        settings: &Settings,
+        accepted: Accepted,
+        body: ReplayBody,
+        facts: &mut Facts,
+    ) -> Result<Response<ResponseBody>, Failure> {
         let ask = Ask {
             tenant: &accepted.tenant,
             need: Scope::needed(&accepted.method, accepted.target.segments()),
             class: class_of(&accepted.target),
             resend: resend(&body, settings),
         };
-        let picked = self.credentials.pick(&ask).await.map_err(|refusal| Problem::from(refusal).of(&accepted.tenant))?;
+        let picked =
+            self.credentials.pick(&ask).await.map_err(|refusal| Problem::from(refusal).of(&accepted.tenant))?;
         let replayer = body.replayer();
         let response = self.send(settings, &accepted, &picked, body, &replayer, facts).await?;
         let verdict = Verdict::of(response.status(), response.headers(), Sending::First);
@@ -270,7 +300,8 @@ impl From<Problem> for Failure {
 fn check_method(parts: &Parts) -> Result<(), Problem> {
     let websocket = || parts.headers.get_all(UPGRADE).iter().any(|value| contains_token(value, b"websocket"));
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
-        return Err(Code::MethodUnsupported.problem("The sidecar forwards single requests; it opens no tunnels and sends no traces."));
+        return Err(Code::MethodUnsupported
+            .problem("The sidecar forwards single requests; it opens no tunnels and sends no traces."));
     }
     if websocket() {
         return Err(Code::MethodUnsupported.problem("The sidecar forwards single requests; it opens no WebSockets."));
@@ -331,12 +362,19 @@ fn resend(body: &ReplayBody, settings: &Settings) -> Resend {
 }
 
 /// The upstream's response as it goes to the client.
-fn deliver(settings: &Settings, accepted: Accepted, response: Response<UpstreamBody>, details: Option<&str>, facts: &Facts) -> Response<ResponseBody> {
+fn deliver(
+    settings: &Settings,
+    accepted: Accepted,
+    response: Response<UpstreamBody>,
+    details: Option<&str>,
+    facts: &Facts,
+) -> Response<ResponseBody> {
     let (mut parts, body) = response.into_parts();
     let received = std::mem::take(&mut parts.headers);
     parts.headers = headers::inbound(received, parts.version);
     if let Some(upstream) = &settings.rewrite_urls {
-        let caller = CallerBase { scheme: "http", authority: accepted.host.as_deref(), prefix: accepted.target.prefix() };
+        let caller =
+            CallerBase { scheme: "http", authority: accepted.host.as_deref(), prefix: accepted.target.prefix() };
         urls::rewrite(&mut parts.headers, upstream, caller);
     }
     if let Some(kind) = facts.credential {

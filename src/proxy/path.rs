@@ -2,7 +2,7 @@
 //!
 //! The bytes that were judged are the bytes that go out. Because a server behind us may decode or normalise them in its own way, a path is
 //! accepted only where every *reading* of it (percent-decoded once or twice, `%2F` taken as data or as a slash, parameters after `;` cut
-//! off, empty segments merged) leads to the same [`Decision`].
+//! off, empty segments merged) leads to the same `Decision`.
 
 use std::{borrow::Cow, fmt, str};
 

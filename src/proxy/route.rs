@@ -21,7 +21,8 @@ pub(super) fn in_header(headers: &HeaderMap, name: &HeaderName) -> Result<Option
     if values.next().is_some() {
         return Err(Code::TenantInvalid.problem(format!("The header {name} is given more than once. Send it once.")));
     }
-    let invalid = |why: String| Code::TenantInvalid.problem(format!("The header {name} does not name a tenant: {why}."));
+    let invalid =
+        |why: String| Code::TenantInvalid.problem(format!("The header {name} does not name a tenant: {why}."));
     let text = value.to_str().map_err(|_| invalid("it is not ASCII text".to_owned()))?;
     text.parse().map(Some).map_err(|error: crate::model::tenant::InvalidTenant| invalid(error.to_string()))
 }
@@ -100,7 +101,11 @@ mod tests {
     #[test]
     fn places_that_disagree_are_refused() {
         let (acme, beta) = (id("acme"), id("beta"));
-        for (header, path, listener) in [(Some(id("acme")), Some(&beta), None), (None, Some(&acme), Some(&beta)), (Some(id("acme")), None, Some(&beta))] {
+        for (header, path, listener) in [
+            (Some(id("acme")), Some(&beta), None),
+            (None, Some(&acme), Some(&beta)),
+            (Some(id("acme")), None, Some(&beta)),
+        ] {
             assert_eq!(tenant(header, path, listener, None).unwrap_err().code, "tenant_invalid");
         }
     }

@@ -1,6 +1,6 @@
 //! What becomes of an upstream's response: delivered, or the token renewed and the request sent once more.
 
-use http::{header::WWW_AUTHENTICATE, HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
 
 /// What to do with a response.
 #[must_use]
@@ -91,25 +91,36 @@ fn unquote(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{error_parameter, Send, Verdict};
-    use http::{header::WWW_AUTHENTICATE, HeaderMap, StatusCode};
+    use super::{Send, Verdict, error_parameter};
+    use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
     use proptest::prelude::*;
 
     fn verdict(status: u16, challenge: Option<&str>, send: Send) -> Verdict {
-        let headers = challenge.map(|text| (WWW_AUTHENTICATE, text.parse().unwrap())).into_iter().collect::<HeaderMap>();
+        let headers =
+            challenge.map(|text| (WWW_AUTHENTICATE, text.parse().unwrap())).into_iter().collect::<HeaderMap>();
         Verdict::of(StatusCode::from_u16(status).unwrap(), &headers, send)
     }
 
     #[test]
     fn a_401_about_the_token_renews() {
-        for challenge in [None, Some("Bearer"), Some("Bearer realm=\"x\""), Some("Bearer error=\"invalid_token\""), Some("Bearer realm=\"a, error=b\", error=invalid_token")] {
+        for challenge in [
+            None,
+            Some("Bearer"),
+            Some("Bearer realm=\"x\""),
+            Some("Bearer error=\"invalid_token\""),
+            Some("Bearer realm=\"a, error=b\", error=invalid_token"),
+        ] {
             assert_eq!(verdict(401, challenge, Send::First), Verdict::Renew, "{challenge:?}");
         }
     }
 
     #[test]
     fn a_401_about_something_else_is_delivered() {
-        for challenge in ["Bearer error=\"insufficient_scope\"", "DPoP error=\"use_dpop_nonce\", algs=\"ES256\"", "Basic, Bearer  error = \"invalid_request\""] {
+        for challenge in [
+            "Bearer error=\"insufficient_scope\"",
+            "DPoP error=\"use_dpop_nonce\", algs=\"ES256\"",
+            "Basic, Bearer  error = \"invalid_request\"",
+        ] {
             assert_eq!(verdict(401, Some(challenge), Send::First), Verdict::Deliver, "{challenge}");
         }
     }
@@ -117,7 +128,11 @@ mod tests {
     #[test]
     fn nothing_but_a_401_renews() {
         for status in [200, 403, 407, 429, 500] {
-            assert_eq!(verdict(status, Some("Bearer error=\"invalid_token\""), Send::First), Verdict::Deliver, "{status}");
+            assert_eq!(
+                verdict(status, Some("Bearer error=\"invalid_token\""), Send::First),
+                Verdict::Deliver,
+                "{status}"
+            );
         }
     }
 
@@ -128,7 +143,10 @@ mod tests {
 
     #[test]
     fn only_the_parameter_named_error_counts() {
-        assert_eq!(error_parameter("Bearer error_description=\"error=\\\"x\\\", y\", Error=\"a\\\"b\"").as_deref(), Some("a\"b"));
+        assert_eq!(
+            error_parameter("Bearer error_description=\"error=\\\"x\\\", y\", Error=\"a\\\"b\"").as_deref(),
+            Some("a\"b")
+        );
         assert_eq!(error_parameter("Bearer error_uri=x"), None);
     }
 

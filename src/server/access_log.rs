@@ -75,7 +75,14 @@ const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl Record {
     /// Begins a request's record.
-    pub fn begin(id: RequestId, method: Method, path: &str, version: Version, observer: Arc<dyn ObserverDebug>, lines: Lines) -> Self {
+    pub fn begin(
+        id: RequestId,
+        method: Method,
+        path: &str,
+        version: Version,
+        observer: Arc<dyn ObserverDebug>,
+        lines: Lines,
+    ) -> Self {
         observer.in_flight(1);
         Self {
             id,

@@ -4,14 +4,14 @@ use std::{
     convert::Infallible,
     error::Error,
     fmt,
-    future::{Future, poll_fn},
+    future::Future,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{
     body::Incoming,
@@ -28,7 +28,7 @@ use tracing::debug;
 
 use super::{
     accept::{Answers, ConnInfo},
-    wire::{Answering, Detected, Idle, MAX_TARGET, Protocol, Rewound, WireGuard, WireLimits, WireState, detect},
+    wire::{Answering, Begun, Detected, Idle, MAX_TARGET, Protocol, Rewound, WireGuard, WireLimits, WireState, detect},
 };
 
 /// HTTP/2 streams at a time, per connection; the number that most servers announce.
@@ -100,25 +100,20 @@ where
 {
     // What the guard lets pass must fit: the fields, the request line, and the same again for a trailer section.
     let largest = limits.header_size + MAX_TARGET + 1024;
-    let mut connection = http1::Builder::new()
+    let connection = http1::Builder::new()
         .header_read_timeout(None) // the guard's business
         .max_header_size(largest)
         .max_buf_size(BUFFER.max(largest))
         .serve_connection(TokioIo::new(guard), service);
+    let mut connection = pin!(connection);
     let mut told = false;
-    let ended = loop {
+    loop {
         tokio::select! {
-            ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
-            _ = stopping.wait_for(|stop| *stop), if !told => {
-                told = true;
-                Pin::new(&mut connection).graceful_shutdown();
-            }
+            ended = connection.as_mut() => return ended,
+            _ = stopping.wait_for(|stop| *stop), if !told => told = true,
         }
-    };
-    if let Err(error) = connection.into_parts().io.into_inner().close().await {
-        debug!(%error, "connection could not be closed in good order");
+        connection.as_mut().graceful_shutdown();
     }
-    ended
 }
 
 async fn serve_http2<IO, S>(
@@ -182,10 +177,13 @@ impl<S: Answers> Service<Request<Incoming>> for Observed<S> {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let (answering, refusal) = self.info.wire.begin();
+        let Begun { answering, refusal, upgrades } = self.info.wire.begin();
         request.extensions_mut().insert(Arc::clone(&self.info));
         if let Some(refusal) = refusal {
             request.extensions_mut().insert(refusal);
+        }
+        for value in upgrades {
+            request.headers_mut().append(header::UPGRADE, value);
         }
         let service = Arc::clone(&self.service);
         Box::pin(async move {

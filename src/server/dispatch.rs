@@ -53,7 +53,15 @@ impl Front {
         capacity: usize,
         draining: watch::Receiver<bool>,
     ) -> Self {
-        Self { corridor, ids, observer, lines: ArcSwap::from_pointee(lines), under_way: Arc::default(), capacity, draining }
+        Self {
+            corridor,
+            ids,
+            observer,
+            lines: ArcSwap::from_pointee(lines),
+            under_way: Arc::default(),
+            capacity,
+            draining,
+        }
     }
 
     /// Whether lines are written for the requests that come from now on.
@@ -62,8 +70,18 @@ impl Front {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Outgoing> {
-        let (method, path, version) = (request.method().clone(), request.uri().path(), request.version());
-        let mut record = Box::new(Record::begin(self.ids.next(), method, path, version, Arc::clone(&self.observer), **self.lines.load()));
+        // A refused head was replaced by a stand-in, whose method and path are not the client's.
+        let stand_in = request.extensions().get::<Refusal>().is_some();
+        let path = if stand_in { "" } else { request.uri().path() };
+        let (method, version) = (request.method().clone(), request.version());
+        let mut record = Box::new(Record::begin(
+            self.ids.next(),
+            method,
+            path,
+            version,
+            Arc::clone(&self.observer),
+            **self.lines.load(),
+        ));
         let answered = self.answer_or_fail(request, &mut record).await;
         let (mut response, content) = match answered {
             Ok(response) => split(response, Content::Upstream),
@@ -81,7 +99,11 @@ impl Front {
         Response::from_parts(response, Outgoing::new(content, Some(record)))
     }
 
-    async fn answer_or_fail(&self, request: Request<Incoming>, record: &mut Record) -> Result<Response<crate::proxy::ResponseBody>, Failure> {
+    async fn answer_or_fail(
+        &self,
+        request: Request<Incoming>,
+        record: &mut Record,
+    ) -> Result<Response<crate::proxy::ResponseBody>, Failure> {
         if let Some(refusal) = request.extensions().get::<Refusal>() {
             return Err(refused(*refusal));
         }
@@ -103,7 +125,9 @@ impl Front {
         if before < self.capacity {
             return Ok(turn);
         }
-        Err(Code::Overloaded.problem("The sidecar has as many requests under way as limits.connections lets it have.").retry_after(Duration::from_secs(1)))
+        Err(Code::Overloaded
+            .problem("The sidecar has as many requests under way as limits.connections lets it have.")
+            .retry_after(Duration::from_secs(1)))
     }
 
     fn problem(&self, problem: Problem, record: &Record, version: http::Version) -> Response<Full<Bytes>> {
@@ -113,7 +137,8 @@ impl Front {
         };
         let mut response = respond::problem(&problem, record.id());
         // The rest of a body that nobody wants is not worth reading; and a connection that is to end need not be used again.
-        let ends = problem.status == StatusCode::PAYLOAD_TOO_LARGE || problem.code == Code::Draining.as_str();
+        let ends = matches!(problem.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::NOT_IMPLEMENTED)
+            || problem.code == Code::Draining.as_str();
         if ends && version < http::Version::HTTP_2 {
             response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
         }
@@ -141,13 +166,17 @@ fn split<B>(response: Response<B>, content: impl FnOnce(B) -> Content) -> (http:
 }
 
 fn draining() -> Problem {
-    Code::Draining.problem("The sidecar is shutting down. Try again; another one may be there already.").retry_after(Duration::from_secs(1))
+    Code::Draining
+        .problem("The sidecar is shutting down. Try again; another one may be there already.")
+        .retry_after(Duration::from_secs(1))
 }
 
 /// What the strict reader of the wire has refused.
 fn refused(refusal: Refusal) -> Failure {
     match refusal {
-        Refusal::Fragment => Code::PathInvalid.problem("The path is not forwarded: it has a raw '#'. A fragment is never sent.").into(),
+        Refusal::Fragment => {
+            Code::PathInvalid.problem("The path is not forwarded: it has a raw '#'. A fragment is never sent.").into()
+        }
         other => Failure::Bare(other.status()),
     }
 }

@@ -51,7 +51,9 @@ impl Body for Outgoing {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         let frame = match &mut self.content {
-            Content::Own(body) => ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(|never| match never {})),
+            Content::Own(body) => {
+                ready!(Pin::new(body).poll_frame(cx)).map(|frame| frame.map_err(|never| match never {}))
+            }
             Content::Upstream(body) => ready!(Pin::new(body).poll_frame(cx)),
         };
         match &frame {

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use http::{
-    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE},
     HeaderName, HeaderValue, Response, StatusCode,
+    header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, PROXY_AUTHENTICATE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use http_body_util::Full;
 use serde::Serialize;
@@ -92,8 +92,12 @@ mod tests {
         let response = problem(&Code::NotConnected.problem("d").of(&tenant), &RequestId::for_test("r1"));
         assert_eq!(response.status(), 401);
         assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer realm=\"flexslot-proxy\"");
-        assert_eq!(response.headers()["proxy-status"], "flexslot-proxy; error=http_request_denied; details=\"not_connected\"");
-        let body: serde_json::Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+        assert_eq!(
+            response.headers()["proxy-status"],
+            "flexslot-proxy; error=http_request_denied; details=\"not_connected\""
+        );
+        let body: serde_json::Value =
+            serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
         assert_eq!(
             body,
             serde_json::json!({
@@ -105,7 +109,10 @@ mod tests {
 
     #[test]
     fn a_wait_is_rounded_up_to_whole_seconds() {
-        let response = problem(&Code::TenantBusy.problem("d").retry_after(Duration::from_millis(1200)), &RequestId::for_test("r1"));
+        let response = problem(
+            &Code::TenantBusy.problem("d").retry_after(Duration::from_millis(1200)),
+            &RequestId::for_test("r1"),
+        );
         assert_eq!(response.headers()[RETRY_AFTER], "2");
     }
 }

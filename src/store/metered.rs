@@ -25,7 +25,11 @@ impl Metered {
         Self { inner, observer }
     }
 
-    async fn timed<T>(&self, operation: &'static str, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    async fn timed<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         let started = Instant::now();
         let done = work.await;
         let outcome = if done.is_ok() { StoreOutcome::Ok } else { StoreOutcome::Error };
@@ -52,7 +56,13 @@ impl Backend for Metered {
         self.timed("write", self.inner.write(changes)).await
     }
 
-    async fn list(&self, kind: Kind, state: Option<RowState>, after: Option<&str>, limit: usize) -> Result<Vec<(String, Row)>, StoreError> {
+    async fn list(
+        &self,
+        kind: Kind,
+        state: Option<RowState>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, StoreError> {
         self.timed("list", self.inner.list(kind, state, after, limit)).await
     }
 

@@ -106,7 +106,7 @@ async fn a_refresh_token_that_was_not_taken_is_as_before() {
     let grant = world.connect("acme").await;
     let intent = world.begun("acme").await;
     for _ in 0..2 {
-        let settled = world.store.settle(&tenant("acme"), &intent, Settlement::Untouched).await;
+        let settled = world.store.settle(&tenant("acme"), &intent, Settlement::Untouched { earlier: None }).await;
         assert_eq!(settled, Ok(Cas::Stored), "also when an earlier answer was lost");
     }
     assert_eq!(world.store.load(&tenant("acme")).await.expect("loaded").grant, GrantState::Connected(grant));
@@ -118,7 +118,7 @@ async fn nobody_clears_an_intent_that_is_not_theirs() {
     world.connect("acme").await;
     let theirs = world.begun("acme").await;
     let ours = Intent { attempt: Attempt::LastResort, ..theirs.clone() };
-    let settled = world.store.settle(&tenant("acme"), &ours, Settlement::Untouched).await;
+    let settled = world.store.settle(&tenant("acme"), &ours, Settlement::Untouched { earlier: None }).await;
     assert_eq!(settled, Ok(Cas::Moved));
     let loaded = world.store.load(&tenant("acme")).await.expect("loaded").grant;
     assert!(matches!(loaded, GrantState::Uncertain(_, intent) if intent == theirs));

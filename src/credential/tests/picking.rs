@@ -4,14 +4,14 @@ use std::{borrow::Cow, time::Duration};
 
 use http::Method;
 
-use super::world::{ask, ask_for, tenant, Behaviour, World};
+use super::world::{Behaviour, World, ask, ask_for, tenant};
 use crate::{
     credential::{Ask, PathClass, Permission, Refusal, TenantPolicy, Unauthorized},
     model::{
+        CredentialKind, PatFallback, Scope, Secret,
         observe::FallbackCause,
         scope::{Access, Resource},
         token::DisconnectReason,
-        CredentialKind, PatFallback, Scope, Secret,
     },
 };
 
@@ -144,7 +144,9 @@ async fn a_grant_of_an_unknown_client_is_never_sent() {
     let mut world = World::new().await;
     world.connect("acme", HOUR, None).await;
     world.move_grants_to("cli_other");
-    assert!(matches!(kind(&world, &ask(&tenant("acme"))).await, Err(Refusal::OAuthMisconfigured(what)) if what.contains("cli_1")));
+    assert!(
+        matches!(kind(&world, &ask(&tenant("acme"))).await, Err(Refusal::OAuthMisconfigured(what)) if what.contains("cli_1"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +163,8 @@ async fn credentials_of_another_origin_are_never_sent() {
 #[tokio::test]
 async fn only_an_allow_pattern_with_the_literal_prefix_opens_what_hands_out_secrets() {
     let permit = |allow: Option<&[&str]>, method: Method, path: &str, class| {
-        let policy = policy(|policy| policy.allow = allow.map(|rules| rules.iter().map(|rule| rule.parse().unwrap()).collect()));
+        let policy =
+            policy(|policy| policy.allow = allow.map(|rules| rules.iter().map(|rule| rule.parse().unwrap()).collect()));
         let segments: Vec<Cow<'_, str>> = path.split('/').map(Cow::Borrowed).collect();
         crate::credential::pick::permit(&policy, &method, class, &segments)
     };
@@ -169,7 +172,10 @@ async fn only_an_allow_pattern_with_the_literal_prefix_opens_what_hands_out_secr
     assert_eq!(permit(None, Method::GET, "me/partner", PathClass::PatOnly), Permission::Granted);
     assert_eq!(permit(None, Method::POST, rotate, PathClass::PatOnly), Permission::Guarded);
     assert_eq!(permit(Some(&["* /**"]), Method::POST, rotate, PathClass::PatOnly), Permission::Guarded);
-    assert_eq!(permit(Some(&["POST /me/*/rotate-api-key"]), Method::POST, rotate, PathClass::PatOnly), Permission::Guarded);
+    assert_eq!(
+        permit(Some(&["POST /me/*/rotate-api-key"]), Method::POST, rotate, PathClass::PatOnly),
+        Permission::Guarded
+    );
     assert_eq!(permit(Some(&["POST /me/partner/**"]), Method::POST, rotate, PathClass::PatOnly), Permission::Granted);
     assert_eq!(permit(Some(&["GET /decks/**"]), Method::GET, "cards/x", PathClass::Ordinary), Permission::NotAllowed);
     assert_eq!(permit(Some(&["GET /decks/**"]), Method::GET, "decks/x", PathClass::Ordinary), Permission::Granted);

@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
-use super::world::{ask, tenant, Behaviour, World};
+use super::world::{Behaviour, World, ask, tenant};
 use crate::{
     credential::{Refusal, Resend, Unauthorized},
-    model::{
-        observe::RefreshOutcome,
-        token::DisconnectReason,
-        GrantState,
-    },
+    model::{GrantState, observe::RefreshOutcome, token::DisconnectReason},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -184,7 +180,9 @@ async fn a_cured_401_ends_the_waiting() {
     world.connect("acme", 10 * HOUR, None).await;
     let acme = tenant("acme");
     let first = world.credentials.pick(&ask(&acme)).await.unwrap();
-    let Unauthorized::Retry(second) = world.credentials.unauthorized(&ask(&acme), &first).await else { panic!("retry") };
+    let Unauthorized::Retry(second) = world.credentials.unauthorized(&ask(&acme), &first).await else {
+        panic!("retry")
+    };
     world.credentials.retried(&acme, &second, false);
     world.credentials.retried(&acme, &second, true);
     tokio::time::advance(31 * SECOND).await;
@@ -211,7 +209,10 @@ async fn a_failure_before_sending_backs_off_and_tells_when_to_try_again() {
     world.connect("acme", Duration::ZERO, Some(HOUR)).await;
     world.flexslot.will(Behaviour::Refuse(Some(7 * SECOND)));
     let refusal = world.credentials.pick(&ask(&tenant("acme"))).await.unwrap_err();
-    assert!(matches!(&refusal, Refusal::RefreshUnavailable { retry_after: Some(wait), .. } if *wait == 7 * SECOND), "{refusal:?}");
+    assert!(
+        matches!(&refusal, Refusal::RefreshUnavailable { retry_after: Some(wait), .. } if *wait == 7 * SECOND),
+        "{refusal:?}"
+    );
     tokio::time::advance(6 * SECOND).await;
     assert!(world.credentials.pick(&ask(&tenant("acme"))).await.is_err());
     assert_eq!(world.flexslot.requests(), 1);
@@ -316,9 +317,13 @@ async fn two_processes_on_one_store_send_one_request() {
     let (acme, beta) = (tenant("acme"), tenant("acme"));
     let (asks, askt) = (ask(&acme), ask(&beta));
     let (first, second) = tokio::join!(one.credentials.pick(&asks), two.credentials.pick(&askt));
-    assert_eq!((value(&first.unwrap()), value(&second.unwrap())), ("Bearer at.acme.1".into(), "Bearer at.acme.1".into()));
+    assert_eq!(
+        (value(&first.unwrap()), value(&second.unwrap())),
+        ("Bearer at.acme.1".into(), "Bearer at.acme.1".into())
+    );
     assert_eq!((one.flexslot.requests(), one.flexslot.replays()), (1, 0));
-    let adopted = [&one, &two].iter().filter(|world| world.counts.refreshes.lock().contains(&RefreshOutcome::Adopted)).count();
+    let adopted =
+        [&one, &two].iter().filter(|world| world.counts.refreshes.lock().contains(&RefreshOutcome::Adopted)).count();
     assert_eq!(adopted, 1);
 }
 
@@ -401,5 +406,8 @@ async fn drain_waits_for_a_token_request() {
     assert!(!drain.is_finished());
     gate.add_permits(1);
     drain.await.unwrap();
-    assert_eq!(world.store.load(&tenant("acme")).await.unwrap().grant.grant().unwrap().tokens.refresh.expose(), "acme.1");
+    assert_eq!(
+        world.store.load(&tenant("acme")).await.unwrap().grant.grant().unwrap().tokens.refresh.expose(),
+        "acme.1"
+    );
 }

@@ -3,8 +3,8 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        atomic::{AtomicBool, AtomicUsize, Ordering},
         Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -14,19 +14,19 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::{
-    credential::{coordinator::Parts, Ask, Credentials, PathClass, RefreshPolicy, Resend, Settings, TenantPolicy},
+    credential::{Ask, Credentials, PathClass, RefreshPolicy, Resend, Settings, TenantPolicy, coordinator::Parts},
     flexslot::{TokenAnswer, TokenEndpoint, TokenError},
     model::{
+        Clock, Observer, Random, Scope, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType,
         clock::TokioClock,
         observe::{FallbackCause, RefreshOutcome},
         token::Owner,
-        Clock, Observer, Random, Scope, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType,
     },
     store::{
+        Existing, NewGrant, NewTenant, StoreError, StoredPat, TokenStore,
         backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
         memory::MemoryBackend,
         seal::{KeyRing, Sealer},
-        Existing, NewGrant, NewTenant, StoreError, StoredPat, TokenStore,
     },
 };
 
@@ -212,7 +212,10 @@ impl World {
     pub(super) async fn with_policy(refresh: RefreshPolicy) -> Self {
         let clock = Arc::new(TokioClock::starting_at(START));
         let random = Random::system();
-        let backend = Arc::new(Faulty { inner: MemoryBackend::new(clock.clone(), &random), refuses_writes: AtomicBool::new(false) });
+        let backend = Arc::new(Faulty {
+            inner: MemoryBackend::new(clock.clone(), &random),
+            refuses_writes: AtomicBool::new(false),
+        });
         let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
         let store = TokenStore::open(backend.clone(), sealer, random).await.unwrap();
         let flexslot = Arc::new(Flexslot::default());
@@ -220,7 +223,13 @@ impl World {
         Self::on(store, backend, flexslot, clock, settings)
     }
 
-    fn on(store: TokenStore, backend: Arc<Faulty>, flexslot: Arc<Flexslot>, clock: Arc<TokioClock>, settings: Settings) -> Self {
+    fn on(
+        store: TokenStore,
+        backend: Arc<Faulty>,
+        flexslot: Arc<Flexslot>,
+        clock: Arc<TokioClock>,
+        settings: Settings,
+    ) -> Self {
         let counts = Arc::new(Counts::default());
         let credentials = Credentials::new(Parts {
             settings: settings.clone(),
@@ -236,7 +245,13 @@ impl World {
 
     /// Another process on the same store.
     pub(super) fn another(&self) -> Self {
-        Self::on(self.store.clone(), self.backend.clone(), self.flexslot.clone(), self.clock.clone(), self.settings.clone())
+        Self::on(
+            self.store.clone(),
+            self.backend.clone(),
+            self.flexslot.clone(),
+            self.clock.clone(),
+            self.settings.clone(),
+        )
     }
 
     /// A tenant with a grant of Flexslot's whose access token ends `left` from now; `age` is that of its last token answer.
@@ -328,7 +343,13 @@ impl Backend for Faulty {
         self.inner.write(changes).await
     }
 
-    async fn list(&self, kind: Kind, state: Option<RowState>, after: Option<&str>, limit: usize) -> Result<Vec<(String, Row)>, StoreError> {
+    async fn list(
+        &self,
+        kind: Kind,
+        state: Option<RowState>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, StoreError> {
         self.inner.list(kind, state, after, limit).await
     }
 

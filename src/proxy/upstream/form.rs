@@ -3,7 +3,7 @@
 
 use http::{
     HeaderMap, HeaderValue, Request, Uri, Version,
-    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING},
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
@@ -38,6 +38,10 @@ impl Form {
             Protocol::Http1 => {
                 *request.version_mut() = Version::HTTP_11;
                 request.headers_mut().insert(HOST, self.host.clone());
+                // TE speaks of this connection alone, and has to be named (RFC 9110 section 10.1.4).
+                if request.headers().contains_key(TE) {
+                    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("TE"));
+                }
             }
             Protocol::Http2 => {
                 *request.version_mut() = Version::HTTP_2;

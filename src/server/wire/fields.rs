@@ -27,6 +27,13 @@ pub(super) enum Framing {
     Chunked,
 }
 
+/// What a line is to the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    Upgrade,
+    Other,
+}
+
 /// The two versions that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Version {
@@ -49,7 +56,7 @@ impl Fields {
     }
 
     /// Takes a line, with its CR and without its LF.
-    pub(super) fn line(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn line(&mut self, line: &[u8]) -> Result<Line, Refusal> {
         self.bytes += line.len() + 1;
         self.count += 1;
         if self.bytes > self.limit || self.count > MAX_FIELDS {
@@ -57,14 +64,15 @@ impl Fields {
         }
         let (name, value) = split(line)?;
         if name.eq_ignore_ascii_case(b"host") {
-            self.host(value)
+            self.host(value)?;
         } else if name.eq_ignore_ascii_case(b"content-length") {
-            self.length(value)
+            self.length(value)?;
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.coding(value)
-        } else {
-            Ok(())
+            self.coding(value)?;
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            return Ok(Line::Upgrade);
         }
+        Ok(Line::Other)
     }
 
     fn host(&mut self, value: &[u8]) -> Result<(), Refusal> {
@@ -106,12 +114,12 @@ impl Fields {
 fn split(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     let line = line.strip_suffix(b"\r").ok_or(Refusal::Malformed)?;
     let colon = line.iter().position(|&byte| byte == b':').ok_or(Refusal::Malformed)?;
-    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
     if name.len() > MAX_NAME {
         return Err(Refusal::FieldsTooLarge);
     }
     let good = !name.is_empty() && name.iter().all(|&byte| is_token(byte)) && value.iter().all(|&byte| is_text(byte));
-    if good { Ok((name, value)) } else { Err(Refusal::Malformed) }
+    if good { Ok((name, value.trim_ascii())) } else { Err(Refusal::Malformed) }
 }
 
 /// RFC 9110 section 5.6.2.

@@ -2,19 +2,21 @@
 
 use std::{
     fmt, io,
-    pin::{Pin, pin},
+    ops::Range,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
+use http::HeaderValue;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
-    time::{Instant, Sleep, sleep_until, timeout},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
 };
 
-use super::{Judge, Progress, Refusal, WireLimits, WireState};
+use super::{Judge, Progress, Refusal, WireLimits, WireState, timer::Timer};
 
 /// What hyper reads in the place of a refused head. Nothing follows it, so the connection closes after its answer.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -41,6 +43,8 @@ pub struct WireGuard<IO> {
     head_since: Option<Instant>,
     /// When the connection began, or last took a byte of an answer.
     active: Instant,
+    /// Once closing: how many bytes are still read and forgotten.
+    linger: Option<usize>,
     reading: Timer,
     writing: Timer,
 }
@@ -53,10 +57,6 @@ enum Stage {
     /// The client has no more to say, or has been waited for long enough.
     Ended,
 }
-
-/// A timer that costs nothing until it is first needed.
-#[derive(Default)]
-struct Timer(Option<Pin<Box<Sleep>>>);
 
 // === impl WireGuard ===
 
@@ -74,6 +74,7 @@ impl<IO> WireGuard<IO> {
             released: 0,
             requests: 0,
             active: since,
+            linger: None,
             reading: Timer::default(),
             writing: Timer::default(),
         }
@@ -126,14 +127,33 @@ impl<IO> WireGuard<IO> {
                 }
                 return false;
             }
-            Progress::Head { start, end } => {
-                self.consume(start);
-                self.released = end - start;
-                self.head_released();
-            }
+            Progress::Head { start, end, upgrades } => self.release(start, end, &upgrades),
             Progress::Refused(refusal) => self.refuse(refusal),
         }
         true
+    }
+
+    /// Releases the head between `start` and `end` of `pending`, without its `upgrades`.
+    /// Releases the head between `start` and `end` of `pending`, and tells the service of the `upgrades` that hyper is not to see.
+    fn release(&mut self, start: usize, end: usize, upgrades: &[Range<usize>]) {
+        self.released = end - start;
+        if !upgrades.is_empty() {
+            let mut head = BytesMut::with_capacity(self.pending.len());
+            let mut kept = 0;
+            for line in upgrades {
+                let value = self.pending[line.clone()].splitn(2, |&byte| byte == b':').nth(1).unwrap_or_default();
+                if let Ok(value) = HeaderValue::from_bytes(value.trim_ascii()) {
+                    self.state.note_upgrade(self.requests, value);
+                }
+                head.extend_from_slice(&self.pending[kept..line.start]);
+                kept = line.end;
+                self.released -= line.len();
+            }
+            head.extend_from_slice(&self.pending[kept..]);
+            self.pending = head;
+        }
+        self.consume(start);
+        self.head_released();
     }
 
     fn head_released(&mut self) {
@@ -165,14 +185,13 @@ impl<IO> WireGuard<IO> {
         } else {
             match self.judge.head(read) {
                 // The usual case: a head in one read, which stays where hyper wants it.
-                Progress::Head { start: 0, end } => {
+                Progress::Head { start: 0, end, upgrades } if upgrades.is_empty() => {
                     self.head_released();
                     end
                 }
-                Progress::Head { start, end } => {
-                    self.pending.extend_from_slice(&read[start..]);
-                    self.released = end - start;
-                    self.head_released();
+                Progress::Head { start, end, upgrades } => {
+                    self.pending.extend_from_slice(read);
+                    self.release(start, end, &upgrades);
                     out.set_filled(before);
                     return false;
                 }
@@ -229,27 +248,24 @@ impl<IO> WireGuard<IO> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> WireGuard<IO> {
-    /// Closes the connection so that the client gets what was written last, although it may still be sending.
-    pub async fn close(mut self) -> io::Result<()> {
-        self.io.shutdown().await?;
-        let unread = self.stage == Stage::Refused || !self.judge.in_head() || !self.pending.is_empty();
-        if unread {
-            self.pending.clear();
-            let discard = async {
-                let mut left = LINGER_BYTES;
-                while left > 0 {
-                    self.pending.clear();
-                    self.pending.reserve(16 * 1024);
-                    match self.io.read_buf(&mut self.pending).await {
-                        Ok(1..) => left = left.saturating_sub(self.pending.len()),
-                        Ok(0) | Err(_) => break,
-                    }
+impl<IO: AsyncRead + Unpin> WireGuard<IO> {
+    /// Reads and forgets, within limits, what the client still sends.
+    fn poll_linger(&mut self, cx: &mut Context<'_>, left: &mut usize) -> Poll<()> {
+        while *left > 0 {
+            let mut scratch = [0; 8192];
+            let mut scratch = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.io).poll_read(cx, &mut scratch) {
+                Poll::Ready(Ok(())) if !scratch.filled().is_empty() => {
+                    *left = left.saturating_sub(scratch.filled().len())
                 }
-            };
-            let _late = timeout(LINGER, discard).await;
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    let until = self.reading.started(LINGER);
+                    return self.reading.poll(cx, until);
+                }
+            }
         }
-        Ok(())
+        Poll::Ready(())
     }
 }
 
@@ -280,7 +296,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for WireGuard<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for WireGuard<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WireGuard<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
@@ -305,8 +321,21 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for WireGuard<IO> {
         Pin::new(&mut self.get_mut().io).poll_flush(cx)
     }
 
+    /// Closes so that the client gets what was written last, although it may still be sending.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+            let unread = this.stage == Stage::Refused || !this.judge.in_head() || !this.pending.is_empty();
+            this.linger = Some(if unread { LINGER_BYTES } else { 0 });
+            this.reading.stop();
+        }
+        let mut left = this.linger.unwrap_or_default();
+        let done = this.poll_linger(cx, &mut left);
+        this.linger = Some(left);
+        ready!(done);
+        this.linger = Some(0);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -316,26 +345,5 @@ impl<IO> fmt::Debug for WireGuard<IO> {
             .field("stage", &self.stage)
             .field("requests", &self.requests)
             .finish_non_exhaustive()
-    }
-}
-
-// === impl Timer ===
-
-impl Timer {
-    fn poll(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(until)));
-        if sleep.deadline() != until {
-            sleep.as_mut().reset(until);
-        }
-        pin!(sleep).poll(cx)
-    }
-
-    /// When the timer will have run for `duration`; it starts now unless it runs already.
-    fn started(&mut self, duration: Duration) -> Instant {
-        self.0.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + duration))).deadline()
-    }
-
-    fn stop(&mut self) {
-        self.0 = None;
     }
 }

@@ -1,10 +1,12 @@
 //! A request's head, line by line (RFC 9112 sections 2 and 3).
 
+use std::ops::Range;
+
 use http::{Method, Uri};
 
 use super::{
     MAX_TARGET, Refusal,
-    fields::{Fields, Framing, Version, is_token},
+    fields::{Fields, Framing, Line, Version, is_token},
 };
 
 /// The longest method; the registry's longest has seventeen letters.
@@ -21,17 +23,29 @@ pub(super) struct HeadReader {
     scanned: usize,
     /// An empty line before the request line, which RFC 9112 section 2.2 asks us to ignore; two are no client's habit.
     skip: usize,
+    spaces: Spaces,
     request: Option<RequestLine>,
     fields: Fields,
+    upgrades: Vec<Range<usize>>,
+}
+
+/// The parts of a request line, as far as it has come. Each byte is looked at once, or a target that drips in would cost its square.
+#[derive(Debug, Clone, Default)]
+struct Spaces {
+    scanned: usize,
+    method_end: Option<usize>,
+    target_end: Option<usize>,
 }
 
 /// A complete and good head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
     /// Bytes before the request line.
     pub(super) skip: usize,
     /// The end of the empty line.
     pub(super) end: usize,
+    /// The lines of `Upgrade`.
+    pub(super) upgrades: Vec<Range<usize>>,
     pub(super) framing: Framing,
 }
 
@@ -45,7 +59,15 @@ struct RequestLine {
 
 impl HeadReader {
     pub(super) fn new(header_size: usize) -> Self {
-        Self { line: 0, scanned: 0, skip: 0, request: None, fields: Fields::new(header_size) }
+        Self {
+            line: 0,
+            scanned: 0,
+            skip: 0,
+            spaces: Spaces::default(),
+            upgrades: Vec::new(),
+            request: None,
+            fields: Fields::new(header_size),
+        }
     }
 
     /// Judges what `buffer` holds of the head; it begins with the bytes of the last call. `None` while the head has not ended.
@@ -53,12 +75,16 @@ impl HeadReader {
         while let Some(at) = buffer[self.scanned..].iter().position(|&byte| byte == b'\n') {
             let end = self.scanned + at;
             let line = &buffer[self.line..end];
+            let start = self.line;
             (self.line, self.scanned) = (end + 1, end + 1);
             match self.request {
                 None if line == b"\r" && self.skip == 0 => self.skip = end + 1,
-                None => self.request = Some(RequestLine::read(line)?),
+                None => self.request = Some(self.spaces.finish(line)?),
                 Some(request) if line == b"\r" => return self.finish(request).map(Some),
-                Some(_) => self.fields.line(line)?,
+                Some(_) => match self.fields.line(line)? {
+                    Line::Upgrade => self.upgrades.push(start..end + 1),
+                    Line::Other => {}
+                },
             }
         }
         self.scanned = buffer.len();
@@ -66,65 +92,55 @@ impl HeadReader {
         match self.request {
             Some(_) => self.fields.check_partial(partial)?,
             None if partial == b"\r" && self.skip == 0 => {}
-            None => drop(split(partial)?),
+            None => self.spaces.advance(partial)?,
         }
         Ok(None)
     }
 
-    fn finish(&self, request: RequestLine) -> Result<Head, Refusal> {
+    fn finish(&mut self, request: RequestLine) -> Result<Head, Refusal> {
         let framing = self.fields.framing(request.version)?;
         if request.fragment {
             return Err(Refusal::Fragment);
         }
-        Ok(Head { skip: self.skip, end: self.line, framing })
+        Ok(Head { skip: self.skip, end: self.line, upgrades: std::mem::take(&mut self.upgrades), framing })
     }
 }
 
-// === impl RequestLine ===
+// === impl Spaces ===
 
-impl RequestLine {
-    /// Reads a line with its CR and without its LF.
-    fn read(line: &[u8]) -> Result<Self, Refusal> {
-        let (method, target, version) = match split(line)? {
-            (method, Some((target, Some(version)))) => (method, target, version),
-            _ => return Err(Refusal::Malformed),
+impl Spaces {
+    /// Judges the bytes that `line` has more than at the last call.
+    fn advance(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        for (at, &byte) in line.iter().enumerate().skip(self.scanned) {
+            match (self.method_end, self.target_end) {
+                (None, _) if byte == b' ' && at > 0 => self.method_end = Some(at),
+                (None, _) if is_token(byte) && at < MAX_METHOD => {}
+                (Some(_), None) if byte == b' ' => self.target_end = Some(at),
+                (Some(start), None) if at - start > MAX_TARGET => return Err(Refusal::TargetTooLong),
+                (Some(_), None) if byte > b' ' && byte != 0x7f => {}
+                (_, Some(end)) if VERSIONS.iter().any(|(text, _)| text.starts_with(&line[end + 1..=at])) => {}
+                _ => return Err(Refusal::Malformed),
+            }
+        }
+        self.scanned = line.len();
+        Ok(())
+    }
+
+    /// Reads a line that is complete, with its CR and without its LF.
+    fn finish(&mut self, line: &[u8]) -> Result<RequestLine, Refusal> {
+        self.advance(line)?;
+        let (Some(method_end), Some(target_end)) = (self.method_end, self.target_end) else {
+            return Err(Refusal::Malformed);
         };
+        let (method, target, version) =
+            (&line[..method_end], &line[method_end + 1..target_end], &line[target_end + 1..]);
         let (_, version) = VERSIONS.into_iter().find(|(text, _)| *text == version).ok_or(Refusal::Malformed)?;
-        if !target.iter().all(|&byte| byte > b' ' && byte != 0x7f) {
-            return Err(Refusal::Malformed);
-        }
         let fragment = target.contains(&b'#');
-        if !fragment && !is_target(method, target) {
-            return Err(Refusal::Malformed);
+        if fragment || is_target(method, target) {
+            Ok(RequestLine { version, fragment })
+        } else {
+            Err(Refusal::Malformed)
         }
-        Ok(Self { version, fragment })
-    }
-}
-
-type Split<'a> = (&'a [u8], Option<(&'a [u8], Option<&'a [u8]>)>);
-
-/// The parts of a request line that single spaces divide, as far as the line goes.
-fn split(line: &[u8]) -> Result<Split<'_>, Refusal> {
-    let (method, rest) = at_space(line);
-    if method.len() > MAX_METHOD || !method.iter().all(|&byte| is_token(byte)) || (method.is_empty() && rest.is_some())
-    {
-        return Err(Refusal::Malformed);
-    }
-    let Some(rest) = rest else { return Ok((method, None)) };
-    let (target, version) = at_space(rest);
-    if target.len() > MAX_TARGET {
-        return Err(Refusal::TargetTooLong);
-    }
-    if version.is_some_and(|version| !VERSIONS.iter().any(|(text, _)| text.starts_with(version))) {
-        return Err(Refusal::Malformed);
-    }
-    Ok((method, Some((target, version))))
-}
-
-fn at_space(line: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match line.iter().position(|&byte| byte == b' ') {
-        Some(at) => (&line[..at], Some(&line[at + 1..])),
-        None => (line, None),
     }
 }
 

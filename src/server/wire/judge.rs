@@ -1,5 +1,7 @@
 //! The pure part: bytes in, judgement out. Knows no socket and no clock, and judges the same however the bytes are cut into reads.
 
+use std::ops::Range;
+
 use super::{
     Refusal,
     body::{Body, Outcome},
@@ -22,12 +24,12 @@ enum Phase {
 }
 
 /// What is known of the head at the front of a buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress {
     /// It has not ended.
     More,
-    /// It is good, and lies between these two positions. Its body, if it has one, follows.
-    Head { start: usize, end: usize },
+    /// It is good, and lies between `start` and `end`; `upgrades` are its lines of `Upgrade`. Its body, if it has one, follows.
+    Head { start: usize, end: usize, upgrades: Vec<Range<usize>> },
     /// It is not read any further.
     Refused(Refusal),
 }
@@ -60,7 +62,7 @@ impl Judge {
                     Some(body) => Phase::Body(body),
                     None => Phase::Head(HeadReader::new(self.header_size)),
                 };
-                Progress::Head { start: head.skip, end: head.end }
+                Progress::Head { start: head.skip, end: head.end, upgrades: head.upgrades }
             }
             Err(refusal) => Progress::Refused(refusal),
         }

@@ -7,6 +7,9 @@
 //!
 //! A head that is refused is replaced by a minimal request whose number in the connection is noted in [`WireState`]. The service answers
 //! that number with the [`Refusal`]'s status, in its turn after the answers to earlier pipelined requests, and the connection closes.
+//!
+//! `Upgrade` is taken out of a head and given back to the service beside hyper: a connection on which hyper saw one is ended without a
+//! flush, even where nothing was upgraded, and the end of its last answer is lost.
 
 mod body;
 mod detect;
@@ -15,6 +18,7 @@ mod guard;
 mod head;
 mod judge;
 mod state;
+mod timer;
 
 use std::time::Duration;
 
@@ -23,6 +27,7 @@ use http::StatusCode;
 pub use detect::{Detected, Protocol, Rewound, detect};
 pub use guard::WireGuard;
 pub use judge::{Judge, Progress};
+pub(in crate::server) use state::Begun;
 pub use state::{Answering, Idle, WireState};
 
 /// The longest request target in bytes; what `http::Uri` can hold.
@@ -74,4 +79,4 @@ impl Refusal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::server) mod tests;

@@ -1,7 +1,8 @@
 //! What the reader of a connection and the service that answers on it tell each other.
 
-use std::{sync::Arc, task::Waker};
+use std::{collections::VecDeque, sync::Arc, task::Waker};
 
+use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -16,6 +17,8 @@ pub struct WireState {
 #[derive(Debug, Default)]
 struct Notes {
     refused: Option<(u64, Refusal)>,
+    /// In the order of their requests.
+    upgrades: VecDeque<(u64, HeaderValue)>,
     body_fault: bool,
     begun: u64,
     finished: u64,
@@ -26,6 +29,16 @@ struct Notes {
 /// A request that is being answered; dropped with the last byte of the answer's body, or when the answer is given up.
 #[derive(Debug)]
 pub struct Answering(Arc<WireState>);
+
+/// What the reader noted of one request.
+#[derive(Debug)]
+pub(in crate::server) struct Begun {
+    pub(in crate::server) answering: Answering,
+    /// What the request must be answered with, if it was not let through.
+    pub(in crate::server) refusal: Option<Refusal>,
+    /// The values of `Upgrade`, which hyper did not see.
+    pub(in crate::server) upgrades: Vec<HeaderValue>,
+}
 
 /// Whether a connection has nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,13 +54,17 @@ pub enum Idle {
 // === impl WireState ===
 
 impl WireState {
-    /// Called by the service for each request in turn: the refusal that it must answer with, if this one was not let through.
-    pub fn begin(self: &Arc<Self>) -> (Answering, Option<Refusal>) {
+    /// Called before the service, for each request in turn.
+    pub(in crate::server) fn begin(self: &Arc<Self>) -> Begun {
         let mut notes = self.notes.lock();
         let number = notes.begun;
         notes.begun += 1;
         let refusal = notes.refused.filter(|(refused, _)| *refused == number).map(|(_, refusal)| refusal);
-        (Answering(Arc::clone(self)), refusal)
+        let mut upgrades = Vec::new();
+        while notes.upgrades.front().is_some_and(|(of, _)| *of == number) {
+            upgrades.extend(notes.upgrades.pop_front().map(|(_, value)| value));
+        }
+        Begun { answering: Answering(Arc::clone(self)), refusal, upgrades }
     }
 
     /// Whether the body of the last request broke its framing. Its reader got an I/O error, and owes the client a bare 400.
@@ -67,6 +84,10 @@ impl WireState {
 
     pub(super) fn refuse(&self, number: u64, refusal: Refusal) {
         self.notes.lock().refused = Some((number, refusal));
+    }
+
+    pub(super) fn note_upgrade(&self, number: u64, value: HeaderValue) {
+        self.notes.lock().upgrades.push_back((number, value));
     }
 
     pub(super) fn note_body_fault(&self) {

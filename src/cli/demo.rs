@@ -1,0 +1,252 @@
+//! `demo`: everything on one machine, with tenants in every state.
+
+use std::{fmt, path::Path, sync::Arc, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{Console, Failure, World, logging::Logging, serve::Signals};
+use crate::{
+    app::{self, App, Listeners, Surroundings, storage::Storage},
+    config::{Config, ConfigSource, Overrides, SystemEnvironment},
+    model::{Random, ScopeSet, SystemClock, TokenSet, TokenType},
+    sandbox::{Client, Running, Sandbox, Settings, TokenPair},
+    store::{Existing, NewGrant, NewTenant, StoredPat},
+};
+
+/// Run a stand-in of Flexslot with a sidecar in front of it, and print requests to try
+///
+/// Needs no account, no file and no network; what it keeps is removed when it stops.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct DemoArgs {
+    /// Where the sidecar listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3539")]
+    listen: String,
+    /// Where its health and metrics are
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3540")]
+    admin_listen: String,
+}
+
+/// The client that every grant of the demo was given to.
+const CLIENT: &str = "flx_client_demo";
+
+/// The scopes of the demo's grants: enough for some of the requests, so that one sees a PAT stand in for the rest.
+const SCOPES: &str = "decks:read cards:read";
+
+/// A request to paste.
+struct Line {
+    /// What it shows.
+    shows: &'static str,
+    /// What curl is given besides the URL.
+    arguments: String,
+    /// Where it goes: a path at the sidecar, or one at the admin listener.
+    to: To,
+    status: u16,
+}
+
+enum To {
+    Sidecar(&'static str),
+    Admin(&'static str),
+}
+
+// === impl DemoArgs ===
+
+impl DemoArgs {
+    pub(super) fn run(self, world: &mut World<'_>) -> Result<(), Failure> {
+        let dir = tempfile::Builder::new().prefix("flexslot-proxy-demo-").tempdir();
+        let dir = dir.map_err(|error| Failure::new(format!("no temporary directory could be made: {error}")))?;
+        super::runtime()?.block_on(self.demo(dir.path(), world))
+    }
+
+    async fn demo(self, dir: &Path, world: &mut World<'_>) -> Result<(), Failure> {
+        let mut signals = Signals::new()?;
+        let sandbox = Sandbox::new(Settings::default(), Arc::new(SystemClock), Random::system());
+        let upstream =
+            sandbox.spawn().await.map_err(|error| Failure::new(format!("the sandbox cannot listen: {error}")))?;
+        let config = self.config(dir, &upstream)?;
+        let _logging = Logging::start(&config.log, world.console.err_kind())?;
+        let metrics = app::metrics()?;
+        let around = Surroundings::system();
+        let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
+        furnish(&sandbox, &upstream, &storage).await?;
+        let listeners = Listeners::bind(&config).map_err(|failure| {
+            Failure::from(failure).hint("another sidecar may be running; choose other ports: demo --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0")
+        })?;
+        let ports = listeners.ports();
+        let app = App::build(config, storage, &around, metrics)?;
+        let (_reload, reloads) = mpsc::channel(1);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
+        welcome(&mut world.console, ports, &upstream)?;
+        signals.stop().await;
+        drop(stop);
+        let ended = running.await.map_err(|error| Failure::new(format!("the sidecar ended badly: {error}")))?;
+        upstream.stop().await;
+        ended?;
+        Ok(())
+    }
+
+    /// The configuration of the demo's sidecar, written like any other.
+    fn config(&self, dir: &Path, upstream: &Running) -> Result<Config, Failure> {
+        let file = dir.join("proxy.toml");
+        let text = format!(
+            "[server]\ndrain_timeout = \"3s\"\n[upstream]\nurl = \"{}\"\n[oauth]\nclient_id = \"{CLIENT}\"\n[log]\nformat = \"text\"\n",
+            upstream.origin()
+        );
+        std::fs::write(&file, text)
+            .map_err(|error| Failure::new(format!("{} cannot be written: {error}", file.display())))?;
+        let overrides = Overrides {
+            listen: Some(self.listen.clone()),
+            admin_listen: Some(self.admin_listen.clone()),
+            upstream: Some(upstream.origin().to_owned()),
+            store: Some(format!("sqlite:{}", dir.join("flexslot-proxy.db").display())),
+            log_format: Some("text".to_owned()),
+            log_level: Some("info".to_owned()),
+        };
+        Ok(Config::load(&ConfigSource::File(file), &overrides, &SystemEnvironment)?)
+    }
+}
+
+/// Puts users into the sandbox, and their tenants into the store, one in each state.
+async fn furnish(sandbox: &Sandbox, upstream: &Running, storage: &Storage) -> Result<(), Failure> {
+    sandbox.add_client(Client::public(CLIENT).redirect_uri("http://127.0.0.1:3540/oauth/callback").scopes(SCOPES));
+    let tenants = ["fresh", "ageing", "expired", "refused", "revoked", "pat-only", "both"];
+    let mut batch = Vec::new();
+    for tenant in tenants {
+        sandbox.add_partner(tenant);
+        sandbox.add_deck(tenant, "Izzet Phoenix");
+        let pat = matches!(tenant, "pat-only" | "both")
+            .then(|| StoredPat { pat: sandbox.add_pat(tenant), origin: upstream.origin().to_owned() });
+        let grant = (tenant != "pat-only").then(|| grant(sandbox, upstream, tenant)).transpose()?;
+        let name = tenant.parse().map_err(|_| Failure::new("the demo's tenants have bad names"))?;
+        batch.push(NewTenant { tenant: name, pat, grant });
+    }
+    let imported = storage.store.import(batch, Existing::Skip).await;
+    imported.map(drop).map_err(|error| Failure::new(format!("the demo's tenants cannot be stored: {error}")))
+}
+
+/// A consent of `user`, and the state that its tenant shows.
+fn grant(sandbox: &Sandbox, upstream: &Running, user: &str) -> Result<NewGrant, Failure> {
+    let unknown = |_| Failure::new("the sandbox does not know its own users");
+    let life = Duration::from_secs(if user == "ageing" { 120 } else { 3600 });
+    let pair = sandbox.issue_grant_for(user, CLIENT, SCOPES, life).map_err(unknown)?;
+    let believed = match user {
+        "expired" => {
+            sandbox.expire_access(pair.grant).map_err(unknown)?;
+            Duration::ZERO
+        }
+        // The sidecar believes that these are good, and learns better from Flexslot.
+        "refused" => {
+            sandbox.expire_access(pair.grant).map_err(unknown)?;
+            life
+        }
+        "revoked" => {
+            sandbox.revoke_grant(pair.grant).map_err(unknown)?;
+            life
+        }
+        _ => life,
+    };
+    Ok(NewGrant { client_id: CLIENT.to_owned(), origin: upstream.origin().to_owned(), tokens: tokens(pair, believed) })
+}
+
+fn tokens(pair: TokenPair, life: Duration) -> TokenSet {
+    use crate::model::Clock as _;
+    TokenSet {
+        access: pair.access,
+        refresh: pair.refresh,
+        token_type: TokenType::Bearer,
+        scopes: ScopeSet::new(&pair.scope),
+        expires_at: SystemClock.now().plus(life),
+        answered_at: None,
+    }
+}
+
+fn lines() -> Vec<Line> {
+    let as_tenant = |tenant: &str| format!("-H 'x-flexslot-tenant: {tenant}' ");
+    let line = |shows, arguments: String, path, status| Line { shows, arguments, to: To::Sidecar(path), status };
+    let decks = "/api/public/v1/decks/";
+    let post = |tenant: &str| {
+        format!("{}-H 'content-type: application/json' -d '{{\"name\":\"Azorius Control\"}}' ", as_tenant(tenant))
+    };
+    vec![
+        line("a fresh token: used as it is", as_tenant("fresh"), decks, 200),
+        line("a token about to expire: used, and renewed in the background", as_tenant("ageing"), decks, 200),
+        line("an expired token: renewed before the request is sent", as_tenant("expired"), decks, 200),
+        line(
+            "a token that Flexslot refuses: renewed, and the request sent again, body and all",
+            refused_post(),
+            "/api/public/v1/cards/resolve",
+            200,
+        ),
+        line(
+            "a grant that its user has revoked: found out once, and never sent again",
+            as_tenant("revoked"),
+            decks,
+            401,
+        ),
+        line("a personal access token", as_tenant("pat-only"), decks, 200),
+        line("both: the grant lacks decks:write, so the personal access token stands in", post("both"), decks, 201),
+        line(
+            "both: partner endpoints take the personal access token only",
+            as_tenant("both"),
+            "/api/public/v1/me/partner",
+            200,
+        ),
+        line(
+            "an app that can change only its base URL names the tenant in the path",
+            String::new(),
+            "/t/pat-only/api/public/v1/cards/autocomplete?q=fire",
+            200,
+        ),
+        line("no tenant named", String::new(), decks, 400),
+        line("a tenant that nobody knows", as_tenant("nobody"), decks, 401),
+        line(
+            "the token endpoint is the sidecar's own business",
+            format!("{}-X POST ", as_tenant("fresh")),
+            "/api/public/v1/oauth/token",
+            403,
+        ),
+        line(
+            "a path that would lead elsewhere",
+            format!("{}--path-as-is ", as_tenant("fresh")),
+            "/api/public/v1/decks/%2e%2e/me/partner",
+            400,
+        ),
+        Line { shows: "whether the sidecar is ready", arguments: String::new(), to: To::Admin("/readyz"), status: 200 },
+    ]
+}
+
+fn refused_post() -> String {
+    "-H 'x-flexslot-tenant: refused' -H 'content-type: application/json' -d '{\"identifiers\":[\"Lightning Bolt\"]}' "
+        .to_owned()
+}
+
+fn welcome(console: &mut Console, (sidecar, admin): (u16, u16), upstream: &Running) -> Result<(), Failure> {
+    console
+        .data_line("A sidecar, a stand-in of Flexslot behind it, and seven tenants. Nothing leaves this machine.\n")?;
+    console.data_line(format_args!("  sidecar   http://localhost:{sidecar}"))?;
+    console.data_line(format_args!("  admin     http://localhost:{admin}"))?;
+    console.data_line(format_args!(
+        "  Flexslot  {} (the stand-in; what it counts: /_sandbox/counters)\n",
+        upstream.origin()
+    ))?;
+    console.data_line("Paste these into another terminal, and watch the log here.\n")?;
+    for line in lines() {
+        console.data_line(format_args!("  # {} => HTTP {}", line.shows, line.status))?;
+        console.data_line(format_args!("    {}\n", Curl(&line, sidecar, admin)))?;
+    }
+    console.data_line("Ready. Ctrl-C stops the demo and removes what it kept.")
+}
+
+/// The command as it is pasted: 127.0.0.1 is where the demo listens, by whatever name it is called.
+struct Curl<'a>(&'a Line, u16, u16);
+
+impl fmt::Display for Curl<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(line, sidecar, admin) = self;
+        let (port, path) = match line.to {
+            To::Sidecar(path) => (sidecar, path),
+            To::Admin(path) => (admin, path),
+        };
+        write!(f, "curl -i {}'http://localhost:{port}{path}'", line.arguments)
+    }
+}

@@ -1,3 +1,0 @@
-//! `tenant import`: credentials from another program, in JSON Lines.
-
-pub mod line;

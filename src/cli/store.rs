@@ -1,0 +1,55 @@
+//! The store of the configuration, opened for a command.
+
+use std::sync::Arc;
+
+use super::{Failure, World};
+use crate::{
+    app::{Surroundings, storage::Storage},
+    config::{self, Config},
+    model::Unobserved,
+    store::{KeyFileError, StoreError, TokenStore},
+};
+
+/// Opens the configured store, and makes it, with its key, where it does not exist yet.
+pub(super) async fn open(config: &Config, world: &World<'_>) -> Result<TokenStore, Failure> {
+    require_durable(config)?;
+    let around = Surroundings { clock: Arc::clone(&world.clock), random: world.random.clone() };
+    Ok(Storage::open(&config.store, &around, Arc::new(Unobserved)).await?.store)
+}
+
+/// Refuses a store that would end with the command.
+pub(super) fn require_durable(config: &Config) -> Result<(), Failure> {
+    match &config.store.engine {
+        config::Engine::Sqlite { .. } => Ok(()),
+        config::Engine::Memory => {
+            Err(Failure::misuse("a memory: store ends with the command")
+                .hint("name the store with --store sqlite:PATH"))
+        }
+    }
+}
+
+/// Whether there is a store to open; looking at one that is not there need not make it.
+pub(super) fn exists(config: &Config) -> bool {
+    match &config.store.engine {
+        config::Engine::Sqlite { path, .. } => path.exists(),
+        config::Engine::Memory => true,
+    }
+}
+
+// === impl Failure ===
+
+impl From<KeyFileError> for Failure {
+    fn from(error: KeyFileError) -> Self {
+        let failure = Self::new(error.to_string());
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new(error.to_string())
+    }
+}

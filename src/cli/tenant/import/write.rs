@@ -1,0 +1,175 @@
+//! The second reading: good lines go into the store, a batch at a time.
+
+use super::{
+    BadLines, Source,
+    check::{Checked, Checker},
+    line::ImportLine,
+    lines::Lines,
+};
+use crate::{
+    cli::{Console, Failure, StreamKind},
+    config::Config,
+    model::TokenSet,
+    store::{Existing, Imported, NewGrant, NewTenant, StoredPat, TokenStore},
+};
+
+/// What to do with the lines.
+pub(super) struct Plan {
+    pub(super) store: TokenStore,
+    pub(super) existing: Existing,
+    pub(super) bad_lines: BadLines,
+    pub(super) checked: Checked,
+}
+
+/// How far the writing has come, on a terminal.
+struct Progress {
+    stream: StreamKind,
+    total: u64,
+    done: u64,
+}
+
+/// Tenants per write: all or none of them are stored.
+const BATCH: usize = 1000;
+/// Characters of the bar.
+const BAR: u64 = 30;
+
+// === impl Plan ===
+
+impl Plan {
+    pub(super) async fn write(self, source: &Source, config: &Config, console: &mut Console) -> Result<(), Failure> {
+        let origin = config.upstream.origin.as_str();
+        let mut progress = Progress { stream: console.err_kind(), total: self.checked.good, done: 0 };
+        let mut checker = Checker::new(config);
+        let mut lines = Lines::new(source.open()?);
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut imported = Imported::default();
+        while let Some((number, line)) = lines.next()? {
+            match checker.check(number, line) {
+                Ok(None) => {}
+                Ok(Some(line)) => batch.extend(new_tenant(line, origin)),
+                Err(_) if self.bad_lines == BadLines::Skip => {}
+                Err(bad) => {
+                    progress.end(console);
+                    return Err(changed(&format!("{bad}"), imported));
+                }
+            }
+            if batch.len() == BATCH {
+                self.write_batch(&mut batch, &mut imported, &mut progress, console).await?;
+            }
+        }
+        self.write_batch(&mut batch, &mut imported, &mut progress, console).await?;
+        progress.end(console);
+        self.tell(imported, console);
+        Ok(())
+    }
+
+    async fn write_batch(
+        &self,
+        batch: &mut Vec<NewTenant>,
+        imported: &mut Imported,
+        progress: &mut Progress,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let size = batch.len() as u64;
+        match self.store.import(std::mem::take(batch), self.existing).await {
+            Ok(Imported { added, replaced, skipped }) => {
+                imported.added += added;
+                imported.replaced += replaced;
+                imported.skipped += skipped;
+                progress.advance(size, console);
+                Ok(())
+            }
+            Err(error) => {
+                progress.end(console);
+                let stored = counted((imported.added + imported.replaced) as u64, "tenant");
+                Err(Failure::new(format!("{error}; {stored} had been stored"))
+                    .hint("run it again: it goes on where it stopped"))
+            }
+        }
+    }
+
+    fn tell(&self, imported: Imported, console: &mut Console) {
+        let Imported { added, replaced, skipped } = imported;
+        let mut parts = vec![format!("Imported {}", counted((added + replaced) as u64, "tenant"))];
+        if replaced > 0 {
+            parts.push(format!("{replaced} of them in place of what was there"));
+        }
+        if skipped > 0 {
+            parts.push(format!("skipped {skipped} that already had a credential (--replace overrides)"));
+        }
+        if self.checked.empty > 0 {
+            parts.push(format!("{} brought nothing", counted(self.checked.empty, "line")));
+        }
+        if self.checked.bad > 0 {
+            parts.push(format!("left out {}", counted(self.checked.bad, "bad line")));
+        }
+        console.tell(format_args!("{}.", parts.join("; ")));
+        if self.checked.foreign > 0 {
+            let grants = counted(self.checked.foreign, "grant");
+            console
+                .tell(format_args!("{grants} of a client that is not oauth.client_id will not be used until it is."));
+        }
+        console.tell(
+            "From now on the app must not refresh these tokens itself: Flexslot revokes a grant when a spent refresh token comes back.",
+        );
+    }
+}
+
+/// `None` for a line that brings nothing.
+fn new_tenant(line: ImportLine, origin: &str) -> Option<NewTenant> {
+    let ImportLine { tenant, pat, grant } = line;
+    if pat.is_none() && grant.is_none() {
+        return None;
+    }
+    let pat = pat.map(|pat| StoredPat { pat, origin: origin.to_owned() });
+    let grant = grant.map(|grant| NewGrant {
+        // The checker has filled it in.
+        client_id: grant.client_id.unwrap_or_default(),
+        origin: origin.to_owned(),
+        tokens: TokenSet {
+            access: grant.access,
+            refresh: grant.refresh,
+            token_type: grant.token_type,
+            scopes: grant.scopes,
+            expires_at: grant.expires_at,
+            answered_at: None,
+        },
+    });
+    Some(NewTenant { tenant, pat, grant })
+}
+
+fn changed(bad: &str, imported: Imported) -> Failure {
+    let stored = counted((imported.added + imported.replaced) as u64, "tenant");
+    Failure::new(format!("the file changed while it was imported ({bad}); {stored} had been stored"))
+        .hint("run it again on a file that nobody writes to")
+}
+
+/// Such as "1 tenant" and "2 tenants".
+pub(super) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+// === impl Progress ===
+
+impl Progress {
+    fn advance(&mut self, by: u64, console: &mut Console) {
+        self.done += by;
+        if self.stream == StreamKind::Terminal {
+            let (done, total) = (self.done, self.total.max(self.done).max(1));
+            let full = usize::try_from(BAR * done / total).unwrap_or(0);
+            let rest = usize::try_from(BAR).unwrap_or(0).saturating_sub(full);
+            let bar = format!("{}{}", "#".repeat(full), ".".repeat(rest));
+            console.tell_part(format_args!("\r[{bar}] {done} of {total} tenants"));
+        }
+    }
+
+    /// Leaves the bar's line.
+    fn end(&self, console: &mut Console) {
+        if self.stream == StreamKind::Terminal && self.done > 0 {
+            console.tell("");
+        }
+    }
+}

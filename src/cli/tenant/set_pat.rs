@@ -1,0 +1,55 @@
+//! `tenant set-pat TENANT`
+
+use super::{file_has_pat, load};
+use crate::{
+    cli::{Failure, GlobalArgs, StoreOverrides, World, store},
+    model::{Secret, TenantId},
+    store::StoredPat,
+};
+
+/// Store a tenant's PAT, read from standard input
+///
+/// The PAT is never an argument: arguments end up in the shell's history and in process lists.
+///
+///     flexslot-proxy tenant set-pat acme < acme.pat
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct SetPatArgs {
+    /// The tenant's name
+    tenant: TenantId,
+    #[command(flatten)]
+    overrides: StoreOverrides,
+}
+
+// === impl SetPatArgs ===
+
+impl SetPatArgs {
+    pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
+        let Self { tenant, overrides } = self;
+        let config = load(global, overrides, world)?;
+        if file_has_pat(&config, &tenant) {
+            return Err(Failure::new(format!(
+                "the configuration file sets the PAT of {tenant}, and wins over the store"
+            ))
+            .hint("change it there, or take it out"));
+        }
+        let pat = checked(world.console.secret_line(&format!("PAT of {tenant}: "))?)?;
+        let store = store::open(&config, world).await?;
+        let origin = config.upstream.origin.as_str().to_owned();
+        store.put_pat(&tenant, &StoredPat { pat, origin }).await?;
+        world.console.tell(format_args!("The PAT of {tenant} is stored."));
+        Ok(())
+    }
+}
+
+/// A PAT stands in a header (RFC 6750 section 2.1), so one with a space or a line end in it was copied wrongly.
+fn checked(pat: Secret) -> Result<Secret, Failure> {
+    let hint = "a PAT looks like flx_pat_… and stands on one line";
+    match pat.expose() {
+        "" => Err(Failure::new("there is no PAT on standard input").hint(hint)),
+        text if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err(Failure::new("what is on standard input is no PAT").hint(hint))
+        }
+        _ => Ok(pat),
+    }
+}
