@@ -6,7 +6,7 @@
 //! this true):
 //!
 //! ```text
-//! main -> cli -> app, config, admin's client types, sandbox
+//! main -> cli -> app, config, store, sandbox, model
 //! app -> every room                    server -> proxy, connect_flow, admin, model
 //! proxy -> credential, model           connect_flow -> credential, flexslot, model     admin -> credential, model
 //! credential -> flexslot, store, model config, flexslot, store, sandbox -> model       model -> nothing

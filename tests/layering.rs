@@ -19,10 +19,10 @@ use reading::{Code, Import, Source, read};
 
 /// Every room with what it may name besides itself; `room::part` allows only that part.
 ///
-/// `cli` speaks of tenants and secrets with `app`, so it knows their types.
+/// `cli` speaks of tenants and secrets with `app`, so it knows their types; and its commands work on the store directly, as `app` opens it.
 const TABLE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["admin::client", "app", "config", "model", "sandbox"]),
+    ("cli", &["admin::client", "app", "config", "model", "sandbox", "store"]),
     (
         "app",
         &["admin", "config", "connect_flow", "credential", "flexslot", "model", "proxy", "sandbox", "server", "store"],

@@ -57,6 +57,7 @@ pub struct App {
     front: Arc<Front>,
     admin: Arc<AdminFront>,
     readiness: Arc<Readiness>,
+    around: Surroundings,
     outbound: Outbound,
     memory: ReplayMemory,
     draining: watch::Sender<bool>,
@@ -84,6 +85,25 @@ impl Listeners {
         admin.extend(bind(&config.admin.metrics_listeners)?);
         Ok(Self { server: bind(&config.server.listeners)?, admin })
     }
+
+    /// The addresses of the data plane and of the admin listener, as one would type them.
+    pub fn addresses(&self) -> (String, String) {
+        let list = |listeners: &[Listener]| listeners.iter().map(Listener::to_string).collect::<Vec<_>>().join(", ");
+        (list(&self.server), list(&self.admin))
+    }
+
+    /// The first TCP port of the data plane and of the admin listener; 0 where there is none.
+    pub fn ports(&self) -> (u16, u16) {
+        let port = |listeners: &[Listener]| {
+            listeners.iter().find_map(Listener::local_addr).map_or(0, |address| address.port())
+        };
+        (port(&self.server), port(&self.admin))
+    }
+}
+
+/// The process's counters.
+pub fn metrics() -> Result<Arc<Metrics>, StartFailure> {
+    Metrics::new().map(Arc::new).map_err(|error| StartFailure::new(format!("the metrics cannot be set up: {error}")))
 }
 
 // === impl App ===
@@ -98,17 +118,18 @@ impl App {
     ) -> Result<Self, StartFailure> {
         let outbound = Outbound::new(&config)?;
         let endpoint = outbound.token_endpoint(&config, around)?;
+        let instance = storage.instance_lock(around)?;
         let credentials = Credentials::new(Parts {
             settings: settings::credential(&config, endpoint),
             store: storage.store,
             spool: storage.spool,
-            instance: storage.instance,
+            instance,
             clock: Arc::clone(&around.clock),
             random: around.random.clone(),
             observer: Arc::clone(&metrics) as _,
         });
         let memory = ReplayMemory::new(config.limits.replay_memory as u64);
-        let corridor = settings::corridor(&config, outbound.upstream(&config)?, memory.clone());
+        let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
         let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&metrics) as _));
         let (draining, drained) = watch::channel(false);
         let lines = settings::lines(&config);
@@ -132,6 +153,7 @@ impl App {
             front: Arc::new(front),
             admin: Arc::new(admin),
             readiness,
+            around: around.clone(),
             outbound,
             memory,
             draining,
@@ -204,12 +226,11 @@ impl App {
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
         let outbound =
             if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(config)? };
-        let endpoint = outbound.token_endpoint(config, &Surroundings::system())?;
-        let upstream = outbound.upstream(config)?;
+        let endpoint = outbound.token_endpoint(config, &self.around)?;
         if config.limits.replay_memory != self.config.limits.replay_memory {
             self.memory = ReplayMemory::new(config.limits.replay_memory as u64);
         }
-        self.corridor.reload(settings::corridor(config, upstream, self.memory.clone()));
+        self.corridor.reload(settings::corridor(config, outbound.upstream(), self.memory.clone()));
         self.credentials.reload(settings::credential(config, endpoint));
         self.front.set_lines(settings::lines(config));
         self.admin.set_guard(settings::admin_guard(config));

@@ -1,6 +1,9 @@
-//! Opens the store that the configuration names, with its key, its spool and the instance lock.
+//! Opens the store that the configuration names, with its key and its spool.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{StartFailure, Surroundings};
 use crate::{
@@ -26,7 +29,7 @@ pub struct Storage {
     pub sealer: Sealer,
     /// `None` for `memory:`, where nothing is durable anyway.
     pub spool: Option<Spool>,
-    pub instance: Option<InstanceLock>,
+    state_dir: Option<PathBuf>,
 }
 
 // === impl Storage ===
@@ -66,13 +69,17 @@ impl Storage {
         let backend = Arc::new(Metered::new(backend, observer));
         let store = TokenStore::open(backend, sealer.clone(), around.random.clone()).await?;
         let spool = state_dir.map(|dir| Spool::new(dir, sealer.clone()));
-        let lock = |dir: &Path| {
+        Ok(Self { store, sealer, spool, state_dir: state_dir.map(Path::to_owned) })
+    }
+
+    /// Shows the other processes of this host that we live. Only who renews tokens needs to.
+    pub fn instance_lock(&self, around: &Surroundings) -> Result<Option<InstanceLock>, StartFailure> {
+        let lock = |dir: &PathBuf| {
             InstanceLock::acquire(dir, &around.random).map_err(|error| {
                 StartFailure::new(format!("the instance lock in {} cannot be taken: {error}", dir.display()))
             })
         };
-        let instance = state_dir.map(lock).transpose()?;
-        Ok(Self { store, sealer, spool, instance })
+        self.state_dir.as_ref().map(lock).transpose()
     }
 }
 
@@ -92,12 +99,12 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
             }
         }
         (None, _) => {
+            let (key, store) = (&key.source, database.display());
             return Err(StartFailure::new(format!(
-                "the store {} exists, and its encryption key does not",
-                database.display()
+                "the encryption key ({key}) does not exist, but the store {store} does"
             ))
             .hint(
-                "put the key back where store.encryption_key says; without it the stored credentials cannot be opened",
+                "put back the key that the store was made with; without it the stored credentials cannot be opened",
             ));
         }
     };

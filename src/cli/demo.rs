@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Console, Failure, World, logging::Logging, serve::Signals};
 use crate::{
-    app::{App, Listeners, Surroundings, storage::Storage},
+    app::{self, App, Listeners, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
     model::{Random, ScopeSet, SystemClock, TokenSet, TokenType},
     sandbox::{Client, Running, Sandbox, Settings, TokenPair},
@@ -64,17 +64,14 @@ impl DemoArgs {
             sandbox.spawn().await.map_err(|error| Failure::new(format!("the sandbox cannot listen: {error}")))?;
         let config = self.config(dir, &upstream)?;
         let _logging = Logging::start(&config.log, world.console.err_kind())?;
-        let metrics = super::serve::metrics()?;
+        let metrics = app::metrics()?;
         let around = Surroundings::system();
         let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
         furnish(&sandbox, &upstream, &storage).await?;
         let listeners = Listeners::bind(&config).map_err(|failure| {
             Failure::from(failure).hint("another sidecar may be running; choose other ports: demo --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0")
         })?;
-        let address = |bound: &[crate::server::listen::Listener]| {
-            bound.first().and_then(|one| one.local_addr()).map(|one| one.port())
-        };
-        let ports = (address(&listeners.server).unwrap_or_default(), address(&listeners.admin).unwrap_or_default());
+        let ports = listeners.ports();
         let app = App::build(config, storage, &around, metrics)?;
         let (_reload, reloads) = mpsc::channel(1);
         let (stop, stopped) = oneshot::channel::<()>();

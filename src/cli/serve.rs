@@ -9,8 +9,7 @@ use tokio::{
 
 use super::{Failure, GlobalArgs, ServeOverrides, World, logging::Logging, watcher::Watcher};
 use crate::{
-    admin::metrics::Metrics,
-    app::{App, Ended, Listeners, StartFailure, Surroundings, storage::Storage},
+    app::{self, App, Ended, Listeners, StartFailure, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
 };
 
@@ -43,7 +42,7 @@ impl ServeArgs {
 
 async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    let metrics = metrics()?;
+    let metrics = app::metrics()?;
     let around = Surroundings::system();
     let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
     let listeners = Listeners::bind(&config)?;
@@ -59,22 +58,10 @@ async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), F
     }
 }
 
-/// The process's counters.
-pub(super) fn metrics() -> Result<Arc<Metrics>, Failure> {
-    Metrics::new().map(Arc::new).map_err(|error| Failure::new(format!("the metrics cannot be set up: {error}")))
-}
-
 fn announce(listeners: &Listeners, config: &Config) {
-    let address = |listener: &crate::server::listen::Listener| listener.to_string();
-    let list =
-        |listeners: &[crate::server::listen::Listener]| listeners.iter().map(address).collect::<Vec<_>>().join(", ");
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        listen = list(&listeners.server),
-        admin = list(&listeners.admin),
-        upstream = config.upstream.origin.as_str(),
-        "flexslot-proxy is listening"
-    );
+    let (listen, admin) = listeners.addresses();
+    let (version, upstream) = (env!("CARGO_PKG_VERSION"), config.upstream.origin.as_str());
+    tracing::info!(version, listen, admin, upstream, "flexslot-proxy is listening");
 }
 
 /// Reads the configuration again whenever there is a reason, and hands it on if it is good and new.

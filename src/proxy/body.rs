@@ -1,4 +1,4 @@
-//! The body of a delivered response.
+//! The bodies that pass: streams whose trailers lose what headers lose.
 
 use std::{
     pin::Pin,
@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
@@ -14,11 +15,49 @@ use super::{
     upstream::{UpstreamBody, UpstreamError},
 };
 
-/// Streams the upstream's body to the client. Trailers lose what headers lose. The tenant's turn ends with it.
+/// Streams the client's body to the upstream. It is as long as the client says, which frames what goes out and decides what is kept.
+#[derive(Debug)]
+pub(super) struct RequestBody<B> {
+    client: B,
+    tenant_header: HeaderName,
+}
+
+/// Streams the upstream's body to the client. The tenant's turn ends with it.
 #[derive(Debug)]
 pub struct ResponseBody {
     upstream: Option<UpstreamBody>,
     _turn: Option<Turn>,
+}
+
+// === impl RequestBody ===
+
+impl<B> RequestBody<B> {
+    pub(super) const fn new(client: B, tenant_header: HeaderName) -> Self {
+        Self { client, tenant_header }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.client).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            frame.map(|frame| match frame.into_trailers() {
+                Ok(trailers) => Frame::trailers(headers::outbound_trailers(trailers, &self.tenant_header)),
+                Err(frame) => frame,
+            })
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.client.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.client.size_hint()
+    }
 }
 
 // === impl ResponseBody ===
@@ -55,5 +94,33 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         self.upstream.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RequestBody;
+    use bytes::Bytes;
+    use http::{HeaderMap, HeaderName, HeaderValue};
+    use http_body::{Body, Frame};
+    use http_body_util::{BodyExt, Full, channel::Channel};
+
+    const HEADER: HeaderName = HeaderName::from_static("x-flexslot-tenant");
+
+    #[test]
+    fn a_request_body_stays_as_long_as_the_client_says() {
+        let body = RequestBody::new(Full::new(Bytes::from_static(b"abc")), HEADER);
+        assert_eq!(body.size_hint().exact(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn the_trailers_of_a_request_lose_what_headers_lose() {
+        let (mut sender, body) = Channel::<Bytes>::new(1);
+        let trailers = [(HEADER, "acme"), (HeaderName::from_static("x-checksum"), "1")];
+        let trailers = trailers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        sender.send(Frame::trailers(HeaderMap::from_iter(trailers))).await.unwrap();
+        drop(sender);
+        let received = RequestBody::new(body, HEADER).collect().await.unwrap();
+        assert_eq!(received.trailers().unwrap().keys().collect::<Vec<_>>(), ["x-checksum"]);
     }
 }

@@ -9,12 +9,11 @@ use http::{
     header::{AUTHORIZATION, EXPECT, UPGRADE},
     request::Parts,
 };
-use http_body::{Body, Frame};
-use http_body_util::BodyExt;
+use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
-    body::ResponseBody,
+    body::{RequestBody, ResponseBody},
     busy::{Busy, Turn},
     cors,
     error::{Code, guard_problem, path_problem, upstream_failure},
@@ -110,7 +109,7 @@ impl Corridor {
         facts: &mut Facts,
     ) -> Result<Response<ResponseBody>, Failure>
     where
-        B: Body<Data = Bytes> + Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         let settings = self.settings.load_full();
@@ -337,19 +336,15 @@ fn host_of(parts: &Parts) -> Option<String> {
     host.or_else(|| parts.headers.get(http::header::HOST)?.to_str().ok()).map(str::to_owned)
 }
 
-/// The body, kept as far as the limits let it be. Its trailers lose what headers lose.
+/// The body, kept as far as the limits let it be.
 fn replayable<B>(body: B, headers: &HeaderMap, settings: &Settings) -> Result<ReplayBody, Failure>
 where
-    B: Body<Data = Bytes> + Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     let expects_continue = headers.get(EXPECT).is_some_and(|value| contains_token(value, b"100-continue"));
     let start = if expects_continue { Start::AfterContinue(CONTINUE_PATIENCE) } else { Start::Now };
-    let tenant_header = settings.tenant_header.clone();
-    let body = body.map_frame(move |frame| match frame.into_trailers() {
-        Ok(trailers) => Frame::trailers(headers::outbound_trailers(trailers, &tenant_header)),
-        Err(frame) => frame,
-    });
+    let body = RequestBody::new(body, settings.tenant_header.clone());
     ReplayBody::new(body, &settings.replay, start).map_err(|error| super::error::body_failure(&error, None))
 }
 

@@ -70,6 +70,8 @@ impl Sandbox {
     pub async fn spawn(&self) -> io::Result<Running> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let origin = origin(listener.local_addr()?);
+        // Known from now on, not only once the task has run.
+        self.shared.origin.get_or_init(|| origin.clone());
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { drop(stopped.await) };
         Ok(Running { origin, stop, task: tokio::spawn(self.clone().serve(listener, shutdown)) })

@@ -4,3 +4,10 @@
 
 #[path = "../layering.rs"]
 mod layering;
+
+mod bodies;
+mod headers;
+mod protocols;
+mod support;
+mod tenants;
+mod urls;

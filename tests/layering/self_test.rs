@@ -35,7 +35,7 @@ fn allowed_imports_comments_and_literals_are_no_violation() {
 #[test]
 fn an_arrow_to_a_part_allows_only_that_part() {
     breaks("cli/status.rs", "use crate::admin::client::{Card, Client};", &[]);
-    let rule = "`cli` may not name `admin::page`; it may name admin::client, app, config, model, sandbox";
+    let rule = "`cli` may not name `admin::page`; it may name admin::client, app, config, model, sandbox, store";
     breaks("cli/status.rs", "use crate::admin::{client, page};", &[&format!("src/cli/status.rs:1: {rule}")]);
     breaks("main.rs", "use flexslot_proxy::app;", &["src/main.rs:1: `main` may not name `app`; it may name cli"]);
 }

@@ -1,0 +1,226 @@
+//! An upstream that says what it is told, byte for byte, and records what it is sent.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+
+use super::{
+    client::in_time,
+    raw::{field, find, unchunk},
+};
+
+/// A listening upstream; it stops when it is dropped.
+pub(crate) struct Upstream {
+    pub(crate) origin: String,
+    seen: Arc<Mutex<Vec<Received>>>,
+    arrived: watch::Receiver<usize>,
+    task: JoinHandle<()>,
+}
+
+/// A request as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// Request line and fields, without the empty line.
+    pub(crate) head: String,
+    /// Without its coding.
+    pub(crate) body: Vec<u8>,
+    /// The body as it was coded.
+    pub(crate) coded: Vec<u8>,
+    /// Counts the connections from zero.
+    pub(crate) connection: usize,
+}
+
+/// What is said to one request.
+#[derive(Default, Clone)]
+pub(crate) struct Script {
+    /// Before the request's body is read.
+    pub(crate) early: Vec<Part>,
+    /// After all of it was read.
+    pub(crate) then: Vec<Part>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Part {
+    Bytes(Vec<u8>),
+    /// Waits for a permit.
+    Wait(Arc<Semaphore>),
+    /// The end of the connection.
+    Close,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// Answers each request as `script` says, which sees the request's head and the number of requests before it.
+    pub(crate) async fn start(script: impl Fn(&str, usize) -> Script + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let seen = Arc::<Mutex<Vec<Received>>>::default();
+        let (arrivals, arrived) = watch::channel(0);
+        let shared = Arc::new(Shared { script: Box::new(script), seen: Arc::clone(&seen), arrivals });
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            for number in 0.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                connections.spawn(Arc::clone(&shared).talk(stream, number));
+            }
+        });
+        Self { origin, seen, arrived, task }
+    }
+
+    /// Says the same to everybody.
+    pub(crate) async fn saying(answer: impl Into<Vec<u8>>) -> Self {
+        let script = Script::say(answer);
+        Self::start(move |_, _| script.clone()).await
+    }
+
+    /// 200 and an empty JSON object for everybody.
+    pub(crate) async fn content() -> Self {
+        Self::saying("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}").await
+    }
+
+    /// What has come so far, in the order of arrival.
+    pub(crate) fn seen(&self) -> Vec<Received> {
+        self.seen.lock().clone()
+    }
+
+    /// Waits until `n` request heads have come.
+    pub(crate) async fn arrived(&self, n: usize) {
+        in_time("requests at the upstream", self.arrived.clone().wait_for(|&count| count >= n)).await.unwrap();
+    }
+
+    /// The one request that has come.
+    #[track_caller]
+    pub(crate) fn only(&self) -> Received {
+        let mut seen = self.seen();
+        assert_eq!(seen.len(), 1, "{seen:?}");
+        seen.remove(0)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Shared {
+    script: Box<dyn Fn(&str, usize) -> Script + Send + Sync>,
+    seen: Arc<Mutex<Vec<Received>>>,
+    arrivals: watch::Sender<usize>,
+}
+
+// === impl Shared ===
+
+impl Shared {
+    async fn talk(self: Arc<Self>, mut stream: TcpStream, connection: usize) {
+        let mut read = Vec::new();
+        while let Some(head) = read_until(&mut stream, &mut read, |bytes| find(bytes, b"\r\n\r\n").map(|end| end + 4)).await {
+            let head = String::from_utf8(head[..head.len() - 4].to_vec()).expect("a head in ASCII");
+            let mut number = 0;
+            self.arrivals.send_modify(|count| {
+                number = *count;
+                *count += 1;
+            });
+            let script = (self.script)(&head, number);
+            if !say(&mut stream, script.early).await {
+                return;
+            }
+            let coded = match (field(&head, "content-length"), field(&head, "transfer-encoding")) {
+                (Some(length), None) => {
+                    let length = length.parse::<usize>().expect("a length");
+                    read_until(&mut stream, &mut read, |bytes| (bytes.len() >= length).then_some(length)).await
+                }
+                (None, Some(coding)) => {
+                    assert_eq!(coding, "chunked");
+                    read_until(&mut stream, &mut read, |bytes| unchunk(bytes).map(|(_, length)| length)).await
+                }
+                (None, None) => Some(Vec::new()),
+                (Some(_), Some(_)) => panic!("ambiguous framing: {head}"),
+            };
+            let Some(coded) = coded else { return };
+            let body = match field(&head, "transfer-encoding") {
+                Some(_) => unchunk(&coded).expect("complete").0,
+                None => coded.clone(),
+            };
+            self.seen.lock().push(Received { head, body, coded, connection });
+            if !say(&mut stream, script.then).await {
+                return;
+            }
+        }
+    }
+}
+
+/// Says all parts; false where the connection is to end.
+async fn say(stream: &mut TcpStream, parts: Vec<Part>) -> bool {
+    for part in parts {
+        match part {
+            Part::Bytes(bytes) => {
+                if stream.write_all(&bytes).await.is_err() {
+                    return false;
+                }
+            }
+            Part::Wait(gate) => gate.acquire().await.expect("the gate stays").forget(),
+            Part::Close => return false,
+        }
+    }
+    true
+}
+
+/// Reads until `complete` says how long the piece at the front is; `None` at the connection's end.
+async fn read_until(stream: &mut TcpStream, read: &mut Vec<u8>, complete: impl Fn(&[u8]) -> Option<usize>) -> Option<Vec<u8>> {
+    loop {
+        if let Some(length) = complete(read) {
+            return Some(read.drain(..length).collect());
+        }
+        if stream.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+// === impl Script ===
+
+impl Script {
+    /// Reads the request and says this.
+    pub(crate) fn say(answer: impl Into<Vec<u8>>) -> Self {
+        Self { early: Vec::new(), then: vec![Part::Bytes(answer.into())] }
+    }
+
+    /// Reads the request and says these parts.
+    pub(crate) fn parts(then: impl IntoIterator<Item = Part>) -> Self {
+        Self { early: Vec::new(), then: then.into_iter().collect() }
+    }
+
+    /// Says this before the request's body is read.
+    pub(crate) fn early(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.early.push(Part::Bytes(bytes.into()));
+        self
+    }
+}
+
+// === impl Received ===
+
+impl Received {
+    /// `GET /path HTTP/1.1`
+    pub(crate) fn line(&self) -> &str {
+        self.head.split("\r\n").next().unwrap_or_default()
+    }
+
+    /// The one value of a field; fails where it stands twice.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        field(&self.head, name)
+    }
+
+    /// The names of all fields in lower case, in their order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = self.head.split("\r\n").skip(1).filter_map(|line| line.split_once(':'));
+        names.map(|(name, _)| name.to_ascii_lowercase()).collect()
+    }
+}
