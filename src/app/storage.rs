@@ -29,7 +29,8 @@ pub struct Storage {
     pub sealer: Sealer,
     /// `None` for `memory:`, where nothing is durable anyway.
     pub spool: Option<Spool>,
-    state_dir: Option<PathBuf>,
+    /// Where the instance lock lies. `None` where nothing is shared.
+    pub state_dir: Option<PathBuf>,
 }
 
 // === impl Storage ===

@@ -79,7 +79,10 @@ async fn a_body_keeps_its_framing() {
         })
         .collect();
     let length = |n: &str| (Some(n.to_owned()), None, n.parse().unwrap());
-    assert_eq!(framing, [length("3"), (None, Some("chunked".to_owned()), 3), length("0"), (None, None, 0), length("3")]);
+    assert_eq!(
+        framing,
+        [length("3"), (None, Some("chunked".to_owned()), 3), length("0"), (None, None, 0), length("3")]
+    );
     world.finish().await;
 }
 
@@ -100,7 +103,8 @@ async fn large_bodies_pass_unchanged_in_both_directions() {
 async fn head_says_what_get_says_and_has_no_body() {
     let world = world_with_pat().await;
     let path = export(&world).await;
-    let (get, head) = (world.get(&path).tenant("acme").send().await, world.call(Method::HEAD, &path).tenant("acme").send().await);
+    let (get, head) =
+        (world.get(&path).tenant("acme").send().await, world.call(Method::HEAD, &path).tenant("acme").send().await);
     assert_eq!(head.is(200).header("etag"), get.header("etag"));
     assert_eq!((head.body.len(), get.body.len()), (0, 64 << 10));
     assert_eq!(world.seen().last().unwrap().method, "HEAD");
@@ -131,7 +135,11 @@ async fn the_length_that_head_announces_is_kept_and_the_connection_goes_on() {
 
 #[tokio::test]
 async fn answers_without_content_come_without_it() {
-    for (status, extra) in [("204 No Content", ""), ("304 Not Modified", "ETag: \"e\"\r\n"), ("205 Reset Content", "Content-Length: 0\r\n")] {
+    for (status, extra) in [
+        ("204 No Content", ""),
+        ("304 Not Modified", "ETag: \"e\"\r\n"),
+        ("205 Reset Content", "Content-Length: 0\r\n"),
+    ] {
         let upstream = Upstream::saying(format!("HTTP/1.1 {status}\r\n{extra}\r\n")).await;
         let world = World::before(&upstream).await;
         world.tenant("acme").with_this_pat("p").await;
@@ -152,7 +160,10 @@ async fn ranges_and_conditions_work() {
     let part = get().header("range", "bytes=10-19").send().await;
     assert_eq!(part.is(206).header("content-range"), Some("bytes 10-19/65536"));
     assert_eq!(part.body, whole.body[10..20]);
-    assert_eq!(get().header("range", "bytes=10-19").header("if-range", "\"other\"").send().await.is(200).body, whole.body);
+    assert_eq!(
+        get().header("range", "bytes=10-19").header("if-range", "\"other\"").send().await.is(200).body,
+        whole.body
+    );
     let unchanged = get().header("if-none-match", etag).send().await;
     assert_eq!((unchanged.is(304).header("etag"), unchanged.body.len()), (Some(etag), 0));
     get().header("range", "bytes=99999999-").send().await.is(416);
@@ -162,7 +173,8 @@ async fn ranges_and_conditions_work() {
 #[tokio::test]
 async fn compressed_bodies_pass_as_they_are() {
     let packed = b"\x1f\x8b\x08\0not really gzip\xff\0";
-    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len()).into_bytes();
+    let mut answer =
+        format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len()).into_bytes();
     answer.extend_from_slice(packed);
     let upstream = Upstream::saying(answer).await;
     let world = World::before(&upstream).await;

@@ -6,6 +6,7 @@
 mod layering;
 
 mod bodies;
+mod docs;
 mod headers;
 mod protocols;
 mod support;

@@ -57,7 +57,9 @@ async fn http10_without_host_is_refused_as_any_unknown_host() {
 async fn pipelined_requests_are_answered_in_their_order() {
     let world = world().await;
     let mut raw = world.raw().await;
-    let request = |n: u8| format!("POST /api/public/v1/sandbox/mirror HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n{n}");
+    let request = |n: u8| {
+        format!("POST /api/public/v1/sandbox/mirror HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n{n}")
+    };
     raw.send(request(1) + &request(2) + &request(3)).await;
     for n in ["1", "2", "3"] {
         let reply = raw.reply().await;
@@ -165,7 +167,15 @@ async fn paths_that_could_mean_another_are_refused() {
 #[tokio::test]
 async fn only_the_api_is_forwarded() {
     let world = world().await;
-    for target in ["/", "/api", "/api/public/v1", "/api/public/v2/decks/", "/API/public/v1/decks/", "/_sandbox/counters", "/t/acme/"] {
+    for target in [
+        "/",
+        "/api",
+        "/api/public/v1",
+        "/api/public/v2/decks/",
+        "/API/public/v1/decks/",
+        "/_sandbox/counters",
+        "/t/acme/",
+    ] {
         world.target(Method::GET, target).send().await.is_problem(404, "not_proxied");
     }
     for path in ["/oauth/token", "/OAuth/token", "/oauth/", "/%6Fauth/revoke"] {

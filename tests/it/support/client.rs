@@ -205,7 +205,13 @@ impl Answering {
         let (head, body) = self.response.into_parts();
         let body = in_time("the whole body", body.collect()).await?;
         let trailers = body.trailers().cloned().unwrap_or_default();
-        Ok(Reply { status: head.status.as_u16(), version: head.version, headers: head.headers, body: body.to_bytes(), trailers })
+        Ok(Reply {
+            status: head.status.as_u16(),
+            version: head.version,
+            headers: head.headers,
+            body: body.to_bytes(),
+            trailers,
+        })
     }
 }
 

@@ -121,7 +121,9 @@ struct Shared {
 impl Shared {
     async fn talk(self: Arc<Self>, mut stream: TcpStream, connection: usize) {
         let mut read = Vec::new();
-        while let Some(head) = read_until(&mut stream, &mut read, |bytes| find(bytes, b"\r\n\r\n").map(|end| end + 4)).await {
+        while let Some(head) =
+            read_until(&mut stream, &mut read, |bytes| find(bytes, b"\r\n\r\n").map(|end| end + 4)).await
+        {
             let head = String::from_utf8(head[..head.len() - 4].to_vec()).expect("a head in ASCII");
             let mut number = 0;
             self.arrivals.send_modify(|count| {
@@ -174,7 +176,11 @@ async fn say(stream: &mut TcpStream, parts: Vec<Part>) -> bool {
 }
 
 /// Reads until `complete` says how long the piece at the front is; `None` at the connection's end.
-async fn read_until(stream: &mut TcpStream, read: &mut Vec<u8>, complete: impl Fn(&[u8]) -> Option<usize>) -> Option<Vec<u8>> {
+async fn read_until(
+    stream: &mut TcpStream,
+    read: &mut Vec<u8>,
+    complete: impl Fn(&[u8]) -> Option<usize>,
+) -> Option<Vec<u8>> {
     loop {
         if let Some(length) = complete(read) {
             return Some(read.drain(..length).collect());

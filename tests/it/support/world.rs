@@ -366,7 +366,7 @@ impl Plan {
         let sealer = Sealer::new(KeyRing::ephemeral(&around.random), around.random.clone());
         let backend = Arc::new(Frail { inner, frailty: frailty.clone() });
         let store = TokenStore::open(backend, sealer.clone(), around.random.clone()).await.unwrap();
-        Storage { store, sealer, spool: None, instance: None }
+        Storage { store, sealer, spool: None, state_dir: None }
     }
 
     fn sidecar(&self, storage: Storage) -> Sidecar {
