@@ -9,7 +9,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{At, coordinator::Works, flight::Landing, renewal::Failure, state::Slot};
+use super::{At, flight::Landing, renewal::Failure, state::Slot, works::Works};
 use crate::store::{StoreError, backend::Bid};
 
 /// How long a lease lasts unless its holder renews it.
