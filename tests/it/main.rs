@@ -7,7 +7,11 @@ mod layering;
 
 mod bodies;
 mod headers;
+mod picking;
 mod protocols;
+mod refresh_failures;
+mod renewal;
+mod replay;
 mod support;
 mod tenants;
 mod urls;
