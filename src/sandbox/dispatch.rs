@@ -38,6 +38,8 @@ struct Whose {
 struct Truncated {
     inner: Body,
     left: usize,
+    /// Whether the connection has had a turn to send what it was given; hyper drops what waits when a body fails.
+    flushed: bool,
 }
 
 pub(super) async fn exchange(sandbox: &Sandbox, request: Request<Incoming>) -> Result<Answer, Cut> {
@@ -117,7 +119,7 @@ fn end(shared: &Shared, call: &Call, effect: Effect, answer: Answer) -> Result<A
         Effect::OAuthError(code) => {
             Ok(answer::oauth_error(StatusCode::BAD_REQUEST, &code, "A fault set for this test."))
         }
-        Effect::Truncate(left) => Ok(answer.map(|inner| Truncated { inner, left }.boxed_unsync()).note("truncated")),
+        Effect::Truncate(left) => Ok(answer.map(|inner| Truncated { inner, left, flushed: false }.boxed_unsync()).note("truncated")),
         Effect::Delay(_) | Effect::Hold(_) => Ok(answer),
         Effect::Cut => Err(Cut),
     }
@@ -237,6 +239,11 @@ impl hyper::body::Body for Truncated {
     type Error = io::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        if self.left == 0 && !self.flushed {
+            self.flushed = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if self.left == 0 {
             return Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())));
         }

@@ -67,7 +67,7 @@ async fn a_body_keeps_its_framing() {
     let post = || world.post("/decks/").tenant("acme");
     post().body("abc").send().await.is(200);
     post().chunked("abc").send().await.is(200);
-    post().body("").send().await.is(200);
+    post().header("content-length", "0").send().await.is(200);
     world.get("/decks/").tenant("acme").send().await.is(200);
     world.get("/decks/").tenant("acme").body("odd").send().await.is(200);
     let framing: Vec<_> = upstream
@@ -185,7 +185,8 @@ async fn compressed_bodies_pass_as_they_are() {
     world.finish().await;
 }
 
-const EXPECTING: &str = "POST /api/public/v1/sandbox/mirror HTTP/1.1\r\nHost: localhost\r\nX-Flexslot-Tenant: acme\r\n\
+/// Of a request that the sandbox reads to its end before it answers.
+const EXPECTING: &str = "POST /api/public/v1/sandbox/echo HTTP/1.1\r\nHost: localhost\r\nX-Flexslot-Tenant: acme\r\n\
                          Expect: 100-continue\r\nContent-Length: 5\r\nConnection: close\r\n\r\n";
 
 #[tokio::test]
@@ -196,7 +197,7 @@ async fn a_client_that_expects_100_is_told_to_go_on() {
     raw.until("HTTP/1.1 100 Continue\r\n\r\n").await;
     raw.send("hello").await;
     let text = String::from_utf8(raw.to_end().await).unwrap();
-    assert!(text.contains("HTTP/1.1 200 OK") && text.ends_with("hello"), "{text}");
+    assert!(text.contains("HTTP/1.1 200 OK") && text.contains(&sha256(b"hello")), "{text}");
     world.finish().await;
 }
 
@@ -211,7 +212,7 @@ async fn a_client_that_expects_100_sends_its_body_once_in_spite_of_a_401() {
     raw.send("hello").await;
     let text = String::from_utf8(raw.to_end().await).unwrap();
     assert_eq!(text.matches("100 Continue").count(), 1, "{text}");
-    assert!(text.contains("HTTP/1.1 200 OK") && text.ends_with("hello"), "{text}");
+    assert!(text.contains("HTTP/1.1 200 OK") && text.contains(&sha256(b"hello")), "{text}");
     let seen = world.seen();
     assert_eq!(seen.iter().map(|seen| seen.status).collect::<Vec<_>>(), [Some(401), Some(200)]);
     world.finish().await;
@@ -235,7 +236,8 @@ async fn an_upstream_that_breaks_off_breaks_the_response_off() {
     let path = export(&world).await;
     world.sandbox.fault(Fault::new(Endpoint::Resource, Effect::Truncate(1000)).after().once());
     let answering = world.get(&path).tenant("acme").begin().await;
-    assert!(answering.try_whole().await.is_err(), "a cut body must not look whole");
+    let whole = answering.try_whole().await;
+    assert!(whole.is_err(), "a cut body must not look whole: {whole:?}");
     world.finish().await;
 }
 

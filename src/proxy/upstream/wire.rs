@@ -1,4 +1,5 @@
-//! A byte stream that counts what comes in, so that "before the first response byte" is a fact and not a guess.
+//! A byte stream that counts what comes in, so that "before the first response byte" is a fact and not a guess, and that goes on listening
+//! where the upstream has stopped.
 
 use std::{
     io,
@@ -21,6 +22,15 @@ pub(super) struct Received(Arc<AtomicU64>);
 pub(super) struct Wire {
     io: BoxedIo,
     received: Received,
+    listener: Listener,
+}
+
+/// Whether the upstream still takes what is sent. One that answers before it has read an upload may close at once (RFC 9112 section 9.6):
+/// then writing fails while its answer waits to be read. What is written from there on goes nowhere, and reading says how it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listener {
+    There,
+    Gone,
 }
 
 // === impl Received ===
@@ -36,7 +46,26 @@ impl Received {
 impl Wire {
     pub(super) fn new(io: BoxedIo) -> (Self, Received) {
         let received = Received::default();
-        (Self { io, received: received.clone() }, received)
+        (Self { io, received: received.clone(), listener: Listener::There }, received)
+    }
+
+    /// Writes by `write`, or as if, and then `nowhere` is the outcome.
+    fn tell<T>(
+        &mut self,
+        nowhere: T,
+        write: impl FnOnce(Pin<&mut BoxedIo>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        if self.listener == Listener::Gone {
+            return Poll::Ready(Ok(nowhere));
+        }
+        Poll::Ready(match ready!(write(Pin::new(&mut self.io))) {
+            Err(error) if [BrokenPipe, ConnectionAborted, ConnectionReset].contains(&error.kind()) => {
+                self.listener = Listener::Gone;
+                Ok(nowhere)
+            }
+            written => written,
+        })
     }
 }
 
@@ -51,7 +80,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        self.tell(buf.len(), |io| io.poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -59,7 +88,8 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let length = bufs.iter().map(|buf| buf.len()).sum();
+        self.tell(length, |io| io.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -67,10 +97,29 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        self.tell((), |io| io.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        self.tell((), |io| io.poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Wire;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    #[tokio::test]
+    async fn what_an_upstream_said_before_it_hung_up_is_read_although_writing_fails() {
+        let (ours, mut theirs) = duplex(64);
+        theirs.write_all(b"HTTP/1.1 401").await.unwrap();
+        drop(theirs);
+        let (mut wire, received) = Wire::new(Box::new(ours));
+        wire.write_all(&[0; 1000]).await.unwrap();
+        wire.flush().await.unwrap();
+        let mut read = Vec::new();
+        wire.read_to_end(&mut read).await.unwrap();
+        assert_eq!((&read[..], received.bytes()), (&b"HTTP/1.1 401"[..], 12));
     }
 }

@@ -45,6 +45,7 @@ enum Protocol {
 }
 
 /// An answer whose body is still to be read.
+#[derive(Debug)]
 pub(crate) struct Answering {
     pub(crate) response: Response<Incoming>,
 }
