@@ -1,5 +1,7 @@
 //! The room as a whole, on paused time, against a strict Flexslot.
 
+mod faulty;
+mod flexslot;
 mod model;
 mod picking;
 mod renewing;

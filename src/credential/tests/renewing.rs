@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::world::{Behaviour, World, ask, tenant};
+use super::{
+    flexslot::Behaviour,
+    world::{World, ask, tenant},
+};
 use crate::{
     credential::{Refusal, Resend, Unauthorized},
     model::{GrantState, observe::RefreshOutcome, token::DisconnectReason},
