@@ -3,6 +3,7 @@
 mod faulty;
 mod flexslot;
 mod model;
+mod overtaken;
 mod picking;
 mod renewing;
 mod world;
