@@ -58,6 +58,7 @@ pub(super) enum Boarding {
 /// Settles the slot when the task ends, however it ends.
 struct Settle {
     slot: Arc<Slot>,
+    at: At,
     landed: watch::Sender<Option<Landing>>,
 }
 
@@ -96,14 +97,14 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) 
         let (landed, landing) = watch::channel(None);
         let flight = Flight(landing);
         state.flight = Some(flight.clone());
-        let settle = Settle { slot: Arc::clone(slot), landed };
-        works.tasks.spawn(fly(Arc::clone(works), settle, at, cause));
+        let settle = Settle { slot: Arc::clone(slot), at, landed };
+        works.tasks.spawn(fly(Arc::clone(works), settle, cause));
         Boarding::Aboard(flight)
     })
 }
 
-async fn fly(works: Arc<Works>, settle: Settle, at: At, cause: Cause) {
-    let landing = renewal::run(&works, &settle.slot, at, cause).await;
+async fn fly(works: Arc<Works>, settle: Settle, cause: Cause) {
+    let landing = renewal::run(&works, &settle.slot, settle.at, cause).await;
     settle.land(&works, landing);
 }
 
@@ -111,11 +112,18 @@ async fn fly(works: Arc<Works>, settle: Settle, at: At, cause: Cause) {
 
 impl Settle {
     fn land(self, works: &Works, landing: Landing) {
-        self.slot.with(|state| {
-            if let Landing::Failed(failure) = &landing {
-                state.pace.backoff = Some(Backoff::after(state.pace.backoff.take(), failure.clone(), &works.random));
-            }
+        let landing = self.slot.with(|state| {
             state.flight = None;
+            match landing {
+                // Of what the slot holds now it says nothing.
+                Landing::Failed(_) if state.live().is_none_or(|live| live.at() != self.at) => Landing::Moved,
+                Landing::Failed(failure) => {
+                    let before = state.pace.backoff.take();
+                    state.pace.backoff = Some(Backoff::after(before, failure.clone(), &works.random));
+                    Landing::Failed(failure)
+                }
+                landed => landed,
+            }
         });
         self.landed.send_replace(Some(landing));
     }

@@ -43,8 +43,8 @@ pub(super) async fn win(works: &Arc<Works>, slot: &Arc<Slot>, at: At) -> Result<
             Ok(Bid::Lost { left, .. }) => sleep(left.min(LOOK_AGAIN + works.random.below(LOOK_AGAIN))).await,
             Err(error) => return Err(Landing::Failed(Failure::store(&error))),
         }
-        let record = works.store.load(&slot.tenant).await.map_err(|error| Landing::Failed(Failure::store(&error)))?;
-        if let Some(landing) = works.adopt(slot, record, at) {
+        works.read(slot).await.map_err(|error| Landing::Failed(Failure::store(&error)))?;
+        if let Some(landing) = works.moved_from(slot, at) {
             return Err(landing);
         }
     }

@@ -5,6 +5,7 @@
 //! - [`renewal`]: what that one renewal does, step by step, and what it leaves behind when it fails.
 //! - [`pace`]: what keeps a tenant's renewals apart.
 //! - [`state`]: what is held in memory of a tenant.
+//! - [`loading`]: how what the store says gets there.
 //! - [`custody`]: outcomes of token requests that the store has still to take.
 //! - [`works`]: what all of these share.
 //! - [`coordinator`]: the door itself; the type that the corridor talks to.
@@ -14,6 +15,7 @@ mod custody;
 mod flight;
 mod header;
 mod lease;
+mod loading;
 mod pace;
 mod pat_health;
 pub mod pick;

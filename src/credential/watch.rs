@@ -32,8 +32,8 @@ pub(super) async fn once(works: &Arc<Works>, since: Revision) -> Result<Revision
         let changes = works.store.changed_since(since).await?;
         for tenant in &changes.tenants {
             let Some(slot) = works.held(tenant) else { continue };
-            match works.store.load(tenant).await {
-                Ok(record) => works.refresh_slot(&slot, record),
+            match works.read(&slot).await {
+                Ok(_) => {}
                 Err(error @ StoreError::Unreadable { .. }) => {
                     tracing::error!(%tenant, %error, "a changed record cannot be read; what was known of the tenant stays");
                 }

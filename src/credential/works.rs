@@ -13,23 +13,21 @@ use dashmap::DashMap;
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    Ask, At, Refusal,
+    Ask,
     coordinator::{Health, Parts},
     custody::Custody,
-    flight::Landing,
     pick::{Choice, Circumstances, decide},
     policy::{Settings, TenantPolicy},
     renewal::Failure,
-    state::{Held, Slot},
+    state::Slot,
     tasks::Tasks,
 };
 use crate::{
     model::{
         Clock, Grant, Observer, Random, TenantId, Timestamp,
-        observe::RefreshOutcome,
         token::{Attempt, Intent, Owner},
     },
-    store::{StoreError, TenantRecord, TokenStore, instance::InstanceLock},
+    store::{StoreError, TokenStore, instance::InstanceLock},
 };
 
 /// The machinery behind the door.
@@ -76,9 +74,8 @@ impl Works {
     pub(super) fn reload(&self, settings: Settings) {
         self.settings.store(Arc::new(settings));
         for slot in &self.slots {
-            let pat = self.policy(slot.key()).1;
             slot.with(|state| {
-                state.set_file_pat(pat.pat.as_ref());
+                state.set_file_pat(self.policy(slot.key()).1.pat.as_ref());
                 state.pace.backoff = None;
             });
         }
@@ -135,44 +132,19 @@ impl Works {
         self.slots.get(tenant).map(|slot| Arc::clone(&slot))
     }
 
-    /// The tenant's slot, loaded. A tenant that nobody knows gets none, so that made-up names cost no memory.
-    pub(super) async fn slot(&self, tenant: &TenantId) -> Result<Arc<Slot>, Refusal> {
-        if let Some(slot) = self.held(tenant).filter(|slot| slot.with(|state| state.loaded)) {
-            return Ok(slot);
-        }
-        let slot = Arc::clone(&self.slots.entry(tenant.clone()).or_insert_with(|| Arc::new(Slot::new(tenant.clone()))));
-        let _loading = slot.loading.lock().await;
-        if slot.with(|state| state.loaded) {
-            return Ok(Arc::clone(&slot));
-        }
-        let loaded = self.load(&slot).await;
-        if loaded.is_err() {
-            self.slots.remove_if(tenant, |_, held| Arc::ptr_eq(held, &slot));
-        }
-        loaded.map(|()| Arc::clone(&slot))
+    /// The tenant's slot, if it is in memory; else a new one, still to be loaded.
+    pub(super) fn held_or_new(&self, tenant: &TenantId) -> Arc<Slot> {
+        Arc::clone(&self.slots.entry(tenant.clone()).or_insert_with(|| Arc::new(Slot::new(tenant.clone()))))
     }
 
-    async fn load(&self, slot: &Slot) -> Result<(), Refusal> {
-        let (named, policy) = self.policy(&slot.tenant);
-        let record = match self.store.load(&slot.tenant).await {
-            Ok(record) => record,
-            // A PAT of the file needs no store, and waits for none.
-            Err(error) if policy.pat.is_none() => return Err(Refusal::StoreUnavailable(error.to_string())),
-            Err(error) => {
-                self.out_of_reach(&error);
-                slot.with(|state| state.set_file_pat(policy.pat.as_ref()));
-                return Ok(());
-            }
-        };
-        if !named && record.is_absent() {
-            return Err(Refusal::NotConnected);
-        }
-        let settings = self.settings();
-        slot.with(|state| {
-            state.set_file_pat(policy.pat.as_ref());
-            state.adopt(record, &settings.refresh, &self.random);
-        });
-        Ok(())
+    /// Whether `slot` is still its tenant's slot.
+    pub(super) fn holds(&self, slot: &Arc<Slot>) -> bool {
+        self.slots.get(&slot.tenant).is_some_and(|held| Arc::ptr_eq(&held, slot))
+    }
+
+    /// Forgets `slot`. Whoever has it in hand finds by [`Works::holds`] that it is its tenant's no more.
+    pub(super) fn let_go(&self, slot: &Arc<Slot>) {
+        self.slots.remove_if(&slot.tenant, |_, held| Arc::ptr_eq(held, slot));
     }
 
     pub(super) fn decide(&self, slot: &Slot, ask: &Ask<'_>, failed: Option<&Failure>) -> Choice {
@@ -188,26 +160,6 @@ impl Works {
             failed,
         };
         slot.with(|state| decide(ask, state, &on))
-    }
-
-    /// Takes over a record as the store has it now.
-    pub(super) fn refresh_slot(&self, slot: &Slot, record: TenantRecord) {
-        let settings = self.settings();
-        slot.with(|state| state.adopt(record, &settings.refresh, &self.random));
-    }
-
-    /// Takes over a record, and answers a landing if the slot is not at `at` any more.
-    pub(super) fn adopt(&self, slot: &Slot, record: TenantRecord, at: At) -> Option<Landing> {
-        self.refresh_slot(slot, record);
-        slot.with(|state| match &state.grant {
-            Held::Live(live) if live.at() == at => None,
-            Held::Live(live) if live.grant.id == at.grant => {
-                self.observer.refresh(RefreshOutcome::Adopted);
-                Some(Landing::Renewed)
-            }
-            Held::Live(_) | Held::Never => Some(Landing::Moved),
-            Held::Ended(ended) => Some(Landing::Ended(ended.reason)),
-        })
     }
 
     /// A new intent, dated by the store's clock.

@@ -27,14 +27,22 @@ fn failures() -> Vec<Failure> {
     vec![
         failure("429", says(answer(429, "{}").retry_after(7)), "refresh_unavailable"),
         failure("503 with Retry-After", says(answer(503, "").retry_after(7)), "refresh_unavailable"),
-        failure("503 with an OAuth error", says(answer(503, "{\"error\":\"temporarily_unavailable\"}")), "refresh_unavailable"),
+        failure(
+            "503 with an OAuth error",
+            says(answer(503, "{\"error\":\"temporarily_unavailable\"}")),
+            "refresh_unavailable",
+        ),
         failure("bare 503", says(answer(503, "")), "refresh_unavailable"),
         failure("500", says(answer(500, "{\"error\":\"server_error\"}")), "refresh_unavailable"),
         failure("malformed 200", Fault::malformed(Endpoint::Token), "refresh_unavailable"),
         failure("cut before", Fault::cut(Endpoint::Token, Moment::BeforeProcessing), "refresh_unavailable"),
         failure("cut after", Fault::cut(Endpoint::Token, Moment::AfterProcessing), "refresh_unavailable"),
         failure("truncated", Fault::new(Endpoint::Token, Effect::Truncate(20)).after(), "refresh_unavailable"),
-        failure("redirect", says(answer(302, "").header(header::LOCATION, "/api/public/v1/oauth/elsewhere")), "oauth_misconfigured"),
+        failure(
+            "redirect",
+            says(answer(302, "").header(header::LOCATION, "/api/public/v1/oauth/elsewhere")),
+            "oauth_misconfigured",
+        ),
         failure("invalid_client", says(answer(401, "{\"error\":\"invalid_client\"}")), "oauth_misconfigured"),
         failure("invalid_request", says(answer(400, "{\"error\":\"invalid_request\"}")), "oauth_misconfigured"),
         failure("404", says(answer(404, "<html>")), "oauth_misconfigured"),
@@ -91,7 +99,11 @@ async fn after_a_401_a_failure_without_another_credential_delivers_the_401() {
         world.sandbox.fault(fault);
         let reply = decks(&world).await;
         assert_eq!((reply.status, reply.header("proxy-status")), (401, Some(UNAVAILABLE)), "{name}: {reply:?}");
-        assert_eq!((reply.problem(), reply.json()["code"].as_str()), (None, Some("invalid_token")), "{name}: with its own body");
+        assert_eq!(
+            (reply.problem(), reply.json()["code"].as_str()),
+            (None, Some("invalid_token")),
+            "{name}: with its own body"
+        );
         assert_eq!((world.seen().len(), token_requests(&world)), (1, 1), "{name}");
         world.finish().await;
     }
@@ -160,7 +172,10 @@ async fn a_token_endpoint_that_cannot_be_reached_is_told() {
     let world = World::with(&format!("oauth.token_url = \"http://{closed}/token\"")).await;
     world.tenant("acme").with_grant(GrantOf::expired()).await;
     decks(&world).await.is_problem(503, "refresh_unavailable");
-    assert!(matches!(world.stored("acme").await.grant, GrantState::Connected(_)), "nothing was sent, so nothing is uncertain");
+    assert!(
+        matches!(world.stored("acme").await.grant, GrantState::Connected(_)),
+        "nothing was sent, so nothing is uncertain"
+    );
     assert_eq!(world.metric("flexslot_proxy_refreshes_total{outcome=\"not_sent\"}").await, 1.0);
     world.finish().await;
 }

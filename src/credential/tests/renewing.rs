@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::world::{Behaviour, World, ask, tenant};
+use super::{
+    flexslot::Behaviour,
+    world::{World, ask, tenant},
+};
 use crate::{
     credential::{Refusal, Resend, Unauthorized},
     model::{GrantState, Random, observe::RefreshOutcome, token::DisconnectReason},

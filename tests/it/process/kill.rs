@@ -86,7 +86,10 @@ impl Tally {
     fn judge(&mut self, world: &World, found: &Found, status: u16, code: &str) -> bool {
         let Found { tenant, version, uncertain, before } = found;
         let after = world.sandbox.grant(tenant.grant).unwrap();
-        let told = format!("{}: stored v{version}, uncertain {uncertain}; {before:?} -> {after:?}; {status} {code}", tenant.name);
+        let told = format!(
+            "{}: stored v{version}, uncertain {uncertain}; {before:?} -> {after:?}; {status} {code}",
+            tenant.name
+        );
         let presented = after.token_requests - before.token_requests;
         assert!(presented <= 1, "presented more than once: {told}");
         assert_eq!(after.presented_after_end, 0, "{told}");
@@ -167,7 +170,10 @@ async fn after_a_kill_at_any_moment_every_grant_works_but_those_whose_answer_was
         assert_eq!(world.sandbox.counters().token_requests, counts.token_requests);
         assert_eq!(counts.replays, tally.lost as u64, "round {round}: a replay for each lost answer and no other");
     }
-    println!("kill: {rounds} kills during {} refreshes: {tally:?}; a round's refreshes took {whole:.1?}", rounds * TENANTS);
+    println!(
+        "kill: {rounds} kills during {} refreshes: {tally:?}; a round's refreshes took {whole:.1?}",
+        rounds * TENANTS
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,8 @@
 //! What the tests are made of: a world in a sentence, callers, and neighbours that do as they are told.
 
-pub(crate) mod process;
 mod client;
 mod frail;
+pub(crate) mod process;
 mod raw;
 mod upstream;
 mod world;

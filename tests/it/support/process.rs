@@ -174,8 +174,10 @@ impl Process {
 
     /// Waits for a log line whose message contains `text`.
     pub(crate) async fn says(&self, text: &str) -> Value {
-        self.log(text, |line| line["message"].as_str().is_some_and(|message| message.contains(text)).then(|| line.clone()))
-            .await
+        self.log(text, |line| {
+            line["message"].as_str().is_some_and(|message| message.contains(text)).then(|| line.clone())
+        })
+        .await
     }
 
     /// The resident memory in bytes: now (`VmRSS`), or at its highest since [`Process::forget_peak`] (`VmHWM`).

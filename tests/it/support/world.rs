@@ -19,10 +19,7 @@ use flexslot_proxy::{
     config::{Config, ConfigSource, Environment, ListenAddress, Overrides, SystemEnvironment, environment::FileRead},
     model::{Clock, GrantId, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
     sandbox::{Client, Endpoint, Running, SCOPES, Sandbox, Seen, Settings},
-    store::{
-        Existing, NewGrant, NewTenant, StoredPat, TenantRecord, TokenStore,
-        memory::MemoryBackend,
-    },
+    store::{Existing, NewGrant, NewTenant, StoredPat, TenantRecord, TokenStore, memory::MemoryBackend},
 };
 use http::Method;
 use tempfile::TempDir;
@@ -277,7 +274,10 @@ impl World {
         for ((grant, version), statuses) in refreshes {
             // A server that says "not now" or "not you" has provably not taken the token.
             let taken = statuses.iter().filter(|status| !matches!(status, Some(301..=499 | 503))).count();
-            assert!(taken <= self.presentations, "version {version} of {grant} was refreshed as often as this: {statuses:?}");
+            assert!(
+                taken <= self.presentations,
+                "version {version} of {grant} was refreshed as often as this: {statuses:?}"
+            );
         }
     }
 
@@ -357,7 +357,17 @@ impl Plan {
         let sidecar = Some(self.sidecar(storage, metrics));
         let sandbox = self.sandbox.clone();
         let flexslot = Some(flexslot);
-        World { sandbox, store, frailty, flexslot, sidecar, plan: self, calls: AtomicU64::new(0), tolerated_replays: 0, presentations: 1 }
+        World {
+            sandbox,
+            store,
+            frailty,
+            flexslot,
+            sidecar,
+            plan: self,
+            calls: AtomicU64::new(0),
+            tolerated_replays: 0,
+            presentations: 1,
+        }
     }
 
     fn load(&self) -> Config {
