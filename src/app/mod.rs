@@ -28,6 +28,7 @@ use crate::{
         listen::{self, Listener},
         request_id::RequestIds,
     },
+    store::seal::Sealer,
 };
 pub use failure::StartFailure;
 use outbound::Outbound;
@@ -58,6 +59,7 @@ pub struct App {
     admin: Arc<AdminFront>,
     readiness: Arc<Readiness>,
     around: Surroundings,
+    sealer: Sealer,
     outbound: Outbound,
     memory: ReplayMemory,
     draining: watch::Sender<bool>,
@@ -154,6 +156,7 @@ impl App {
             admin: Arc::new(admin),
             readiness,
             around: around.clone(),
+            sealer: storage.sealer,
             outbound,
             memory,
             draining,
@@ -229,6 +232,14 @@ impl App {
         let endpoint = outbound.token_endpoint(config, &self.around)?;
         if config.limits.replay_memory != self.config.limits.replay_memory {
             self.memory = ReplayMemory::new(config.limits.replay_memory as u64);
+        }
+        let keys = storage::keys(&config.store)?;
+        if keys.as_ref().is_some_and(|ring| !ring.holds(self.sealer.sealing_key())) {
+            let failure = StartFailure::new("the key file no longer holds the key that the store is sealed with");
+            return Err(failure.hint("put it back, on any line; a new first line seals from then on"));
+        }
+        if let Some(ring) = keys {
+            self.sealer.replace(ring);
         }
         self.corridor.reload(settings::corridor(config, outbound.upstream(), self.memory.clone()));
         self.credentials.reload(settings::credential(config, endpoint));

@@ -115,6 +115,14 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
     })
 }
 
+/// The keys of a configuration that was read again; `None` where there are none to take over.
+pub(super) fn keys(store: &config::Store) -> Result<Option<KeyRing>, StartFailure> {
+    match &store.engine {
+        Engine::Memory => Ok(None),
+        Engine::Sqlite { key, .. } => key.text.as_ref().map(|text| parse(text, &key.source)).transpose(),
+    }
+}
+
 fn parse(text: &Secret, source: &SecretSource) -> Result<KeyRing, StartFailure> {
     KeyRing::parse(text).map_err(|error| {
         StartFailure::new(format!("store.encryption_key: {source}: {error}"))

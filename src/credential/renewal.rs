@@ -12,11 +12,11 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     At, Refusal,
-    coordinator::Works,
     custody::Kept,
     flight::{Cause, Landing},
     lease,
-    state::{Backoff, Slot},
+    state::Slot,
+    works::Works,
 };
 use crate::{
     flexslot::{TokenAnswer, TokenError},
@@ -330,19 +330,6 @@ impl Failure {
             | FailureClass::Slow
             | FailureClass::Internal => Refusal::RefreshUnavailable { what: self.what, retry_after: self.retry_after },
         }
-    }
-}
-
-// === impl Backoff ===
-
-impl Backoff {
-    /// The wait after one more failure: doubling from a second to a minute, the second half of it at random, and never less than the server
-    /// asked for.
-    pub(super) fn after(before: Option<Self>, failure: Failure, works: &Works) -> Self {
-        let failures = before.map_or(0, |backoff| backoff.failures).saturating_add(1);
-        let full = Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60));
-        let wait = (full / 2 + works.random.below(full / 2)).max(failure.retry_after.unwrap_or_default());
-        Self { failures, until: tokio::time::Instant::now() + wait, last: failure }
     }
 }
 

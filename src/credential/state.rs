@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
-use super::{At, flight::Flight, header, pat_health::PatHealth, policy::RefreshPolicy, renewal::Failure};
+use super::{At, flight::Flight, header, pace::Pace, pat_health::PatHealth, policy::RefreshPolicy};
 use crate::{
     model::{
-        Grant, GrantState, Random, Secret, Timestamp, Version,
+        Grant, GrantState, Random, Secret, Timestamp,
         token::{Disconnected, Intent},
     },
     store::{StoredPat, TenantRecord},
@@ -66,33 +65,6 @@ pub(super) struct HeldPat {
     /// `None` for the configuration's own, which belongs to whatever upstream is configured.
     pub(super) origin: Option<String>,
     pub(super) health: PatHealth,
-}
-
-/// What keeps renewals of one tenant apart.
-#[derive(Default)]
-pub(super) struct Pace {
-    /// After a failure: when the next try may be.
-    pub(super) backoff: Option<Backoff>,
-    /// The version whose expiry was let through within `min_interval`.
-    pub(super) early_expiry: Option<Version>,
-    pub(super) uncured: Option<Uncured>,
-}
-
-/// Failed tries in a row.
-#[derive(Debug, Clone)]
-pub(super) struct Backoff {
-    pub(super) failures: u32,
-    pub(super) until: Instant,
-    pub(super) last: Failure,
-}
-
-/// Renewals because of a 401 that did not cure it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Uncured {
-    pub(super) times: u32,
-    pub(super) until: Instant,
-    /// The version that was refused though it was new.
-    pub(super) version: Version,
 }
 
 // === impl Slot ===

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::coordinator::Works;
+use super::works::Works;
 use crate::store::{StoreError, backend::Revision};
 
 /// How often the store is asked for changes; a change by another process takes effect within twice this time (contract section 5: 2 s).

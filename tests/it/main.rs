@@ -8,6 +8,7 @@ mod layering;
 mod bodies;
 mod docs;
 mod headers;
+mod process;
 mod protocols;
 mod support;
 mod tenants;

@@ -25,6 +25,7 @@ use crate::{
     store::{
         Existing, NewGrant, NewTenant, StoreError, StoredPat, TokenStore,
         backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+        instance::InstanceLock,
         memory::MemoryBackend,
         seal::{KeyRing, Sealer},
     },
@@ -220,7 +221,7 @@ impl World {
         let store = TokenStore::open(backend.clone(), sealer, random).await.unwrap();
         let flexslot = Arc::new(Flexslot::default());
         let settings = Settings { origin: ORIGIN.into(), refresh, endpoint: flexslot.clone(), tenants: HashMap::new() };
-        Self::on(store, backend, flexslot, clock, settings)
+        Self::on(store, backend, flexslot, clock, settings, None)
     }
 
     fn on(
@@ -229,13 +230,14 @@ impl World {
         flexslot: Arc<Flexslot>,
         clock: Arc<TokioClock>,
         settings: Settings,
+        instance: Option<InstanceLock>,
     ) -> Self {
         let counts = Arc::new(Counts::default());
         let credentials = Credentials::new(Parts {
             settings: settings.clone(),
             store: store.clone(),
             spool: None,
-            instance: None,
+            instance,
             clock: clock.clone(),
             random: Random::system(),
             observer: counts.clone(),
@@ -245,12 +247,18 @@ impl World {
 
     /// Another process on the same store.
     pub(super) fn another(&self) -> Self {
+        self.another_with(None)
+    }
+
+    /// Another process on the same store, of this host.
+    pub(super) fn another_with(&self, instance: Option<InstanceLock>) -> Self {
         Self::on(
             self.store.clone(),
             self.backend.clone(),
             self.flexslot.clone(),
             self.clock.clone(),
             self.settings.clone(),
+            instance,
         )
     }
 

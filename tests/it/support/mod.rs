@@ -1,5 +1,6 @@
 //! What the tests are made of: a world in a sentence, callers, and neighbours that do as they are told.
 
+pub(crate) mod process;
 mod client;
 mod frail;
 mod raw;
