@@ -51,7 +51,7 @@ fuzz_target!(|text: &[u8]| {
         assert!(!fault.what.is_empty(), "{fault:?}");
         match fault.place {
             Place::Line { line, column } => assert!((1..=lines).contains(&line) && column >= 1, "{fault:?}"),
-            // The TOML parser does not say where nesting became too deep for it.
+            // The TOML parser does not say where a dotted key has more parts than it takes (80).
             Place::File => assert!(!is_text || fault.what == "recursion limit", "a fault without its line: {fault:?}"),
             Place::Override(_) | Place::Default => panic!("a fault of something that nobody wrote: {fault:?}"),
         }
