@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use super::works::Works;
 use crate::store::{StoreError, backend::Revision};
 
-/// How often the store is asked for changes; a change by another process takes effect within twice this time (contract section 5: 2 s).
+/// How often the store is asked for changes; a change by another process takes effect within twice this time, which is to stay below 2 s.
 const EVERY: Duration = Duration::from_millis(800);
 
 /// Follows the store's changes from `since` on, for as long as the process lives.

@@ -286,19 +286,6 @@ impl From<PathFault> for PathError {
     }
 }
 
-impl fmt::Display for PathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tenant(fault) => write!(f, "the tenant in the path is not valid: {fault}"),
-            Self::Invalid(fault) => fault.fmt(f),
-            Self::NotProxied => write!(f, "only paths below {BASE} are forwarded"),
-            Self::Denied => f.write_str("the OAuth endpoints are used by the sidecar itself and not forwarded"),
-        }
-    }
-}
-
-impl std::error::Error for PathError {}
-
 // === impl PathFault ===
 
 impl fmt::Display for PathFault {

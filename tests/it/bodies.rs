@@ -1,4 +1,4 @@
-//! Bodies stream both ways, and what HTTP says about messages without one holds: contract section 3, "Bodies".
+//! Bodies stream both ways, and what HTTP says about messages without one holds.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What is taken from messages and what is added: contract section 3.
+//! What is taken from messages and what is added.
 
 use http::{HeaderMap, HeaderValue};
 

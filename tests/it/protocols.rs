@@ -1,4 +1,4 @@
-//! HTTP/1.0, HTTP/1.1 and cleartext HTTP/2, the forms of targets, and what is not served: contract section 3.
+//! HTTP/1.0, HTTP/1.1 and cleartext HTTP/2, the forms of targets, and what is not served.
 
 use http::{Method, Version};
 

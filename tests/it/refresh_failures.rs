@@ -1,4 +1,4 @@
-//! Every way in which a refresh can fail: contract section 3, "Any other failure of a refresh" and `invalid_grant`.
+//! Every way in which a refresh can fail.
 
 use flexslot_proxy::{
     model::{GrantState, token::DisconnectReason},

@@ -1,4 +1,4 @@
-//! Tokens are renewed in time, and a 401 costs one refresh and one retry: contract section 3, "Freshness and the 401".
+//! Tokens are renewed in time, and a 401 costs one refresh and one retry.
 
 use std::sync::Arc;
 

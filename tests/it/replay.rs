@@ -1,4 +1,4 @@
-//! Bodies that are sent again after a 401, and those that cannot be: contract section 3, "The retried request".
+//! Bodies that are sent again after a 401, and those that cannot be.
 
 use bytes::Bytes;
 use flexslot_proxy::sandbox::{Canned, Effect, Endpoint, Fault, Seen};

@@ -17,7 +17,7 @@ fn invalid(rest: &str, fault: PathFault) {
 
 #[track_caller]
 fn passes(rest: &str, class: Class) {
-    let target = below(rest).unwrap_or_else(|error| panic!("{rest}: {error}"));
+    let target = below(rest).unwrap_or_else(|error| panic!("{rest}: {error:?}"));
     assert_eq!(target.class(), class, "{rest}");
     assert_eq!(target.forward().as_str(), format!("{BASE}{rest}"), "forwarded byte for byte");
 }
