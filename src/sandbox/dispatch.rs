@@ -119,7 +119,9 @@ fn end(shared: &Shared, call: &Call, effect: Effect, answer: Answer) -> Result<A
         Effect::OAuthError(code) => {
             Ok(answer::oauth_error(StatusCode::BAD_REQUEST, &code, "A fault set for this test."))
         }
-        Effect::Truncate(left) => Ok(answer.map(|inner| Truncated { inner, left, flushed: false }.boxed_unsync()).note("truncated")),
+        Effect::Truncate(left) => {
+            Ok(answer.map(|inner| Truncated { inner, left, flushed: false }.boxed_unsync()).note("truncated"))
+        }
         Effect::Delay(_) | Effect::Hold(_) => Ok(answer),
         Effect::Cut => Err(Cut),
     }

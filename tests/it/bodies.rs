@@ -7,7 +7,7 @@ use http::Method;
 use http_body_util::channel::Channel;
 use tokio::sync::Semaphore;
 
-use crate::support::{GrantOf, Part, Script, Upstream, World, in_time, sha256};
+use crate::support::{GrantOf, Part, Script, Upstream, World, in_time, sha256, until};
 use flexslot_proxy::sandbox::{Canned, Effect, Endpoint, Fault};
 
 async fn world_with_pat() -> World {
@@ -79,7 +79,10 @@ async fn a_body_keeps_its_framing() {
         })
         .collect();
     let length = |n: &str| (Some(n.to_owned()), None, n.parse().unwrap());
-    assert_eq!(framing, [length("3"), (None, Some("chunked".to_owned()), 3), length("0"), (None, None, 0), length("3")]);
+    assert_eq!(
+        framing,
+        [length("3"), (None, Some("chunked".to_owned()), 3), length("0"), (None, None, 0), length("3")]
+    );
     world.finish().await;
 }
 
@@ -100,7 +103,8 @@ async fn large_bodies_pass_unchanged_in_both_directions() {
 async fn head_says_what_get_says_and_has_no_body() {
     let world = world_with_pat().await;
     let path = export(&world).await;
-    let (get, head) = (world.get(&path).tenant("acme").send().await, world.call(Method::HEAD, &path).tenant("acme").send().await);
+    let (get, head) =
+        (world.get(&path).tenant("acme").send().await, world.call(Method::HEAD, &path).tenant("acme").send().await);
     assert_eq!(head.is(200).header("etag"), get.header("etag"));
     assert_eq!((head.body.len(), get.body.len()), (0, 64 << 10));
     assert_eq!(world.seen().last().unwrap().method, "HEAD");
@@ -124,14 +128,18 @@ async fn the_length_that_head_announces_is_kept_and_the_connection_goes_on() {
     let head = raw.until("\r\n\r\n").await;
     assert!(head.contains("content-length: 12345"), "{head}");
     raw.send(request("GET", "Connection: close\r\n")).await;
-    let text = String::from_utf8(raw.to_end().await).unwrap();
+    let text = String::from_utf8(raw.rest().await).unwrap();
     assert_eq!((text.matches("HTTP/1.1 200").count(), text.ends_with("{}")), (2, true), "{text}");
     world.finish().await;
 }
 
 #[tokio::test]
 async fn answers_without_content_come_without_it() {
-    for (status, extra) in [("204 No Content", ""), ("304 Not Modified", "ETag: \"e\"\r\n"), ("205 Reset Content", "Content-Length: 0\r\n")] {
+    for (status, extra) in [
+        ("204 No Content", ""),
+        ("304 Not Modified", "ETag: \"e\"\r\n"),
+        ("205 Reset Content", "Content-Length: 0\r\n"),
+    ] {
         let upstream = Upstream::saying(format!("HTTP/1.1 {status}\r\n{extra}\r\n")).await;
         let world = World::before(&upstream).await;
         world.tenant("acme").with_this_pat("p").await;
@@ -152,7 +160,10 @@ async fn ranges_and_conditions_work() {
     let part = get().header("range", "bytes=10-19").send().await;
     assert_eq!(part.is(206).header("content-range"), Some("bytes 10-19/65536"));
     assert_eq!(part.body, whole.body[10..20]);
-    assert_eq!(get().header("range", "bytes=10-19").header("if-range", "\"other\"").send().await.is(200).body, whole.body);
+    assert_eq!(
+        get().header("range", "bytes=10-19").header("if-range", "\"other\"").send().await.is(200).body,
+        whole.body
+    );
     let unchanged = get().header("if-none-match", etag).send().await;
     assert_eq!((unchanged.is(304).header("etag"), unchanged.body.len()), (Some(etag), 0));
     get().header("range", "bytes=99999999-").send().await.is(416);
@@ -162,7 +173,8 @@ async fn ranges_and_conditions_work() {
 #[tokio::test]
 async fn compressed_bodies_pass_as_they_are() {
     let packed = b"\x1f\x8b\x08\0not really gzip\xff\0";
-    let mut answer = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len()).into_bytes();
+    let mut answer =
+        format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len()).into_bytes();
     answer.extend_from_slice(packed);
     let upstream = Upstream::saying(answer).await;
     let world = World::before(&upstream).await;
@@ -184,7 +196,7 @@ async fn a_client_that_expects_100_is_told_to_go_on() {
     raw.send(EXPECTING).await;
     raw.until("HTTP/1.1 100 Continue\r\n\r\n").await;
     raw.send("hello").await;
-    let text = String::from_utf8(raw.to_end().await).unwrap();
+    let text = String::from_utf8(raw.rest().await).unwrap();
     assert!(text.contains("HTTP/1.1 200 OK") && text.contains(&sha256(b"hello")), "{text}");
     world.finish().await;
 }
@@ -198,7 +210,7 @@ async fn a_client_that_expects_100_sends_its_body_once_in_spite_of_a_401() {
     raw.send(EXPECTING).await;
     raw.until("HTTP/1.1 100 Continue\r\n\r\n").await;
     raw.send("hello").await;
-    let text = String::from_utf8(raw.to_end().await).unwrap();
+    let text = String::from_utf8(raw.rest().await).unwrap();
     assert_eq!(text.matches("100 Continue").count(), 1, "{text}");
     assert!(text.contains("HTTP/1.1 200 OK") && text.contains(&sha256(b"hello")), "{text}");
     let seen = world.seen();
@@ -213,7 +225,7 @@ async fn a_client_that_expects_100_keeps_its_body_where_the_upstream_refuses() {
     world.sandbox.fault(Fault::new(Endpoint::Resource, Effect::Answer(canned)).once());
     let mut raw = world.raw().await;
     raw.send(EXPECTING).await;
-    let text = String::from_utf8(raw.to_end().await).unwrap();
+    let text = String::from_utf8(raw.rest().await).unwrap();
     assert!(text.starts_with("HTTP/1.1 403"), "{text}");
     world.finish().await;
 }
@@ -240,8 +252,6 @@ async fn a_client_that_goes_away_ends_its_request_at_the_upstream() {
     upstream.arrived(1).await;
     call.abort();
     let _gone = in_time("the call", call).await;
-    while world.metric("flexslot_proxy_in_flight_requests").await != 0.0 {
-        tokio::task::yield_now().await;
-    }
+    until("the end of the request", async || world.metric("flexslot_proxy_in_flight_requests").await == 0.0).await;
     world.finish().await;
 }

@@ -81,7 +81,14 @@ async fn every_other_header_passes_unchanged() {
 async fn credential_host_and_via_are_added() {
     let upstream = Upstream::content().await;
     let world = world_before(&upstream).await;
-    world.get("/decks/").tenant("acme").header("via", "1.0 edge").header("authorization", "Bearer mine").send().await.is(200);
+    world
+        .get("/decks/")
+        .tenant("acme")
+        .header("via", "1.0 edge")
+        .header("authorization", "Bearer mine")
+        .send()
+        .await
+        .is(200);
     let seen = upstream.only();
     assert_eq!(seen.field("authorization"), Some("Bearer flx_pat_canary"));
     assert_eq!(seen.field("host"), upstream.origin.strip_prefix("http://"));
@@ -102,7 +109,11 @@ async fn via_names_the_protocol_in_which_the_request_came() {
 async fn headers_named_in_any_connection_line_are_taken_out() {
     let upstream = Upstream::content().await;
     let world = world_before(&upstream).await;
-    let call = world.get("/decks/").tenant("acme").header("connection", "x-one, X-Two").header("connection", "keep-alive, x-three");
+    let call = world
+        .get("/decks/")
+        .tenant("acme")
+        .header("connection", "x-one, X-Two")
+        .header("connection", "keep-alive, x-three");
     let call = call.header("x-one", "1").header("x-two", "2").header("x-three", "3").header("x-four", "4");
     call.send().await.is(200);
     let names = upstream.only().names();
@@ -196,7 +207,11 @@ async fn trailers_of_a_response_pass_by_the_same_rules() {
         let call = world.get("/decks/").tenant("acme").header("te", "trailers");
         let reply = if http2 { call.http2() } else { call }.send().await;
         assert_eq!(reply.text(), "abc");
-        assert_eq!(reply.trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-checksum"], "HTTP/2: {http2}");
+        assert_eq!(
+            reply.trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(),
+            ["x-checksum"],
+            "HTTP/2: {http2}"
+        );
     }
     assert!(upstream.seen().iter().all(|seen| seen.field("te") == Some("trailers")));
     world.finish().await;
@@ -210,8 +225,11 @@ async fn interim_responses_end_at_the_sidecar() {
     .await;
     let world = world_before(&upstream).await;
     let mut raw = world.raw().await;
-    raw.send("GET /api/public/v1/decks/ HTTP/1.1\r\nHost: localhost\r\nX-Flexslot-Tenant: acme\r\nConnection: close\r\n\r\n").await;
-    let text = String::from_utf8(raw.to_end().await).unwrap();
+    raw.send(
+        "GET /api/public/v1/decks/ HTTP/1.1\r\nHost: localhost\r\nX-Flexslot-Tenant: acme\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    let text = String::from_utf8(raw.rest().await).unwrap();
     assert!(text.starts_with("HTTP/1.1 200") && !text.contains("103"), "{text}");
     world.finish().await;
 }

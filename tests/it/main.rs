@@ -5,9 +5,15 @@
 #[path = "../layering.rs"]
 mod layering;
 
+mod admin;
 mod bodies;
+mod callers;
 mod headers;
+mod lifecycle;
+mod limits;
+mod malformed;
 mod picking;
+mod problems;
 mod protocols;
 mod refresh_failures;
 mod renewal;

@@ -47,7 +47,9 @@ async fn a_tenant_with_a_grant_alone_uses_it() {
 
 #[tokio::test]
 async fn of_both_the_grant_is_preferred_unless_the_tenant_says_otherwise() {
-    for (rules, expected) in [("", "oauth"), ("credentials = [\"pat\", \"oauth\"]", "pat"), ("credentials = [\"pat\"]", "pat")] {
+    for (rules, expected) in
+        [("", "oauth"), ("credentials = [\"pat\", \"oauth\"]", "pat"), ("credentials = [\"pat\"]", "pat")]
+    {
         let world = world(rules).await;
         world.tenant("acme").with_pat().await;
         world.tenant("acme").with_grant(GrantOf::an_hour()).await;
@@ -162,7 +164,9 @@ async fn without_a_pat_flexslot_judges_what_the_grant_covers() {
 
 #[tokio::test]
 async fn after_the_end_of_the_grant_the_pat_serves_as_far_as_it_may() {
-    for (rules, stands_in) in [("", true), ("pat_fallback = \"unless_revoked\"", false), ("pat_fallback = \"never\"", false)] {
+    for (rules, stands_in) in
+        [("", true), ("pat_fallback = \"unless_revoked\"", false), ("pat_fallback = \"never\"", false)]
+    {
         let world = world(rules).await;
         world.tenant("acme").with_pat().await;
         revoked(&world).await;

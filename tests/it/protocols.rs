@@ -35,7 +35,7 @@ async fn http10_is_answered_without_chunks_and_closed() {
     let world = world().await;
     let mut raw = world.raw().await;
     raw.send("GET /api/public/v1/sandbox/stream?size=100000 HTTP/1.0\r\nHost: localhost\r\n\r\n").await;
-    let answer = raw.to_end().await;
+    let answer = raw.rest().await;
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
     let head = String::from_utf8(answer[..end].to_vec()).unwrap();
     assert!(head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200"), "{head}");
@@ -57,7 +57,9 @@ async fn http10_without_host_is_refused_as_any_unknown_host() {
 async fn pipelined_requests_are_answered_in_their_order() {
     let world = world().await;
     let mut raw = world.raw().await;
-    let request = |n: u8| format!("POST /api/public/v1/sandbox/mirror HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n{n}");
+    let request = |n: u8| {
+        format!("POST /api/public/v1/sandbox/mirror HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n{n}")
+    };
     raw.send(request(1) + &request(2) + &request(3)).await;
     for n in ["1", "2", "3"] {
         let reply = raw.reply().await;
@@ -123,7 +125,7 @@ async fn path_and_query_are_forwarded_byte_for_byte() {
     for target in targets {
         let mut raw = world.raw().await;
         raw.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await;
-        raw.to_end().await;
+        raw.rest().await;
     }
     let seen: Vec<_> = world.seen().into_iter().map(|seen| seen.target).collect();
     assert_eq!(seen, targets);
@@ -165,7 +167,15 @@ async fn paths_that_could_mean_another_are_refused() {
 #[tokio::test]
 async fn only_the_api_is_forwarded() {
     let world = world().await;
-    for target in ["/", "/api", "/api/public/v1", "/api/public/v2/decks/", "/API/public/v1/decks/", "/_sandbox/counters", "/t/acme/"] {
+    for target in [
+        "/",
+        "/api",
+        "/api/public/v1",
+        "/api/public/v2/decks/",
+        "/API/public/v1/decks/",
+        "/_sandbox/counters",
+        "/t/acme/",
+    ] {
         world.target(Method::GET, target).send().await.is_problem(404, "not_proxied");
     }
     for path in ["/oauth/token", "/OAuth/token", "/oauth/", "/%6Fauth/revoke"] {

@@ -6,7 +6,7 @@ use flexslot_proxy::{
 };
 use http::{StatusCode, header};
 
-use crate::support::{GrantOf, Reply, World};
+use crate::support::{GrantOf, Reply, World, until};
 
 const UNAVAILABLE: &str = "flexslot-proxy; received-status=401; details=\"refresh_unavailable\"";
 
@@ -27,14 +27,22 @@ fn failures() -> Vec<Failure> {
     vec![
         failure("429", says(answer(429, "{}").retry_after(7)), "refresh_unavailable"),
         failure("503 with Retry-After", says(answer(503, "").retry_after(7)), "refresh_unavailable"),
-        failure("503 with an OAuth error", says(answer(503, "{\"error\":\"temporarily_unavailable\"}")), "refresh_unavailable"),
+        failure(
+            "503 with an OAuth error",
+            says(answer(503, "{\"error\":\"temporarily_unavailable\"}")),
+            "refresh_unavailable",
+        ),
         failure("bare 503", says(answer(503, "")), "refresh_unavailable"),
         failure("500", says(answer(500, "{\"error\":\"server_error\"}")), "refresh_unavailable"),
         failure("malformed 200", Fault::malformed(Endpoint::Token), "refresh_unavailable"),
         failure("cut before", Fault::cut(Endpoint::Token, Moment::BeforeProcessing), "refresh_unavailable"),
         failure("cut after", Fault::cut(Endpoint::Token, Moment::AfterProcessing), "refresh_unavailable"),
         failure("truncated", Fault::new(Endpoint::Token, Effect::Truncate(20)).after(), "refresh_unavailable"),
-        failure("redirect", says(answer(302, "").header(header::LOCATION, "/api/public/v1/oauth/elsewhere")), "oauth_misconfigured"),
+        failure(
+            "redirect",
+            says(answer(302, "").header(header::LOCATION, "/api/public/v1/oauth/elsewhere")),
+            "oauth_misconfigured",
+        ),
         failure("invalid_client", says(answer(401, "{\"error\":\"invalid_client\"}")), "oauth_misconfigured"),
         failure("invalid_request", says(answer(400, "{\"error\":\"invalid_request\"}")), "oauth_misconfigured"),
         failure("404", says(answer(404, "<html>")), "oauth_misconfigured"),
@@ -91,7 +99,11 @@ async fn after_a_401_a_failure_without_another_credential_delivers_the_401() {
         world.sandbox.fault(fault);
         let reply = decks(&world).await;
         assert_eq!((reply.status, reply.header("proxy-status")), (401, Some(UNAVAILABLE)), "{name}: {reply:?}");
-        assert_eq!((reply.problem(), reply.json()["code"].as_str()), (None, Some("invalid_token")), "{name}: with its own body");
+        assert_eq!(
+            (reply.problem(), reply.json()["code"].as_str()),
+            (None, Some("invalid_token")),
+            "{name}: with its own body"
+        );
         assert_eq!((world.seen().len(), token_requests(&world)), (1, 1), "{name}");
         world.finish().await;
     }
@@ -146,7 +158,7 @@ async fn what_was_provably_not_taken_is_tried_again() {
     world.tenant("acme").with_grant(GrantOf::expired()).await;
     world.sandbox.fault(Fault::new(Endpoint::Token, Effect::Answer(answer(429, "{}"))).once());
     decks(&world).await.is_problem(503, "refresh_unavailable");
-    crate::support::in_time("the next try", async { while decks(&world).await.status != 200 {} }).await;
+    until("the next try", async || decks(&world).await.status == 200).await;
     assert_eq!(token_requests(&world), 2);
     world.finish().await;
 }
@@ -160,7 +172,10 @@ async fn a_token_endpoint_that_cannot_be_reached_is_told() {
     let world = World::with(&format!("oauth.token_url = \"http://{closed}/token\"")).await;
     world.tenant("acme").with_grant(GrantOf::expired()).await;
     decks(&world).await.is_problem(503, "refresh_unavailable");
-    assert!(matches!(world.stored("acme").await.grant, GrantState::Connected(_)), "nothing was sent, so nothing is uncertain");
+    assert!(
+        matches!(world.stored("acme").await.grant, GrantState::Connected(_)),
+        "nothing was sent, so nothing is uncertain"
+    );
     assert_eq!(world.metric("flexslot_proxy_refreshes_total{outcome=\"not_sent\"}").await, 1.0);
     world.finish().await;
 }
@@ -214,7 +229,7 @@ async fn a_new_grant_after_the_end_of_the_old_one_works() {
     world.sandbox.expire_refresh(grant).unwrap();
     decks(&world).await.is_problem(401, "reconnect_required");
     world.tenant("acme").with_grant(GrantOf::an_hour()).await;
-    crate::support::in_time("the change to be seen", async { while decks(&world).await.status != 200 {} }).await;
+    until("the change to be seen", async || decks(&world).await.status == 200).await;
     world.finish().await;
 }
 

@@ -8,7 +8,7 @@ use flexslot_proxy::{
 };
 use http::{StatusCode, header};
 
-use crate::support::{GrantOf, Reply, World, in_time};
+use crate::support::{GrantOf, Reply, World, in_time, until};
 
 const AFTER_REFRESH: &str = "flexslot-proxy; received-status=401; details=\"unauthorized_after_refresh\"";
 
@@ -62,11 +62,8 @@ async fn an_ageing_token_is_used_and_renewed_in_the_background() {
     decks(&world).await.is(200);
     assert_eq!(served(&world), [(200, 1), (200, 1)]);
     gate.release();
-    in_time("the renewal", async {
-        while world.metric("flexslot_proxy_refreshes_total{outcome=\"refreshed\"}").await == 0.0 {}
-        while stored_version(&world).await == 1 {}
-    })
-    .await;
+    let renewed = "flexslot_proxy_refreshes_total{outcome=\"refreshed\"}";
+    until("the renewal", async || world.metric(renewed).await == 1.0 && stored_version(&world).await == 2).await;
     decks(&world).await.is(200);
     assert_eq!((served(&world)[2], refreshes(&world)), ((200, 2), 1));
     world.finish().await;
@@ -105,14 +102,22 @@ async fn after_a_401_the_same_request_is_sent_once_more_with_a_new_token() {
     let world = World::start().await;
     let grant = world.tenant("acme").with_grant(GrantOf::an_hour()).await;
     world.sandbox.expire_access(grant).unwrap();
-    let call = world.post("/sandbox/echo?a=%2F").tenant("acme").header("x-a", "1").header("traceparent", "00-1-2-01").body("body");
+    let call = world
+        .post("/sandbox/echo?a=%2F")
+        .tenant("acme")
+        .header("x-a", "1")
+        .header("traceparent", "00-1-2-01")
+        .body("body");
     let reply = call.send().await;
     assert_eq!(reply.is(200).header("flexslot-proxy-credential"), Some("oauth"));
     assert_eq!(reply.header("proxy-status"), None);
     let [first, second] = &world.seen()[..] else { panic!("{:?}", world.seen()) };
     assert_eq!((first.status, second.status), (Some(401), Some(200)));
     assert_eq!((first.credential.version, second.credential.version), (Some(1), Some(2)));
-    assert_eq!((&first.method, &first.target, &first.body_sha256), (&second.method, &second.target, &second.body_sha256));
+    assert_eq!(
+        (&first.method, &first.target, &first.body_sha256),
+        (&second.method, &second.target, &second.body_sha256)
+    );
     assert_eq!(first.headers, second.headers, "the credential is masked in both");
     assert_eq!(world.metric("flexslot_proxy_retries_total{outcome=\"cured\"}").await, 1.0);
     world.finish().await;
@@ -165,7 +170,8 @@ async fn a_401_soon_after_a_refresh_is_delivered_and_marked() {
 async fn a_401_about_something_else_is_delivered() {
     let world = World::start().await;
     world.tenant("acme").with_grant(GrantOf::an_hour()).await;
-    let canned = Canned::new(StatusCode::UNAUTHORIZED).header(header::WWW_AUTHENTICATE, "Bearer error=\"insufficient_scope\"");
+    let canned =
+        Canned::new(StatusCode::UNAUTHORIZED).header(header::WWW_AUTHENTICATE, "Bearer error=\"insufficient_scope\"");
     world.sandbox.fault(Fault::new(Endpoint::Resource, Effect::Answer(canned)));
     let reply = decks(&world).await;
     assert_eq!((reply.is(401).header("proxy-status"), refreshes(&world), world.seen().len()), (None, 0, 1));
@@ -219,8 +225,9 @@ async fn a_caller_waits_for_a_renewal_only_so_long_and_the_renewal_goes_on() {
     let gate = world.sandbox.hold_answers(Endpoint::Token);
     decks(&world).await.is_problem(503, "refresh_unavailable");
     gate.release();
-    in_time("the renewal", async { while world.metric("flexslot_proxy_refreshes_total{outcome=\"refreshed\"}").await == 0.0 {} }).await;
-    in_time("the new token", async { while decks(&world).await.status != 200 {} }).await;
+    until("the renewal", async || world.metric("flexslot_proxy_refreshes_total{outcome=\"refreshed\"}").await != 0.0)
+        .await;
+    until("the new token", async || decks(&world).await.status == 200).await;
     assert_eq!(refreshes(&world), 1);
     world.finish().await;
 }
@@ -257,7 +264,8 @@ async fn many_tenants_renew_each_for_itself() {
     for n in 0..20 {
         world.tenant(&format!("t{n}")).with_grant(GrantOf::expired()).await;
     }
-    let calls: Vec<_> = (0..60).map(|n| tokio::spawn(world.get("/decks/").tenant(&format!("t{}", n % 20)).send())).collect();
+    let calls: Vec<_> =
+        (0..60).map(|n| tokio::spawn(world.get("/decks/").tenant(&format!("t{}", n % 20)).send())).collect();
     for call in calls {
         call.await.unwrap().is(200);
     }

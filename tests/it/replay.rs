@@ -103,14 +103,22 @@ async fn above_the_limit_the_client_gets_the_401_and_its_own_retry_works() {
     let world = World::start().await;
     let body = body(1024 * KIB + 1);
     // A chunked upload that is refused early has not shown yet that it is over the limit, and can be sent again.
-    let cases = [(Framing::Length, Refused::AfterTheBody), (Framing::Length, Refused::Early), (Framing::Chunked, Refused::AfterTheBody)];
+    let cases = [
+        (Framing::Length, Refused::AfterTheBody),
+        (Framing::Length, Refused::Early),
+        (Framing::Chunked, Refused::AfterTheBody),
+    ];
     for (framing, refused) in cases {
         let tenant = format!("{framing:?}-{refused:?}");
         world.tenant(&tenant).with_grant(GrantOf::an_hour()).await;
         refuse_once(&world, &tenant, refused);
         let reply = echo(&world, &tenant, body.clone(), framing).await;
         assert_eq!((reply.is(401).problem(), reply.header("proxy-status")), (None, None), "{tenant}");
-        assert_eq!(world.sandbox.counters().token_requests("refresh_token"), 1, "{tenant}: it is refreshed all the same");
+        assert_eq!(
+            world.sandbox.counters().token_requests("refresh_token"),
+            1,
+            "{tenant}: it is refreshed all the same"
+        );
         let again = echo(&world, &tenant, body.clone(), framing).await;
         assert_eq!(again.is(200).json()["body"]["sha256"], sha256(&body));
         let versions: Vec<_> = world.seen().iter().map(|seen| seen.credential.version.unwrap()).collect();
@@ -144,7 +152,7 @@ async fn a_body_of_which_nothing_was_read_is_sent_again_at_any_size() {
     raw.send(head).await;
     raw.until("100 Continue\r\n\r\n").await;
     raw.send(&body).await;
-    let answer = String::from_utf8(raw.to_end().await).unwrap();
+    let answer = String::from_utf8(raw.rest().await).unwrap();
     assert!(answer.contains("HTTP/1.1 200") && answer.contains(&sha256(&body)), "{answer}");
     world.finish().await;
 }

@@ -68,7 +68,9 @@ async fn content_location_and_links_are_rewritten_too() {
     let bodies_stay = page.json()["next"].as_str().unwrap().starts_with(world.sandbox.origin());
     assert!(bodies_stay, "{page:?}");
     world.finish().await;
-    let upstream = Upstream::saying("HTTP/1.1 200 OK\r\nContent-Location: /api/public/v1/decks/1\r\nContent-Length: 0\r\n\r\n").await;
+    let upstream =
+        Upstream::saying("HTTP/1.1 200 OK\r\nContent-Location: /api/public/v1/decks/1\r\nContent-Length: 0\r\n\r\n")
+            .await;
     let world = World::before(&upstream).await;
     world.tenant("acme").with_this_pat("p").await;
     let reply = world.target(Method::GET, PREFIXED).send().await;

@@ -50,7 +50,11 @@ impl Raw {
                 self.read.drain(..length);
                 return reply;
             }
-            assert!(self.more().await, "the connection ended within an answer: {:?}", String::from_utf8_lossy(&self.read));
+            assert!(
+                self.more().await,
+                "the connection ended within an answer: {:?}",
+                String::from_utf8_lossy(&self.read)
+            );
         }
     }
 
@@ -66,9 +70,17 @@ impl Raw {
     }
 
     /// Everything until the sidecar closes.
-    pub(crate) async fn to_end(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while self.more().await {}
         std::mem::take(&mut self.read)
+    }
+
+    /// The next bytes, that many.
+    pub(crate) async fn exactly(&mut self, length: usize) -> Vec<u8> {
+        while self.read.len() < length {
+            assert!(self.more().await, "the connection ended early");
+        }
+        self.read.drain(..length).collect()
     }
 
     /// Reads until `text` has come.
@@ -95,7 +107,8 @@ impl Raw {
 fn parse(bytes: &[u8]) -> Option<(RawReply, usize)> {
     let end = find(bytes, b"\r\n\r\n")?;
     let head = String::from_utf8(bytes[..end].to_vec()).expect("a head in ASCII");
-    let status = head.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("no answer: {head:?}"));
+    let status =
+        head.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("no answer: {head:?}"));
     let body = &bytes[end + 4..];
     if let Some(length) = field(&head, "content-length") {
         let length: usize = length.parse().unwrap();
@@ -114,8 +127,10 @@ pub(crate) fn unchunk(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (mut data, mut at) = (Vec::new(), 0);
     loop {
         let line = find(&bytes[at..], b"\r\n")?;
-        let size = std::str::from_utf8(&bytes[at..at + line]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
-        let size = size.unwrap_or_else(|| panic!("no chunk size: {:?}", String::from_utf8_lossy(&bytes[at..at + line])));
+        let size =
+            std::str::from_utf8(&bytes[at..at + line]).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let size =
+            size.unwrap_or_else(|| panic!("no chunk size: {:?}", String::from_utf8_lossy(&bytes[at..at + line])));
         at += line + 2;
         if size == 0 {
             break;

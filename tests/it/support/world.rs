@@ -19,10 +19,7 @@ use flexslot_proxy::{
     config::{Config, ConfigSource, Environment, ListenAddress, Overrides, SystemEnvironment, environment::FileRead},
     model::{Clock, GrantId, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
     sandbox::{Client, Endpoint, Running, SCOPES, Sandbox, Seen, Settings},
-    store::{
-        Existing, NewGrant, NewTenant, StoredPat, TenantRecord, TokenStore,
-        memory::MemoryBackend,
-    },
+    store::{Existing, NewGrant, NewTenant, StoredPat, TenantRecord, TokenStore, memory::MemoryBackend},
 };
 use http::Method;
 use tempfile::TempDir;
@@ -228,6 +225,7 @@ impl World {
         let storage = self.plan.storage(&self.frailty, &metrics).await;
         self.store = storage.store.clone();
         self.sidecar = Some(self.plan.sidecar(storage, metrics));
+        self.admin("/readyz").send().await.is(200);
     }
 
     /// Allows this many spent refresh tokens to have been presented.
@@ -277,7 +275,10 @@ impl World {
         for ((grant, version), statuses) in refreshes {
             // A server that says "not now" or "not you" has provably not taken the token.
             let taken = statuses.iter().filter(|status| !matches!(status, Some(301..=499 | 503))).count();
-            assert!(taken <= self.presentations, "version {version} of {grant} was refreshed as often as this: {statuses:?}");
+            assert!(
+                taken <= self.presentations,
+                "version {version} of {grant} was refreshed as often as this: {statuses:?}"
+            );
         }
     }
 
@@ -338,11 +339,6 @@ impl Plan {
         self
     }
 
-    /// Where state and relative paths will lie.
-    pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
     pub(crate) async fn start(mut self) -> World {
         let flexslot = self.sandbox.spawn().await.unwrap();
         let origin = flexslot.origin();
@@ -357,7 +353,20 @@ impl Plan {
         let sidecar = Some(self.sidecar(storage, metrics));
         let sandbox = self.sandbox.clone();
         let flexslot = Some(flexslot);
-        World { sandbox, store, frailty, flexslot, sidecar, plan: self, calls: AtomicU64::new(0), tolerated_replays: 0, presentations: 1 }
+        let calls = AtomicU64::new(0);
+        let world = World {
+            sandbox,
+            store,
+            frailty,
+            flexslot,
+            sidecar,
+            plan: self,
+            calls,
+            tolerated_replays: 0,
+            presentations: 1,
+        };
+        world.admin("/readyz").send().await.is(200);
+        world
     }
 
     fn load(&self) -> Config {
