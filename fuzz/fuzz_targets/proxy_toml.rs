@@ -31,9 +31,7 @@ impl Environment for Machine<'_> {
 
     fn read(&self, path: &Path) -> io::Result<FileRead> {
         match path == Path::new(FILE) {
-            true => {
-                Ok(FileRead { bytes: Zeroizing::new(self.0.to_vec()), mode: 0o600, owner: FileOwner::ThisProcess })
-            }
+            true => Ok(FileRead { bytes: Zeroizing::new(self.0.to_vec()), mode: 0o600, owner: FileOwner::ThisProcess }),
             false => Err(io::ErrorKind::NotFound.into()),
         }
     }
@@ -53,7 +51,8 @@ fuzz_target!(|text: &[u8]| {
         assert!(!fault.what.is_empty(), "{fault:?}");
         match fault.place {
             Place::Line { line, column } => assert!((1..=lines).contains(&line) && column >= 1, "{fault:?}"),
-            Place::File => assert!(!is_text, "a fault without its line: {fault:?}"),
+            // The TOML parser does not say where a dotted key has more parts than it takes (80).
+            Place::File => assert!(!is_text || fault.what == "recursion limit", "a fault without its line: {fault:?}"),
             Place::Override(_) | Place::Default => panic!("a fault of something that nobody wrote: {fault:?}"),
         }
     }

@@ -76,7 +76,9 @@ fuzz_target!(|written: &str| {
         let segments = habits.segments(path.as_bytes());
         let words: Vec<&[u8]> = segments.iter().map(Vec::as_slice).collect();
         match (&words[..], habits.decodes) {
-            ([b"api", b"public", b"v1", b"oauth", ..], _) => panic!("{path:?} reaches the OAuth endpoints with {habits:?}"),
+            ([b"api", b"public", b"v1", b"oauth", ..], _) => {
+                panic!("{path:?} reaches the OAuth endpoints with {habits:?}")
+            }
             ([b"api", b"public", b"v1", b"me", word, ..], _)
                 if word.starts_with(b"partner") || word.starts_with(b"access-tokens") =>
             {

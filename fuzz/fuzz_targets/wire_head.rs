@@ -32,7 +32,7 @@ fn judge<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Vec<Event> {
             if judge.in_head() {
                 match judge.head(&buffer) {
                     Progress::More => break,
-                    Progress::Head { start, end } => {
+                    Progress::Head { start, end, .. } => {
                         events.push(Event::Head(buffer[start..end].to_vec()));
                         buffer.drain(..end);
                     }

@@ -29,7 +29,13 @@ impl StartFailure {
     }
 
     pub(super) fn listen(error: &BindError) -> Self {
-        Self::new(error.to_string())
+        let failure = Self::new(error.to_string());
+        match error.source.kind() {
+            std::io::ErrorKind::AddrInUse => failure.hint(
+                "another sidecar may be running; stop it, or choose another address with --listen or --admin-listen",
+            ),
+            _ => failure,
+        }
     }
 
     pub(super) fn store(error: &StoreError) -> Self {

@@ -28,6 +28,7 @@ use crate::{
         listen::{self, Listener},
         request_id::RequestIds,
     },
+    store::seal::Sealer,
 };
 pub use failure::StartFailure;
 use outbound::Outbound;
@@ -57,6 +58,8 @@ pub struct App {
     front: Arc<Front>,
     admin: Arc<AdminFront>,
     readiness: Arc<Readiness>,
+    around: Surroundings,
+    sealer: Sealer,
     outbound: Outbound,
     memory: ReplayMemory,
     draining: watch::Sender<bool>,
@@ -128,7 +131,7 @@ impl App {
             observer: Arc::clone(&metrics) as _,
         });
         let memory = ReplayMemory::new(config.limits.replay_memory as u64);
-        let corridor = settings::corridor(&config, outbound.upstream(&config)?, memory.clone());
+        let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
         let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&metrics) as _));
         let (draining, drained) = watch::channel(false);
         let lines = settings::lines(&config);
@@ -152,6 +155,8 @@ impl App {
             front: Arc::new(front),
             admin: Arc::new(admin),
             readiness,
+            around: around.clone(),
+            sealer: storage.sealer,
             outbound,
             memory,
             draining,
@@ -224,12 +229,19 @@ impl App {
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
         let outbound =
             if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(config)? };
-        let endpoint = outbound.token_endpoint(config, &Surroundings::system())?;
-        let upstream = outbound.upstream(config)?;
+        let endpoint = outbound.token_endpoint(config, &self.around)?;
         if config.limits.replay_memory != self.config.limits.replay_memory {
             self.memory = ReplayMemory::new(config.limits.replay_memory as u64);
         }
-        self.corridor.reload(settings::corridor(config, upstream, self.memory.clone()));
+        let keys = storage::keys(&config.store)?;
+        if keys.as_ref().is_some_and(|ring| !ring.holds(self.sealer.sealing_key())) {
+            let failure = StartFailure::new("the key file no longer holds the key that the store is sealed with");
+            return Err(failure.hint("put it back, on any line; a new first line seals from then on"));
+        }
+        if let Some(ring) = keys {
+            self.sealer.replace(ring);
+        }
+        self.corridor.reload(settings::corridor(config, outbound.upstream(), self.memory.clone()));
         self.credentials.reload(settings::credential(config, endpoint));
         self.front.set_lines(settings::lines(config));
         self.admin.set_guard(settings::admin_guard(config));

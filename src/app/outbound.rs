@@ -47,8 +47,8 @@ impl Outbound {
     }
 
     /// The upstream; clones share its connections.
-    pub fn upstream(&self, _config: &Config) -> Result<Upstream, StartFailure> {
-        Ok(self.upstream.clone())
+    pub fn upstream(&self) -> Upstream {
+        self.upstream.clone()
     }
 
     /// The token endpoint, with the clients of the configuration.

@@ -29,7 +29,8 @@ pub struct Storage {
     pub sealer: Sealer,
     /// `None` for `memory:`, where nothing is durable anyway.
     pub spool: Option<Spool>,
-    state_dir: Option<PathBuf>,
+    /// Where the instance lock lies. `None` where nothing is shared.
+    pub state_dir: Option<PathBuf>,
 }
 
 // === impl Storage ===
@@ -112,6 +113,14 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
         Some(file) => Sealer::with_source(ring, file, around.random.clone()),
         None => Sealer::new(ring, around.random.clone()),
     })
+}
+
+/// The keys of a configuration that was read again; `None` where there are none to take over.
+pub(super) fn keys(store: &config::Store) -> Result<Option<KeyRing>, StartFailure> {
+    match &store.engine {
+        Engine::Memory => Ok(None),
+        Engine::Sqlite { key, .. } => key.text.as_ref().map(|text| parse(text, &key.source)).transpose(),
+    }
 }
 
 fn parse(text: &Secret, source: &SecretSource) -> Result<KeyRing, StartFailure> {

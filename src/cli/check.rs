@@ -61,13 +61,11 @@ fn describe(source: &ConfigSource, config: &Config) -> String {
 /// Key, store and lock, as far as they can be looked at.
 async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
     let name = match &config.store.engine {
-        Engine::Memory => "memory:, which forgets everything at exit".to_owned(),
-        Engine::Sqlite { path, .. } if !path.exists() => {
-            let finding = Finding::Good(format!(
-                "sqlite:{} does not exist yet; serve creates it, with a new key",
-                path.display()
-            ));
-            return vec![("store", finding)];
+        Engine::Memory => "memory:".to_owned(),
+        Engine::Sqlite { path, key } if !path.exists() => {
+            let key = if key.text.is_some() { "the configured key" } else { "a new key" };
+            let finding = format!("sqlite:{} does not exist yet; serve creates it, with {key}", path.display());
+            return vec![("store", Finding::Good(finding))];
         }
         Engine::Sqlite { path, .. } => format!("sqlite:{}", path.display()),
     };

@@ -68,9 +68,7 @@ impl DemoArgs {
         let around = Surroundings::system();
         let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
         furnish(&sandbox, &upstream, &storage).await?;
-        let listeners = Listeners::bind(&config).map_err(|failure| {
-            Failure::from(failure).hint("another sidecar may be running; choose other ports: demo --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0")
-        })?;
+        let listeners = Listeners::bind(&config)?;
         let ports = listeners.ports();
         let app = App::build(config, storage, &around, metrics)?;
         let (_reload, reloads) = mpsc::channel(1);

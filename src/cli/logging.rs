@@ -2,12 +2,17 @@
 
 use std::fmt;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt, reload, util::SubscriberInitExt,
+    EnvFilter, Layer, Registry, filter::filter_fn, fmt::MakeWriter, layer::SubscriberExt, reload,
+    util::SubscriberInitExt,
 };
 
 use super::{Failure, StreamKind};
 use crate::config::{Log, LogFormat};
+
+/// The targets of our own lines.
+const OWN: [&str; 3] = ["flexslot_proxy", "access", "sandbox"];
 
 /// The running log, whose filter can be changed.
 pub struct Logging {
@@ -62,7 +67,15 @@ where
             .with_writer(writer)
             .boxed(),
     };
+    let lines = lines.with_filter(filter_fn(is_fit));
     (Registry::default().with(filter).with(lines), Logging { filter: handle })
+}
+
+/// Whether a line may be written at all. Below `info` only our own are: what other crates say there was not written with secrets in mind
+/// (h2 prints the header fields that it decodes).
+fn is_fit(line: &Metadata<'_>) -> bool {
+    let room = line.target().split("::").next().unwrap_or_default();
+    *line.level() <= Level::INFO || OWN.contains(&room)
 }
 
 /// The filter with the access log's switch worked in: `access` decides whether there is a line per request, whatever the level of the rest,
@@ -136,6 +149,23 @@ mod tests {
     fn text_has_no_colour_away_from_a_terminal() {
         let text = written(&log(LogFormat::Text, true, "info"));
         assert!(text.contains("an error") && !text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn what_other_crates_say_below_info_is_never_written() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (subscriber, _logging) =
+            subscriber(&log(LogFormat::Json, true, "trace"), StreamKind::Other, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::trace!(target: "h2::hpack::decoder", "a header field");
+            tracing::debug!(target: "hyper_util::client", "a detail");
+            tracing::warn!(target: "h2::server", "a warning");
+            tracing::trace!(target: "flexslot_proxy::proxy", "our own");
+        });
+        let text = lines.taken();
+        assert!(!text.contains("a header field") && !text.contains("a detail"), "{text}");
+        assert!(text.contains("a warning") && text.contains("our own"), "{text}");
     }
 
     #[test]

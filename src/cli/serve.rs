@@ -60,6 +60,7 @@ async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), F
 
 fn announce(listeners: &Listeners, config: &Config) {
     let (listen, admin) = listeners.addresses();
+    let admin = if admin.is_empty() { "off".to_owned() } else { admin };
     let (version, upstream) = (env!("CARGO_PKG_VERSION"), config.upstream.origin.as_str());
     tracing::info!(version, listen, admin, upstream, "flexslot-proxy is listening");
 }

@@ -41,6 +41,12 @@ impl Config {
             ("store.url", same_store),
             ("store.encryption_key", !same_store || self.store.key_source() == new.store.key_source()),
             ("store.state_dir", self.store.state_dir == new.store.state_dir),
+            ("server.drain_timeout", self.server.drain_timeout == new.server.drain_timeout),
+            ("limits.connections", self.limits.connections == new.limits.connections),
+            ("limits.header_size", self.limits.header_size == new.limits.header_size),
+            ("limits.header_timeout", self.limits.header_timeout == new.limits.header_timeout),
+            ("limits.keep_alive_timeout", self.limits.keep_alive_timeout == new.limits.keep_alive_timeout),
+            ("refresh.max_parallel", self.refresh.max_parallel == new.refresh.max_parallel),
             ("log.format", self.log.format == new.log.format),
         ]
         .into_iter()

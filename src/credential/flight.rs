@@ -8,18 +8,16 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
-};
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     At,
-    coordinator::Works,
+    pace::{Backoff, NotNow},
     renewal::{self, Failure},
-    state::{Backoff, Slot, State},
+    state::Slot,
+    works::Works,
 };
-use crate::model::{Timestamp, token::DisconnectReason};
+use crate::model::token::DisconnectReason;
 
 /// Why a renewal is wanted. Ends up in its log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,20 +55,10 @@ pub(super) enum Boarding {
     NotNow(NotNow),
 }
 
-/// Why no renewal may start now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NotNow {
-    /// The last token answer is younger than `min_interval`.
-    TooSoon,
-    /// The last renewals because of a 401 did not cure it.
-    Uncured,
-    /// A try has failed, and the next one has to wait.
-    Backoff(Failure),
-}
-
 /// Settles the slot when the task ends, however it ends.
 struct Settle {
     slot: Arc<Slot>,
+    at: At,
     landed: watch::Sender<Option<Landing>>,
 }
 
@@ -91,7 +79,7 @@ impl Flight {
 /// Starts the renewal of version `at`, or joins the one under way.
 pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) -> Boarding {
     let settings = works.settings();
-    let (now, instant) = (works.now(), Instant::now());
+    let now = works.now();
     slot.with(|state| {
         if state.live().is_none_or(|live| live.at() != at) {
             return Boarding::Moved;
@@ -99,7 +87,8 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) 
         if let Some(flight) = &state.flight {
             return Boarding::Aboard(flight.clone());
         }
-        if let Some(not_now) = held_back(state, at, cause, settings.refresh.min_interval, now, instant) {
+        let age = state.live().and_then(|live| live.grant.tokens.age(now));
+        if let Some(not_now) = state.pace.held_back(at.version, cause, age, settings.refresh.min_interval) {
             return Boarding::NotNow(not_now);
         }
         if cause == Cause::Expired {
@@ -108,35 +97,14 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) 
         let (landed, landing) = watch::channel(None);
         let flight = Flight(landing);
         state.flight = Some(flight.clone());
-        let settle = Settle { slot: Arc::clone(slot), landed };
-        works.tasks.spawn(fly(Arc::clone(works), settle, at, cause));
+        let settle = Settle { slot: Arc::clone(slot), at, landed };
+        works.tasks.spawn(fly(Arc::clone(works), settle, cause));
         Boarding::Aboard(flight)
     })
 }
 
-/// What speaks against a renewal now.
-fn held_back(
-    state: &State,
-    at: At,
-    cause: Cause,
-    min_interval: Duration,
-    now: Timestamp,
-    instant: Instant,
-) -> Option<NotNow> {
-    let young = state.live().and_then(|live| live.grant.tokens.age(now)).is_some_and(|age| age < min_interval);
-    let first_expiry = cause == Cause::Expired && state.pace.early_expiry != Some(at.version);
-    if young && !first_expiry {
-        return Some(NotNow::TooSoon);
-    }
-    if cause == Cause::Refused && state.pace.uncured.is_some_and(|uncured| instant < uncured.until) {
-        return Some(NotNow::Uncured);
-    }
-    let backoff = state.pace.backoff.as_ref().filter(|backoff| instant < backoff.until)?;
-    Some(NotNow::Backoff(backoff.last.clone().retry_in(backoff.until - instant)))
-}
-
-async fn fly(works: Arc<Works>, settle: Settle, at: At, cause: Cause) {
-    let landing = renewal::run(&works, &settle.slot, at, cause).await;
+async fn fly(works: Arc<Works>, settle: Settle, cause: Cause) {
+    let landing = renewal::run(&works, &settle.slot, settle.at, cause).await;
     settle.land(&works, landing);
 }
 
@@ -144,11 +112,18 @@ async fn fly(works: Arc<Works>, settle: Settle, at: At, cause: Cause) {
 
 impl Settle {
     fn land(self, works: &Works, landing: Landing) {
-        self.slot.with(|state| {
-            if let Landing::Failed(failure) = &landing {
-                state.pace.backoff = Some(Backoff::after(state.pace.backoff.take(), failure.clone(), works));
-            }
+        let landing = self.slot.with(|state| {
             state.flight = None;
+            match landing {
+                // Of what the slot holds now it says nothing.
+                Landing::Failed(_) if state.live().is_none_or(|live| live.at() != self.at) => Landing::Moved,
+                Landing::Failed(failure) => {
+                    let before = state.pace.backoff.take();
+                    state.pace.backoff = Some(Backoff::after(before, failure.clone(), &works.random));
+                    Landing::Failed(failure)
+                }
+                landed => landed,
+            }
         });
         self.landed.send_replace(Some(landing));
     }

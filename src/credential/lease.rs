@@ -9,7 +9,7 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{At, coordinator::Works, flight::Landing, renewal::Failure, state::Slot};
+use super::{At, flight::Landing, renewal::Failure, state::Slot, works::Works};
 use crate::store::{StoreError, backend::Bid};
 
 /// How long a lease lasts unless its holder renews it.
@@ -33,11 +33,18 @@ pub(super) async fn win(works: &Arc<Works>, slot: &Arc<Slot>, at: At) -> Result<
     loop {
         match works.store.bid(&slot.tenant, &works.owner, LENGTH).await {
             Ok(Bid::Won) => return Ok(Lease::held(works, slot)),
-            Ok(Bid::Lost { left }) => sleep(left.min(LOOK_AGAIN + works.random.below(LOOK_AGAIN))).await,
+            // Whoever died with the lease will not use it; what it may have asked Flexslot stands in its intent.
+            Ok(Bid::Lost { holder, .. }) if works.is_provably_gone(&holder) => {
+                let released = works.store.release(&slot.tenant, &holder).await;
+                released.map_err(|error| Landing::Failed(Failure::store(&error)))?;
+                tracing::info!(tenant = %slot.tenant, "the lease of a process that is gone was taken over");
+                continue;
+            }
+            Ok(Bid::Lost { left, .. }) => sleep(left.min(LOOK_AGAIN + works.random.below(LOOK_AGAIN))).await,
             Err(error) => return Err(Landing::Failed(Failure::store(&error))),
         }
-        let record = works.store.load(&slot.tenant).await.map_err(|error| Landing::Failed(Failure::store(&error)))?;
-        if let Some(landing) = works.adopt(slot, record, at) {
+        works.read(slot).await.map_err(|error| Landing::Failed(Failure::store(&error)))?;
+        if let Some(landing) = works.moved_from(slot, at) {
             return Err(landing);
         }
     }

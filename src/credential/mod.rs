@@ -3,15 +3,20 @@
 //! - [`pick`]: which credential is best; a pure function.
 //! - [`flight`]: how all requests of a grant share one renewal.
 //! - [`renewal`]: what that one renewal does, step by step, and what it leaves behind when it fails.
+//! - [`pace`]: what keeps a tenant's renewals apart.
 //! - [`state`]: what is held in memory of a tenant.
+//! - [`loading`]: how what the store says gets there.
 //! - [`custody`]: outcomes of token requests that the store has still to take.
-//! - [`coordinator`]: puts these together; the type that the corridor talks to.
+//! - [`works`]: what all of these share.
+//! - [`coordinator`]: the door itself; the type that the corridor talks to.
 
 pub mod coordinator;
 mod custody;
 mod flight;
 mod header;
 mod lease;
+mod loading;
+mod pace;
 mod pat_health;
 pub mod pick;
 pub mod policy;
@@ -19,6 +24,7 @@ mod renewal;
 mod state;
 mod tasks;
 mod watch;
+mod works;
 
 #[cfg(test)]
 mod tests;

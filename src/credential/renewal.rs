@@ -12,11 +12,11 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     At, Refusal,
-    coordinator::Works,
     custody::Kept,
     flight::{Cause, Landing},
     lease,
-    state::{Backoff, Slot},
+    state::Slot,
+    works::Works,
 };
 use crate::{
     flexslot::{TokenAnswer, TokenError},
@@ -80,7 +80,7 @@ pub(super) async fn run(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cau
 
 async fn with_lease(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) -> Landing {
     for _ in 0..TRIES {
-        let record = match works.store.load(&slot.tenant).await {
+        let record = match works.read(slot).await {
             Ok(record) => record,
             Err(error) => return Landing::Failed(Failure::store(&error)),
         };
@@ -113,12 +113,11 @@ async fn clear(
     cause: Cause,
     record: TenantRecord,
 ) -> Result<Cleared, Landing> {
-    let (state, revision) = (record.grant.clone(), record.revision);
-    if let Some(landing) = works.adopt(slot, record, at) {
+    if let Some(landing) = works.moved_from(slot, at) {
         return Err(landing);
     }
-    let Some(revision) = revision else { return Err(Landing::Moved) };
-    match state {
+    let Some(revision) = record.revision else { return Err(Landing::Moved) };
+    match record.grant {
         GrantState::Connected(grant) if At::of(&grant) == at => {
             Ok(Cleared { grant, revision, attempt: Attempt::First, earlier: None })
         }
@@ -143,9 +142,9 @@ async fn uncertain(works: &Arc<Works>, slot: &Arc<Slot>, cause: Cause, intent: &
     }
     // The pair may lie in the spool of a process that died between the answer and the store.
     if works.custody.recover(&slot.tenant).await {
-        let record = works.store.load(&slot.tenant).await.map_err(|error| Landing::Failed(Failure::store(&error)))?;
+        works.read(slot).await.map_err(|error| Landing::Failed(Failure::store(&error)))?;
         let at = At { grant: intent.grant, version: intent.version };
-        return Err(works.adopt(slot, record, at).unwrap_or(Landing::Moved));
+        return Err(works.moved_from(slot, at).unwrap_or(Landing::Moved));
     }
     let unknown = |wait| Failure {
         retry_after: Some(wait),
@@ -220,8 +219,8 @@ async fn keep(
         Kept::Moved => superseded(works, slot, At::of(&renewed)).await,
         Kept::Stored | Kept::Waiting => {
             tracing::info!(tenant = %slot.tenant, version = %renewed.version, %cause, expires_at = %renewed.tokens.expires_at, "the token was renewed");
-            slot.with(|state| state.publish(renewed, &settings.refresh, &works.random));
-            Landing::Renewed
+            let serves = slot.with(|state| state.advance(renewed, &settings.refresh, &works.random));
+            if serves { Landing::Renewed } else { Landing::Moved }
         }
     }
 }
@@ -229,8 +228,8 @@ async fn keep(
 /// The record has moved on while the answer was under way: disconnected, reconnected or removed. That wins, and the pair is dropped.
 async fn superseded(works: &Arc<Works>, slot: &Arc<Slot>, pair: At) -> Landing {
     tracing::warn!(tenant = %slot.tenant, grant = %pair.grant, version = %pair.version, "a new pair was dropped: its grant was replaced or removed meanwhile");
-    match works.store.load(&slot.tenant).await {
-        Ok(record) => works.adopt(slot, record, pair).unwrap_or(Landing::Moved),
+    match works.read(slot).await {
+        Ok(_) => works.moved_from(slot, pair).unwrap_or(Landing::Moved),
         Err(error) => Landing::Failed(Failure::store(&error)),
     }
 }
@@ -238,8 +237,8 @@ async fn superseded(works: &Arc<Works>, slot: &Arc<Slot>, pair: At) -> Landing {
 /// `invalid_grant`: a newer version in the store is adopted; else the grant is over.
 async fn revoked(works: &Arc<Works>, slot: &Arc<Slot>, intent: &Intent) -> Landing {
     let at = At { grant: intent.grant, version: intent.version };
-    if let Ok(record) = works.store.load(&slot.tenant).await
-        && let Some(landing) = works.adopt(slot, record, at)
+    if works.read(slot).await.is_ok()
+        && let Some(landing) = works.moved_from(slot, at)
     {
         return landing;
     }
@@ -261,10 +260,7 @@ async fn end(works: &Arc<Works>, slot: &Arc<Slot>, intent: &Intent, reason: Disc
         Kept::Moved => superseded(works, slot, at).await,
         Kept::Stored | Kept::Waiting => {
             tracing::warn!(tenant = %slot.tenant, grant = %at.grant, version = %at.version, reason = reason.as_str(), "the grant is disconnected");
-            let settings = works.settings();
-            slot.with(|state| {
-                state.adopt_grant(GrantState::Disconnected(disconnected), &settings.refresh, &works.random)
-            });
+            slot.with(|state| state.end(disconnected));
             Landing::Ended(reason)
         }
     }
@@ -330,19 +326,6 @@ impl Failure {
             | FailureClass::Slow
             | FailureClass::Internal => Refusal::RefreshUnavailable { what: self.what, retry_after: self.retry_after },
         }
-    }
-}
-
-// === impl Backoff ===
-
-impl Backoff {
-    /// The wait after one more failure: doubling from a second to a minute, the second half of it at random, and never less than the server
-    /// asked for.
-    pub(super) fn after(before: Option<Self>, failure: Failure, works: &Works) -> Self {
-        let failures = before.map_or(0, |backoff| backoff.failures).saturating_add(1);
-        let full = Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60));
-        let wait = (full / 2 + works.random.below(full / 2)).max(failure.retry_after.unwrap_or_default());
-        Self { failures, until: tokio::time::Instant::now() + wait, last: failure }
     }
 }
 

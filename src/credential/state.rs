@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
-use super::{At, flight::Flight, header, pat_health::PatHealth, policy::RefreshPolicy, renewal::Failure};
+use super::{At, flight::Flight, header, pace::Pace, pat_health::PatHealth, policy::RefreshPolicy};
 use crate::{
     model::{
-        Grant, GrantState, Random, Secret, Timestamp, Version,
+        Grant, GrantState, Random, Secret, Timestamp,
         token::{Disconnected, Intent},
     },
     store::{StoredPat, TenantRecord},
@@ -22,8 +21,8 @@ use crate::{
 pub(super) struct Slot {
     pub(super) tenant: crate::model::TenantId,
     state: Mutex<State>,
-    /// Held while the tenant is loaded for the first time, so that a cold tenant costs one load however many ask.
-    pub(super) loading: tokio::sync::Mutex<()>,
+    /// Held while the tenant is read from the store: readings do not overtake each other, and a cold tenant costs one however many ask.
+    pub(super) reading: tokio::sync::Mutex<()>,
 }
 
 /// What is known of the tenant now.
@@ -68,38 +67,11 @@ pub(super) struct HeldPat {
     pub(super) health: PatHealth,
 }
 
-/// What keeps renewals of one tenant apart.
-#[derive(Default)]
-pub(super) struct Pace {
-    /// After a failure: when the next try may be.
-    pub(super) backoff: Option<Backoff>,
-    /// The version whose expiry was let through within `min_interval`.
-    pub(super) early_expiry: Option<Version>,
-    pub(super) uncured: Option<Uncured>,
-}
-
-/// Failed tries in a row.
-#[derive(Debug, Clone)]
-pub(super) struct Backoff {
-    pub(super) failures: u32,
-    pub(super) until: Instant,
-    pub(super) last: Failure,
-}
-
-/// Renewals because of a 401 that did not cure it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Uncured {
-    pub(super) times: u32,
-    pub(super) until: Instant,
-    /// The version that was refused though it was new.
-    pub(super) version: Version,
-}
-
 // === impl Slot ===
 
 impl Slot {
     pub(super) fn new(tenant: crate::model::TenantId) -> Self {
-        Self { tenant, state: Mutex::default(), loading: tokio::sync::Mutex::default() }
+        Self { tenant, state: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
     /// Looks at or changes the state. `f` must be short.
@@ -111,7 +83,7 @@ impl Slot {
 // === impl State ===
 
 impl State {
-    /// Takes over what the store says, unless what is held is a newer version of the same grant.
+    /// Takes over what the store says, unless it is older than what is held.
     pub(super) fn adopt(&mut self, record: TenantRecord, policy: &RefreshPolicy, random: &Random) {
         self.adopt_pat(record.pat);
         self.adopt_grant(record.grant, policy, random);
@@ -129,23 +101,47 @@ impl State {
         }
     }
 
-    /// The grant's part of [`State::adopt`].
-    pub(super) fn adopt_grant(&mut self, stored: GrantState, policy: &RefreshPolicy, random: &Random) {
+    fn adopt_grant(&mut self, stored: GrantState, policy: &RefreshPolicy, random: &Random) {
         match stored {
             GrantState::NeverConnected => self.end_with(Held::Never),
             GrantState::Disconnected(disconnected) => self.end_with(Held::Ended(disconnected)),
             GrantState::Connected(grant) | GrantState::Uncertain(grant, _) => {
-                let older =
-                    self.live().is_some_and(|held| held.grant.id == grant.id && held.grant.version >= grant.version);
-                if !older {
+                if !self.has_seen(At::of(&grant)) {
                     self.publish(grant, policy, random);
                 }
             }
         }
     }
 
+    /// Whether this pair, or a later one of its grant, is or was the one held. A grant that has ended at a version stays ended at it, whatever
+    /// a store says that has still to be told.
+    fn has_seen(&self, at: At) -> bool {
+        match &self.grant {
+            Held::Live(live) => live.grant.id == at.grant && live.grant.version >= at.version,
+            Held::Ended(ended) => ended.id == at.grant && ended.version >= at.version,
+            Held::Never => false,
+        }
+    }
+
+    /// Makes the next pair of the grant held the one that requests use, unless the slot has moved on. Answers whether it holds that pair now.
+    pub(super) fn advance(&mut self, next: Grant, policy: &RefreshPolicy, random: &Random) -> bool {
+        let at = At::of(&next);
+        if self.live().is_some_and(|live| live.grant.id == at.grant && live.grant.version < at.version) {
+            self.publish(next, policy, random);
+        }
+        self.live().is_some_and(|live| live.at() == at)
+    }
+
+    /// Ends the grant held, if it is still at the version that `ended` names.
+    pub(super) fn end(&mut self, ended: Disconnected) {
+        let at = At { grant: ended.id, version: ended.version };
+        if self.live().is_some_and(|live| live.at() == at) {
+            self.end_with(Held::Ended(ended));
+        }
+    }
+
     /// Makes `grant` the one that requests use from now on.
-    pub(super) fn publish(&mut self, grant: Grant, policy: &RefreshPolicy, random: &Random) {
+    fn publish(&mut self, grant: Grant, policy: &RefreshPolicy, random: &Random) {
         if self.live().is_none_or(|held| held.grant.id != grant.id) {
             self.pace = Pace::default();
         }

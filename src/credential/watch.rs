@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::coordinator::Works;
+use super::works::Works;
 use crate::store::{StoreError, backend::Revision};
 
 /// How often the store is asked for changes; a change by another process takes effect within twice this time (contract section 5: 2 s).
@@ -32,8 +32,8 @@ pub(super) async fn once(works: &Arc<Works>, since: Revision) -> Result<Revision
         let changes = works.store.changed_since(since).await?;
         for tenant in &changes.tenants {
             let Some(slot) = works.held(tenant) else { continue };
-            match works.store.load(tenant).await {
-                Ok(record) => works.refresh_slot(&slot, record),
+            match works.read(&slot).await {
+                Ok(_) => {}
                 Err(error @ StoreError::Unreadable { .. }) => {
                     tracing::error!(%tenant, %error, "a changed record cannot be read; what was known of the tenant stays");
                 }

@@ -6,30 +6,29 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{AUTHORIZATION, EXPECT, UPGRADE},
+    header::{EXPECT, UPGRADE},
     request::Parts,
 };
 use http_body::Body;
-use tokio::time::Instant;
 
 use super::{
     body::{RequestBody, ResponseBody},
     busy::{Busy, Turn},
     cors,
-    error::{Code, guard_problem, path_problem, upstream_failure},
+    error::{Code, guard_problem, path_problem},
+    exchange::{Exchange, Exchanged},
     facts::Facts,
     guard::{Admitted, Guard, Reach},
     headers,
     path::{Class, Target},
-    replay::{ReplayBody, ReplayLimits, Replayer, Start},
+    replay::{ReplayBody, ReplayLimits, Start},
     route,
-    upstream::{Upstream, UpstreamBody},
+    upstream::Upstream,
     urls::{self, CallerBase, UpstreamOrigin},
-    verdict::{REFRESH_UNAVAILABLE, Send as Sending, UNAUTHORIZED_AFTER_REFRESH, Verdict, refuses_token},
 };
 use crate::{
-    credential::{Ask, Credentials, PathClass, Permission, Picked, Resend, Unauthorized},
-    model::{CredentialKind, Observer, Problem, Scope, TenantId, observe::RetryOutcome},
+    credential::{Ask, Credentials, PathClass, Permission, Resend},
+    model::{Observer, Problem, Scope, TenantId},
 };
 
 /// How long an upload that expects `100 Continue` is kept back for the upstream's word.
@@ -78,11 +77,12 @@ pub enum Failure {
 }
 
 /// A request that has passed guard and route.
-struct Accepted {
-    method: Method,
-    target: Target,
-    headers: HeaderMap,
-    tenant: TenantId,
+pub(super) struct Accepted {
+    pub(super) method: Method,
+    pub(super) target: Target,
+    /// As they go out, but for what the credential adds.
+    pub(super) headers: HeaderMap,
+    pub(super) tenant: TenantId,
     turn: Turn,
     /// The caller's `Host`, for rewritten URLs.
     host: Option<String>,
@@ -148,23 +148,8 @@ impl Corridor {
         facts.tenant = Some(tenant.clone());
         facts.named_by = Some(named_by);
         let class = class_of(&target);
-        match target.agree(|segments| self.credentials.permit(&tenant, &parts.method, class, segments)) {
-            Some(Permission::Granted) => {}
-            Some(Permission::NotAllowed) => {
-                return Err(Code::PathDenied
-                    .problem("The tenant's `allow` list does not name this method and path.")
-                    .of(&tenant));
-            }
-            Some(Permission::Guarded) => {
-                let detail = "This method hands out or changes secrets on this path. To let it through, name the path in the tenant's `allow` list.";
-                return Err(Code::PathDenied.problem(detail).of(&tenant));
-            }
-            None => {
-                return Err(Code::PathInvalid.problem(
-                    "The path means different things to the tenant's `allow` list, depending on how it is decoded.",
-                ));
-            }
-        }
+        let permission = target.agree(|segments| self.credentials.permit(&tenant, &parts.method, class, segments));
+        permitted(permission).map_err(|problem| problem.of(&tenant))?;
         let turn = self.busy.enter(&tenant, settings.in_flight_per_tenant).ok_or_else(|| {
             let problem = Code::TenantBusy
                 .problem("This tenant has as many requests under way as limits.in_flight_per_tenant lets it have.");
@@ -181,103 +166,22 @@ impl Corridor {
         body: ReplayBody,
         facts: &mut Facts,
     ) -> Result<Response<ResponseBody>, Failure> {
-        let ask = Ask {
-            tenant: &accepted.tenant,
-            need: Scope::needed(&accepted.method, accepted.target.segments()),
-            class: class_of(&accepted.target),
-            resend: resend(&body, settings),
+        let exchange = Exchange {
+            upstream: &settings.upstream,
+            credentials: &self.credentials,
+            observer: &*self.observer,
+            request: &accepted,
+            ask: Ask {
+                tenant: &accepted.tenant,
+                need: Scope::needed(&accepted.method, accepted.target.segments()),
+                class: class_of(&accepted.target),
+                resend: resend(&body, settings),
+            },
+            replayer: body.replayer(),
+            facts,
         };
-        let picked =
-            self.credentials.pick(&ask).await.map_err(|refusal| Problem::from(refusal).of(&accepted.tenant))?;
-        let replayer = body.replayer();
-        let response = self.send(settings, &accepted, &picked, body, &replayer, facts).await?;
-        let verdict = Verdict::of(response.status(), response.headers(), Sending::First);
-        let (response, details) = match verdict {
-            Verdict::Renew => self.renew(settings, &accepted, &ask, picked, response, &replayer, facts).await?,
-            Verdict::Deliver => {
-                if response.status() != StatusCode::UNAUTHORIZED {
-                    self.credentials.accepted(&accepted.tenant, &picked);
-                }
-                (response, None)
-            }
-        };
-        Ok(deliver(settings, accepted, response, details, facts))
-    }
-
-    /// After a 401: the one retry, if another credential can be had and the body can be sent again.
-    #[allow(clippy::too_many_arguments, reason = "a step of the corridor takes what the steps before it made")]
-    async fn renew(
-        &self,
-        settings: &Settings,
-        accepted: &Accepted,
-        ask: &Ask<'_>,
-        refused: Picked,
-        response: Response<UpstreamBody>,
-        replayer: &Replayer,
-        facts: &mut Facts,
-    ) -> Result<(Response<UpstreamBody>, Option<&'static str>), Failure> {
-        replayer.hold();
-        let as_it_is = |response, details| {
-            replayer.resume();
-            Ok((response, details))
-        };
-        let next = match self.credentials.unauthorized(ask, &refused).await {
-            Unauthorized::Retry(next) => next,
-            Unauthorized::Pass => return as_it_is(response, None),
-            Unauthorized::AfterRefresh => return as_it_is(response, Some(UNAUTHORIZED_AFTER_REFRESH)),
-            Unauthorized::RefreshUnavailable => return as_it_is(response, Some(REFRESH_UNAVAILABLE)),
-            Unauthorized::Refuse(refusal) => return Err(Problem::from(refusal).of(&accepted.tenant).into()),
-        };
-        // A body that is not kept: the token is new now, and the client's own retry will work.
-        let Some(body) = replayer.rewind() else { return as_it_is(response, None) };
-        drop(response);
-        let second = self.send(settings, accepted, &next, body, replayer, facts).await;
-        let outcome = match &second {
-            Ok(response) if refuses_token(response.status(), response.headers()) => RetryOutcome::StillUnauthorized,
-            Ok(_) => RetryOutcome::Cured,
-            Err(_) => RetryOutcome::Failed,
-        };
-        facts.retry = Some(outcome);
-        self.observer.retry(outcome);
-        match outcome {
-            RetryOutcome::Cured => self.credentials.retried(&accepted.tenant, &next, true),
-            RetryOutcome::StillUnauthorized => self.credentials.retried(&accepted.tenant, &next, false),
-            RetryOutcome::Failed => {}
-        }
-        let fresh_refused = outcome == RetryOutcome::StillUnauthorized && next.kind == CredentialKind::OAuth;
-        Ok((second?, fresh_refused.then_some(UNAUTHORIZED_AFTER_REFRESH)))
-    }
-
-    /// Sends the request with this credential.
-    async fn send(
-        &self,
-        settings: &Settings,
-        accepted: &Accepted,
-        picked: &Picked,
-        body: ReplayBody,
-        replayer: &Replayer,
-        facts: &mut Facts,
-    ) -> Result<Response<UpstreamBody>, Failure> {
-        facts.credential = Some(picked.kind);
-        facts.version = picked.at.map(|at| at.version);
-        let mut request = Request::new(body);
-        *request.method_mut() = accepted.method.clone();
-        *request.uri_mut() = Uri::from(accepted.target.forward().clone());
-        *request.headers_mut() = accepted.headers.clone();
-        request.headers_mut().insert(AUTHORIZATION, picked.authorization.clone());
-        let started = Instant::now();
-        let outcome = settings.upstream.send(request).await;
-        facts.upstream_time += started.elapsed();
-        match outcome {
-            Ok(response) => {
-                facts.upstream_status = Some(response.status().as_u16());
-                Ok(response)
-            }
-            Err(error) => {
-                facts.cause = Some(error.to_string());
-                Err(upstream_failure(&error, replayer.failure(), &accepted.tenant))
-            }
-        }
+        let exchanged = exchange.run(body).await?;
+        Ok(deliver(settings, accepted, exchanged, facts))
     }
 }
 
@@ -356,14 +260,24 @@ fn resend(body: &ReplayBody, settings: &Settings) -> Resend {
     }
 }
 
+/// What a tenant's rules have said of every reading of the path; `None` where they do not say the same of all.
+fn permitted(permission: Option<Permission>) -> Result<(), Problem> {
+    match permission {
+        Some(Permission::Granted) => Ok(()),
+        Some(Permission::NotAllowed) => {
+            Err(Code::PathDenied.problem("The tenant's `allow` list does not name this method and path."))
+        }
+        Some(Permission::Guarded) => Err(Code::PathDenied.problem(
+            "This method hands out or changes secrets on this path. To let it through, name the path in the tenant's `allow` list.",
+        )),
+        None => Err(Code::PathInvalid
+            .problem("The path means different things to the tenant's `allow` list, depending on how it is decoded.")),
+    }
+}
+
 /// The upstream's response as it goes to the client.
-fn deliver(
-    settings: &Settings,
-    accepted: Accepted,
-    response: Response<UpstreamBody>,
-    details: Option<&str>,
-    facts: &Facts,
-) -> Response<ResponseBody> {
+fn deliver(settings: &Settings, accepted: Accepted, exchanged: Exchanged, facts: &Facts) -> Response<ResponseBody> {
+    let Exchanged { response, details } = exchanged;
     let (mut parts, body) = response.into_parts();
     let received = std::mem::take(&mut parts.headers);
     parts.headers = headers::inbound(received, parts.version);

@@ -15,7 +15,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{Notify, oneshot, watch},
     task::{JoinHandle, JoinSet},
 };
@@ -27,6 +27,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// How long to wait after a failed accept, so that a want of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// Connections that wait to be accepted. One over it is tried again by its client's system a second later, which looks like a slow sidecar.
+const BACKLOG: u32 = 1024;
 
 /// A sandbox that serves in its own task until it is dropped.
 pub struct Running {
@@ -68,7 +71,9 @@ impl Sandbox {
 
     /// Serves on a free port of 127.0.0.1.
     pub async fn spawn(&self) -> io::Result<Running> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = socket.listen(BACKLOG)?;
         let origin = origin(listener.local_addr()?);
         // Known from now on, not only once the task has run.
         self.shared.origin.get_or_init(|| origin.clone());

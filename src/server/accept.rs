@@ -121,7 +121,7 @@ struct Acceptor {
 
 impl Acceptor {
     /// Accepts until told to stop, and returns the connections that are still open.
-    async fn run<S: Answers>(mut self, service: Arc<S>) -> JoinSet<()> {
+    async fn run<S: Answers>(self, service: Arc<S>) -> JoinSet<()> {
         let mut open = JoinSet::new();
         let mut pause = PAUSE;
         let mut stopping = self.stopping.clone();
@@ -133,8 +133,14 @@ impl Acceptor {
                 stream = self.next() => stream,
             };
             match stream {
-                Ok((stream, slot)) => {
+                Ok(stream) => {
                     pause = PAUSE;
+                    // Not among the branches above: one of them coming first would drop a client that has been accepted.
+                    let slot = tokio::select! {
+                        biased;
+                        _ = stopping.wait_for(|stop| *stop) => break,
+                        slot = Arc::clone(&self.slots).acquire_owned() => slot,
+                    };
                     let Some(info) = self.info(&stream) else { continue };
                     let service = Observed::new(Arc::clone(&service), info);
                     let serving = connection::serve(stream, service, self.limits.wire, self.stopping.clone());
@@ -156,14 +162,11 @@ impl Acceptor {
         open
     }
 
-    /// The next connection, with its place among all.
-    async fn next(&mut self) -> io::Result<(Stream, tokio::sync::OwnedSemaphorePermit)> {
-        // A free place is awaited before accepting and taken after it: a listener that nobody calls must not hold one.
-        let closed = |_| io::Error::other("the limit of connections is gone");
-        drop(self.slots.acquire().await.map_err(closed)?);
-        let stream = self.listener.accept().await?;
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(closed)?;
-        Ok((stream, slot))
+    /// The next connection, once there is a free place. Dropping the future loses no connection.
+    async fn next(&self) -> io::Result<Stream> {
+        // The place is awaited before accepting and taken after it: a listener that nobody calls must not hold one.
+        drop(self.slots.acquire().await);
+        self.listener.accept().await
     }
 
     /// `None` where the client is gone again.

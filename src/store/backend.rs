@@ -106,7 +106,7 @@ pub enum Bid {
     /// It is ours, for the time asked.
     Won,
     /// Somebody else has it for this much longer.
-    Lost { left: Duration },
+    Lost { holder: Owner, left: Duration },
 }
 
 /// A storage engine. Every method may fail with [`StoreError::Unavailable`]; a failed write may or may not have
@@ -256,7 +256,7 @@ impl Bid {
     pub fn decide(held: Option<(&Owner, Timestamp)>, owner: &Owner, now: Timestamp, length: Duration) -> Self {
         match held {
             Some((holder, ends)) if holder != owner && ends > now && ends <= now.plus(length) => {
-                Self::Lost { left: ends.left(now) }
+                Self::Lost { holder: holder.clone(), left: ends.left(now) }
             }
             _ => Self::Won,
         }

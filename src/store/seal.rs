@@ -226,6 +226,11 @@ impl KeyRing {
         Self { first: Key::new(&Zeroizing::new(random.bytes())), others: Vec::new() }
     }
 
+    /// Whether the key of this id is among them.
+    pub fn holds(&self, id: KeyId) -> bool {
+        self.find(id).is_some()
+    }
+
     fn find(&self, id: KeyId) -> Option<&Key> {
         std::iter::once(&self.first).chain(&self.others).find(|key| key.id == id)
     }

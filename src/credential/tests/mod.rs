@@ -1,6 +1,9 @@
 //! The room as a whole, on paused time, against a strict Flexslot.
 
+mod faulty;
+mod flexslot;
 mod model;
+mod overtaken;
 mod picking;
 mod renewing;
 mod world;

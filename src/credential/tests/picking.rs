@@ -4,7 +4,10 @@ use std::{borrow::Cow, time::Duration};
 
 use http::Method;
 
-use super::world::{Behaviour, World, ask, ask_for, tenant};
+use super::{
+    flexslot::Behaviour,
+    world::{World, ask, ask_for, tenant},
+};
 use crate::{
     credential::{Ask, PathClass, Permission, Refusal, TenantPolicy, Unauthorized},
     model::{

@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use super::world::{Behaviour, World, ask, tenant};
+use tokio::time::Instant;
+
+use super::{
+    flexslot::Behaviour,
+    world::{World, ask, tenant},
+};
 use crate::{
     credential::{Refusal, Resend, Unauthorized},
-    model::{GrantState, observe::RefreshOutcome, token::DisconnectReason},
+    model::{GrantState, Random, observe::RefreshOutcome, token::DisconnectReason},
+    store::{backend::Bid, instance::InstanceLock},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -303,7 +309,7 @@ async fn a_panic_wakes_everyone_and_leaves_the_grant_uncertain() {
     let world = World::new().await;
     world.connect("acme", Duration::ZERO, Some(HOUR)).await;
     world.flexslot.will(Behaviour::Panic);
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     assert!(world.credentials.pick(&ask(&tenant("acme"))).await.is_err());
     assert!(started.elapsed() < SECOND, "nobody waits for a dead task");
     assert!(matches!(world.store.load(&tenant("acme")).await.unwrap().grant, GrantState::Uncertain(..)));
@@ -410,4 +416,20 @@ async fn drain_waits_for_a_token_request() {
         world.store.load(&tenant("acme")).await.unwrap().grant.grant().unwrap().tokens.refresh.expose(),
         "acme.1"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_of_a_process_that_died_is_taken_over_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = || InstanceLock::acquire(dir.path(), &Random::system()).unwrap();
+    let (gone, alive) = (lock().owner().clone(), lock());
+    let world = World::new().await;
+    let here = world.another_with(Some(lock()));
+    for (name, owner, waits) in [("acme", &gone, 0 * SECOND), ("beta", alive.owner(), 5 * SECOND)] {
+        world.connect(name, Duration::ZERO, Some(HOUR)).await;
+        assert_eq!(world.store.bid(&tenant(name), owner, 5 * SECOND).await, Ok(Bid::Won));
+        let began = Instant::now();
+        assert_eq!(picked(&here, name).await, format!("Bearer at.{name}.1"));
+        assert!((waits..waits + SECOND).contains(&began.elapsed()), "{name}: {:?}", began.elapsed());
+    }
 }

@@ -1,75 +1,35 @@
 //! A tenant, a store and a strict Flexslot, on paused time.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
+use super::{
+    faulty::Faulty,
+    flexslot::{Flexslot, OtherClient},
+};
 use crate::{
-    credential::{Ask, Credentials, PathClass, RefreshPolicy, Resend, Settings, TenantPolicy, coordinator::Parts},
-    flexslot::{TokenAnswer, TokenEndpoint, TokenError},
+    credential::{
+        Ask, Credentials, PathClass, Picked, RefreshPolicy, Refusal, Resend, Settings, TenantPolicy, coordinator::Parts,
+    },
     model::{
         Clock, Observer, Random, Scope, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType,
         clock::TokioClock,
         observe::{FallbackCause, RefreshOutcome},
-        token::Owner,
     },
     store::{
-        Existing, NewGrant, NewTenant, StoreError, StoredPat, TokenStore,
-        backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+        Existing, NewGrant, NewTenant, StoredPat, TokenStore,
+        instance::InstanceLock,
         memory::MemoryBackend,
         seal::{KeyRing, Sealer},
+        spool::Spool,
     },
 };
 
 pub(super) const ORIGIN: &str = "https://api.flexslot.gg";
 pub(super) const CLIENT: &str = "cli_1";
 pub(super) const START: Timestamp = Timestamp::from_secs(1_795_200_000);
-
-/// What the scripted Flexslot does with the next token request.
-pub(super) enum Behaviour {
-    NotSent,
-    Refuse(Option<Duration>),
-    /// Rotates, and the answer is lost.
-    LoseAnswer,
-    /// Nothing is rotated, and nobody can know.
-    LoseQuestion,
-    Misconfigured,
-    Panic,
-}
-
-/// A strict token endpoint: a spent refresh token revokes the grant.
-#[derive(Default)]
-pub(super) struct Flexslot {
-    grants: Mutex<HashMap<String, Line>>,
-    pub(super) script: Mutex<VecDeque<Behaviour>>,
-    pub(super) requests: AtomicUsize,
-    pub(super) replays: AtomicUsize,
-    /// When set, answers wait for a permit, after the rotation.
-    pub(super) gate: Mutex<Option<Arc<Semaphore>>>,
-    pub(super) life: AtomicUsize,
-}
-
-/// One grant's rotating line of refresh tokens: `name.number`.
-#[derive(Clone, Copy)]
-struct Line {
-    current: u64,
-    revoked: bool,
-}
-
-/// A backend whose writes can be made to fail.
-pub(super) struct Faulty {
-    inner: MemoryBackend,
-    pub(super) refuses_writes: AtomicBool,
-}
 
 #[derive(Default)]
 pub(super) struct Counts {
@@ -86,107 +46,7 @@ pub(super) struct World {
     pub(super) counts: Arc<Counts>,
     clock: Arc<TokioClock>,
     settings: Settings,
-}
-
-// === impl Flexslot ===
-
-impl Flexslot {
-    /// The pair that a consent yields.
-    pub(super) fn issue(&self, grant: &str) -> (Secret, Secret) {
-        self.grants.lock().insert(grant.to_owned(), Line { current: 0, revoked: false });
-        (Secret::new(format!("at.{grant}.0")), Secret::new(format!("{grant}.0")))
-    }
-
-    pub(super) fn revoke(&self, grant: &str) {
-        self.grants.lock().get_mut(grant).unwrap().revoked = true;
-    }
-
-    pub(super) fn will(&self, behaviour: Behaviour) {
-        self.script.lock().push_back(behaviour);
-    }
-
-    pub(super) fn hold(&self) -> Arc<Semaphore> {
-        let gate = Arc::new(Semaphore::new(0));
-        *self.gate.lock() = Some(Arc::clone(&gate));
-        gate
-    }
-
-    pub(super) fn requests(&self) -> usize {
-        self.requests.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn replays(&self) -> usize {
-        self.replays.load(Ordering::SeqCst)
-    }
-
-    fn rotate(&self, refresh: &Secret) -> Result<TokenAnswer, TokenError> {
-        let (name, number) = refresh.expose().split_once('.').unwrap();
-        let number: u64 = number.parse().unwrap();
-        let mut grants = self.grants.lock();
-        let line = grants.get_mut(name).unwrap();
-        if number != line.current {
-            line.revoked = true;
-            self.replays.fetch_add(1, Ordering::SeqCst);
-        }
-        if line.revoked {
-            return Err(TokenError::Revoked);
-        }
-        line.current += 1;
-        let next = line.current;
-        let life = match self.life.load(Ordering::SeqCst) {
-            0 => 3600,
-            life => life as u64,
-        };
-        Ok(TokenAnswer {
-            access: Secret::new(format!("at.{name}.{next}")),
-            refresh: Some(Secret::new(format!("{name}.{next}"))),
-            token_type: TokenType::Bearer,
-            expires_in: Some(Duration::from_secs(life)),
-            scope: None,
-        })
-    }
-}
-
-#[async_trait]
-impl TokenEndpoint for Flexslot {
-    fn knows(&self, client_id: &str) -> bool {
-        client_id == CLIENT
-    }
-
-    async fn refresh(&self, _client_id: &str, refresh: &Secret) -> Result<TokenAnswer, TokenError> {
-        let behaviour = self.script.lock().pop_front();
-        if !matches!(behaviour, Some(Behaviour::NotSent)) {
-            self.requests.fetch_add(1, Ordering::SeqCst);
-        }
-        let answer = match behaviour {
-            None => self.rotate(refresh),
-            Some(Behaviour::NotSent) => Err(TokenError::NotSent("connection refused".into())),
-            Some(Behaviour::Refuse(retry_after)) => Err(TokenError::RefusedForNow { what: "429".into(), retry_after }),
-            Some(Behaviour::LoseAnswer) => self.rotate(refresh).and(Err(TokenError::Unknown("lost".into()))),
-            Some(Behaviour::LoseQuestion) => Err(TokenError::Unknown("lost".into())),
-            Some(Behaviour::Misconfigured) => Err(TokenError::Misconfigured("401 invalid_client".into())),
-            Some(Behaviour::Panic) => panic!("scripted"),
-        };
-        let gate = self.gate.lock().clone();
-        if let Some(gate) = gate {
-            gate.acquire().await.unwrap().forget();
-        }
-        answer
-    }
-}
-
-/// An endpoint that speaks for one other client.
-struct OtherClient(&'static str);
-
-#[async_trait]
-impl TokenEndpoint for OtherClient {
-    fn knows(&self, client_id: &str) -> bool {
-        client_id == self.0
-    }
-
-    async fn refresh(&self, _client_id: &str, _refresh: &Secret) -> Result<TokenAnswer, TokenError> {
-        panic!("a grant of another client was presented")
-    }
+    sealer: Sealer,
 }
 
 // === impl Counts ===
@@ -212,51 +72,74 @@ impl World {
     pub(super) async fn with_policy(refresh: RefreshPolicy) -> Self {
         let clock = Arc::new(TokioClock::starting_at(START));
         let random = Random::system();
-        let backend = Arc::new(Faulty {
-            inner: MemoryBackend::new(clock.clone(), &random),
-            refuses_writes: AtomicBool::new(false),
-        });
+        let backend = Arc::new(Faulty::new(MemoryBackend::new(clock.clone(), &random)));
         let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
-        let store = TokenStore::open(backend.clone(), sealer, random).await.unwrap();
+        let store = TokenStore::open(backend.clone(), sealer.clone(), random).await.unwrap();
         let flexslot = Arc::new(Flexslot::default());
         let settings = Settings { origin: ORIGIN.into(), refresh, endpoint: flexslot.clone(), tenants: HashMap::new() };
-        Self::on(store, backend, flexslot, clock, settings)
+        Self::on(store, backend, flexslot, clock, settings, sealer, None, None)
     }
 
+    #[allow(clippy::too_many_arguments, reason = "the one place that puts a process together")]
     fn on(
         store: TokenStore,
         backend: Arc<Faulty>,
         flexslot: Arc<Flexslot>,
         clock: Arc<TokioClock>,
         settings: Settings,
+        sealer: Sealer,
+        state_dir: Option<&Path>,
+        instance: Option<InstanceLock>,
     ) -> Self {
         let counts = Arc::new(Counts::default());
         let credentials = Credentials::new(Parts {
             settings: settings.clone(),
             store: store.clone(),
-            spool: None,
-            instance: None,
+            spool: state_dir.map(|dir| Spool::new(dir, sealer.clone())),
+            instance,
             clock: clock.clone(),
             random: Random::system(),
             observer: counts.clone(),
         });
-        Self { credentials, store, backend, flexslot, counts, clock, settings }
+        Self { credentials, store, backend, flexslot, counts, clock, settings, sealer }
     }
 
     /// Another process on the same store.
     pub(super) fn another(&self) -> Self {
+        self.another_like(None, None)
+    }
+
+    /// Another process on the same store, of this host.
+    pub(super) fn another_with(&self, instance: Option<InstanceLock>) -> Self {
+        self.another_like(None, instance)
+    }
+
+    /// Another process on the same store, with its spool in `state_dir`.
+    pub(super) fn another_in(&self, state_dir: Option<&Path>) -> Self {
+        self.another_like(state_dir, None)
+    }
+
+    fn another_like(&self, state_dir: Option<&Path>, instance: Option<InstanceLock>) -> Self {
         Self::on(
             self.store.clone(),
             self.backend.clone(),
             self.flexslot.clone(),
             self.clock.clone(),
             self.settings.clone(),
+            self.sealer.clone(),
+            state_dir,
+            instance,
         )
     }
 
     /// A tenant with a grant of Flexslot's whose access token ends `left` from now; `age` is that of its last token answer.
     pub(super) async fn connect(&self, name: &str, left: Duration, age: Option<Duration>) {
-        let (access, refresh) = self.flexslot.issue(name);
+        self.connect_to(name, name, left, age).await;
+    }
+
+    /// The same with a consent of its own, named `line` at Flexslot.
+    pub(super) async fn connect_to(&self, name: &str, line: &str, left: Duration, age: Option<Duration>) {
+        let (access, refresh) = self.flexslot.issue(line);
         let now = self.clock.now();
         let tokens = TokenSet {
             access,
@@ -314,62 +197,35 @@ pub(super) fn ask_for(tenant: &TenantId, need: Scope) -> Ask<'_> {
     Ask { need: Some(need), ..ask(tenant) }
 }
 
-// === impl Faulty ===
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-impl Faulty {
-    pub(super) fn refuse_writes(&self, refuse: bool) {
-        self.refuses_writes.store(refuse, Ordering::SeqCst);
-    }
+pub(super) type Answer = Result<Picked, Refusal>;
+
+/// The value of `Authorization` that the request got.
+pub(super) fn value(answer: &Answer) -> &str {
+    answer.as_ref().unwrap().authorization.to_str().unwrap()
 }
 
-#[async_trait]
-impl Backend for Faulty {
-    async fn store_id(&self) -> Result<[u8; 16], StoreError> {
-        self.inner.store_id().await
-    }
+pub(super) async fn pick(world: &World, name: &str) -> Answer {
+    world.credentials.pick(&ask(&tenant(name))).await
+}
 
-    async fn now(&self) -> Result<Timestamp, StoreError> {
-        self.inner.now().await
-    }
+/// The same on a path that takes a PAT alone; loads the tenant and leaves its grant in peace.
+pub(super) async fn pat_only(world: &World, name: &str) -> Answer {
+    let name = tenant(name);
+    world.credentials.pick(&Ask { class: PathClass::PatOnly, ..ask(&name) }).await
+}
 
-    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
-        self.inner.get(keys).await
-    }
+/// A request that waits in a task of its own.
+pub(super) fn caller(world: &World, name: &'static str) -> JoinHandle<Answer> {
+    let credentials = world.credentials.clone();
+    tokio::spawn(async move { credentials.pick(&ask(&tenant(name))).await })
+}
 
-    async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError> {
-        if self.refuses_writes.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("disk full".into()));
-        }
-        self.inner.write(changes).await
-    }
-
-    async fn list(
-        &self,
-        kind: Kind,
-        state: Option<RowState>,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
-        self.inner.list(kind, state, after, limit).await
-    }
-
-    async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
-        self.inner.changes(since, limit).await
-    }
-
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
-        self.inner.bid(tenant, owner, length).await
-    }
-
-    async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {
-        self.inner.release(tenant, owner).await
-    }
-
-    async fn touch(&self, used: &[(Key, Timestamp)]) -> Result<(), StoreError> {
-        self.inner.touch(used).await
-    }
-
-    async fn purge(&self, kind: Kind, before: Timestamp) -> Result<u64, StoreError> {
-        self.inner.purge(kind, before).await
-    }
+/// Time passes, and every task has its turn.
+pub(super) async fn pass(world: &World, time: Duration) {
+    world.settle().await;
+    tokio::time::sleep(time).await;
+    world.settle().await;
 }

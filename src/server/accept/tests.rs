@@ -119,6 +119,25 @@ async fn connections_over_the_limit_wait_until_one_ends() {
 }
 
 #[tokio::test]
+async fn a_connection_that_waits_for_its_place_survives_the_end_of_another() {
+    let other = listener(Address::Tcp("127.0.0.1:0".parse().unwrap()), None);
+    let there = other.local_addr().unwrap();
+    let server = start(2, Duration::ZERO, vec![other]);
+    let mut ending = TcpStream::connect(there).await.unwrap();
+    ask(&mut ending, GET, "-").await;
+    // Both listeners have seen a free place by now, and the first one takes it.
+    let mut first = TcpStream::connect(server.address).await.unwrap();
+    ask(&mut first, GET, "-").await;
+    let mut waiting = TcpStream::connect(there).await.unwrap();
+    waiting.write_all(GET).await.unwrap();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    drop(ending);
+    read(&mut waiting, "-").await;
+}
+
+#[tokio::test]
 async fn shutdown_lets_answers_finish_and_accepts_nobody() {
     let server = start(10, Duration::from_secs(60), vec![]);
     let mut idle = TcpStream::connect(server.address).await.unwrap();

@@ -16,14 +16,15 @@ fn owner(instance: &str) -> Owner {
     Owner { host: "host".into(), instance: instance.into() }
 }
 
-pub(in crate::store) async fn one_bidder_wins_and_the_other_learns_for_how_long(engine: &dyn Engine) {
+pub(in crate::store) async fn one_bidder_wins_and_the_other_learns_whose_it_is_and_for_how_long(engine: &dyn Engine) {
     let (a, b) = (engine.handle(), engine.handle());
     assert_eq!(a.bid(&tenant("acme"), &owner("a"), LENGTH).await, Ok(Bid::Won));
     engine.pass(Duration::from_secs(10));
     let left = Duration::from_secs(20);
-    assert_eq!(b.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Lost { left }));
+    let lost = Bid::Lost { holder: owner("a"), left };
+    assert_eq!(b.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(lost.clone()));
     let namesake = Owner { host: "elsewhere".into(), ..owner("a") };
-    assert_eq!(b.bid(&tenant("acme"), &namesake, LENGTH).await, Ok(Bid::Lost { left }));
+    assert_eq!(b.bid(&tenant("acme"), &namesake, LENGTH).await, Ok(lost));
     assert_eq!(b.bid(&tenant("beta"), &owner("b"), LENGTH).await, Ok(Bid::Won), "another tenant's is another lease");
     assert_eq!(a.changes(Revision(0), 10).await, Ok((Revision(0), vec![])), "a lease is no change");
 }
@@ -35,7 +36,7 @@ pub(in crate::store) async fn its_owner_renews_it(engine: &dyn Engine) {
         engine.pass(Duration::from_secs(20));
     }
     let left = Duration::from_secs(10);
-    assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Lost { left }));
+    assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Lost { holder: owner("a"), left }));
 }
 
 pub(in crate::store) async fn it_ends_by_the_stores_clock(engine: &dyn Engine) {
@@ -43,7 +44,7 @@ pub(in crate::store) async fn it_ends_by_the_stores_clock(engine: &dyn Engine) {
     assert_eq!(store.bid(&tenant("acme"), &owner("a"), LENGTH).await, Ok(Bid::Won));
     engine.pass(LENGTH - Duration::from_millis(1));
     let left = Duration::from_millis(1);
-    assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Lost { left }));
+    assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Lost { holder: owner("a"), left }));
     engine.pass(left);
     assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Won));
 }
@@ -58,7 +59,10 @@ pub(in crate::store) async fn only_its_owner_gives_it_back(engine: &dyn Engine) 
     let store = engine.handle();
     assert_eq!(store.bid(&tenant("acme"), &owner("a"), LENGTH).await, Ok(Bid::Won));
     store.release(&tenant("acme"), &owner("b")).await.expect("answered");
-    assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Lost { left: LENGTH }));
+    assert_eq!(
+        store.bid(&tenant("acme"), &owner("b"), LENGTH).await,
+        Ok(Bid::Lost { holder: owner("a"), left: LENGTH })
+    );
     store.release(&tenant("acme"), &owner("a")).await.expect("answered");
     store.release(&tenant("acme"), &owner("a")).await.expect("no harm in doing it twice");
     assert_eq!(store.bid(&tenant("acme"), &owner("b"), LENGTH).await, Ok(Bid::Won));

@@ -67,7 +67,7 @@ macro_rules! conformance {
             feed::the_feed_goes_on_where_it_was_left;
             feed::the_counter_never_goes_back;
             feed::nobody_misses_a_write_of_many_at_once;
-            leases::one_bidder_wins_and_the_other_learns_for_how_long;
+            leases::one_bidder_wins_and_the_other_learns_whose_it_is_and_for_how_long;
             leases::its_owner_renews_it;
             leases::it_ends_by_the_stores_clock;
             leases::an_end_further_away_than_one_length_counts_as_ended;

@@ -2,6 +2,7 @@
 
 mod client;
 mod frail;
+pub(crate) mod process;
 mod raw;
 mod upstream;
 mod world;

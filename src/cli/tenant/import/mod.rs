@@ -32,12 +32,13 @@ use write::Plan;
 ///     {"tenant":"beta","access_token":"…","refresh_token":"…",
 ///      "expires_at":"2026-11-20T18:00:00Z","scope":"decks:read cards:read"}
 ///
-/// (each on a single line). The column names of Flexslot's migration guide, such as flexslot_access_token, do too. expires_at is RFC 3339 or
-/// Unix seconds; without it, or without an access token, the grant is refreshed at first need. null means nothing. client_id is by default
+/// (each on a single line). The column names of Flexslot's migration guide, such as
+/// flexslot_access_token, do too. expires_at is RFC 3339 or Unix seconds; without it, or without an
+/// access token, the grant is refreshed at first need. null means nothing. client_id is by default
 /// the configured one.
 ///
-/// All lines are checked before the first is written. A tenant that already has a credential is skipped, so that a second run never puts
-/// spent tokens over newer ones.
+/// All lines are checked before the first is written. A tenant that already has a credential is
+/// skipped, so that a second run never puts spent tokens over newer ones.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct ImportArgs {

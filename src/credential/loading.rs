@@ -1,0 +1,106 @@
+//! How what the store says of a tenant gets into its slot.
+//!
+//! Of one slot there is one reading at a time, so that what was read first is also taken over first: an answer that was long on its way never
+//! undoes what a later one has found.
+
+use std::sync::Arc;
+
+use super::{
+    At, Refusal,
+    flight::Landing,
+    state::{Held, Slot},
+    works::Works,
+};
+use crate::{
+    model::{TenantId, observe::RefreshOutcome},
+    store::{StoreError, TenantRecord},
+};
+
+/// Lets go of a slot whose first loading failed or was cut off, so that made-up names cost no memory.
+struct FirstLoading<'a> {
+    works: &'a Works,
+    slot: &'a Arc<Slot>,
+    done: bool,
+}
+
+// === impl Works ===
+
+impl Works {
+    /// The tenant's slot, loaded. A tenant that nobody knows gets none.
+    pub(super) async fn slot(&self, tenant: &TenantId) -> Result<Arc<Slot>, Refusal> {
+        loop {
+            let slot = self.held_or_new(tenant);
+            if slot.with(|state| state.loaded) {
+                return Ok(slot);
+            }
+            let reading = slot.reading.lock().await;
+            if !self.holds(&slot) {
+                // Its first loading has failed while we waited, and by now somebody else may have begun another.
+                continue;
+            }
+            if !slot.with(|state| state.loaded) {
+                let mut loading = FirstLoading { works: self, slot: &slot, done: false };
+                self.load(&slot).await?;
+                loading.done = true;
+            }
+            drop(reading);
+            return Ok(slot);
+        }
+    }
+
+    async fn load(&self, slot: &Slot) -> Result<(), Refusal> {
+        let record = match self.store.load(&slot.tenant).await {
+            Ok(record) => record,
+            // A PAT of the file needs no store, and waits for none.
+            Err(error) if self.policy(&slot.tenant).1.pat.is_some() => {
+                self.out_of_reach(&error);
+                slot.with(|state| state.set_file_pat(self.policy(&slot.tenant).1.pat.as_ref()));
+                return Ok(());
+            }
+            Err(error) => return Err(Refusal::StoreUnavailable(error.to_string())),
+        };
+        let settings = self.settings();
+        slot.with(|state| {
+            // Looked up under the slot's lock, so that a reload during the load is not undone.
+            let (named, policy) = self.policy(&slot.tenant);
+            if !named && record.is_absent() {
+                return Err(Refusal::NotConnected);
+            }
+            state.set_file_pat(policy.pat.as_ref());
+            state.adopt(record, &settings.refresh, &self.random);
+            Ok(())
+        })
+    }
+
+    /// Reads the tenant and takes over what the store says.
+    pub(super) async fn read(&self, slot: &Slot) -> Result<TenantRecord, StoreError> {
+        let _reading = slot.reading.lock().await;
+        let record = self.store.load(&slot.tenant).await?;
+        let settings = self.settings();
+        slot.with(|state| state.adopt(record.clone(), &settings.refresh, &self.random));
+        Ok(record)
+    }
+
+    /// What has become of the pair `at` in the slot: nothing, if it is still there.
+    pub(super) fn moved_from(&self, slot: &Slot, at: At) -> Option<Landing> {
+        slot.with(|state| match &state.grant {
+            Held::Live(live) if live.at() == at => None,
+            Held::Live(live) if live.grant.id == at.grant => {
+                self.observer.refresh(RefreshOutcome::Adopted);
+                Some(Landing::Renewed)
+            }
+            Held::Live(_) | Held::Never => Some(Landing::Moved),
+            Held::Ended(ended) => Some(Landing::Ended(ended.reason)),
+        })
+    }
+}
+
+// === impl FirstLoading ===
+
+impl Drop for FirstLoading<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.works.let_go(self.slot);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What keeps the renewals of one tenant apart.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{At, flight::Cause, renewal::Failure};
+use crate::model::{Random, Version};
+
+/// What is remembered of earlier renewals, so that they do not come too often.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// After a failure: when the next try may be.
+    pub(super) backoff: Option<Backoff>,
+    /// The version whose expiry was let through within `min_interval`.
+    pub(super) early_expiry: Option<Version>,
+    pub(super) uncured: Option<Uncured>,
+}
+
+/// Failed tries in a row.
+#[derive(Debug, Clone)]
+pub(super) struct Backoff {
+    pub(super) failures: u32,
+    pub(super) until: Instant,
+    pub(super) last: Failure,
+}
+
+/// Renewals because of a 401 that did not cure it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Uncured {
+    pub(super) times: u32,
+    pub(super) until: Instant,
+    /// The version that was refused though it was new.
+    pub(super) version: Version,
+}
+
+/// Why no renewal may start now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotNow {
+    /// The last token answer is younger than `min_interval`.
+    TooSoon,
+    /// The last renewals because of a 401 did not cure it.
+    Uncured,
+    /// A try has failed, and the next one has to wait.
+    Backoff(Failure),
+}
+
+// === impl Pace ===
+
+impl Pace {
+    /// What speaks against renewing `version` now, whose token answer came `age` ago (`None`: nobody knows when).
+    pub(super) fn held_back(
+        &self,
+        version: Version,
+        cause: Cause,
+        age: Option<Duration>,
+        min_interval: Duration,
+    ) -> Option<NotNow> {
+        let now = Instant::now();
+        let first_expiry = cause == Cause::Expired && self.early_expiry != Some(version);
+        if age.is_some_and(|age| age < min_interval) && !first_expiry {
+            return Some(NotNow::TooSoon);
+        }
+        if cause == Cause::Refused && self.uncured.is_some_and(|uncured| now < uncured.until) {
+            return Some(NotNow::Uncured);
+        }
+        let backoff = self.backoff.as_ref().filter(|backoff| now < backoff.until)?;
+        Some(NotNow::Backoff(backoff.last.clone().retry_in(backoff.until - now)))
+    }
+}
+
+// === impl Backoff ===
+
+impl Backoff {
+    /// The wait after one more failure: doubling from a second to a minute, the second half of it at random, and never less than the server
+    /// asked for.
+    pub(super) fn after(before: Option<Self>, failure: Failure, random: &Random) -> Self {
+        let failures = before.map_or(0, |backoff| backoff.failures).saturating_add(1);
+        let full = Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60));
+        let wait = (full / 2 + random.below(full / 2)).max(failure.retry_after.unwrap_or_default());
+        Self { failures, until: Instant::now() + wait, last: failure }
+    }
+}
+
+// === impl Uncured ===
+
+impl Uncured {
+    /// The next renewal because of a 401 waits a minute, doubling to an hour.
+    pub(super) fn after(before: Option<Self>, at: At) -> Self {
+        let times = before.map_or(0, |uncured| uncured.times).saturating_add(1);
+        let wait = Duration::from_secs(60 << times.saturating_sub(1).min(6)).min(Duration::from_secs(3600));
+        Self { times, until: Instant::now() + wait, version: at.version }
+    }
+}

@@ -1,0 +1,187 @@
+//! A backend that fails, answers late or panics when told to.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::{
+    model::{TenantId, Timestamp, token::Owner},
+    store::{
+        StoreError,
+        backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+        memory::MemoryBackend,
+    },
+};
+
+/// A memory store with faults. Everything works unless a test says otherwise.
+pub(super) struct Faulty {
+    inner: MemoryBackend,
+    refuses_writes: AtomicBool,
+    refuses_reads: AtomicBool,
+    /// What becomes of the next writes, one each.
+    writes: Mutex<VecDeque<Fault>>,
+    /// What becomes of the next reads of records, one each.
+    reads: Mutex<VecDeque<Fault>>,
+    panics_at_changes: AtomicBool,
+    pub(super) times_read: AtomicUsize,
+}
+
+/// What can go wrong with one operation.
+pub(super) enum Fault {
+    /// It does not happen.
+    Refused,
+    /// It happens, and its answer is lost.
+    AnswerLost,
+    /// It does not happen, and the answer takes until the gate has a permit.
+    RefusedLate(Arc<Semaphore>),
+    /// It happens, and its answer takes until the gate has a permit.
+    Late(Arc<Semaphore>),
+}
+
+// === impl Faulty ===
+
+impl Faulty {
+    pub(super) fn new(inner: MemoryBackend) -> Self {
+        Self {
+            inner,
+            refuses_writes: AtomicBool::new(false),
+            refuses_reads: AtomicBool::new(false),
+            writes: Mutex::default(),
+            reads: Mutex::default(),
+            panics_at_changes: AtomicBool::new(false),
+            times_read: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn refuse_writes(&self, refuse: bool) {
+        self.refuses_writes.store(refuse, Ordering::SeqCst);
+    }
+
+    pub(super) fn refuse_reads(&self, refuse: bool) {
+        self.refuses_reads.store(refuse, Ordering::SeqCst);
+    }
+
+    pub(super) fn next_write(&self, fault: Fault) {
+        self.writes.lock().push_back(fault);
+    }
+
+    pub(super) fn next_read(&self, fault: Fault) {
+        self.reads.lock().push_back(fault);
+    }
+
+    /// The next read of a record sees what is there now, and answers when the gate has a permit.
+    pub(super) fn hold_next_read(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.next_read(Fault::Late(Arc::clone(&gate)));
+        gate
+    }
+
+    pub(super) fn hold_next_write(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.next_write(Fault::Late(Arc::clone(&gate)));
+        gate
+    }
+
+    pub(super) fn panic_at_next_changes(&self) {
+        self.panics_at_changes.store(true, Ordering::SeqCst);
+    }
+
+    fn readable(&self) -> Result<(), StoreError> {
+        match self.refuses_reads.load(Ordering::SeqCst) {
+            true => Err(unavailable()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("scripted".into())
+}
+
+async fn afflicted<T>(
+    fault: Option<Fault>,
+    operation: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match fault {
+        None => operation.await,
+        Some(Fault::Refused) => Err(unavailable()),
+        Some(Fault::RefusedLate(gate)) => {
+            gate.acquire().await.unwrap().forget();
+            Err(unavailable())
+        }
+        Some(Fault::AnswerLost) => operation.await.and(Err(unavailable())),
+        Some(Fault::Late(gate)) => {
+            let answer = operation.await;
+            gate.acquire().await.unwrap().forget();
+            answer
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Faulty {
+    async fn store_id(&self) -> Result<[u8; 16], StoreError> {
+        self.inner.store_id().await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.readable()?;
+        self.inner.now().await
+    }
+
+    async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
+        self.readable()?;
+        self.times_read.fetch_add(1, Ordering::SeqCst);
+        let fault = self.reads.lock().pop_front();
+        afflicted(fault, self.inner.get(keys)).await
+    }
+
+    async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError> {
+        if self.refuses_writes.load(Ordering::SeqCst) {
+            return Err(unavailable());
+        }
+        let fault = self.writes.lock().pop_front();
+        afflicted(fault, self.inner.write(changes)).await
+    }
+
+    async fn list(
+        &self,
+        kind: Kind,
+        state: Option<RowState>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, StoreError> {
+        self.inner.list(kind, state, after, limit).await
+    }
+
+    async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
+        assert!(!self.panics_at_changes.swap(false, Ordering::SeqCst), "scripted");
+        self.readable()?;
+        self.inner.changes(since, limit).await
+    }
+
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+        self.inner.bid(tenant, owner, length).await
+    }
+
+    async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {
+        self.inner.release(tenant, owner).await
+    }
+
+    async fn touch(&self, used: &[(Key, Timestamp)]) -> Result<(), StoreError> {
+        self.inner.touch(used).await
+    }
+
+    async fn purge(&self, kind: Kind, before: Timestamp) -> Result<u64, StoreError> {
+        self.inner.purge(kind, before).await
+    }
+}

@@ -1,0 +1,152 @@
+//! A strict token endpoint that does what a test says.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::world::CLIENT;
+use crate::{
+    flexslot::{TokenAnswer, TokenEndpoint, TokenError},
+    model::{Secret, TokenType},
+};
+
+/// What the scripted Flexslot does with the next token request.
+pub(super) enum Behaviour {
+    NotSent,
+    Refuse(Option<Duration>),
+    /// Rotates, and the answer is lost.
+    LoseAnswer,
+    /// Nothing is rotated, and nobody can know.
+    LoseQuestion,
+    Misconfigured,
+    Panic,
+}
+
+/// A strict token endpoint: a spent refresh token revokes the grant.
+#[derive(Default)]
+pub(super) struct Flexslot {
+    grants: Mutex<HashMap<String, Line>>,
+    pub(super) script: Mutex<VecDeque<Behaviour>>,
+    pub(super) requests: AtomicUsize,
+    pub(super) replays: AtomicUsize,
+    /// When set, answers wait for a permit, after the rotation.
+    pub(super) gate: Mutex<Option<Arc<Semaphore>>>,
+    pub(super) life: AtomicUsize,
+}
+
+/// One grant's rotating line of refresh tokens: `name.number`.
+#[derive(Clone, Copy)]
+struct Line {
+    current: u64,
+    revoked: bool,
+}
+
+// === impl Flexslot ===
+
+impl Flexslot {
+    /// The pair that a consent yields.
+    pub(super) fn issue(&self, grant: &str) -> (Secret, Secret) {
+        self.grants.lock().insert(grant.to_owned(), Line { current: 0, revoked: false });
+        (Secret::new(format!("at.{grant}.0")), Secret::new(format!("{grant}.0")))
+    }
+
+    pub(super) fn revoke(&self, grant: &str) {
+        self.grants.lock().get_mut(grant).unwrap().revoked = true;
+    }
+
+    pub(super) fn will(&self, behaviour: Behaviour) {
+        self.script.lock().push_back(behaviour);
+    }
+
+    pub(super) fn hold(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.gate.lock() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    pub(super) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn replays(&self) -> usize {
+        self.replays.load(Ordering::SeqCst)
+    }
+
+    fn rotate(&self, refresh: &Secret) -> Result<TokenAnswer, TokenError> {
+        let (name, number) = refresh.expose().split_once('.').unwrap();
+        let number: u64 = number.parse().unwrap();
+        let mut grants = self.grants.lock();
+        let line = grants.get_mut(name).unwrap();
+        if number != line.current {
+            line.revoked = true;
+            self.replays.fetch_add(1, Ordering::SeqCst);
+        }
+        if line.revoked {
+            return Err(TokenError::Revoked);
+        }
+        line.current += 1;
+        let next = line.current;
+        let life = match self.life.load(Ordering::SeqCst) {
+            0 => 3600,
+            life => life as u64,
+        };
+        Ok(TokenAnswer {
+            access: Secret::new(format!("at.{name}.{next}")),
+            refresh: Some(Secret::new(format!("{name}.{next}"))),
+            token_type: TokenType::Bearer,
+            expires_in: Some(Duration::from_secs(life)),
+            scope: None,
+        })
+    }
+}
+
+#[async_trait]
+impl TokenEndpoint for Flexslot {
+    fn knows(&self, client_id: &str) -> bool {
+        client_id == CLIENT
+    }
+
+    async fn refresh(&self, _client_id: &str, refresh: &Secret) -> Result<TokenAnswer, TokenError> {
+        let behaviour = self.script.lock().pop_front();
+        if !matches!(behaviour, Some(Behaviour::NotSent)) {
+            self.requests.fetch_add(1, Ordering::SeqCst);
+        }
+        let answer = match behaviour {
+            None => self.rotate(refresh),
+            Some(Behaviour::NotSent) => Err(TokenError::NotSent("connection refused".into())),
+            Some(Behaviour::Refuse(retry_after)) => Err(TokenError::RefusedForNow { what: "429".into(), retry_after }),
+            Some(Behaviour::LoseAnswer) => self.rotate(refresh).and(Err(TokenError::Unknown("lost".into()))),
+            Some(Behaviour::LoseQuestion) => Err(TokenError::Unknown("lost".into())),
+            Some(Behaviour::Misconfigured) => Err(TokenError::Misconfigured("401 invalid_client".into())),
+            Some(Behaviour::Panic) => panic!("scripted"),
+        };
+        let gate = self.gate.lock().clone();
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        answer
+    }
+}
+
+/// An endpoint that speaks for one other client.
+pub(super) struct OtherClient(pub(super) &'static str);
+
+#[async_trait]
+impl TokenEndpoint for OtherClient {
+    fn knows(&self, client_id: &str) -> bool {
+        client_id == self.0
+    }
+
+    async fn refresh(&self, _client_id: &str, _refresh: &Secret) -> Result<TokenAnswer, TokenError> {
+        panic!("a grant of another client was presented")
+    }
+}

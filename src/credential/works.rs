@@ -1,0 +1,194 @@
+//! What the tasks of this room share: settings, slots, store, custody, clock.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+use tokio::{sync::Semaphore, time::Instant};
+
+use super::{
+    Ask,
+    coordinator::{Health, Parts},
+    custody::Custody,
+    pick::{Choice, Circumstances, decide},
+    policy::{Settings, TenantPolicy},
+    renewal::Failure,
+    state::Slot,
+    tasks::Tasks,
+};
+use crate::{
+    model::{
+        Clock, Grant, Observer, Random, TenantId, Timestamp,
+        token::{Attempt, Intent, Owner},
+    },
+    store::{StoreError, TokenStore, instance::InstanceLock},
+};
+
+/// The machinery behind the door.
+pub(super) struct Works {
+    settings: ArcSwap<Settings>,
+    slots: DashMap<TenantId, Arc<Slot>>,
+    pub(super) store: TokenStore,
+    pub(super) custody: Custody,
+    pub(super) owner: Owner,
+    instance: Option<InstanceLock>,
+    clock: Arc<dyn Clock>,
+    /// What has to be added to the clock to get the store's, in milliseconds.
+    skew: AtomicI64,
+    pub(super) random: Random,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) parallel: Semaphore,
+    pub(super) tasks: Tasks,
+    store_reachable: AtomicBool,
+}
+
+// === impl Works ===
+
+impl Works {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { settings, store, spool, instance, clock, random, observer } = parts;
+        Self {
+            parallel: Semaphore::new(settings.refresh.max_parallel),
+            settings: ArcSwap::from_pointee(settings),
+            slots: DashMap::new(),
+            custody: Custody::new(store.clone(), spool),
+            store,
+            owner: instance.as_ref().map_or_else(|| anonymous(&random), |instance| instance.owner().clone()),
+            instance,
+            clock,
+            skew: AtomicI64::new(0),
+            random,
+            observer,
+            tasks: Tasks::default(),
+            store_reachable: AtomicBool::new(true),
+        }
+    }
+
+    /// Takes over a new configuration.
+    pub(super) fn reload(&self, settings: Settings) {
+        self.settings.store(Arc::new(settings));
+        for slot in &self.slots {
+            slot.with(|state| {
+                state.set_file_pat(self.policy(slot.key()).1.pat.as_ref());
+                state.pace.backoff = None;
+            });
+        }
+    }
+
+    pub(super) fn health(&self) -> Health {
+        Health {
+            store_reachable: self.store_reachable.load(Ordering::Relaxed),
+            waiting: self.custody.waiting(),
+            at_risk: self.custody.at_risk(),
+        }
+    }
+
+    /// How many tenants are in memory.
+    pub(super) fn tenants(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// Now, by the store's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.now().millis().saturating_add(self.skew.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn set_clock(&self, store_now: Timestamp) {
+        self.skew.store(store_now.millis() - self.clock.now().millis(), Ordering::Relaxed);
+    }
+
+    pub(super) fn reached(&self) {
+        if !self.store_reachable.swap(true, Ordering::Relaxed) {
+            tracing::info!("the store is in reach again");
+        }
+    }
+
+    pub(super) fn out_of_reach(&self, error: &StoreError) {
+        if self.store_reachable.swap(false, Ordering::Relaxed) {
+            tracing::error!(%error, "the store is out of reach; tenants in memory go on working");
+        }
+    }
+
+    /// The tenant's policy, and whether the configuration names the tenant.
+    pub(super) fn policy(&self, tenant: &TenantId) -> (bool, Arc<TenantPolicy>) {
+        match self.settings.load().tenant(tenant) {
+            Some(policy) => (true, Arc::clone(policy)),
+            None => (false, Arc::default()),
+        }
+    }
+
+    /// The tenant's slot, if it is in memory.
+    pub(super) fn held(&self, tenant: &TenantId) -> Option<Arc<Slot>> {
+        self.slots.get(tenant).map(|slot| Arc::clone(&slot))
+    }
+
+    /// The tenant's slot, if it is in memory; else a new one, still to be loaded.
+    pub(super) fn held_or_new(&self, tenant: &TenantId) -> Arc<Slot> {
+        Arc::clone(&self.slots.entry(tenant.clone()).or_insert_with(|| Arc::new(Slot::new(tenant.clone()))))
+    }
+
+    /// Whether `slot` is still its tenant's slot.
+    pub(super) fn holds(&self, slot: &Arc<Slot>) -> bool {
+        self.slots.get(&slot.tenant).is_some_and(|held| Arc::ptr_eq(&held, slot))
+    }
+
+    /// Forgets `slot`. Whoever has it in hand finds by [`Works::holds`] that it is its tenant's no more.
+    pub(super) fn let_go(&self, slot: &Arc<Slot>) {
+        self.slots.remove_if(&slot.tenant, |_, held| Arc::ptr_eq(held, slot));
+    }
+
+    pub(super) fn decide(&self, slot: &Slot, ask: &Ask<'_>, failed: Option<&Failure>) -> Choice {
+        let settings = self.settings.load();
+        let (_, policy) = self.policy(&slot.tenant);
+        let knows_client = |client_id: &str| settings.endpoint.knows(client_id);
+        let on = Circumstances {
+            policy: &policy,
+            origin: &settings.origin,
+            knows_client: &knows_client,
+            now: self.now(),
+            instant: Instant::now(),
+            failed,
+        };
+        slot.with(|state| decide(ask, state, &on))
+    }
+
+    /// A new intent, dated by the store's clock.
+    pub(super) async fn intent(&self, grant: &Grant, attempt: Attempt) -> Result<Intent, StoreError> {
+        let at = self.store.now().await?;
+        self.set_clock(at);
+        Ok(Intent {
+            grant: grant.id,
+            version: grant.version,
+            refresh_hash: grant.tokens.refresh_hash(),
+            owner: self.owner.clone(),
+            at,
+            attempt,
+        })
+    }
+
+    /// How long until an intent is old enough that its token request cannot be under way any more. An age below zero counts as old.
+    pub(super) async fn left_of(&self, intent: &Intent) -> Result<Duration, StoreError> {
+        let now = self.store.now().await?;
+        let age = now.since(intent.at).unwrap_or(Duration::MAX);
+        Ok(self.settings.load().refresh.uncertain_after.saturating_sub(age))
+    }
+
+    pub(super) fn is_provably_gone(&self, owner: &Owner) -> bool {
+        self.instance.as_ref().is_some_and(|instance| instance.is_provably_gone(owner))
+    }
+}
+
+/// An owner that nobody can prove gone.
+fn anonymous(random: &Random) -> Owner {
+    Owner { host: String::new(), instance: format!("{:032x}", u128::from_le_bytes(random.bytes())) }
+}

@@ -1,0 +1,123 @@
+//! One request's dealings with the upstream: the send, and where the credential is refused, the one retry.
+
+use http::{Request, Response, StatusCode, Uri, header::AUTHORIZATION};
+use tokio::time::Instant;
+
+use super::{
+    error::upstream_failure,
+    facts::Facts,
+    handle::{Accepted, Failure},
+    replay::{ReplayBody, Replayer},
+    upstream::{Upstream, UpstreamBody},
+    verdict::{REFRESH_UNAVAILABLE, Send as Sending, UNAUTHORIZED_AFTER_REFRESH, Verdict, refuses_token},
+};
+use crate::{
+    credential::{Ask, Credentials, Picked, Unauthorized},
+    model::{CredentialKind, Observer, Problem, observe::RetryOutcome},
+};
+
+/// What an exchange works with.
+pub(super) struct Exchange<'a> {
+    pub(super) upstream: &'a Upstream,
+    pub(super) credentials: &'a Credentials,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) request: &'a Accepted,
+    pub(super) ask: Ask<'a>,
+    pub(super) replayer: Replayer,
+    pub(super) facts: &'a mut Facts,
+}
+
+/// The response that goes to the client.
+pub(super) struct Exchanged {
+    pub(super) response: Response<UpstreamBody>,
+    /// What `Proxy-Status` says of a 401 that is passed on in spite of what was tried.
+    pub(super) details: Option<&'static str>,
+}
+
+// === impl Exchange ===
+
+impl Exchange<'_> {
+    /// Sends the request with the best credential there is; after a 401 once more with another, if one can be had.
+    pub(super) async fn run(mut self, body: ReplayBody) -> Result<Exchanged, Failure> {
+        let picked = self.credentials.pick(&self.ask).await.map_err(|refusal| self.problem(refusal))?;
+        let response = self.send(&picked, body).await?;
+        match Verdict::of(response.status(), response.headers(), Sending::First) {
+            Verdict::Renew => self.renew(picked, response).await,
+            Verdict::Deliver => {
+                if response.status() != StatusCode::UNAUTHORIZED {
+                    self.credentials.accepted(&self.request.tenant, &picked);
+                }
+                Ok(Exchanged { response, details: None })
+            }
+        }
+    }
+
+    /// After a 401. The upload is held meanwhile, so that what is known of the body stays true.
+    async fn renew(self, refused: Picked, response: Response<UpstreamBody>) -> Result<Exchanged, Failure> {
+        self.replayer.hold();
+        let next = match self.credentials.unauthorized(&self.ask, &refused).await {
+            Unauthorized::Retry(next) => next,
+            Unauthorized::Pass => return Ok(self.as_it_is(response, None)),
+            Unauthorized::AfterRefresh => return Ok(self.as_it_is(response, Some(UNAUTHORIZED_AFTER_REFRESH))),
+            Unauthorized::RefreshUnavailable => return Ok(self.as_it_is(response, Some(REFRESH_UNAVAILABLE))),
+            Unauthorized::Refuse(refusal) => return Err(self.problem(refusal)),
+        };
+        // A body that is not kept: the token is new now, and the client's own retry will work.
+        let Some(body) = self.replayer.rewind() else { return Ok(self.as_it_is(response, None)) };
+        drop(response);
+        self.retry(&next, body).await
+    }
+
+    /// The second send. There is no third.
+    async fn retry(mut self, next: &Picked, body: ReplayBody) -> Result<Exchanged, Failure> {
+        let sent = self.send(next, body).await;
+        let outcome = match &sent {
+            Ok(response) if refuses_token(response.status(), response.headers()) => RetryOutcome::StillUnauthorized,
+            Ok(_) => RetryOutcome::Cured,
+            Err(_) => RetryOutcome::Failed,
+        };
+        self.facts.retry = Some(outcome);
+        self.observer.retry(outcome);
+        match outcome {
+            RetryOutcome::Cured => self.credentials.retried(&self.request.tenant, next, true),
+            RetryOutcome::StillUnauthorized => self.credentials.retried(&self.request.tenant, next, false),
+            RetryOutcome::Failed => {}
+        }
+        let fresh_refused = outcome == RetryOutcome::StillUnauthorized && next.kind == CredentialKind::OAuth;
+        Ok(Exchanged { response: sent?, details: fresh_refused.then_some(UNAUTHORIZED_AFTER_REFRESH) })
+    }
+
+    /// The upstream's own answer; an upload that was held goes on.
+    fn as_it_is(&self, response: Response<UpstreamBody>, details: Option<&'static str>) -> Exchanged {
+        self.replayer.resume();
+        Exchanged { response, details }
+    }
+
+    /// Sends the request with this credential.
+    async fn send(&mut self, picked: &Picked, body: ReplayBody) -> Result<Response<UpstreamBody>, Failure> {
+        self.facts.credential = Some(picked.kind);
+        self.facts.version = picked.at.map(|at| at.version);
+        let mut request = Request::new(body);
+        *request.method_mut() = self.request.method.clone();
+        *request.uri_mut() = Uri::from(self.request.target.forward().clone());
+        *request.headers_mut() = self.request.headers.clone();
+        request.headers_mut().insert(AUTHORIZATION, picked.authorization.clone());
+        let started = Instant::now();
+        let outcome = self.upstream.send(request).await;
+        self.facts.upstream_time += started.elapsed();
+        match outcome {
+            Ok(response) => {
+                self.facts.upstream_status = Some(response.status().as_u16());
+                Ok(response)
+            }
+            Err(error) => {
+                self.facts.cause = Some(error.to_string());
+                Err(upstream_failure(&error, self.replayer.failure(), &self.request.tenant))
+            }
+        }
+    }
+
+    fn problem(&self, refusal: impl Into<Problem>) -> Failure {
+        Failure::Problem(refusal.into().of(&self.request.tenant))
+    }
+}

@@ -1,0 +1,16 @@
+//! The real binary as a process, in front of a sandbox that lives in the test: what only a process can show, such as memory, signals,
+//! sudden death, and what it writes where.
+//!
+//! Every figure that a test prints is for reading; no test fails because a machine is slow.
+
+mod canary;
+mod clients;
+mod drain;
+mod http;
+mod kill;
+mod memory;
+mod refusals;
+mod reload;
+mod shared_store;
+mod storm;
+mod world;

@@ -1,0 +1,158 @@
+//! Ten thousand requests on one expired token: everybody is served, and Flexslot is asked once.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use flexslot_proxy::sandbox::{Counts, Effect, Endpoint, Fault};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::{
+    sync::Barrier,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+use super::{
+    http::{Connection, get},
+    world::{Life, World},
+};
+use crate::support::process::PATIENCE;
+
+const CONNECTIONS: usize = 500;
+/// Requests on each connection, one after the other.
+const EACH: usize = 20;
+const REQUESTS: u64 = (CONNECTIONS * EACH) as u64;
+
+const DECKS: &str = "/api/public/v1/decks/";
+
+/// How long each request took, and what it was answered.
+type Served = Vec<(Duration, u16)>;
+
+/// The world of a storm: one tenant, and enough descriptors for both ends of every connection.
+async fn world(life: Life) -> (World, super::world::Tenant) {
+    let mut files = getrlimit(Resource::Nofile);
+    files.current = files.maximum;
+    setrlimit(Resource::Nofile, files).unwrap();
+    let mut world = World::new().await;
+    // A slow machine is no failure.
+    world.set("refresh", "timeout = \"60s\"").set("upstream", "response_timeout = \"120s\"");
+    let acme = world.connect("acme", life).await;
+    (world, acme)
+}
+
+/// `connections` clients send `each` requests, all beginning at the same moment.
+async fn storm(proxy: SocketAddr, connections: usize, each: usize) -> Served {
+    let ready = Arc::new(Barrier::new(connections));
+    let mut clients = JoinSet::new();
+    for _ in 0..connections {
+        let ready = Arc::clone(&ready);
+        clients.spawn(async move {
+            let mut connection = Connection::open(proxy).await.unwrap();
+            ready.wait().await;
+            let mut served = Served::new();
+            for _ in 0..each {
+                let began = Instant::now();
+                let answer = connection.ask(&get(DECKS, "acme")).await.unwrap();
+                served.push((began.elapsed(), answer.status));
+            }
+            served
+        });
+    }
+    timeout(2 * PATIENCE, clients.join_all()).await.expect("a storm passes").concat()
+}
+
+/// `connections` clients, one after the other `each` times, send a request and hang up.
+async fn hang_up(proxy: SocketAddr, connections: usize, each: usize) {
+    let mut clients = JoinSet::new();
+    for _ in 0..connections {
+        clients.spawn(async move {
+            for _ in 0..each {
+                let mut connection = Connection::open(proxy).await.unwrap();
+                connection.send(&get(DECKS, "acme")).await.unwrap();
+            }
+        });
+    }
+    timeout(2 * PATIENCE, clients.join_all()).await.expect("nobody waits for an answer");
+}
+
+fn report(name: &str, mut served: Served) {
+    served.sort_unstable();
+    let at = |percent: usize| served[(served.len() - 1) * percent / 100].0;
+    println!(
+        "storm, {name}: {} requests; p50 {:.1?}, p90 {:.1?}, p99 {:.1?}, max {:.1?}",
+        served.len(),
+        at(50),
+        at(90),
+        at(99),
+        at(100)
+    );
+}
+
+fn assert_one_refresh(counts: &Counts) {
+    let asked = (counts.token_requests("refresh_token"), counts.refreshes, counts.replays, counts.presented_after_end);
+    assert_eq!(asked, (1, 1, 0, 0), "token requests, refreshes, replays, presented after the end");
+}
+
+fn assert_all_served(served: &Served, requests: u64) {
+    let failed: Vec<_> = served.iter().filter(|(_, status)| *status != 200).collect();
+    assert!(failed.is_empty(), "{} of {} failed, such as {:?}", failed.len(), served.len(), failed[0]);
+    assert_eq!(served.len() as u64, requests);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_on_an_expired_token_costs_one_token_request() {
+    let (world, _) = world(Life::Expired).await;
+    let sidecar = world.start().await;
+    let served = storm(sidecar.proxy, CONNECTIONS, EACH).await;
+    let counts = world.sandbox.counters();
+    assert_all_served(&served, REQUESTS);
+    assert_one_refresh(&counts);
+    assert_eq!(counts.requests(Endpoint::Resource), REQUESTS, "nothing is sent twice");
+    report("expired", served);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_waits_for_a_slow_token_endpoint_and_asks_it_once() {
+    let (world, _) = world(Life::Expired).await;
+    world.sandbox.fault(Fault::new(Endpoint::Token, Effect::Delay(Duration::from_millis(300))).after());
+    let sidecar = world.start().await;
+    let served = storm(sidecar.proxy, CONNECTIONS, EACH).await;
+    assert_all_served(&served, REQUESTS);
+    assert_one_refresh(&world.sandbox.counters());
+    report("expired, the token endpoint holds its answer 300 ms", served);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_which_half_hangs_up_serves_the_other_half() {
+    let (world, _) = world(Life::Expired).await;
+    let gate = world.sandbox.hold_answers(Endpoint::Token);
+    let sidecar = world.start().await;
+    // Whoever caused the refresh is gone before it is answered.
+    let mut first = Connection::open(sidecar.proxy).await.unwrap();
+    first.send(&get(DECKS, "acme")).await.unwrap();
+    timeout(PATIENCE, gate.arrived(1)).await.unwrap();
+    drop(first);
+    let proxy = sidecar.proxy;
+    let leaving = tokio::spawn(async move {
+        hang_up(proxy, CONNECTIONS / 2, EACH / 2).await;
+        gate.release();
+        hang_up(proxy, CONNECTIONS / 2, EACH / 2).await;
+    });
+    let served = storm(proxy, CONNECTIONS / 2, EACH).await;
+    leaving.await.unwrap();
+    assert_all_served(&served, REQUESTS / 2);
+    assert_one_refresh(&world.sandbox.counters());
+    report("expired, half of the clients hang up (latencies of those that stay)", served);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_on_a_token_that_flexslot_refuses_costs_one_token_request_and_one_retry_each() {
+    let (world, acme) = world(Life::Fresh).await;
+    world.sandbox.expire_access(acme.grant).unwrap();
+    let sidecar = world.start().await;
+    let served = storm(sidecar.proxy, CONNECTIONS, EACH).await;
+    let counts = world.sandbox.counters();
+    assert_all_served(&served, REQUESTS);
+    assert_one_refresh(&counts);
+    let (sent, refused) = (counts.requests(Endpoint::Resource), counts.with_status(Endpoint::Resource, 401));
+    assert_eq!(sent, REQUESTS + refused, "one retry for each 401");
+    report(&format!("refused by Flexslot ({refused} answers 401)"), served);
+}

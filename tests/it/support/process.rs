@@ -1,0 +1,254 @@
+//! The real binary as a process: started, watched, stopped, and killed when dropped.
+
+use std::{
+    fmt,
+    io::Read,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+
+/// The longest that anything here is waited for. Far more than it takes, also on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a condition is looked at that nobody announces.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A process to be started. It gets no environment but what is said here.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    dir: PathBuf,
+    program: PathBuf,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+}
+
+/// A started process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    stdout: Captured,
+    stderr: Captured,
+}
+
+/// What a process left.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// A running sidecar.
+#[derive(Debug)]
+pub(crate) struct Sidecar {
+    pub(crate) process: Process,
+    pub(crate) proxy: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+/// A stream of a process, read by a thread so that the process never waits for us.
+struct Captured {
+    text: watch::Receiver<Vec<u8>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Looks until `condition` yields something; fails after [`PATIENCE`], saying `what` was waited for.
+pub(crate) async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        sleep(LOOK).await;
+    }
+}
+
+// === impl Launch ===
+
+impl Launch {
+    /// The sidecar's binary with these arguments, working in `dir`.
+    pub(crate) fn sidecar(dir: &Path, args: &[&str]) -> Self {
+        Self::program(dir, env!("CARGO_BIN_EXE_flexslot-proxy"), args)
+    }
+
+    /// Another program.
+    pub(crate) fn program(dir: &Path, program: impl Into<PathBuf>, args: &[&str]) -> Self {
+        let args = args.iter().map(|&arg| arg.to_owned()).collect();
+        Self { dir: dir.to_owned(), program: program.into(), args, env: Vec::new() }
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn spawn(&self) -> Process {
+        self.try_spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", self.program.display()))
+    }
+
+    pub(crate) fn try_spawn(&self) -> std::io::Result<Process> {
+        let mut child = Command::new(&self.program)
+            .args(&self.args)
+            .current_dir(&self.dir)
+            .env_clear()
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let stdout = Captured::start(child.stdout.take().unwrap());
+        let stderr = Captured::start(child.stderr.take().unwrap());
+        Ok(Process { child, stdout, stderr })
+    }
+
+    /// Runs it to its own end.
+    pub(crate) async fn run(&self) -> Exit {
+        self.spawn().exited().await
+    }
+
+    /// Starts a sidecar and waits until it listens.
+    pub(crate) async fn listening(&self) -> Sidecar {
+        Sidecar::of(self.spawn()).await
+    }
+}
+
+// === impl Process ===
+
+impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub(crate) fn kill(&mut self) {
+        // It fails only when the process has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for the process's own end.
+    pub(crate) async fn exited(mut self) -> Exit {
+        let what = format!("the end of process {}", self.id());
+        let status = until(&what, || self.child.try_wait().expect("our own child")).await;
+        Exit { status, stdout: self.stdout.all(), stderr: self.stderr.all() }
+    }
+
+    /// What has been written to standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.stderr.so_far()
+    }
+
+    /// What has been written to standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        self.stdout.so_far()
+    }
+
+    /// Waits for a log line (JSON) of which `pick` makes something.
+    pub(crate) async fn log<T>(&self, what: &str, mut pick: impl FnMut(&Value) -> Option<T>) -> T {
+        let mut found = None;
+        let mut text = self.stderr.text.clone();
+        let looking = text.wait_for(|text| {
+            let lines = text.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+            found = lines.filter_map(|line| pick(&line)).next();
+            found.is_some()
+        });
+        let looked = timeout(PATIENCE, looking).await.is_ok_and(|looked| looked.is_ok());
+        assert!(looked, "no log line: {what}; the process wrote:\n{}", self.stderr());
+        found.expect("looked for until it was there")
+    }
+
+    /// Waits for a log line whose message contains `text`.
+    pub(crate) async fn says(&self, text: &str) -> Value {
+        self.log(text, |line| {
+            line["message"].as_str().is_some_and(|message| message.contains(text)).then(|| line.clone())
+        })
+        .await
+    }
+
+    /// The resident memory in bytes: now (`VmRSS`), or at its highest since [`Process::forget_peak`] (`VmHWM`).
+    pub(crate) fn memory(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("the process is there");
+        let value = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':'));
+        let kib = value.and_then(|value| value.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kib.unwrap_or_else(|| panic!("no {line} in:\n{status}")) * 1024
+    }
+
+    /// Lets `VmHWM` begin again at the resident memory of now (proc(5), `clear_refs`).
+    pub(crate) fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5").expect("our own child");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+// === impl Sidecar ===
+
+impl Sidecar {
+    async fn of(process: Process) -> Self {
+        let addresses = |line: &Value| {
+            let listens = line["message"].as_str().is_some_and(|message| message.ends_with("is listening"));
+            let address = |field: &str| line[field].as_str()?.split(", ").next()?.strip_prefix("http://")?.parse().ok();
+            listens.then(|| Some((address("listen")?, address("admin")?))).flatten()
+        };
+        let (proxy, admin) = process.log("is listening", addresses).await;
+        Self { process, proxy, admin }
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub(crate) async fn stop(self) -> Exit {
+        self.process.signal(Signal::TERM);
+        self.process.exited().await
+    }
+}
+
+// === impl Captured ===
+
+impl Captured {
+    fn start(mut stream: impl Read + Send + 'static) -> Self {
+        let (writer, text) = watch::channel(Vec::new());
+        let thread = thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                writer.send_modify(|text| text.extend_from_slice(&buffer[..read]));
+            }
+        });
+        Self { text, thread: Some(thread) }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.text.borrow()).into_owned()
+    }
+
+    /// Everything, once the process has ended.
+    fn all(&mut self) -> String {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("reading does not panic");
+        }
+        self.so_far()
+    }
+}
+
+impl fmt::Debug for Captured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.text.borrow().len())
+    }
+}
