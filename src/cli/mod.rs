@@ -11,6 +11,7 @@ mod man;
 mod overrides;
 mod sandbox;
 mod serve;
+mod signals;
 mod store;
 pub mod tenant;
 #[cfg(test)]

@@ -20,14 +20,14 @@ use super::{
     facts::Facts,
     guard::{Admitted, Guard, Reach},
     headers,
-    path::{Class, Target},
+    path::Target,
     replay::{ReplayBody, ReplayLimits, Start},
     route,
     upstream::Upstream,
     urls::{self, CallerBase, UpstreamOrigin},
 };
 use crate::{
-    credential::{Ask, Credentials, PathClass, Resend},
+    credential::{Ask, Credentials, Resend},
     model::{Observer, Problem, Scope, TenantId},
 };
 
@@ -142,7 +142,7 @@ impl Corridor {
             route::tenant(header?, target.tenant(), caller.tenant.as_ref(), settings.default_tenant.as_ref())?;
         facts.tenant = Some(tenant.clone());
         facts.named_by = Some(named_by);
-        let class = class_of(&target);
+        let class = target.class();
         let permission = target.agree(|segments| self.credentials.permit(&tenant, &parts.method, class, segments));
         permitted(permission)?;
         let turn = self.busy.enter(&tenant, settings.in_flight_per_tenant).ok_or_else(|| {
@@ -169,7 +169,7 @@ impl Corridor {
             ask: Ask {
                 tenant: &accepted.tenant,
                 need: Scope::needed(&accepted.method, accepted.target.segments()),
-                class: class_of(&accepted.target),
+                class: accepted.target.class(),
                 resend: resend(&body, settings),
             },
             replayer: body.replayer(),
@@ -221,13 +221,6 @@ fn answer_preflight(parts: &Parts, origin: &HeaderValue) -> Response<ResponseBod
 fn target_of(uri: &Uri) -> Result<Target, Problem> {
     let target = uri.path_and_query().ok_or_else(|| Code::NotProxied.problem("The request names no path."))?;
     Target::check(target).map_err(path_problem)
-}
-
-fn class_of(target: &Target) -> PathClass {
-    match target.class() {
-        Class::Ordinary => PathClass::Ordinary,
-        Class::Partner => PathClass::PatOnly,
-    }
 }
 
 fn host_of(parts: &Parts) -> Option<String> {

@@ -14,9 +14,6 @@ use crate::model::Problem;
 /// On every response.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("flexslot-proxy-request-id");
 
-/// Which credential was attached.
-pub const CREDENTIAL: HeaderName = HeaderName::from_static("flexslot-proxy-credential");
-
 /// RFC 9209.
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
