@@ -7,12 +7,12 @@ use tokio::time::Instant;
 
 use super::{
     Ask, At, PathClass, Permission, Picked, Refusal, Resend,
+    failure::{Failure, FailureClass},
     flight::{Boarding, Cause, Landing, board},
     pace::{NotNow, Uncured},
     pat_health::PatHealth,
     pick::{Choice, permit},
     policy::Settings,
-    renewal::{Failure, FailureClass},
     state::{Live, Slot},
     watch,
     works::Works,
@@ -138,25 +138,28 @@ impl Credentials {
                     }
                     patient = false;
                 }
-                Freshness::Expired => failed = self.renew(slot, live.at(), Cause::Expired).await,
+                Freshness::Expired => {
+                    failed = self.renew(slot, live.at(), Cause::Expired).await.err().map(NotNow::into_failure)
+                }
             }
         }
         Err(Failure::internal().into_refusal())
     }
 
-    /// Waits for the renewal of version `at`. Answers the failure, if it failed.
-    async fn renew(&self, slot: &Arc<Slot>, at: At, cause: Cause) -> Option<Failure> {
-        let landing = match board(&self.works, slot, at, cause) {
-            Boarding::Moved => return None,
-            Boarding::NotNow(NotNow::Backoff(failure)) => return Some(failure),
-            Boarding::NotNow(NotNow::TooSoon | NotNow::Uncured) => {
-                return Some(Failure::new(FailureClass::Refused, "the last renewal was moments ago"));
+    /// Waits for the renewal of the pair `at`; afterwards the slot is worth another look.
+    async fn renew(&self, slot: &Arc<Slot>, at: At, cause: Cause) -> Result<(), NotNow> {
+        loop {
+            let flight = match board(&self.works, slot, at, cause) {
+                Boarding::Moved => return Ok(()),
+                Boarding::NotNow(not_now) => return Err(not_now),
+                Boarding::Aboard(flight) => flight,
+            };
+            match flight.wait(self.works.settings().refresh.timeout).await {
+                // It flew for somebody whose token still serves; ours does not, and may do more.
+                Landing::Failed(failure) if failure.class == FailureClass::Deferred && cause != Cause::Ageing => {}
+                Landing::Failed(failure) => return Err(NotNow::Failed(failure)),
+                Landing::Renewed | Landing::Ended(_) | Landing::Moved => return Ok(()),
             }
-            Boarding::Aboard(flight) => flight.wait(self.works.settings().refresh.timeout).await,
-        };
-        match landing {
-            Landing::Failed(failure) => Some(failure),
-            Landing::Renewed | Landing::Ended(_) | Landing::Moved => None,
         }
     }
 
@@ -169,19 +172,15 @@ impl Credentials {
             slot.with(|state| state.pat().map(|pat| pat.health.refused(Instant::now())));
             return Unauthorized::Pass;
         };
-        let failed = match board(&self.works, &slot, at, Cause::Refused) {
-            Boarding::Moved => None,
-            Boarding::NotNow(NotNow::TooSoon) => {
+        let failed = match self.renew(&slot, at, Cause::Refused).await {
+            Ok(()) => None,
+            Err(NotNow::TooSoon) => {
                 self.works.observer.unauthorized_after_refresh();
                 tracing::error!(tenant = %slot.tenant, version = %at.version, "Flexslot refuses a token that it issued moments ago");
                 return Unauthorized::AfterRefresh;
             }
-            Boarding::NotNow(NotNow::Uncured) => return Unauthorized::Pass,
-            Boarding::NotNow(NotNow::Backoff(failure)) => Some(failure),
-            Boarding::Aboard(flight) => match flight.wait(self.works.settings().refresh.timeout).await {
-                Landing::Renewed | Landing::Ended(_) | Landing::Moved => None,
-                Landing::Failed(failure) => Some(failure),
-            },
+            Err(NotNow::Uncured) => return Unauthorized::Pass,
+            Err(NotNow::Failed(failure)) => Some(failure),
         };
         let after_failure = failed.is_some();
         match self.pick_in(&slot, ask, failed).await {

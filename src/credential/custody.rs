@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::{
-    model::{TenantId, token::Intent},
+    model::{GrantId, TenantId, token::Intent},
     store::{
         Cas, Settlement, TokenStore,
         spool::{Drained, Spool},
@@ -31,6 +31,16 @@ pub(super) enum Kept {
     Waiting,
     /// The record has moved on; the outcome is void.
     Moved,
+}
+
+/// What became of the pair that the spool may have of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recovery {
+    Stored,
+    /// There is none.
+    Nothing,
+    /// There may be one, and the store cannot have it now.
+    Blocked,
 }
 
 /// Offers outcomes to the store.
@@ -93,9 +103,16 @@ impl Custody {
         }
     }
 
-    /// Stores what this or an earlier process left in the spool; answers whether a pair of `tenant` was among it.
-    pub(super) async fn recover(&self, tenant: &TenantId) -> bool {
-        self.empty_spool().await.is_some_and(|drained| drained.stored.contains(tenant))
+    /// Stores the pair of `grant` that this or an earlier process left in the spool, if there is one.
+    pub(super) async fn recover(&self, tenant: &TenantId, grant: GrantId) -> Recovery {
+        if self.spool.is_none() {
+            return Recovery::Nothing;
+        }
+        match self.empty_spool().await {
+            Some(drained) if drained.stored.contains(tenant) => Recovery::Stored,
+            Some(drained) if !drained.may_hold_back(grant) => Recovery::Nothing,
+            _ => Recovery::Blocked,
+        }
     }
 
     /// Hands everything in the spool to the store. Called before the first request, and before a last resort.

@@ -12,8 +12,9 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{
     At,
+    failure::Failure,
     pace::{Backoff, NotNow},
-    renewal::{self, Failure},
+    renewal,
     state::Slot,
     works::Works,
 };

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{At, flight::Cause, renewal::Failure};
+use super::{
+    At,
+    failure::{Failure, FailureClass},
+    flight::Cause,
+};
 use crate::model::{Random, Version};
 
 /// What is remembered of earlier renewals, so that they do not come too often.
@@ -41,8 +45,8 @@ pub(super) enum NotNow {
     TooSoon,
     /// The last renewals because of a 401 did not cure it.
     Uncured,
-    /// A try has failed, and the next one has to wait.
-    Backoff(Failure),
+    /// A try has failed, this one or one before it after which the next has to wait.
+    Failed(Failure),
 }
 
 // === impl Pace ===
@@ -65,7 +69,21 @@ impl Pace {
             return Some(NotNow::Uncured);
         }
         let backoff = self.backoff.as_ref().filter(|backoff| now < backoff.until)?;
-        Some(NotNow::Backoff(backoff.last.clone().retry_in(backoff.until - now)))
+        if backoff.last.class == FailureClass::Deferred && cause != Cause::Ageing {
+            return None;
+        }
+        Some(NotNow::Failed(backoff.last.clone().retry_in(backoff.until - now)))
+    }
+}
+
+// === impl NotNow ===
+
+impl NotNow {
+    pub(super) fn into_failure(self) -> Failure {
+        match self {
+            Self::Failed(failure) => failure,
+            Self::TooSoon | Self::Uncured => Failure::new(FailureClass::Refused, "the last renewal was moments ago"),
+        }
     }
 }
 

@@ -8,12 +8,9 @@ use std::sync::Arc;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
-use super::{At, flight::Flight, header, pace::Pace, pat_health::PatHealth, policy::RefreshPolicy};
+use super::{At, clearance::Unsent, flight::Flight, header, pace::Pace, pat_health::PatHealth, policy::RefreshPolicy};
 use crate::{
-    model::{
-        Grant, GrantState, Random, Secret, Timestamp,
-        token::{Disconnected, Intent},
-    },
+    model::{Grant, GrantState, Random, Secret, Timestamp, token::Disconnected},
     store::{StoredPat, TenantRecord},
 };
 
@@ -36,8 +33,7 @@ pub(super) struct State {
     /// The renewal that is under way.
     pub(super) flight: Option<Flight>,
     pub(super) pace: Pace,
-    /// An intent that was stored, or may have been, and whose token request never reached Flexslot.
-    pub(super) unsent: Option<Intent>,
+    pub(super) unsent: Option<Unsent>,
 }
 
 /// The tenant's grant.

@@ -10,15 +10,18 @@ use std::{
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use super::{
     Ask,
     coordinator::{Health, Parts},
     custody::Custody,
+    failure::Failure,
     pick::{Choice, Circumstances, decide},
     policy::{Settings, TenantPolicy},
-    renewal::Failure,
     state::Slot,
     tasks::Tasks,
 };
@@ -43,7 +46,8 @@ pub(super) struct Works {
     skew: AtomicI64,
     pub(super) random: Random,
     pub(super) observer: Arc<dyn Observer>,
-    pub(super) parallel: Semaphore,
+    /// One permit for each token request that may be under way; replaced when the configuration's number changes.
+    turns: ArcSwap<Semaphore>,
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
 }
@@ -54,7 +58,7 @@ impl Works {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { settings, store, spool, instance, clock, random, observer } = parts;
         Self {
-            parallel: Semaphore::new(settings.refresh.max_parallel),
+            turns: ArcSwap::from_pointee(Semaphore::new(settings.refresh.max_parallel)),
             settings: ArcSwap::from_pointee(settings),
             slots: DashMap::new(),
             custody: Custody::new(store.clone(), spool),
@@ -96,6 +100,11 @@ impl Works {
 
     pub(super) fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
+    }
+
+    /// Waits for one of the turns that `refresh.max_parallel` gives out; `None` never.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.turns.load_full().acquire_owned().await.ok()
     }
 
     /// Now, by the store's clock.
@@ -150,15 +159,8 @@ impl Works {
     pub(super) fn decide(&self, slot: &Slot, ask: &Ask<'_>, failed: Option<&Failure>) -> Choice {
         let settings = self.settings.load();
         let (_, policy) = self.policy(&slot.tenant);
-        let knows_client = |client_id: &str| settings.endpoint.knows(client_id);
-        let on = Circumstances {
-            policy: &policy,
-            origin: &settings.origin,
-            knows_client: &knows_client,
-            now: self.now(),
-            instant: Instant::now(),
-            failed,
-        };
+        let on =
+            Circumstances { policy: &policy, settings: &settings, now: self.now(), instant: Instant::now(), failed };
         slot.with(|state| decide(ask, state, &on))
     }
 

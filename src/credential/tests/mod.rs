@@ -6,4 +6,5 @@ mod model;
 mod overtaken;
 mod picking;
 mod renewing;
+mod uncertain;
 mod world;
