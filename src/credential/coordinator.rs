@@ -3,10 +3,11 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::Method;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Ask, At, PathClass, Permission, Picked, Refusal, Resend,
+    background::{Background, OFFER_AGAIN},
     failure::{Failure, FailureClass},
     flight::{Boarding, Cause, Landing, board},
     pace::{NotNow, Uncured},
@@ -14,7 +15,6 @@ use super::{
     pick::{Choice, permit},
     policy::Settings,
     state::{Live, Slot},
-    watch,
     works::Works,
 };
 use crate::{
@@ -79,13 +79,11 @@ impl Credentials {
 
     /// Stores what earlier processes left in the spool, then follows the store's changes and offers outcomes to it until dropped.
     pub async fn start(&self) -> Result<Background, StoreError> {
-        let works = Arc::clone(&self.works);
+        let works = &self.works;
         works.set_clock(works.store.now().await?);
         works.custody.empty_spool().await;
-        let since = works.store.changed_since(Revision(u64::MAX)).await?.head;
-        let follow = tokio::spawn(watch::follow(Arc::clone(&works), since));
-        let offer = tokio::spawn(async move { works.custody.keep_offering().await });
-        Ok(Background([follow, offer]))
+        works.set_seen(works.store.changed_since(Revision(u64::MAX)).await?.head);
+        Ok(Background::start(works))
     }
 
     /// Takes over a new configuration.
@@ -109,10 +107,21 @@ impl Credentials {
     /// Waits for a renewal, at most `refresh.timeout`, where there is no usable token without one.
     pub async fn pick(&self, ask: &Ask<'_>) -> Result<Picked, Refusal> {
         let slot = self.works.slot(ask.tenant).await?;
-        self.pick_in(&slot, ask, None).await
+        self.pick_in(&slot, ask, None, self.deadline()).await
     }
 
-    async fn pick_in(&self, slot: &Arc<Slot>, ask: &Ask<'_>, mut failed: Option<Failure>) -> Result<Picked, Refusal> {
+    /// How long a request waits, for however many renewals.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.works.settings().refresh.timeout
+    }
+
+    async fn pick_in(
+        &self,
+        slot: &Arc<Slot>,
+        ask: &Ask<'_>,
+        mut failed: Option<Failure>,
+        deadline: Instant,
+    ) -> Result<Picked, Refusal> {
         let mut patient = ask.resend == Resend::Impossible;
         for _ in 0..ROUNDS {
             let (live, freshness) = match self.works.decide(slot, ask, failed.as_ref()) {
@@ -131,15 +140,13 @@ impl Credentials {
                 Freshness::Ageing => {
                     let boarding = board(&self.works, slot, live.at(), Cause::Ageing);
                     match boarding {
-                        Boarding::Aboard(flight) if patient => {
-                            drop(flight.wait(self.works.settings().refresh.timeout).await)
-                        }
+                        Boarding::Aboard(flight) if patient => drop(flight.wait(deadline).await),
                         Boarding::Aboard(_) | Boarding::Moved | Boarding::NotNow(_) => return oauth(&live),
                     }
                     patient = false;
                 }
                 Freshness::Expired => {
-                    failed = self.renew(slot, live.at(), Cause::Expired).await.err().map(NotNow::into_failure)
+                    failed = self.renew(slot, live.at(), Cause::Expired, deadline).await.err().map(NotNow::into_failure)
                 }
             }
         }
@@ -147,14 +154,14 @@ impl Credentials {
     }
 
     /// Waits for the renewal of the pair `at`; afterwards the slot is worth another look.
-    async fn renew(&self, slot: &Arc<Slot>, at: At, cause: Cause) -> Result<(), NotNow> {
+    async fn renew(&self, slot: &Arc<Slot>, at: At, cause: Cause, deadline: Instant) -> Result<(), NotNow> {
         loop {
             let flight = match board(&self.works, slot, at, cause) {
                 Boarding::Moved => return Ok(()),
                 Boarding::NotNow(not_now) => return Err(not_now),
                 Boarding::Aboard(flight) => flight,
             };
-            match flight.wait(self.works.settings().refresh.timeout).await {
+            match flight.wait(deadline).await {
                 // It flew for somebody whose token still serves; ours does not, and may do more.
                 Landing::Failed(failure) if failure.class == FailureClass::Deferred && cause != Cause::Ageing => {}
                 Landing::Failed(failure) => return Err(NotNow::Failed(failure)),
@@ -172,7 +179,8 @@ impl Credentials {
             slot.with(|state| state.pat().map(|pat| pat.health.refused(Instant::now())));
             return Unauthorized::Pass;
         };
-        let failed = match self.renew(&slot, at, Cause::Refused).await {
+        let deadline = self.deadline();
+        let failed = match self.renew(&slot, at, Cause::Refused, deadline).await {
             Ok(()) => None,
             Err(NotNow::TooSoon) => {
                 self.works.observer.unauthorized_after_refresh();
@@ -183,7 +191,7 @@ impl Credentials {
             Err(NotNow::Failed(failure)) => Some(failure),
         };
         let after_failure = failed.is_some();
-        match self.pick_in(&slot, ask, failed).await {
+        match self.pick_in(&slot, ask, failed, deadline).await {
             Ok(next) if next.at == Some(at) => Unauthorized::RefreshUnavailable,
             Ok(next) => Unauthorized::Retry(next),
             Err(_) if after_failure => Unauthorized::RefreshUnavailable,
@@ -224,12 +232,17 @@ impl Credentials {
         self.works.health()
     }
 
-    /// Waits until no token request is under way and every outcome is kept, at most `patience`. What is not done then stays open by its intent.
+    /// Waits until no token request is under way and every new pair is somewhere that outlives the process, at most `patience`. A token
+    /// request that is not done then stays open by its intent.
     pub async fn drain(&self, patience: Duration) {
         let works = &self.works;
         let _ = tokio::time::timeout(patience, async {
             works.tasks.idle().await;
-            works.custody.offer().await;
+            works.offer().await;
+            while works.custody.at_risk() > 0 {
+                sleep(OFFER_AGAIN).await;
+                works.offer().await;
+            }
         })
         .await;
     }
@@ -246,16 +259,6 @@ fn oauth(live: &Live) -> Result<Picked, Refusal> {
         return Err(Refusal::OAuthMisconfigured("the grant's access token cannot stand in a header".into()));
     };
     Ok(Picked { kind: CredentialKind::OAuth, authorization, at: Some(live.at()) })
-}
-
-/// The tasks of [`Credentials::start`]; they end when this is dropped.
-#[derive(Debug)]
-pub struct Background([tokio::task::JoinHandle<()>; 2]);
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.0.iter().for_each(tokio::task::JoinHandle::abort);
-    }
 }
 
 impl fmt::Debug for Parts {

@@ -11,6 +11,7 @@
 //! - [`works`]: what all of these share.
 //! - [`coordinator`]: the door itself; the type that the corridor talks to.
 
+mod background;
 mod clearance;
 pub mod coordinator;
 mod custody;

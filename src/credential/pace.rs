@@ -52,6 +52,11 @@ pub(super) enum NotNow {
 // === impl Pace ===
 
 impl Pace {
+    /// Failures that may be the configuration's fault are forgotten; that Flexslot asked for patience is not.
+    pub(super) fn configuration_changed(&mut self) {
+        self.backoff.take_if(|backoff| backoff.last.class != FailureClass::Refused);
+    }
+
     /// What speaks against renewing `version` now, whose token answer came `age` ago (`None`: nobody knows when).
     pub(super) fn held_back(
         &self,

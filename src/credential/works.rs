@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -30,7 +30,7 @@ use crate::{
         Clock, Grant, Observer, Random, TenantId, Timestamp,
         token::{Attempt, Intent, Owner},
     },
-    store::{StoreError, TokenStore, instance::InstanceLock},
+    store::{StoreError, TokenStore, backend::Revision, instance::InstanceLock},
 };
 
 /// The machinery behind the door.
@@ -46,10 +46,12 @@ pub(super) struct Works {
     skew: AtomicI64,
     pub(super) random: Random,
     pub(super) observer: Arc<dyn Observer>,
-    /// One permit for each token request that may be under way; replaced when the configuration's number changes.
-    turns: ArcSwap<Semaphore>,
+    /// One permit for each token request that may be under way.
+    turns: Arc<Semaphore>,
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
+    /// Up to where the store's changes have been followed.
+    seen: AtomicU64,
 }
 
 // === impl Works ===
@@ -58,7 +60,7 @@ impl Works {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { settings, store, spool, instance, clock, random, observer } = parts;
         Self {
-            turns: ArcSwap::from_pointee(Semaphore::new(settings.refresh.max_parallel)),
+            turns: Arc::new(Semaphore::new(settings.refresh.max_parallel)),
             settings: ArcSwap::from_pointee(settings),
             slots: DashMap::new(),
             custody: Custody::new(store.clone(), spool),
@@ -71,23 +73,26 @@ impl Works {
             observer,
             tasks: Tasks::default(),
             store_reachable: AtomicBool::new(true),
+            seen: AtomicU64::new(0),
         }
     }
 
     /// Takes over a new configuration.
     pub(super) fn reload(&self, settings: Settings) {
-        self.settings.store(Arc::new(settings));
+        let max_parallel = settings.refresh.max_parallel;
+        let before = self.settings.swap(Arc::new(settings));
+        self.change_turns(before.refresh.max_parallel, max_parallel);
         for slot in &self.slots {
             slot.with(|state| {
                 state.set_file_pat(self.policy(slot.key()).1.pat.as_ref());
-                state.pace.backoff = None;
+                state.pace.configuration_changed();
             });
         }
     }
 
     pub(super) fn health(&self) -> Health {
         Health {
-            store_reachable: self.store_reachable.load(Ordering::Relaxed),
+            store_reachable: self.is_store_reachable(),
             waiting: self.custody.waiting(),
             at_risk: self.custody.at_risk(),
         }
@@ -104,7 +109,17 @@ impl Works {
 
     /// Waits for one of the turns that `refresh.max_parallel` gives out; `None` never.
     pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        self.turns.load_full().acquire_owned().await.ok()
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    fn change_turns(&self, before: usize, after: usize) {
+        self.turns.add_permits(after.saturating_sub(before));
+        let too_many = u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX);
+        if too_many > 0 {
+            let turns = Arc::clone(&self.turns);
+            // Those that are taken now end when they come back.
+            tokio::spawn(async move { turns.acquire_many_owned(too_many).await.map(OwnedSemaphorePermit::forget) });
+        }
     }
 
     /// Now, by the store's clock.
@@ -114,6 +129,26 @@ impl Works {
 
     pub(super) fn set_clock(&self, store_now: Timestamp) {
         self.skew.store(store_now.millis() - self.clock.now().millis(), Ordering::Relaxed);
+    }
+
+    /// Up to where the store's changes have been followed.
+    pub(super) fn seen(&self) -> Revision {
+        Revision(self.seen.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_seen(&self, revision: Revision) {
+        self.seen.store(revision.0, Ordering::Relaxed);
+    }
+
+    /// Offers the store what it has refused so far. Where it has something else by now, that is taken over.
+    pub(super) async fn offer(&self) {
+        for tenant in self.custody.offer().await {
+            if let Some(slot) = self.held(&tenant)
+                && let Err(error) = self.read(&slot).await
+            {
+                tracing::warn!(%tenant, %error, "the record that has moved on cannot be read");
+            }
+        }
     }
 
     pub(super) fn reached(&self) {
@@ -126,6 +161,10 @@ impl Works {
         if self.store_reachable.swap(false, Ordering::Relaxed) {
             tracing::error!(%error, "the store is out of reach; tenants in memory go on working");
         }
+    }
+
+    pub(super) fn is_store_reachable(&self) -> bool {
+        self.store_reachable.load(Ordering::Relaxed)
     }
 
     /// The tenant's policy, and whether the configuration names the tenant.

@@ -2,9 +2,11 @@
 
 mod faulty;
 mod flexslot;
+mod keeping;
 mod model;
 mod overtaken;
 mod picking;
 mod renewing;
 mod uncertain;
+mod waiting;
 mod world;
