@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use super::{watch, works::Works};
 
@@ -11,6 +14,9 @@ pub(super) const OFFER_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often the small upkeep is done.
 const UPKEEP: Duration = Duration::from_secs(30);
+
+/// How often, on average, what is over is purged.
+const PURGE: Duration = Duration::from_secs(3600);
 
 /// How long a task that has panicked rests.
 const REST: Duration = Duration::from_secs(1);
@@ -62,8 +68,23 @@ async fn offer(works: Arc<Works>) {
 }
 
 async fn upkeep(works: Arc<Works>) {
+    // The first time comes somewhere in the first hour, so that sidecars that were started together do not purge together for ever.
+    let mut purge_at = Instant::now() + works.random.below(PURGE);
     loop {
         sleep(UPKEEP).await;
         works.custody.retry_spool().await;
+        works.tell_last_uses().await;
+        if Instant::now() >= purge_at {
+            purge(&works).await;
+            purge_at = Instant::now() + PURGE / 2 + works.random.below(PURGE);
+        }
+    }
+}
+
+async fn purge(works: &Works) {
+    match works.store.purge().await {
+        Ok(0) => {}
+        Ok(rows) => tracing::debug!(rows, "markers whose time is over were purged"),
+        Err(error) => tracing::debug!(%error, "markers whose time is over were not purged"),
     }
 }

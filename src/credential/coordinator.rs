@@ -10,7 +10,7 @@ use super::{
     background::{Background, OFFER_AGAIN},
     failure::{Failure, FailureClass},
     flight::{Boarding, Cause, Landing, board},
-    pace::{NotNow, Uncured},
+    pace::NotNow,
     pat_health::PatHealth,
     pick::{Choice, permit},
     policy::Settings,
@@ -18,7 +18,7 @@ use super::{
     works::Works,
 };
 use crate::{
-    model::{Clock, CredentialKind, Observer, Random, TenantId, token::Freshness},
+    model::{Clock, CredentialKind, Observer, Random, TenantId, observe::FallbackCause, token::Freshness},
     store::{StoreError, TokenStore, backend::Revision, instance::InstanceLock, spool::Spool},
 };
 
@@ -80,7 +80,7 @@ impl Credentials {
     /// Stores what earlier processes left in the spool, then follows the store's changes and offers outcomes to it until dropped.
     pub async fn start(&self) -> Result<Background, StoreError> {
         let works = &self.works;
-        works.set_clock(works.store.now().await?);
+        works.set_clock().await?;
         works.custody.empty_spool().await;
         works.set_seen(works.store.changed_since(Revision(u64::MAX)).await?.head);
         Ok(Background::start(works))
@@ -119,19 +119,28 @@ impl Credentials {
         &self,
         slot: &Arc<Slot>,
         ask: &Ask<'_>,
-        mut failed: Option<Failure>,
+        failed: Option<Failure>,
         deadline: Instant,
     ) -> Result<Picked, Refusal> {
+        let (picked, stands_in) = self.best(slot, ask, failed, deadline).await?;
+        self.works.note_use(slot, picked.kind, stands_in);
+        Ok(picked)
+    }
+
+    /// The best available credential, and for a PAT why it stands in for the grant, where it does.
+    async fn best(
+        &self,
+        slot: &Arc<Slot>,
+        ask: &Ask<'_>,
+        mut failed: Option<Failure>,
+        deadline: Instant,
+    ) -> Result<(Picked, Option<FallbackCause>), Refusal> {
         let mut patient = ask.resend == Resend::Impossible;
         for _ in 0..ROUNDS {
             let (live, freshness) = match self.works.decide(slot, ask, failed.as_ref()) {
                 Choice::Refuse(refusal) => return Err(refusal),
-                Choice::Pat(authorization, cause) => {
-                    if let Some(cause) = cause {
-                        self.works.observer.pat_fallback(cause);
-                        tracing::debug!(tenant = %slot.tenant, cause = cause.as_str(), "the PAT stands in for the grant");
-                    }
-                    return Ok(Picked { kind: CredentialKind::Pat, authorization, at: None });
+                Choice::Pat(authorization, stands_in) => {
+                    return Ok((Picked { kind: CredentialKind::Pat, authorization, at: None }, stands_in));
                 }
                 Choice::OAuth(live, freshness) => (live, freshness),
             };
@@ -141,7 +150,8 @@ impl Credentials {
                     let boarding = board(&self.works, slot, live.at(), Cause::Ageing);
                     match boarding {
                         Boarding::Aboard(flight) if patient => drop(flight.wait(deadline).await),
-                        Boarding::Aboard(_) | Boarding::Moved | Boarding::NotNow(_) => return oauth(&live),
+                        Boarding::Aboard(_) | Boarding::NotNow(_) => return oauth(&live),
+                        Boarding::Moved => continue,
                     }
                     patient = false;
                 }
@@ -176,13 +186,18 @@ impl Credentials {
     pub async fn unauthorized(&self, ask: &Ask<'_>, picked: &Picked) -> Unauthorized {
         let Ok(slot) = self.works.slot(ask.tenant).await else { return Unauthorized::RefreshUnavailable };
         let Some(at) = picked.at else {
-            slot.with(|state| state.pat().map(|pat| pat.health.refused(Instant::now())));
+            slot.with(|state| state.judge_pat(picked, PatHealth::refused));
             return Unauthorized::Pass;
         };
         let deadline = self.deadline();
         let failed = match self.renew(&slot, at, Cause::Refused, deadline).await {
             Ok(()) => None,
             Err(NotNow::TooSoon) => {
+                slot.with(|state| {
+                    if state.pace.answers_401(at.version) {
+                        state.pace.not_cured(at.version);
+                    }
+                });
                 self.works.observer.unauthorized_after_refresh();
                 tracing::error!(tenant = %slot.tenant, version = %at.version, "Flexslot refuses a token that it issued moments ago");
                 return Unauthorized::AfterRefresh;
@@ -203,15 +218,10 @@ impl Credentials {
     pub fn retried(&self, tenant: &TenantId, picked: &Picked, cured: bool) {
         let Some(slot) = self.works.held(tenant) else { return };
         let Some(at) = picked.at else {
-            let judge = |health: &mut PatHealth| if cured { health.accepted() } else { health.refused(Instant::now()) };
-            slot.with(|state| state.pat().map(|pat| judge(&mut pat.health)));
+            slot.with(|state| state.judge_pat(picked, if cured { PatHealth::accepted } else { PatHealth::refused }));
             return;
         };
-        slot.with(|state| match (cured, state.pace.uncured) {
-            (true, _) => state.pace.uncured = None,
-            (false, Some(uncured)) if uncured.version == at.version => {}
-            (false, before) => state.pace.uncured = Some(Uncured::after(before, at)),
-        });
+        slot.with(|state| if cured { state.pace.cured() } else { state.pace.not_cured(at.version) });
         if !cured {
             self.works.observer.unauthorized_after_refresh();
             tracing::error!(%tenant, version = %at.version, "Flexslot refuses a token that was just renewed");
@@ -220,11 +230,12 @@ impl Credentials {
 
     /// The upstream took `picked`: anything but a 401.
     pub fn accepted(&self, tenant: &TenantId, picked: &Picked) {
-        if picked.kind == CredentialKind::Pat
-            && let Some(slot) = self.works.held(tenant)
-        {
-            slot.with(|state| state.pat().map(|pat| pat.health.accepted()));
-        }
+        let Some(slot) = self.works.held(tenant) else { return };
+        slot.with(|state| match picked.at {
+            None => state.judge_pat(picked, PatHealth::accepted),
+            Some(at) if state.pace.answers_401(at.version) => state.pace.cured(),
+            Some(_) => {}
+        });
     }
 
     /// How custody and store are doing.
@@ -239,6 +250,7 @@ impl Credentials {
         let _ = tokio::time::timeout(patience, async {
             works.tasks.idle().await;
             works.offer().await;
+            works.tell_last_uses().await;
             while works.custody.at_risk() > 0 {
                 sleep(OFFER_AGAIN).await;
                 works.offer().await;
@@ -254,11 +266,11 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn oauth(live: &Live) -> Result<Picked, Refusal> {
+fn oauth(live: &Live) -> Result<(Picked, Option<FallbackCause>), Refusal> {
     let Some(authorization) = live.authorization.clone() else {
         return Err(Refusal::OAuthMisconfigured("the grant's access token cannot stand in a header".into()));
     };
-    Ok(Picked { kind: CredentialKind::OAuth, authorization, at: Some(live.at()) })
+    Ok((Picked { kind: CredentialKind::OAuth, authorization, at: Some(live.at()) }, None))
 }
 
 impl fmt::Debug for Parts {

@@ -64,6 +64,7 @@ struct Settle {
     works: Arc<Works>,
     slot: Arc<Slot>,
     at: At,
+    cause: Cause,
     landing: Landing,
     landed: watch::Sender<Option<Landing>>,
 }
@@ -104,14 +105,14 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) 
         let flight = Flight(landing);
         state.flight = Some(flight.clone());
         let landing = Landing::Failed(Failure::internal());
-        let settle = Settle { works: Arc::clone(works), slot: Arc::clone(slot), at, landing, landed };
-        works.tasks.spawn(fly(settle, cause));
+        let settle = Settle { works: Arc::clone(works), slot: Arc::clone(slot), at, cause, landing, landed };
+        works.tasks.spawn(fly(settle));
         Boarding::Aboard(flight)
     })
 }
 
-async fn fly(mut settle: Settle, cause: Cause) {
-    settle.landing = renewal::run(&settle.works, &settle.slot, settle.at, cause).await;
+async fn fly(mut settle: Settle) {
+    settle.landing = renewal::run(&settle.works, &settle.slot, settle.at, settle.cause).await;
 }
 
 // === impl Settle ===
@@ -120,6 +121,12 @@ impl Drop for Settle {
     fn drop(&mut self) {
         let landing = self.slot.with(|state| {
             state.flight = None;
+            if self.landing == Landing::Renewed
+                && self.cause == Cause::Refused
+                && let Some(version) = state.live().map(|live| live.grant.version)
+            {
+                state.pace.renewed_after_401(version);
+            }
             match &self.landing {
                 // Of what the slot holds now it says nothing.
                 Landing::Failed(_) if state.live().is_none_or(|live| live.at() != self.at) => Landing::Moved,

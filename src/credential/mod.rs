@@ -27,6 +27,7 @@ pub mod policy;
 mod renewal;
 mod state;
 mod tasks;
+mod usage;
 mod watch;
 mod works;
 

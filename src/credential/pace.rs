@@ -5,7 +5,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
-    At,
     failure::{Failure, FailureClass},
     flight::Cause,
 };
@@ -19,6 +18,8 @@ pub(super) struct Pace {
     /// The version whose expiry was let through within `min_interval`.
     pub(super) early_expiry: Option<Version>,
     pub(super) uncured: Option<Uncured>,
+    /// The version that a 401 was the cause of.
+    answer_to_401: Option<Version>,
 }
 
 /// Failed tries in a row.
@@ -55,6 +56,28 @@ impl Pace {
     /// Failures that may be the configuration's fault are forgotten; that Flexslot asked for patience is not.
     pub(super) fn configuration_changed(&mut self) {
         self.backoff.take_if(|backoff| backoff.last.class != FailureClass::Refused);
+    }
+
+    /// Notes that `version` is there because its predecessor was refused.
+    pub(super) fn renewed_after_401(&mut self, version: Version) {
+        self.answer_to_401 = Some(version);
+    }
+
+    /// Whether `version` is there because its predecessor was refused, and has still to show that this helped.
+    pub(super) fn answers_401(&self, version: Version) -> bool {
+        self.answer_to_401 == Some(version)
+    }
+
+    pub(super) fn cured(&mut self) {
+        self.answer_to_401 = None;
+        self.uncured = None;
+    }
+
+    /// Notes that `version` was refused though it was new; once, however many requests say so.
+    pub(super) fn not_cured(&mut self, version: Version) {
+        if self.uncured.is_none_or(|uncured| uncured.version != version) {
+            self.uncured = Some(Uncured::after(self.uncured, version));
+        }
     }
 
     /// What speaks against renewing `version` now, whose token answer came `age` ago (`None`: nobody knows when).
@@ -109,9 +132,9 @@ impl Backoff {
 
 impl Uncured {
     /// The next renewal because of a 401 waits a minute, doubling to an hour.
-    pub(super) fn after(before: Option<Self>, at: At) -> Self {
+    fn after(before: Option<Self>, version: Version) -> Self {
         let times = before.map_or(0, |uncured| uncured.times).saturating_add(1);
         let wait = Duration::from_secs(60 << times.saturating_sub(1).min(6)).min(Duration::from_secs(3600));
-        Self { times, until: Instant::now() + wait, version: at.version }
+        Self { times, until: Instant::now() + wait, version }
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn follow(works: Arc<Works>) {
 /// Reads again what has changed since the last time.
 async fn once(works: &Arc<Works>) -> Result<(), StoreError> {
     loop {
-        works.set_clock(works.store.now().await?);
+        works.set_clock().await?;
         let changes = works.store.changed_since(works.seen()).await?;
         for tenant in &changes.tenants {
             let Some(slot) = works.held(tenant) else { continue };

@@ -24,10 +24,12 @@ use super::{
     policy::{Settings, TenantPolicy},
     state::Slot,
     tasks::Tasks,
+    usage::Used,
 };
 use crate::{
     model::{
-        Clock, Grant, Observer, Random, TenantId, Timestamp,
+        Clock, CredentialKind, Grant, Observer, Random, TenantId, Timestamp,
+        observe::FallbackCause,
         token::{Attempt, Intent, Owner},
     },
     store::{StoreError, TokenStore, backend::Revision, instance::InstanceLock},
@@ -50,6 +52,7 @@ pub(super) struct Works {
     turns: Arc<Semaphore>,
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
+    pub(super) used: Used,
     /// Up to where the store's changes have been followed.
     seen: AtomicU64,
 }
@@ -73,6 +76,7 @@ impl Works {
             observer,
             tasks: Tasks::default(),
             store_reachable: AtomicBool::new(true),
+            used: Used::default(),
             seen: AtomicU64::new(0),
         }
     }
@@ -127,8 +131,13 @@ impl Works {
         Timestamp::from_millis(self.clock.now().millis().saturating_add(self.skew.load(Ordering::Relaxed)))
     }
 
-    pub(super) fn set_clock(&self, store_now: Timestamp) {
-        self.skew.store(store_now.millis() - self.clock.now().millis(), Ordering::Relaxed);
+    /// Asks the store what time it is. However long its answer took, from then on [`Works::now`] is never behind it: a token is not sent after
+    /// its expiry because the store was slow.
+    pub(super) async fn set_clock(&self) -> Result<Timestamp, StoreError> {
+        let asked = self.clock.now();
+        let now = self.store.now().await?;
+        self.skew.store(now.millis().saturating_sub(asked.millis()), Ordering::Relaxed);
+        Ok(now)
     }
 
     /// Up to where the store's changes have been followed.
@@ -198,15 +207,28 @@ impl Works {
     pub(super) fn decide(&self, slot: &Slot, ask: &Ask<'_>, failed: Option<&Failure>) -> Choice {
         let settings = self.settings.load();
         let (_, policy) = self.policy(&slot.tenant);
-        let on =
-            Circumstances { policy: &policy, settings: &settings, now: self.now(), instant: Instant::now(), failed };
+        let (now, instant) = (self.now(), Instant::now());
+        let on = Circumstances { policy: &policy, settings: &settings, now, instant, failed };
         slot.with(|state| decide(ask, state, &on))
+    }
+
+    /// Notes what a request gets: when, and for a PAT why it stands in for a grant, where it does.
+    pub(super) fn note_use(&self, slot: &Arc<Slot>, kind: CredentialKind, stands_in: Option<FallbackCause>) {
+        let now = self.now();
+        let (switch, first_note) =
+            slot.with(|state| (state.note_switch(kind, stands_in), state.last_use.note(kind, now)));
+        if first_note {
+            self.used.push(slot);
+        }
+        if let Some(cause) = switch {
+            self.observer.pat_fallback(cause);
+            tracing::warn!(tenant = %slot.tenant, cause = cause.as_str(), "the PAT stands in for the grant from now on");
+        }
     }
 
     /// A new intent, dated by the store's clock.
     pub(super) async fn intent(&self, grant: &Grant, attempt: Attempt) -> Result<Intent, StoreError> {
-        let at = self.store.now().await?;
-        self.set_clock(at);
+        let at = self.set_clock().await?;
         Ok(Intent {
             grant: grant.id,
             version: grant.version,
@@ -219,7 +241,7 @@ impl Works {
 
     /// How long until an intent is old enough that its token request cannot be under way any more. An age below zero counts as old.
     pub(super) async fn left_of(&self, intent: &Intent) -> Result<Duration, StoreError> {
-        let now = self.store.now().await?;
+        let now = self.set_clock().await?;
         let age = now.since(intent.at).unwrap_or(Duration::MAX);
         Ok(self.settings.load().refresh.uncertain_after.saturating_sub(age))
     }
