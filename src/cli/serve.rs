@@ -1,6 +1,6 @@
 //! `serve`, which is also what no command at all means.
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -42,15 +42,15 @@ impl ServeArgs {
 
 async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
+    let hangup = catch(SignalKind::hangup())?;
     let metrics = app::metrics()?;
     let around = Surroundings::system();
     let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
     let listeners = Listeners::bind(&config)?;
     announce(&listeners, &config);
-    let watcher = Watcher::new(&config.watched_files());
     let app = App::build(config.clone(), storage, &around, metrics)?;
     let (reload, reloads) = mpsc::channel(1);
-    let rereading = tokio::spawn(reread(origin, config, watcher, logging, reload));
+    let rereading = tokio::spawn(reread(origin, config, hangup, logging, reload));
     let ended = app.run(listeners, reloads, signals.stop()).await;
     rereading.abort();
     match ended? {
@@ -69,30 +69,39 @@ fn announce(listeners: &Listeners, config: &Config) {
 async fn reread(
     origin: Origin,
     mut current: Config,
-    mut watcher: Watcher,
+    mut hangup: Signal,
     logging: Logging,
     reload: mpsc::Sender<Config>,
 ) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let mut watcher = Watcher::new(&current.watched_files());
+    // Begins with a look, for what has changed after the configuration was read and before its files were watched.
+    let mut asked = false;
     loop {
-        let asked = tokio::select! {
-            received = hangup.recv() => received.is_some(),
-            () = watcher.changed() => false,
-        };
         match Config::load(&origin.source, &origin.overrides, &SystemEnvironment) {
             // A change of a file that means nothing new is no reason for a line in the log; a signal always gets its answer.
-            Ok(config) if config == current && !asked => {}
+            Ok(config) if current.says_the_same(&config) && !asked => current = config,
             Ok(config) => {
                 logging.change(&config.log);
-                watcher = Watcher::new(&config.watched_files());
-                current = config.clone();
+                let before = mem::replace(&mut current, config.clone()).watched_files();
                 if reload.send(config).await.is_err() {
                     return;
+                }
+                if current.watched_files() != before {
+                    (watcher, asked) = (Watcher::new(&current.watched_files()), false);
+                    continue;
                 }
             }
             Err(faults) => tracing::error!("the new configuration is not used, the old one stays:\n{faults}"),
         }
+        asked = tokio::select! {
+            received = hangup.recv() => received.is_some(),
+            () = watcher.changed() => false,
+        };
     }
+}
+
+fn catch(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")))
 }
 
 /// SIGTERM and SIGINT.
@@ -106,7 +115,6 @@ pub(super) struct Signals {
 impl Signals {
     /// Catches both from now on.
     pub(super) fn new() -> Result<Self, Failure> {
-        let catch = |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")));
         Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
     }
 
