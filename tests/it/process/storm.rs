@@ -33,7 +33,10 @@ async fn world(life: Life) -> (World, super::world::Tenant) {
     setrlimit(Resource::Nofile, files).unwrap();
     let mut world = World::new().await;
     // A slow machine is no failure.
-    world.set("refresh", "timeout = \"60s\"").set("upstream", "response_timeout = \"120s\"");
+    world
+        .set("refresh", "timeout = \"60s\"")
+        .set("upstream", "response_timeout = \"120s\"")
+        .set("log", "access = false");
     let acme = world.connect("acme", life).await;
     (world, acme)
 }
