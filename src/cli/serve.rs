@@ -2,6 +2,7 @@
 
 use std::{mem, sync::Arc, time::Duration};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
@@ -41,6 +42,7 @@ impl ServeArgs {
 }
 
 async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), Failure> {
+    raise_file_limit();
     let mut signals = Signals::new()?;
     let hangup = catch(SignalKind::hangup())?;
     let metrics = app::metrics()?;
@@ -55,6 +57,15 @@ async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), F
     rereading.abort();
     match ended? {
         Ended::Drained | Ended::CutOff => Ok(()),
+    }
+}
+
+/// Takes as many descriptors as the system lets us have. The soft limit is 1,024 on most systems, for the sake of programs that use select(2);
+/// `limits.connections` is ten times that, and each of them needs another descriptor on the way out.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
 

@@ -1,12 +1,14 @@
 //! No secret leaves the process: everything that it writes or answers at the most talkative log level is searched.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE},
 };
 use flexslot_proxy::{
+    app::{self, App, Surroundings, outbound::Outbound, storage::Storage},
+    config::{Config, ConfigSource, Overrides, SystemEnvironment},
     model::{GrantState, Secret},
     sandbox::{Canned, Client, Effect, Endpoint, Fault},
 };
@@ -16,7 +18,7 @@ use tokio::net::TcpStream;
 
 use super::{
     http::{Connection, ask, get, request},
-    world::{CLIENT, Life, World},
+    world::{CLIENT, Life, World, tenant},
 };
 use crate::support::process::{Launch, Sidecar};
 
@@ -294,6 +296,41 @@ async fn refused_starts(leavings: &mut Leavings, world: &World) {
     leavings.add("check", exit.stderr + &exit.stdout);
     let exit = Launch::sidecar(world.dir.path(), &["tenant", "list", "--config", "proxy.toml"]).run().await;
     leavings.add("tenant list", exit.stderr + &exit.stdout);
+}
+
+#[tokio::test]
+async fn what_a_panic_could_print_shows_no_secret() {
+    let mut world = World::with_client(Client::confidential(CLIENT, Secret::new(CLIENT_SECRET))).await;
+    world
+        .set("server", "client_token = { file = \"client-token\" }")
+        .set("oauth", "client_secret = { file = \"client-secret\" }")
+        .append("[[tenants]]\nname = \"filed\"\npat = { file = \"client-token\" }\n")
+        .write_config();
+    world.write_secret("client-token", CLIENT_TOKEN);
+    world.write_secret("client-secret", CLIENT_SECRET);
+    world.connect("acme", Life::Fresh).await;
+    let pat = world.give_pat("acme").await;
+    let mut secrets = Secrets::default();
+    secrets.add("the client secret", CLIENT_SECRET);
+    secrets.add("the client token", CLIENT_TOKEN);
+    secrets.add("the PAT", pat.expose());
+    secrets.add("the encryption key", &fs::read_to_string(world.path("key")).unwrap());
+    secrets.add_tokens_of(&world, "acme").await;
+
+    let source = ConfigSource::File(world.path("proxy.toml"));
+    let config = Config::load(&source, &Overrides::default(), &SystemEnvironment).unwrap();
+    let around = Surroundings::system();
+    let metrics = app::metrics().unwrap();
+    let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await.unwrap();
+    let endpoint = Outbound::new(&config).unwrap().token_endpoint(&config, &around).unwrap();
+    let settings = app::settings::credential(&config, endpoint);
+    let mut leavings = Leavings::default();
+    leavings.add("the configuration", format!("{config:?} {config:#?}"));
+    leavings.add("the credential room's settings", format!("{settings:?}"));
+    leavings.add("the store", format!("{storage:?}"));
+    leavings.add("a tenant's record", format!("{:?}", storage.store.load(&tenant("acme")).await.unwrap()));
+    leavings.add("the app", format!("{:?}", App::build(config, storage, &around, metrics).unwrap()));
+    leavings.assert_clean_of(&secrets);
 }
 
 #[test]
