@@ -2,14 +2,33 @@
 //!
 //! # The map
 //!
-//! One crate, rooms by concern, one straight corridor. Arrows point down only; siblings do not know each other (`tests/layering.rs` keeps
-//! this true):
+//! One crate, rooms by concern, one straight corridor:
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | [`cli`] | one file per command; the only room that prints |
+//! | [`app`] | builds every room from the configuration, and runs them |
+//! | [`server`] | the outer wall: listeners, the strict reader of the wire, every answer of our own, the access log |
+//! | [`proxy`] | the corridor: one request from its header to its response's |
+//! | [`admin`] | health and metrics |
+//! | [`credential`] | the one door to the tokens: which one is best, and how it is renewed |
+//! | [`store`] | sealed records, leases, intents, the spool; SQLite and memory |
+//! | [`flexslot`] | what Flexslot's token endpoint speaks |
+//! | [`config`] | `proxy.toml` as written, then what it means |
+//! | [`sandbox`] | a strict stand-in of Flexslot, for the demo, our tests and other people's |
+//! | [`model`] | what exists; imports nothing of ours |
+//!
+//! A request comes in by [`server::accept`], gets its name and its record in [`server::dispatch`], and goes through [`proxy::handle`]. What
+//! becomes of a token is in `credential::renewal`.
+//!
+//! Arrows point down only; siblings do not know each other (`tests/layering.rs` keeps this true):
 //!
 //! ```text
 //! main -> cli -> app, config, store, sandbox, model
-//! app -> every room                    server -> proxy, connect_flow, admin, model
-//! proxy -> credential, model           connect_flow -> credential, flexslot, model     admin -> credential, model
-//! credential -> flexslot, store, model config, flexslot, store, sandbox -> model       model -> nothing
+//! app -> every room             server -> proxy, model
+//! proxy -> credential, model    admin -> credential, model
+//! credential -> flexslot, store, model
+//! config, flexslot, store, sandbox -> model             model -> nothing
 //! ```
 
 #![forbid(unsafe_code)]

@@ -3,7 +3,8 @@
 
 #![no_main]
 
-use flexslot_proxy::proxy::path::{BASE, Class, Target};
+use flexslot_proxy::credential::PathClass;
+use flexslot_proxy::proxy::path::{BASE, Target};
 use http::uri::PathAndQuery;
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::percent_decode;
@@ -82,7 +83,7 @@ fuzz_target!(|written: &str| {
             ([b"api", b"public", b"v1", b"me", word, ..], _)
                 if word.starts_with(b"partner") || word.starts_with(b"access-tokens") =>
             {
-                assert_eq!(target.class(), Class::Partner, "{path:?} with {habits:?}");
+                assert_eq!(target.class(), PathClass::PatOnly, "{path:?} with {habits:?}");
             }
             ([b"api", b"public", b"v1", ..], _) => {}
             // A server that decodes nothing sees other words where BASE itself is encoded; it finds nothing there.

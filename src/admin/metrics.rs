@@ -1,4 +1,4 @@
-//! What is counted, under the names of contract section 4. Labels are bounded, and no tenant is named.
+//! What is counted (docs/operations.md). Labels are bounded, and no tenant is named.
 
 use std::{fmt, time::Duration};
 

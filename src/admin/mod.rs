@@ -46,7 +46,7 @@ pub fn router(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// The codes of the admin listener (contract section 4), as far as their subject exists.
+/// The codes of the admin listener.
 const NOT_FOUND: (StatusCode, &str, &str, &str) =
     (StatusCode::NOT_FOUND, "not_found", "Not found", "The admin listener has /healthz, /readyz and /metrics.");
 const METHOD_NOT_ALLOWED: (StatusCode, &str, &str, &str) =

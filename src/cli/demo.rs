@@ -4,7 +4,7 @@ use std::{fmt, path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Console, Failure, World, logging::Logging, serve::Signals};
+use super::{Console, Failure, World, logging::Logging, signals::Signals};
 use crate::{
     app::{self, App, Listeners, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},

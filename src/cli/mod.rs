@@ -11,6 +11,7 @@ mod man;
 mod overrides;
 mod sandbox;
 mod serve;
+mod signals;
 mod store;
 pub mod tenant;
 #[cfg(test)]
@@ -134,7 +135,7 @@ fn tell_usage(answer: &clap::Error, console: &mut Console) -> Status {
     }
 }
 
-/// Whether an argument holds one of Flexslot's credentials (`flexslot-api.md` section 3).
+/// Whether an argument holds one of Flexslot's credentials (Flexslot's documentation).
 fn holds_credential(arg: &OsStr) -> bool {
     let text = arg.to_string_lossy().to_ascii_lowercase();
     text.contains("flx_pat_") || text.contains("flx_cs_")

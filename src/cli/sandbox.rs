@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Console, Failure, World, logging::Logging, serve::Signals};
+use super::{Console, Failure, World, logging::Logging, signals::Signals};
 use crate::{
     config::{Log, LogFormat, parse_duration},
     model::{Random, SystemClock},

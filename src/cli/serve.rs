@@ -1,14 +1,19 @@
 //! `serve`, which is also what no command at all means.
 
-use std::{mem, sync::Arc, time::Duration};
+use std::{mem, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{Signal, SignalKind},
     sync::mpsc,
 };
 
-use super::{Failure, GlobalArgs, ServeOverrides, World, logging::Logging, watcher::Watcher};
+use super::{
+    Failure, GlobalArgs, ServeOverrides, World,
+    logging::Logging,
+    signals::{Signals, catch},
+    watcher::Watcher,
+};
 use crate::{
     app::{self, App, Ended, Listeners, StartFailure, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
@@ -111,49 +116,6 @@ async fn reread(
     }
 }
 
-fn catch(kind: SignalKind) -> Result<Signal, Failure> {
-    signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")))
-}
-
-/// SIGTERM and SIGINT.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-// === impl Signals ===
-
-impl Signals {
-    /// Catches both from now on.
-    pub(super) fn new() -> Result<Self, Failure> {
-        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
-    }
-
-    /// Comes back at the first signal. The second ends the process at once.
-    pub(super) async fn stop(&mut self) {
-        self.next().await;
-        let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            _ => return,
-        };
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            tracing::warn!("a second signal: ending at once");
-            std::process::exit(1);
-        });
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 impl From<StartFailure> for Failure {
     fn from(failure: StartFailure) -> Self {
         let told = Self::new(failure.what);
@@ -163,6 +125,3 @@ impl From<StartFailure> for Failure {
         }
     }
 }
-
-/// Long enough for an editor, or a volume's update, to write several files in a row.
-pub(super) const CALM: Duration = Duration::from_millis(300);

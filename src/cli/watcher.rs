@@ -4,6 +4,7 @@ use std::{
     collections::HashSet,
     ffi::OsString,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -12,7 +13,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::serve::CALM;
+/// Long enough for an editor, or a volume's update, to write several files in a row.
+const CALM: Duration = Duration::from_millis(300);
 
 /// Watches the directories of the files, because editors and Kubernetes put new files in the place of old ones.
 pub(super) struct Watcher {

@@ -35,7 +35,7 @@ pub struct OutboundProxy {
     pub bypass: String,
 }
 
-/// Flexslot's own origin (`flexslot-api.md` section 1).
+/// Flexslot's own origin (Flexslot's documentation).
 pub(super) const FLEXSLOT: &str = "https://api.flexslot.gg";
 
 // === impl Origin ===

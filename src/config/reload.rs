@@ -42,7 +42,7 @@ impl Config {
     /// The keys whose new values take effect only with the next start.
     pub fn changes_needing_restart(&self, new: &Self) -> Vec<&'static str> {
         let same_store = match (&self.store.engine, &new.store.engine) {
-            // The key's text may change under way: a running process reads it again when it meets an unknown key id.
+            // The key's text may change under way: a reload takes it over.
             (Engine::Sqlite { path: old, .. }, Engine::Sqlite { path: new, .. }) => old == new,
             (old, new) => old == new,
         };

@@ -3,22 +3,22 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::Method;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Ask, At, PathClass, Permission, Picked, Refusal, Resend,
+    background::{Background, OFFER_AGAIN},
+    failure::{Failure, FailureClass},
     flight::{Boarding, Cause, Landing, board},
-    pace::{NotNow, Uncured},
+    pace::NotNow,
     pat_health::PatHealth,
     pick::{Choice, permit},
     policy::Settings,
-    renewal::{Failure, FailureClass},
     state::{Live, Slot},
-    watch,
     works::Works,
 };
 use crate::{
-    model::{Clock, CredentialKind, Observer, Random, TenantId, token::Freshness},
+    model::{Clock, CredentialKind, Observer, Random, TenantId, observe::FallbackCause, token::Freshness},
     store::{StoreError, TokenStore, backend::Revision, instance::InstanceLock, spool::Spool},
 };
 
@@ -79,13 +79,11 @@ impl Credentials {
 
     /// Stores what earlier processes left in the spool, then follows the store's changes and offers outcomes to it until dropped.
     pub async fn start(&self) -> Result<Background, StoreError> {
-        let works = Arc::clone(&self.works);
-        works.set_clock(works.store.now().await?);
+        let works = &self.works;
+        works.set_clock().await?;
         works.custody.empty_spool().await;
-        let since = works.store.changed_since(Revision(u64::MAX)).await?.head;
-        let follow = tokio::spawn(watch::follow(Arc::clone(&works), since));
-        let offer = tokio::spawn(async move { works.custody.keep_offering().await });
-        Ok(Background([follow, offer]))
+        works.set_seen(works.store.changed_since(Revision(u64::MAX)).await?.head);
+        Ok(Background::start(works))
     }
 
     /// Takes over a new configuration.
@@ -109,20 +107,40 @@ impl Credentials {
     /// Waits for a renewal, at most `refresh.timeout`, where there is no usable token without one.
     pub async fn pick(&self, ask: &Ask<'_>) -> Result<Picked, Refusal> {
         let slot = self.works.slot(ask.tenant).await?;
-        self.pick_in(&slot, ask, None).await
+        self.pick_in(&slot, ask, None, self.deadline()).await
     }
 
-    async fn pick_in(&self, slot: &Arc<Slot>, ask: &Ask<'_>, mut failed: Option<Failure>) -> Result<Picked, Refusal> {
+    /// How long a request waits, for however many renewals.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.works.settings().refresh.timeout
+    }
+
+    async fn pick_in(
+        &self,
+        slot: &Arc<Slot>,
+        ask: &Ask<'_>,
+        failed: Option<Failure>,
+        deadline: Instant,
+    ) -> Result<Picked, Refusal> {
+        let (picked, stands_in) = self.best(slot, ask, failed, deadline).await?;
+        self.works.note_use(slot, picked.kind, stands_in);
+        Ok(picked)
+    }
+
+    /// The best available credential, and for a PAT why it stands in for the grant, where it does.
+    async fn best(
+        &self,
+        slot: &Arc<Slot>,
+        ask: &Ask<'_>,
+        mut failed: Option<Failure>,
+        deadline: Instant,
+    ) -> Result<(Picked, Option<FallbackCause>), Refusal> {
         let mut patient = ask.resend == Resend::Impossible;
         for _ in 0..ROUNDS {
             let (live, freshness) = match self.works.decide(slot, ask, failed.as_ref()) {
                 Choice::Refuse(refusal) => return Err(refusal),
-                Choice::Pat(authorization, cause) => {
-                    if let Some(cause) = cause {
-                        self.works.observer.pat_fallback(cause);
-                        tracing::debug!(tenant = %slot.tenant, cause = cause.as_str(), "the PAT stands in for the grant");
-                    }
-                    return Ok(Picked { kind: CredentialKind::Pat, authorization, at: None });
+                Choice::Pat(authorization, stands_in) => {
+                    return Ok((Picked { kind: CredentialKind::Pat, authorization, at: None }, stands_in));
                 }
                 Choice::OAuth(live, freshness) => (live, freshness),
             };
@@ -131,32 +149,34 @@ impl Credentials {
                 Freshness::Ageing => {
                     let boarding = board(&self.works, slot, live.at(), Cause::Ageing);
                     match boarding {
-                        Boarding::Aboard(flight) if patient => {
-                            drop(flight.wait(self.works.settings().refresh.timeout).await)
-                        }
-                        Boarding::Aboard(_) | Boarding::Moved | Boarding::NotNow(_) => return oauth(&live),
+                        Boarding::Aboard(flight) if patient => drop(flight.wait(deadline).await),
+                        Boarding::Aboard(_) | Boarding::NotNow(_) => return oauth(&live),
+                        Boarding::Moved => continue,
                     }
                     patient = false;
                 }
-                Freshness::Expired => failed = self.renew(slot, live.at(), Cause::Expired).await,
+                Freshness::Expired => {
+                    failed = self.renew(slot, live.at(), Cause::Expired, deadline).await.err().map(NotNow::into_failure)
+                }
             }
         }
         Err(Failure::internal().into_refusal())
     }
 
-    /// Waits for the renewal of version `at`. Answers the failure, if it failed.
-    async fn renew(&self, slot: &Arc<Slot>, at: At, cause: Cause) -> Option<Failure> {
-        let landing = match board(&self.works, slot, at, cause) {
-            Boarding::Moved => return None,
-            Boarding::NotNow(NotNow::Backoff(failure)) => return Some(failure),
-            Boarding::NotNow(NotNow::TooSoon | NotNow::Uncured) => {
-                return Some(Failure::new(FailureClass::Refused, "the last renewal was moments ago"));
+    /// Waits for the renewal of the pair `at`; afterwards the slot is worth another look.
+    async fn renew(&self, slot: &Arc<Slot>, at: At, cause: Cause, deadline: Instant) -> Result<(), NotNow> {
+        loop {
+            let flight = match board(&self.works, slot, at, cause) {
+                Boarding::Moved => return Ok(()),
+                Boarding::NotNow(not_now) => return Err(not_now),
+                Boarding::Aboard(flight) => flight,
+            };
+            match flight.wait(deadline).await {
+                // It flew for somebody whose token still serves; ours does not, and may do more.
+                Landing::Failed(failure) if failure.class == FailureClass::Deferred && cause != Cause::Ageing => {}
+                Landing::Failed(failure) => return Err(NotNow::Failed(failure)),
+                Landing::Renewed | Landing::Ended(_) | Landing::Moved => return Ok(()),
             }
-            Boarding::Aboard(flight) => flight.wait(self.works.settings().refresh.timeout).await,
-        };
-        match landing {
-            Landing::Failed(failure) => Some(failure),
-            Landing::Renewed | Landing::Ended(_) | Landing::Moved => None,
         }
     }
 
@@ -166,25 +186,27 @@ impl Credentials {
     pub async fn unauthorized(&self, ask: &Ask<'_>, picked: &Picked) -> Unauthorized {
         let Ok(slot) = self.works.slot(ask.tenant).await else { return Unauthorized::RefreshUnavailable };
         let Some(at) = picked.at else {
-            slot.with(|state| state.pat().map(|pat| pat.health.refused(Instant::now())));
+            slot.with(|state| state.judge_pat(picked, PatHealth::refused));
             return Unauthorized::Pass;
         };
-        let failed = match board(&self.works, &slot, at, Cause::Refused) {
-            Boarding::Moved => None,
-            Boarding::NotNow(NotNow::TooSoon) => {
+        let deadline = self.deadline();
+        let failed = match self.renew(&slot, at, Cause::Refused, deadline).await {
+            Ok(()) => None,
+            Err(NotNow::TooSoon) => {
+                slot.with(|state| {
+                    if state.pace.answers_401(at.version) {
+                        state.pace.not_cured(at.version);
+                    }
+                });
                 self.works.observer.unauthorized_after_refresh();
                 tracing::error!(tenant = %slot.tenant, version = %at.version, "Flexslot refuses a token that it issued moments ago");
                 return Unauthorized::AfterRefresh;
             }
-            Boarding::NotNow(NotNow::Uncured) => return Unauthorized::Pass,
-            Boarding::NotNow(NotNow::Backoff(failure)) => Some(failure),
-            Boarding::Aboard(flight) => match flight.wait(self.works.settings().refresh.timeout).await {
-                Landing::Renewed | Landing::Ended(_) | Landing::Moved => None,
-                Landing::Failed(failure) => Some(failure),
-            },
+            Err(NotNow::Uncured) => return Unauthorized::Pass,
+            Err(NotNow::Failed(failure)) => Some(failure),
         };
         let after_failure = failed.is_some();
-        match self.pick_in(&slot, ask, failed).await {
+        match self.pick_in(&slot, ask, failed, deadline).await {
             Ok(next) if next.at == Some(at) => Unauthorized::RefreshUnavailable,
             Ok(next) => Unauthorized::Retry(next),
             Err(_) if after_failure => Unauthorized::RefreshUnavailable,
@@ -196,15 +218,10 @@ impl Credentials {
     pub fn retried(&self, tenant: &TenantId, picked: &Picked, cured: bool) {
         let Some(slot) = self.works.held(tenant) else { return };
         let Some(at) = picked.at else {
-            let judge = |health: &mut PatHealth| if cured { health.accepted() } else { health.refused(Instant::now()) };
-            slot.with(|state| state.pat().map(|pat| judge(&mut pat.health)));
+            slot.with(|state| state.judge_pat(picked, if cured { PatHealth::accepted } else { PatHealth::refused }));
             return;
         };
-        slot.with(|state| match (cured, state.pace.uncured) {
-            (true, _) => state.pace.uncured = None,
-            (false, Some(uncured)) if uncured.version == at.version => {}
-            (false, before) => state.pace.uncured = Some(Uncured::after(before, at)),
-        });
+        slot.with(|state| if cured { state.pace.cured() } else { state.pace.not_cured(at.version) });
         if !cured {
             self.works.observer.unauthorized_after_refresh();
             tracing::error!(%tenant, version = %at.version, "Flexslot refuses a token that was just renewed");
@@ -213,11 +230,12 @@ impl Credentials {
 
     /// The upstream took `picked`: anything but a 401.
     pub fn accepted(&self, tenant: &TenantId, picked: &Picked) {
-        if picked.kind == CredentialKind::Pat
-            && let Some(slot) = self.works.held(tenant)
-        {
-            slot.with(|state| state.pat().map(|pat| pat.health.accepted()));
-        }
+        let Some(slot) = self.works.held(tenant) else { return };
+        slot.with(|state| match picked.at {
+            None => state.judge_pat(picked, PatHealth::accepted),
+            Some(at) if state.pace.answers_401(at.version) => state.pace.cured(),
+            Some(_) => {}
+        });
     }
 
     /// How custody and store are doing.
@@ -225,12 +243,18 @@ impl Credentials {
         self.works.health()
     }
 
-    /// Waits until no token request is under way and every outcome is kept, at most `patience`. What is not done then stays open by its intent.
+    /// Waits until no token request is under way and every new pair is somewhere that outlives the process, at most `patience`. A token
+    /// request that is not done then stays open by its intent.
     pub async fn drain(&self, patience: Duration) {
         let works = &self.works;
         let _ = tokio::time::timeout(patience, async {
             works.tasks.idle().await;
-            works.custody.offer().await;
+            works.offer().await;
+            works.tell_last_uses().await;
+            while works.custody.at_risk() > 0 {
+                sleep(OFFER_AGAIN).await;
+                works.offer().await;
+            }
         })
         .await;
     }
@@ -242,21 +266,11 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn oauth(live: &Live) -> Result<Picked, Refusal> {
+fn oauth(live: &Live) -> Result<(Picked, Option<FallbackCause>), Refusal> {
     let Some(authorization) = live.authorization.clone() else {
         return Err(Refusal::OAuthMisconfigured("the grant's access token cannot stand in a header".into()));
     };
-    Ok(Picked { kind: CredentialKind::OAuth, authorization, at: Some(live.at()) })
-}
-
-/// The tasks of [`Credentials::start`]; they end when this is dropped.
-#[derive(Debug)]
-pub struct Background([tokio::task::JoinHandle<()>; 2]);
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.0.iter().for_each(tokio::task::JoinHandle::abort);
-    }
+    Ok((Picked { kind: CredentialKind::OAuth, authorization, at: Some(live.at()) }, None))
 }
 
 impl fmt::Debug for Parts {

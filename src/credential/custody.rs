@@ -5,23 +5,18 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use parking_lot::Mutex;
-use tokio::time::sleep;
 
 use crate::{
-    model::{TenantId, token::Intent},
+    model::{GrantId, TenantId, token::Intent},
     store::{
         Cas, Settlement, TokenStore,
         spool::{Drained, Spool},
     },
 };
-
-/// How long after a refusal an outcome is offered again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// Where an outcome is now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +28,24 @@ pub(super) enum Kept {
     Moved,
 }
 
+/// What became of the pair that the spool may have of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recovery {
+    Stored,
+    /// There is none.
+    Nothing,
+    /// There may be one, and the store cannot have it now.
+    Blocked,
+}
+
 /// Offers outcomes to the store.
 pub(super) struct Custody {
     store: TokenStore,
     /// `None` where nothing is durable anyway (`memory:`).
     spool: Option<Spool>,
     waiting: Mutex<HashMap<TenantId, Waiting>>,
-    at_risk: AtomicUsize,
+    /// Something was left in the spool when it was emptied last.
+    leftovers: AtomicBool,
 }
 
 /// An outcome that the store has refused.
@@ -64,7 +70,7 @@ enum Place {
 
 impl Custody {
     pub(super) fn new(store: TokenStore, spool: Option<Spool>) -> Self {
-        Self { store, spool, waiting: Mutex::default(), at_risk: AtomicUsize::new(0) }
+        Self { store, spool, waiting: Mutex::default(), leftovers: AtomicBool::new(false) }
     }
 
     /// Keeps the outcome of `intent`.
@@ -77,8 +83,8 @@ impl Custody {
             }
         }
         let place = self.spool(tenant, intent, &settlement).await;
-        let before = self.waiting.lock().insert(tenant.clone(), Waiting { intent: intent.clone(), settlement, place });
-        self.count(before.map(|waiting| waiting.place), Some(place));
+        let waiting = Waiting { intent: intent.clone(), settlement, place };
+        self.waiting.lock().insert(tenant.clone(), waiting);
         Kept::Waiting
     }
 
@@ -93,15 +99,24 @@ impl Custody {
         }
     }
 
-    /// Stores what this or an earlier process left in the spool; answers whether a pair of `tenant` was among it.
-    pub(super) async fn recover(&self, tenant: &TenantId) -> bool {
-        self.empty_spool().await.is_some_and(|drained| drained.stored.contains(tenant))
+    /// Stores the pair of `grant` that this or an earlier process left in the spool, if there is one.
+    pub(super) async fn recover(&self, tenant: &TenantId, grant: GrantId) -> Recovery {
+        if self.spool.is_none() {
+            return Recovery::Nothing;
+        }
+        match self.empty_spool().await {
+            Some(drained) if drained.stored.contains(tenant) => Recovery::Stored,
+            Some(drained) if !drained.may_hold_back(grant) => Recovery::Nothing,
+            _ => Recovery::Blocked,
+        }
     }
 
     /// Hands everything in the spool to the store. Called before the first request, and before a last resort.
     pub(super) async fn empty_spool(&self) -> Option<Drained> {
         let spool = self.spool.as_ref()?;
-        let drained = match spool.drain(&self.store).await {
+        let drained = spool.drain(&self.store).await;
+        self.leftovers.store(!drained.as_ref().is_ok_and(|drained| drained.waiting.is_empty()), Ordering::Relaxed);
+        let drained = match drained {
             Ok(drained) => drained,
             Err(error) => {
                 tracing::warn!(%error, "the spool cannot be emptied; it is tried again");
@@ -117,33 +132,36 @@ impl Custody {
         Some(drained)
     }
 
-    /// Offers what waits, for as long as the process lives.
-    pub(super) async fn keep_offering(&self) {
-        loop {
-            sleep(AGAIN).await;
-            self.offer().await;
+    /// What an earlier emptying left in the spool, offered once more.
+    pub(super) async fn retry_spool(&self) {
+        if self.leftovers.load(Ordering::Relaxed) {
+            self.empty_spool().await;
         }
     }
 
-    /// Offers everything that waits, once.
-    pub(super) async fn offer(&self) {
+    /// Offers everything that waits, once. Answers whose record had moved on without it.
+    pub(super) async fn offer(&self) -> Vec<TenantId> {
         let waiting: Vec<_> =
             self.waiting.lock().iter().map(|(tenant, waiting)| (tenant.clone(), waiting.clone())).collect();
+        let mut moved = Vec::new();
         for (tenant, waiting) in waiting {
             match self.store.settle(&tenant, &waiting.intent, waiting.settlement.clone()).await {
-                Ok(outcome) => self.done(&tenant, &waiting, outcome).await,
+                Ok(outcome) => {
+                    self.done(&tenant, &waiting, outcome).await;
+                    moved.extend((outcome == Cas::Moved).then_some(tenant));
+                }
                 Err(_) if waiting.place == Place::AtRisk => {
                     let place = self.spool(&tenant, &waiting.intent, &waiting.settlement).await;
-                    if let Some(held) =
-                        self.waiting.lock().get_mut(&tenant).filter(|held| held.intent == waiting.intent)
+                    if let Some(held) = self.waiting.lock().get_mut(&tenant)
+                        && held.intent == waiting.intent
                     {
-                        self.count(Some(held.place), Some(place));
                         held.place = place;
                     }
                 }
                 Err(_) => {}
             }
         }
+        moved
     }
 
     async fn done(&self, tenant: &TenantId, done: &Waiting, outcome: Cas) {
@@ -151,7 +169,6 @@ impl Custody {
             let mut waiting = self.waiting.lock();
             if waiting.get(tenant).is_some_and(|held| held.intent == done.intent) {
                 waiting.remove(tenant);
-                self.count(Some(done.place), None);
             }
         }
         if done.place == Place::Spool {
@@ -159,19 +176,11 @@ impl Custody {
         }
         match outcome {
             Cas::Stored => {
-                tracing::info!(%tenant, "the store took the outcome of a token request that it had refused before")
+                tracing::info!(%tenant, "the store took the outcome of a token request that it had refused before");
             }
             Cas::Moved => {
-                tracing::info!(%tenant, "the outcome of a token request is no longer needed: the record has moved on")
+                tracing::info!(%tenant, "the outcome of a token request need not be stored any more: the record has moved on");
             }
-        }
-    }
-
-    fn count(&self, before: Option<Place>, after: Option<Place>) {
-        if after == Some(Place::AtRisk) && before != after {
-            self.at_risk.fetch_add(1, Ordering::Relaxed);
-        } else if before == Some(Place::AtRisk) && after != before {
-            self.at_risk.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -182,6 +191,6 @@ impl Custody {
 
     /// How many pairs are in memory alone.
     pub(super) fn at_risk(&self) -> usize {
-        self.at_risk.load(Ordering::Relaxed)
+        self.waiting.lock().values().filter(|waiting| waiting.place == Place::AtRisk).count()
     }
 }

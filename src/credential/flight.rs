@@ -6,14 +6,18 @@
 //!
 //! What is deliberately not here: what a renewal does ([`super::renewal`]), and which credential to use after a failure ([`super::pick`]).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     At,
+    failure::Failure,
     pace::{Backoff, NotNow},
-    renewal::{self, Failure},
+    renewal,
     state::Slot,
     works::Works,
 };
@@ -55,19 +59,22 @@ pub(super) enum Boarding {
     NotNow(NotNow),
 }
 
-/// Settles the slot when the task ends, however it ends.
+/// Settles the slot when the task ends, however it ends: by returning, by a panic, or by being dropped.
 struct Settle {
+    works: Arc<Works>,
     slot: Arc<Slot>,
     at: At,
+    cause: Cause,
+    landing: Landing,
     landed: watch::Sender<Option<Landing>>,
 }
 
 // === impl Flight ===
 
 impl Flight {
-    /// Waits for the landing, at most `patience`. The renewal goes on without us.
-    pub(super) async fn wait(mut self, patience: Duration) -> Landing {
-        let landed = timeout(patience, self.0.wait_for(Option::is_some)).await;
+    /// Waits for the landing until `deadline`. The renewal goes on without us.
+    pub(super) async fn wait(mut self, deadline: Instant) -> Landing {
+        let landed = timeout_at(deadline, self.0.wait_for(Option::is_some)).await;
         match landed {
             Ok(Ok(landing)) => landing.clone().unwrap_or(Landing::Moved),
             Ok(Err(_)) => Landing::Failed(Failure::internal()),
@@ -97,46 +104,41 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) 
         let (landed, landing) = watch::channel(None);
         let flight = Flight(landing);
         state.flight = Some(flight.clone());
-        let settle = Settle { slot: Arc::clone(slot), at, landed };
-        works.tasks.spawn(fly(Arc::clone(works), settle, cause));
+        let landing = Landing::Failed(Failure::internal());
+        let settle = Settle { works: Arc::clone(works), slot: Arc::clone(slot), at, cause, landing, landed };
+        works.tasks.spawn(fly(settle));
         Boarding::Aboard(flight)
     })
 }
 
-async fn fly(works: Arc<Works>, settle: Settle, cause: Cause) {
-    let landing = renewal::run(&works, &settle.slot, settle.at, cause).await;
-    settle.land(&works, landing);
+async fn fly(mut settle: Settle) {
+    settle.landing = renewal::run(&settle.works, &settle.slot, settle.at, settle.cause).await;
 }
 
 // === impl Settle ===
 
-impl Settle {
-    fn land(self, works: &Works, landing: Landing) {
+impl Drop for Settle {
+    fn drop(&mut self) {
         let landing = self.slot.with(|state| {
             state.flight = None;
-            match landing {
+            if self.landing == Landing::Renewed
+                && self.cause == Cause::Refused
+                && let Some(version) = state.live().map(|live| live.grant.version)
+            {
+                state.pace.renewed_after_401(version);
+            }
+            match &self.landing {
                 // Of what the slot holds now it says nothing.
                 Landing::Failed(_) if state.live().is_none_or(|live| live.at() != self.at) => Landing::Moved,
                 Landing::Failed(failure) => {
                     let before = state.pace.backoff.take();
-                    state.pace.backoff = Some(Backoff::after(before, failure.clone(), &works.random));
-                    Landing::Failed(failure)
+                    state.pace.backoff = Some(Backoff::after(before, failure.clone(), &self.works.random));
+                    self.landing.clone()
                 }
-                landed => landed,
+                Landing::Renewed | Landing::Ended(_) | Landing::Moved => self.landing.clone(),
             }
         });
         self.landed.send_replace(Some(landing));
-    }
-}
-
-/// Reached without a landing only when the task panicked or was aborted.
-impl Drop for Settle {
-    fn drop(&mut self) {
-        let landed = self.landed.borrow().is_some();
-        if !landed {
-            self.slot.with(|state| state.flight = None);
-            self.landed.send_replace(Some(Landing::Failed(Failure::internal())));
-        }
     }
 }
 

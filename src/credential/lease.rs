@@ -5,11 +5,12 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
+    sync::OwnedSemaphorePermit,
     task::JoinHandle,
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{At, flight::Landing, renewal::Failure, state::Slot, works::Works};
+use super::{At, failure::Failure, flight::Landing, state::Slot, works::Works};
 use crate::store::{StoreError, backend::Bid};
 
 /// How long a lease lasts unless its holder renews it.
@@ -26,24 +27,29 @@ pub(super) struct Lease {
     works: Arc<Works>,
     slot: Arc<Slot>,
     renewal: JoinHandle<()>,
+    /// Whoever has the lease has a turn; whoever waits for it takes nobody else's.
+    _turn: OwnedSemaphorePermit,
 }
 
 /// Waits until the lease is ours, or until what the holder stored makes it needless.
 pub(super) async fn win(works: &Arc<Works>, slot: &Arc<Slot>, at: At) -> Result<Lease, Landing> {
     loop {
+        let Some(turn) = works.turn().await else { return Err(Failure::internal().into()) };
         match works.store.bid(&slot.tenant, &works.owner, LENGTH).await {
-            Ok(Bid::Won) => return Ok(Lease::held(works, slot)),
+            Ok(Bid::Won) => return Ok(Lease::held(works, slot, turn)),
             // Whoever died with the lease will not use it; what it may have asked Flexslot stands in its intent.
             Ok(Bid::Lost { holder, .. }) if works.is_provably_gone(&holder) => {
-                let released = works.store.release(&slot.tenant, &holder).await;
-                released.map_err(|error| Landing::Failed(Failure::store(&error)))?;
+                works.store.release(&slot.tenant, &holder).await?;
                 tracing::info!(tenant = %slot.tenant, "the lease of a process that is gone was taken over");
                 continue;
             }
-            Ok(Bid::Lost { left, .. }) => sleep(left.min(LOOK_AGAIN + works.random.below(LOOK_AGAIN))).await,
-            Err(error) => return Err(Landing::Failed(Failure::store(&error))),
+            Ok(Bid::Lost { left, .. }) => {
+                drop(turn);
+                sleep(left.min(LOOK_AGAIN + works.random.below(LOOK_AGAIN))).await;
+            }
+            Err(error) => return Err(error.into()),
         }
-        works.read(slot).await.map_err(|error| Landing::Failed(Failure::store(&error)))?;
+        works.read(slot).await?;
         if let Some(landing) = works.moved_from(slot, at) {
             return Err(landing);
         }
@@ -53,9 +59,9 @@ pub(super) async fn win(works: &Arc<Works>, slot: &Arc<Slot>, at: At) -> Result<
 // === impl Lease ===
 
 impl Lease {
-    fn held(works: &Arc<Works>, slot: &Arc<Slot>) -> Self {
+    fn held(works: &Arc<Works>, slot: &Arc<Slot>, turn: OwnedSemaphorePermit) -> Self {
         let renewal = tokio::spawn(keep(Arc::clone(works), Arc::clone(slot)));
-        Self { works: Arc::clone(works), slot: Arc::clone(slot), renewal }
+        Self { works: Arc::clone(works), slot: Arc::clone(slot), renewal, _turn: turn }
     }
 
     /// Gives the lease back. A failure is no harm: the lease ends by itself.

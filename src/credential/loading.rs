@@ -12,7 +12,7 @@ use super::{
     works::Works,
 };
 use crate::{
-    model::{TenantId, observe::RefreshOutcome},
+    model::{CredentialKind, PatFallback, TenantId, observe::RefreshOutcome},
     store::{StoreError, TenantRecord},
 };
 
@@ -29,11 +29,16 @@ impl Works {
     /// The tenant's slot, loaded. A tenant that nobody knows gets none.
     pub(super) async fn slot(&self, tenant: &TenantId) -> Result<Arc<Slot>, Refusal> {
         loop {
-            let slot = self.held_or_new(tenant);
+            let slot = self.held(tenant).unwrap_or_else(|| self.held_or_new(tenant));
             if slot.with(|state| state.loaded) {
                 return Ok(slot);
             }
-            let reading = slot.reading.lock().await;
+            let reading = match slot.reading.try_lock() {
+                Ok(reading) => reading,
+                // Somebody is finding out already whether the store is back.
+                Err(_) if !self.is_store_reachable() && self.take_file_pat(&slot) => return Ok(Arc::clone(&slot)),
+                Err(_) => slot.reading.lock().await,
+            };
             if !self.holds(&slot) {
                 // Its first loading has failed while we waited, and by now somebody else may have begun another.
                 continue;
@@ -51,10 +56,8 @@ impl Works {
     async fn load(&self, slot: &Slot) -> Result<(), Refusal> {
         let record = match self.store.load(&slot.tenant).await {
             Ok(record) => record,
-            // A PAT of the file needs no store, and waits for none.
-            Err(error) if self.policy(&slot.tenant).1.pat.is_some() => {
+            Err(error) if self.take_file_pat(slot) => {
                 self.out_of_reach(&error);
-                slot.with(|state| state.set_file_pat(self.policy(&slot.tenant).1.pat.as_ref()));
                 return Ok(());
             }
             Err(error) => return Err(Refusal::StoreUnavailable(error.to_string())),
@@ -69,6 +72,21 @@ impl Works {
             state.set_file_pat(policy.pat.as_ref());
             state.adopt(record, &settings.refresh, &self.random);
             Ok(())
+        })
+    }
+
+    /// Where a PAT of the file serves whatever the store says, it serves without the store. Where the store may have a grant that the PAT must
+    /// not stand in for, it does not.
+    fn take_file_pat(&self, slot: &Slot) -> bool {
+        slot.with(|state| {
+            let (_, policy) = self.policy(&slot.tenant);
+            let serves =
+                policy.pat_fallback == PatFallback::Always || !policy.credentials.contains(&CredentialKind::OAuth);
+            let serves = serves && policy.pat.is_some();
+            if serves {
+                state.set_file_pat(policy.pat.as_ref());
+            }
+            serves
         })
     }
 

@@ -3,6 +3,7 @@
 //! - [`pick`]: which credential is best; a pure function.
 //! - [`flight`]: how all requests of a grant share one renewal.
 //! - [`renewal`]: what that one renewal does, step by step, and what it leaves behind when it fails.
+//! - [`clearance`]: whether a refresh token may be presented now.
 //! - [`pace`]: what keeps a tenant's renewals apart.
 //! - [`state`]: what is held in memory of a tenant.
 //! - [`loading`]: how what the store says gets there.
@@ -10,8 +11,11 @@
 //! - [`works`]: what all of these share.
 //! - [`coordinator`]: the door itself; the type that the corridor talks to.
 
+mod background;
+mod clearance;
 pub mod coordinator;
 mod custody;
+mod failure;
 mod flight;
 mod header;
 mod lease;
@@ -23,6 +27,7 @@ pub mod policy;
 mod renewal;
 mod state;
 mod tasks;
+mod usage;
 mod watch;
 mod works;
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{At, flight::Cause, renewal::Failure};
+use super::{
+    failure::{Failure, FailureClass},
+    flight::Cause,
+};
 use crate::model::{Random, Version};
 
 /// What is remembered of earlier renewals, so that they do not come too often.
@@ -15,6 +18,8 @@ pub(super) struct Pace {
     /// The version whose expiry was let through within `min_interval`.
     pub(super) early_expiry: Option<Version>,
     pub(super) uncured: Option<Uncured>,
+    /// The version that a 401 was the cause of.
+    answer_to_401: Option<Version>,
 }
 
 /// Failed tries in a row.
@@ -41,13 +46,40 @@ pub(super) enum NotNow {
     TooSoon,
     /// The last renewals because of a 401 did not cure it.
     Uncured,
-    /// A try has failed, and the next one has to wait.
-    Backoff(Failure),
+    /// A try has failed, this one or one before it after which the next has to wait.
+    Failed(Failure),
 }
 
 // === impl Pace ===
 
 impl Pace {
+    /// Failures that may be the configuration's fault are forgotten; that Flexslot asked for patience is not.
+    pub(super) fn configuration_changed(&mut self) {
+        self.backoff.take_if(|backoff| backoff.last.class != FailureClass::Refused);
+    }
+
+    /// Notes that `version` is there because its predecessor was refused.
+    pub(super) fn renewed_after_401(&mut self, version: Version) {
+        self.answer_to_401 = Some(version);
+    }
+
+    /// Whether `version` is there because its predecessor was refused, and has still to show that this helped.
+    pub(super) fn answers_401(&self, version: Version) -> bool {
+        self.answer_to_401 == Some(version)
+    }
+
+    pub(super) fn cured(&mut self) {
+        self.answer_to_401 = None;
+        self.uncured = None;
+    }
+
+    /// Notes that `version` was refused though it was new; once, however many requests say so.
+    pub(super) fn not_cured(&mut self, version: Version) {
+        if self.uncured.is_none_or(|uncured| uncured.version != version) {
+            self.uncured = Some(Uncured::after(self.uncured, version));
+        }
+    }
+
     /// What speaks against renewing `version` now, whose token answer came `age` ago (`None`: nobody knows when).
     pub(super) fn held_back(
         &self,
@@ -65,7 +97,21 @@ impl Pace {
             return Some(NotNow::Uncured);
         }
         let backoff = self.backoff.as_ref().filter(|backoff| now < backoff.until)?;
-        Some(NotNow::Backoff(backoff.last.clone().retry_in(backoff.until - now)))
+        if backoff.last.class == FailureClass::Deferred && cause != Cause::Ageing {
+            return None;
+        }
+        Some(NotNow::Failed(backoff.last.clone().retry_in(backoff.until - now)))
+    }
+}
+
+// === impl NotNow ===
+
+impl NotNow {
+    pub(super) fn into_failure(self) -> Failure {
+        match self {
+            Self::Failed(failure) => failure,
+            Self::TooSoon | Self::Uncured => Failure::new(FailureClass::Refused, "the last renewal was moments ago"),
+        }
     }
 }
 
@@ -86,9 +132,9 @@ impl Backoff {
 
 impl Uncured {
     /// The next renewal because of a 401 waits a minute, doubling to an hour.
-    pub(super) fn after(before: Option<Self>, at: At) -> Self {
+    fn after(before: Option<Self>, version: Version) -> Self {
         let times = before.map_or(0, |uncured| uncured.times).saturating_add(1);
         let wait = Duration::from_secs(60 << times.saturating_sub(1).min(6)).min(Duration::from_secs(3600));
-        Self { times, until: Instant::now() + wait, version: at.version }
+        Self { times, until: Instant::now() + wait, version }
     }
 }

@@ -38,7 +38,8 @@ impl PatHealth {
     }
 
     /// Flexslot answered 401 to the PAT.
-    pub(super) fn refused(&mut self, now: Instant) {
+    pub(super) fn refused(&mut self) {
+        let now = Instant::now();
         *self = match *self {
             Self::Good => Self::Doubtful(1),
             Self::Doubtful(count) if count + 1 < REFUSALS => Self::Doubtful(count + 1),
@@ -61,13 +62,13 @@ mod tests {
     fn three_refusals_in_a_row_reject() {
         let now = Instant::now();
         let mut health = PatHealth::default();
-        health.refused(now);
-        health.refused(now);
+        health.refused();
+        health.refused();
         health.accepted();
-        health.refused(now);
-        health.refused(now);
+        health.refused();
+        health.refused();
         assert!(health.admits(now));
-        health.refused(now);
+        health.refused();
         assert!(!health.admits(now));
     }
 

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::{
     Ask, PathClass, Permission, Refusal,
-    policy::TenantPolicy,
-    renewal::Failure,
+    failure::Failure,
+    policy::{Settings, TenantPolicy},
     state::{Held, Live, State},
 };
 use crate::model::{
@@ -27,9 +27,7 @@ const GUARDED: [&[&str]; 2] = [&["me", "partner"], &["me", "access-tokens"]];
 /// What the function looks at besides the request and the state.
 pub(super) struct Circumstances<'a> {
     pub(super) policy: &'a TenantPolicy,
-    pub(super) origin: &'a str,
-    /// Whether the configuration has the grant's client.
-    pub(super) knows_client: &'a dyn Fn(&str) -> bool,
+    pub(super) settings: &'a Settings,
     pub(super) now: Timestamp,
     pub(super) instant: Instant,
     /// Set once a renewal for this very request has failed: the grant is not tried again.
@@ -136,17 +134,8 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<(Arc<Li
     if let Some(failure) = on.failed {
         return Err(Passed::Failed(failure.clone()));
     }
-    if live.grant.origin != on.origin {
-        return Err(Passed::Misconfigured(format!(
-            "the grant belongs to {}, not to the configured upstream",
-            live.grant.origin
-        )));
-    }
-    if !(on.knows_client)(&live.grant.client_id) {
-        return Err(Passed::Misconfigured(format!(
-            "the grant belongs to the OAuth client {}, which is not configured",
-            live.grant.client_id
-        )));
+    if let Some(what) = on.settings.objection_to(&live.grant) {
+        return Err(Passed::Misconfigured(what));
     }
     if live.authorization.is_none() {
         return Err(Passed::Misconfigured(
@@ -171,7 +160,7 @@ enum Pat {
 fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
     let Some(pat) = state.pat() else { return Pat::Absent };
     match &pat.authorization {
-        Some(authorization) if pat.belongs_to(on.origin) => {
+        Some(authorization) if pat.belongs_to(&on.settings.origin) => {
             let authorization = authorization.clone();
             if pat.health.admits(on.instant) { Pat::Usable(authorization) } else { Pat::Rejected }
         }

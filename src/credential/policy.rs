@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use crate::{
     flexslot::TokenEndpoint,
-    model::{AllowRule, CredentialKind, PatFallback, Secret, TenantId},
+    model::{AllowRule, CredentialKind, Grant, PatFallback, Secret, TenantId},
 };
 
 /// Everything of the configuration that this room needs.
@@ -46,6 +46,17 @@ pub struct TenantPolicy {
 impl Settings {
     pub(super) fn tenant(&self, tenant: &TenantId) -> Option<&Arc<TenantPolicy>> {
         self.tenants.get(tenant)
+    }
+
+    /// Why this configuration may not present `grant` to anybody, if it may not.
+    pub(super) fn objection_to(&self, grant: &Grant) -> Option<String> {
+        if grant.origin != self.origin {
+            return Some(format!("the grant belongs to {}, not to the configured upstream", grant.origin));
+        }
+        if !self.endpoint.knows(&grant.client_id) {
+            return Some(format!("the grant belongs to the OAuth client {}, which is not configured", grant.client_id));
+        }
+        None
     }
 }
 

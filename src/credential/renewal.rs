@@ -4,73 +4,55 @@
 //! lease -> load again -> write the intent -> ask Flexslot -> keep the outcome -> publish -> release
 //! ```
 //!
-//! Without lease and stored intent no token request is sent. The new pair is durable (store, else spool) before any request uses it. An intent
-//! whose outcome nobody knows makes the grant uncertain: its refresh token is presented at most once more, when the access token is of no use
-//! any more and whoever wrote the intent is gone or has had time enough.
+//! Without lease and stored intent no token request is sent. The new pair is durable (store, else spool) before any request uses it. Whether
+//! the refresh token may be presented at all is for [`super::clearance`] to say.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
-    At, Refusal,
+    At,
+    clearance::{Cleared, Unsent},
     custody::Kept,
+    failure::{Failure, FailureClass},
     flight::{Cause, Landing},
     lease,
+    policy::Settings,
     state::Slot,
     works::Works,
 };
 use crate::{
     flexslot::{TokenAnswer, TokenError},
     model::{
-        Grant, GrantState, ScopeSet, Timestamp, TokenSet,
+        Grant, ScopeSet, Timestamp, TokenSet,
         observe::RefreshOutcome,
         token::{Attempt, DEFAULT_LIFE, DisconnectReason, Intent},
     },
-    store::{Cas, Settlement, StoreError, TenantRecord, backend::Revision},
+    store::{Cas, Settlement, StoreError},
 };
 
 /// How often an intent is tried again because somebody else wrote the record between our load and our write.
 const TRIES: usize = 3;
 
-/// Why a renewal brought no tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) class: FailureClass,
-    /// For logs and problem details; never a secret.
-    pub(super) what: String,
-    pub(super) retry_after: Option<Duration>,
-}
-
-/// Failures by what they mean for the grant and for the caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FailureClass {
-    NotSent,
-    Refused,
-    /// This token request, or an earlier one of whoever, may have been answered without anybody knowing.
-    Unknown,
-    Misconfigured,
-    Store,
-    /// The renewal goes on; the caller's patience has ended.
-    Slow,
-    Internal,
-}
-
-/// The refresh token may be presented: the grant as stored, the row to write the intent on, and which attempt this is.
-struct Cleared {
-    grant: Grant,
-    revision: Revision,
-    attempt: Attempt,
-    /// The intent without outcome that a last resort writes over; it comes back if the token is not taken this time.
-    earlier: Option<Intent>,
+/// One renewal under way, with the lease in its hand.
+pub(super) struct Renewal {
+    pub(super) works: Arc<Works>,
+    pub(super) slot: Arc<Slot>,
+    /// Which pair is to be renewed.
+    pub(super) at: At,
+    pub(super) cause: Cause,
+    /// The configuration from the judgement to the answer, so that a grant is asked for where it was judged to belong.
+    pub(super) settings: Arc<Settings>,
 }
 
 /// Runs one renewal of version `at`.
 pub(super) async fn run(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) -> Landing {
-    let Ok(_permit) = works.parallel.acquire().await else { return Landing::Failed(Failure::internal()) };
     let lease = match lease::win(works, slot, at).await {
         Ok(lease) => lease,
         Err(landing) => return landing,
     };
-    let landing = with_lease(works, slot, at, cause).await;
+    let settings = works.settings();
+    let renewal = Renewal { works: Arc::clone(works), slot: Arc::clone(slot), at, cause, settings };
+    let landing = renewal.fly().await.unwrap_or_else(|landing| landing);
     lease.release().await;
     if let Landing::Failed(failure) = &landing {
         tracing::warn!(tenant = %slot.tenant, %cause, class = ?failure.class, what = failure.what, "the token was not renewed");
@@ -78,206 +60,125 @@ pub(super) async fn run(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cau
     landing
 }
 
-async fn with_lease(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) -> Landing {
-    for _ in 0..TRIES {
-        let record = match works.read(slot).await {
-            Ok(record) => record,
-            Err(error) => return Landing::Failed(Failure::store(&error)),
-        };
-        let cleared = match clear(works, slot, at, cause, record).await {
-            Ok(cleared) => cleared,
-            Err(landing) => return landing,
-        };
-        let intent = match works.intent(&cleared.grant, cleared.attempt).await {
-            Ok(intent) => intent,
-            Err(error) => return Landing::Failed(Failure::store(&error)),
-        };
-        match works.store.begin(&slot.tenant, cleared.revision, &cleared.grant, &intent).await {
-            Ok(Cas::Stored) => return ask(works, slot, cleared, intent, cause).await,
-            Ok(Cas::Moved) => {}
-            Err(error) => {
+// === impl Renewal ===
+
+impl Renewal {
+    /// From the second look at the store to the landing; `Err` where nothing was asked.
+    async fn fly(&self) -> Result<Landing, Landing> {
+        for _ in 0..TRIES {
+            let Cleared { grant, revision, attempt, earlier } = self.clear().await?;
+            let intent = self.works.intent(&grant, attempt).await?;
+            match self.works.store.begin(&self.slot.tenant, revision, &grant, &intent).await {
+                Ok(Cas::Stored) => return Ok(self.ask(grant, intent, earlier).await),
+                Ok(Cas::Moved) => {}
                 // Whether it was written nobody knows; that nothing was sent, we do.
-                slot.with(|state| state.unsent = Some(intent));
-                return Landing::Failed(Failure::store(&error));
+                Err(error) => return Err(self.untouched(intent, earlier, Failure::store(&error)).await),
+            }
+        }
+        Err(Failure::new(FailureClass::Store, "the record keeps changing under our hands").into())
+    }
+
+    /// Presents the refresh token, once.
+    async fn ask(&self, grant: Grant, intent: Intent, earlier: Option<Intent>) -> Landing {
+        self.slot.with(|state| state.unsent = None);
+        let answer = self.settings.endpoint.refresh(&grant.client_id, &grant.tokens.refresh).await;
+        self.works.observer.refresh(outcome_of(&answer));
+        let failure = match answer {
+            Ok(answer) => return self.keep(grant, intent, answer).await,
+            Err(TokenError::Revoked) => return self.revoked(&intent).await,
+            Err(TokenError::Unknown(what)) => {
+                let wait = self.settings.refresh.uncertain_after;
+                return Failure::new(FailureClass::Unknown, what).retry_in(wait).into();
+            }
+            Err(TokenError::NotSent(what)) => Failure::new(FailureClass::NotSent, what),
+            Err(TokenError::Misconfigured(what)) => Failure::new(FailureClass::Misconfigured, what),
+            Err(TokenError::RefusedForNow { what, retry_after }) => {
+                Failure { retry_after, ..Failure::new(FailureClass::Refused, what) }
+            }
+        };
+        self.untouched(intent, earlier, failure).await
+    }
+
+    /// Keeps the new pair, then lets requests use it.
+    async fn keep(&self, grant: Grant, intent: Intent, answer: TokenAnswer) -> Landing {
+        let renewed = grant.clone().renewed(tokens(&grant.tokens, answer, intent.at, self.works.now()));
+        let (version, expires_at) = (renewed.version, renewed.tokens.expires_at);
+        let settlement = Settlement::Renewed(renewed.clone());
+        match self.works.custody.keep(&self.slot.tenant, &intent, settlement).await {
+            Kept::Moved => {
+                tracing::warn!(tenant = %self.slot.tenant, grant = %grant.id, %version, "a new pair was dropped: its grant was replaced or removed meanwhile");
+                self.look_again().await
+            }
+            Kept::Stored | Kept::Waiting => {
+                tracing::info!(tenant = %self.slot.tenant, %version, cause = %self.cause, %expires_at, "the token was renewed");
+                let refresh = &self.settings.refresh;
+                let serves = self.slot.with(|state| state.advance(renewed, refresh, &self.works.random));
+                if serves { Landing::Renewed } else { Landing::Moved }
             }
         }
     }
-    Landing::Failed(Failure::new(FailureClass::Store, "the record keeps changing under our hands"))
-}
 
-/// Looks at what the store holds now: adopts what is newer, and judges whether the refresh token may be presented.
-async fn clear(
-    works: &Arc<Works>,
-    slot: &Arc<Slot>,
-    at: At,
-    cause: Cause,
-    record: TenantRecord,
-) -> Result<Cleared, Landing> {
-    if let Some(landing) = works.moved_from(slot, at) {
-        return Err(landing);
-    }
-    let Some(revision) = record.revision else { return Err(Landing::Moved) };
-    match record.grant {
-        GrantState::Connected(grant) if At::of(&grant) == at => {
-            Ok(Cleared { grant, revision, attempt: Attempt::First, earlier: None })
+    /// The record has moved on while the answer was under way: disconnected, reconnected or removed. That wins.
+    async fn look_again(&self) -> Landing {
+        match self.works.read(&self.slot).await {
+            Ok(_) => self.works.moved_from(&self.slot, self.at).unwrap_or(Landing::Moved),
+            Err(error) => error.into(),
         }
-        GrantState::Uncertain(grant, intent) if At::of(&grant) == at => match uncertain(works, slot, cause, &intent)
-            .await?
+    }
+
+    /// `invalid_grant`: a newer version in the store is adopted; else the grant is over.
+    async fn revoked(&self, intent: &Intent) -> Landing {
+        if self.works.read(&self.slot).await.is_ok()
+            && let Some(landing) = self.works.moved_from(&self.slot, self.at)
         {
-            Attempt::First => Ok(Cleared { grant, revision, attempt: Attempt::First, earlier: None }),
-            Attempt::LastResort => Ok(Cleared { grant, revision, attempt: Attempt::LastResort, earlier: Some(intent) }),
-        },
-        // What is held is newer than what the store says: a pair waits in custody, and the store has to take it first.
-        GrantState::Connected(_) | GrantState::Uncertain(..) => {
-            Err(Landing::Failed(Failure::new(FailureClass::Store, "the newest tokens are not in the store yet")))
+            return landing;
         }
-        GrantState::NeverConnected | GrantState::Disconnected(_) => Err(Landing::Moved),
+        let reason = match intent.attempt {
+            Attempt::First => DisconnectReason::InvalidGrant,
+            Attempt::LastResort => DisconnectReason::RefreshOutcomeLost,
+        };
+        self.end(intent, reason).await
+    }
+
+    /// Ends the grant, in the store and here, unless either has moved on.
+    pub(super) async fn end(&self, intent: &Intent, reason: DisconnectReason) -> Landing {
+        let live = self.slot.with(|state| state.live().filter(|live| live.at() == self.at).cloned());
+        let Some(live) = live else { return Landing::Moved };
+        let disconnected = live.grant.disconnected(reason, self.works.now());
+        let settlement = Settlement::Ended(disconnected.clone());
+        match self.works.custody.keep(&self.slot.tenant, intent, settlement).await {
+            Kept::Moved => self.look_again().await,
+            Kept::Stored | Kept::Waiting => {
+                tracing::warn!(tenant = %self.slot.tenant, grant = %self.at.grant, version = %self.at.version, reason = reason.as_str(), "the grant is disconnected");
+                self.slot.with(|state| state.end(disconnected));
+                Landing::Ended(reason)
+            }
+        }
+    }
+
+    /// The refresh token was not taken: the record becomes what it was before the intent.
+    async fn untouched(&self, intent: Intent, earlier: Option<Intent>, failure: Failure) -> Landing {
+        // Told apart from an attempt even where the store keeps it against our will.
+        let unsent = Unsent { intent: intent.clone(), earlier: earlier.clone() };
+        self.slot.with(|state| state.unsent = Some(unsent));
+        match self.works.custody.keep(&self.slot.tenant, &intent, Settlement::Untouched { earlier }).await {
+            Kept::Moved if self.works.read(&self.slot).await.is_ok() => {
+                self.works.moved_from(&self.slot, self.at).unwrap_or(Landing::Failed(failure))
+            }
+            Kept::Moved | Kept::Stored | Kept::Waiting => Landing::Failed(failure),
+        }
     }
 }
 
-/// An intent without outcome: whether and how the refresh token may be presented all the same.
-async fn uncertain(works: &Arc<Works>, slot: &Arc<Slot>, cause: Cause, intent: &Intent) -> Result<Attempt, Landing> {
-    if slot.with(|state| state.unsent.as_ref() == Some(intent)) {
-        return Ok(intent.attempt);
-    }
-    // The pair may lie in the spool of a process that died between the answer and the store.
-    if works.custody.recover(&slot.tenant).await {
-        works.read(slot).await.map_err(|error| Landing::Failed(Failure::store(&error)))?;
-        let at = At { grant: intent.grant, version: intent.version };
-        return Err(works.moved_from(slot, at).unwrap_or(Landing::Moved));
-    }
-    let unknown = |wait| Failure {
-        retry_after: Some(wait),
-        ..Failure::new(FailureClass::Unknown, "an earlier token request has no known outcome")
-    };
-    if cause == Cause::Ageing {
-        return Err(Landing::Failed(unknown(works.settings().refresh.uncertain_after)));
-    }
-    let left = works.left_of(intent).await.map_err(|error| Landing::Failed(Failure::store(&error)))?;
-    if !left.is_zero() && !works.is_provably_gone(&intent.owner) {
-        return Err(Landing::Failed(unknown(left)));
-    }
-    match intent.attempt {
-        Attempt::First => Ok(Attempt::LastResort),
-        Attempt::LastResort => Err(end(works, slot, intent, DisconnectReason::RefreshOutcomeLost).await),
-    }
-}
-
-/// Presents the refresh token, once.
-async fn ask(works: &Arc<Works>, slot: &Arc<Slot>, cleared: Cleared, intent: Intent, cause: Cause) -> Landing {
-    let Cleared { grant, earlier, .. } = cleared;
-    let settings = works.settings();
-    let answer = settings.endpoint.refresh(&grant.client_id, &grant.tokens.refresh).await;
-    let outcome = match &answer {
+fn outcome_of(answer: &Result<TokenAnswer, TokenError>) -> RefreshOutcome {
+    match answer {
         Ok(_) => RefreshOutcome::Refreshed,
         Err(TokenError::Revoked) => RefreshOutcome::InvalidGrant,
         Err(TokenError::NotSent(_)) => RefreshOutcome::NotSent,
         Err(TokenError::RefusedForNow { .. }) => RefreshOutcome::Refused,
         Err(TokenError::Unknown(_)) => RefreshOutcome::Unknown,
         Err(TokenError::Misconfigured(_)) => RefreshOutcome::Misconfigured,
-    };
-    works.observer.refresh(outcome);
-    match answer {
-        Ok(answer) => keep(works, slot, grant, intent, answer, cause).await,
-        Err(TokenError::Revoked) => revoked(works, slot, &intent).await,
-        Err(TokenError::Unknown(what)) => Landing::Failed(Failure {
-            retry_after: Some(settings.refresh.uncertain_after),
-            ..Failure::new(FailureClass::Unknown, what)
-        }),
-        Err(TokenError::NotSent(what)) => {
-            untouched(works, slot, intent, earlier, Failure::new(FailureClass::NotSent, what)).await
-        }
-        Err(TokenError::Misconfigured(what)) => {
-            untouched(works, slot, intent, earlier, Failure::new(FailureClass::Misconfigured, what)).await
-        }
-        Err(TokenError::RefusedForNow { what, retry_after }) => {
-            untouched(
-                works,
-                slot,
-                intent,
-                earlier,
-                Failure { retry_after, ..Failure::new(FailureClass::Refused, what) },
-            )
-            .await
-        }
     }
-}
-
-/// Keeps the new pair, then lets requests use it.
-async fn keep(
-    works: &Arc<Works>,
-    slot: &Arc<Slot>,
-    grant: Grant,
-    intent: Intent,
-    answer: TokenAnswer,
-    cause: Cause,
-) -> Landing {
-    let settings = works.settings();
-    let tokens = tokens(&grant.tokens, answer, intent.at, works.now());
-    let renewed = grant.renewed(tokens);
-    match works.custody.keep(&slot.tenant, &intent, Settlement::Renewed(renewed.clone())).await {
-        Kept::Moved => superseded(works, slot, At::of(&renewed)).await,
-        Kept::Stored | Kept::Waiting => {
-            tracing::info!(tenant = %slot.tenant, version = %renewed.version, %cause, expires_at = %renewed.tokens.expires_at, "the token was renewed");
-            let serves = slot.with(|state| state.advance(renewed, &settings.refresh, &works.random));
-            if serves { Landing::Renewed } else { Landing::Moved }
-        }
-    }
-}
-
-/// The record has moved on while the answer was under way: disconnected, reconnected or removed. That wins, and the pair is dropped.
-async fn superseded(works: &Arc<Works>, slot: &Arc<Slot>, pair: At) -> Landing {
-    tracing::warn!(tenant = %slot.tenant, grant = %pair.grant, version = %pair.version, "a new pair was dropped: its grant was replaced or removed meanwhile");
-    match works.read(slot).await {
-        Ok(_) => works.moved_from(slot, pair).unwrap_or(Landing::Moved),
-        Err(error) => Landing::Failed(Failure::store(&error)),
-    }
-}
-
-/// `invalid_grant`: a newer version in the store is adopted; else the grant is over.
-async fn revoked(works: &Arc<Works>, slot: &Arc<Slot>, intent: &Intent) -> Landing {
-    let at = At { grant: intent.grant, version: intent.version };
-    if works.read(slot).await.is_ok()
-        && let Some(landing) = works.moved_from(slot, at)
-    {
-        return landing;
-    }
-    let reason = match intent.attempt {
-        Attempt::First => DisconnectReason::InvalidGrant,
-        Attempt::LastResort => DisconnectReason::RefreshOutcomeLost,
-    };
-    end(works, slot, intent, reason).await
-}
-
-/// Ends the grant that `intent` names, in the store and here, unless the store has moved on.
-async fn end(works: &Arc<Works>, slot: &Arc<Slot>, intent: &Intent, reason: DisconnectReason) -> Landing {
-    let at = At { grant: intent.grant, version: intent.version };
-    let Some(live) = slot.with(|state| state.live().filter(|live| live.at() == at).cloned()) else {
-        return Landing::Moved;
-    };
-    let disconnected = live.grant.disconnected(reason, works.now());
-    match works.custody.keep(&slot.tenant, intent, Settlement::Ended(disconnected.clone())).await {
-        Kept::Moved => superseded(works, slot, at).await,
-        Kept::Stored | Kept::Waiting => {
-            tracing::warn!(tenant = %slot.tenant, grant = %at.grant, version = %at.version, reason = reason.as_str(), "the grant is disconnected");
-            slot.with(|state| state.end(disconnected));
-            Landing::Ended(reason)
-        }
-    }
-}
-
-/// The refresh token was not taken: the record becomes what it was before the intent.
-async fn untouched(
-    works: &Arc<Works>,
-    slot: &Arc<Slot>,
-    intent: Intent,
-    earlier: Option<Intent>,
-    failure: Failure,
-) -> Landing {
-    if works.custody.keep(&slot.tenant, &intent, Settlement::Untouched { earlier }).await == Kept::Waiting {
-        slot.with(|state| state.unsent = Some(intent));
-    }
-    Landing::Failed(failure)
 }
 
 /// The next pair. The life counts from when the question was asked, so that a slow answer never makes a token look fresher than it is.
@@ -292,40 +193,17 @@ fn tokens(before: &TokenSet, answer: TokenAnswer, asked_at: Timestamp, now: Time
     }
 }
 
-// === impl Failure ===
+// === impl Landing ===
 
-impl Failure {
-    pub(super) fn new(class: FailureClass, what: impl Into<String>) -> Self {
-        Self { class, what: what.into(), retry_after: None }
+impl From<Failure> for Landing {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
     }
+}
 
-    pub(super) fn store(error: &StoreError) -> Self {
-        Self::new(FailureClass::Store, error.to_string())
-    }
-
-    pub(super) fn internal() -> Self {
-        Self::new(FailureClass::Internal, "the renewal ended without an outcome")
-    }
-
-    pub(super) fn slow() -> Self {
-        Self::new(FailureClass::Slow, "the token is still being renewed")
-    }
-
-    pub(super) fn retry_in(self, wait: Duration) -> Self {
-        Self { retry_after: Some(wait), ..self }
-    }
-
-    /// What a request without another credential is told.
-    pub(super) fn into_refusal(self) -> Refusal {
-        match self.class {
-            FailureClass::Misconfigured => Refusal::OAuthMisconfigured(self.what),
-            FailureClass::Store => Refusal::StoreUnavailable(self.what),
-            FailureClass::NotSent
-            | FailureClass::Refused
-            | FailureClass::Unknown
-            | FailureClass::Slow
-            | FailureClass::Internal => Refusal::RefreshUnavailable { what: self.what, retry_after: self.retry_after },
-        }
+impl From<StoreError> for Landing {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(Failure::store(&error))
     }
 }
 

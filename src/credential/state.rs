@@ -8,11 +8,13 @@ use std::sync::Arc;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
-use super::{At, flight::Flight, header, pace::Pace, pat_health::PatHealth, policy::RefreshPolicy};
+use super::{
+    At, Picked, clearance::Unsent, flight::Flight, header, pace::Pace, pat_health::PatHealth, policy::RefreshPolicy,
+    usage::LastUse,
+};
 use crate::{
     model::{
-        Grant, GrantState, Random, Secret, Timestamp,
-        token::{Disconnected, Intent},
+        CredentialKind, Grant, GrantState, Random, Secret, Timestamp, observe::FallbackCause, token::Disconnected,
     },
     store::{StoredPat, TenantRecord},
 };
@@ -36,8 +38,10 @@ pub(super) struct State {
     /// The renewal that is under way.
     pub(super) flight: Option<Flight>,
     pub(super) pace: Pace,
-    /// An intent that was stored, or may have been, and whose token request never reached Flexslot.
-    pub(super) unsent: Option<Intent>,
+    pub(super) unsent: Option<Unsent>,
+    pub(super) last_use: LastUse,
+    /// Why the PAT stands in for the grant, as far as it was told.
+    told: Vec<FallbackCause>,
 }
 
 /// The tenant's grant.
@@ -144,10 +148,23 @@ impl State {
     fn publish(&mut self, grant: Grant, policy: &RefreshPolicy, random: &Random) {
         if self.live().is_none_or(|held| held.grant.id != grant.id) {
             self.pace = Pace::default();
+            self.told.clear();
         }
         self.pace.backoff = None;
         self.unsent = None;
         self.grant = Held::Live(Arc::new(Live::new(grant, policy, random)));
+    }
+
+    /// Notes what a request gets: a PAT that stands in for the grant because of `cause`, if there is one. Answers the cause where that is a
+    /// switch, and not told yet.
+    pub(super) fn note_switch(&mut self, kind: CredentialKind, cause: Option<FallbackCause>) -> Option<FallbackCause> {
+        if kind == CredentialKind::OAuth {
+            // A scope that the grant lacks it lacks for the next request too.
+            self.told.retain(|cause| *cause == FallbackCause::Scope);
+        }
+        let cause = cause.filter(|cause| !self.told.contains(cause))?;
+        self.told.push(cause);
+        Some(cause)
     }
 
     fn end_with(&mut self, held: Held) {
@@ -167,6 +184,15 @@ impl State {
     /// The PAT that counts: the file's, else the store's.
     pub(super) fn pat(&mut self) -> Option<&mut HeldPat> {
         self.file_pat.as_mut().or(self.stored_pat.as_mut())
+    }
+
+    /// Notes how Flexslot took the PAT of `picked`, if that is still the one that counts.
+    pub(super) fn judge_pat(&mut self, picked: &Picked, judge: fn(&mut PatHealth)) {
+        if let Some(pat) = self.pat()
+            && pat.authorization.as_ref() == Some(&picked.authorization)
+        {
+            judge(&mut pat.health);
+        }
     }
 
     /// Takes over the PAT of the configuration; the same one keeps its health.

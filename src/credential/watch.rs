@@ -5,31 +5,27 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::sleep;
 
 use super::works::Works;
-use crate::store::{StoreError, backend::Revision};
+use crate::store::StoreError;
 
-/// How often the store is asked for changes; a change by another process takes effect within twice this time (contract section 5: 2 s).
+/// How often the store is asked for changes; a change by another process takes effect within twice this time, which is to stay below 2 s.
 const EVERY: Duration = Duration::from_millis(800);
 
-/// Follows the store's changes from `since` on, for as long as the process lives.
-pub(super) async fn follow(works: Arc<Works>, mut since: Revision) {
+/// Follows the store's changes for as long as the process lives.
+pub(super) async fn follow(works: Arc<Works>) {
     loop {
         sleep(EVERY).await;
-        match once(&works, since).await {
-            Ok(head) => {
-                since = head;
-                works.reached();
-            }
+        match once(&works).await {
+            Ok(()) => works.reached(),
             Err(error) => works.out_of_reach(&error),
         }
     }
 }
 
-/// Reloads what has changed since `since`; answers where to go on.
-pub(super) async fn once(works: &Arc<Works>, since: Revision) -> Result<Revision, StoreError> {
-    let mut since = since;
+/// Reads again what has changed since the last time.
+async fn once(works: &Arc<Works>) -> Result<(), StoreError> {
     loop {
-        works.set_clock(works.store.now().await?);
-        let changes = works.store.changed_since(since).await?;
+        works.set_clock().await?;
+        let changes = works.store.changed_since(works.seen()).await?;
         for tenant in &changes.tenants {
             let Some(slot) = works.held(tenant) else { continue };
             match works.read(&slot).await {
@@ -40,9 +36,9 @@ pub(super) async fn once(works: &Arc<Works>, since: Revision) -> Result<Revision
                 Err(error) => return Err(error),
             }
         }
-        since = changes.next;
+        works.set_seen(changes.next);
         if !changes.more {
-            return Ok(since);
+            return Ok(());
         }
     }
 }

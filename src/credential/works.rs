@@ -3,31 +3,36 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use super::{
     Ask,
     coordinator::{Health, Parts},
     custody::Custody,
+    failure::Failure,
     pick::{Choice, Circumstances, decide},
     policy::{Settings, TenantPolicy},
-    renewal::Failure,
     state::Slot,
     tasks::Tasks,
+    usage::Used,
 };
 use crate::{
     model::{
-        Clock, Grant, Observer, Random, TenantId, Timestamp,
+        Clock, CredentialKind, Grant, Observer, Random, TenantId, Timestamp,
+        observe::FallbackCause,
         token::{Attempt, Intent, Owner},
     },
-    store::{StoreError, TokenStore, instance::InstanceLock},
+    store::{StoreError, TokenStore, backend::Revision, instance::InstanceLock},
 };
 
 /// The machinery behind the door.
@@ -43,9 +48,13 @@ pub(super) struct Works {
     skew: AtomicI64,
     pub(super) random: Random,
     pub(super) observer: Arc<dyn Observer>,
-    pub(super) parallel: Semaphore,
+    /// One permit for each token request that may be under way.
+    turns: Arc<Semaphore>,
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
+    pub(super) used: Used,
+    /// Up to where the store's changes have been followed.
+    seen: AtomicU64,
 }
 
 // === impl Works ===
@@ -54,7 +63,7 @@ impl Works {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { settings, store, spool, instance, clock, random, observer } = parts;
         Self {
-            parallel: Semaphore::new(settings.refresh.max_parallel),
+            turns: Arc::new(Semaphore::new(settings.refresh.max_parallel)),
             settings: ArcSwap::from_pointee(settings),
             slots: DashMap::new(),
             custody: Custody::new(store.clone(), spool),
@@ -67,23 +76,27 @@ impl Works {
             observer,
             tasks: Tasks::default(),
             store_reachable: AtomicBool::new(true),
+            used: Used::default(),
+            seen: AtomicU64::new(0),
         }
     }
 
     /// Takes over a new configuration.
     pub(super) fn reload(&self, settings: Settings) {
-        self.settings.store(Arc::new(settings));
+        let max_parallel = settings.refresh.max_parallel;
+        let before = self.settings.swap(Arc::new(settings));
+        self.change_turns(before.refresh.max_parallel, max_parallel);
         for slot in &self.slots {
             slot.with(|state| {
                 state.set_file_pat(self.policy(slot.key()).1.pat.as_ref());
-                state.pace.backoff = None;
+                state.pace.configuration_changed();
             });
         }
     }
 
     pub(super) fn health(&self) -> Health {
         Health {
-            store_reachable: self.store_reachable.load(Ordering::Relaxed),
+            store_reachable: self.is_store_reachable(),
             waiting: self.custody.waiting(),
             at_risk: self.custody.at_risk(),
         }
@@ -98,13 +111,53 @@ impl Works {
         self.settings.load_full()
     }
 
+    /// Waits for one of the turns that `refresh.max_parallel` gives out; `None` never.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    fn change_turns(&self, before: usize, after: usize) {
+        self.turns.add_permits(after.saturating_sub(before));
+        let too_many = u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX);
+        if too_many > 0 {
+            let turns = Arc::clone(&self.turns);
+            // Those that are taken now end when they come back.
+            tokio::spawn(async move { turns.acquire_many_owned(too_many).await.map(OwnedSemaphorePermit::forget) });
+        }
+    }
+
     /// Now, by the store's clock.
     pub(super) fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.clock.now().millis().saturating_add(self.skew.load(Ordering::Relaxed)))
     }
 
-    pub(super) fn set_clock(&self, store_now: Timestamp) {
-        self.skew.store(store_now.millis() - self.clock.now().millis(), Ordering::Relaxed);
+    /// Asks the store what time it is. However long its answer took, from then on [`Works::now`] is never behind it: a token is not sent after
+    /// its expiry because the store was slow.
+    pub(super) async fn set_clock(&self) -> Result<Timestamp, StoreError> {
+        let asked = self.clock.now();
+        let now = self.store.now().await?;
+        self.skew.store(now.millis().saturating_sub(asked.millis()), Ordering::Relaxed);
+        Ok(now)
+    }
+
+    /// Up to where the store's changes have been followed.
+    pub(super) fn seen(&self) -> Revision {
+        Revision(self.seen.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_seen(&self, revision: Revision) {
+        self.seen.store(revision.0, Ordering::Relaxed);
+    }
+
+    /// Offers the store what it has refused so far. Where it has something else by now, that is taken over.
+    pub(super) async fn offer(&self) {
+        for tenant in self.custody.offer().await {
+            if let Some(slot) = self.held(&tenant)
+                && let Err(error) = self.read(&slot).await
+            {
+                tracing::warn!(%tenant, %error, "the record that has moved on cannot be read");
+            }
+        }
     }
 
     pub(super) fn reached(&self) {
@@ -117,6 +170,10 @@ impl Works {
         if self.store_reachable.swap(false, Ordering::Relaxed) {
             tracing::error!(%error, "the store is out of reach; tenants in memory go on working");
         }
+    }
+
+    pub(super) fn is_store_reachable(&self) -> bool {
+        self.store_reachable.load(Ordering::Relaxed)
     }
 
     /// The tenant's policy, and whether the configuration names the tenant.
@@ -150,22 +207,28 @@ impl Works {
     pub(super) fn decide(&self, slot: &Slot, ask: &Ask<'_>, failed: Option<&Failure>) -> Choice {
         let settings = self.settings.load();
         let (_, policy) = self.policy(&slot.tenant);
-        let knows_client = |client_id: &str| settings.endpoint.knows(client_id);
-        let on = Circumstances {
-            policy: &policy,
-            origin: &settings.origin,
-            knows_client: &knows_client,
-            now: self.now(),
-            instant: Instant::now(),
-            failed,
-        };
+        let (now, instant) = (self.now(), Instant::now());
+        let on = Circumstances { policy: &policy, settings: &settings, now, instant, failed };
         slot.with(|state| decide(ask, state, &on))
+    }
+
+    /// Notes what a request gets: when, and for a PAT why it stands in for a grant, where it does.
+    pub(super) fn note_use(&self, slot: &Arc<Slot>, kind: CredentialKind, stands_in: Option<FallbackCause>) {
+        let now = self.now();
+        let (switch, first_note) =
+            slot.with(|state| (state.note_switch(kind, stands_in), state.last_use.note(kind, now)));
+        if first_note {
+            self.used.push(slot);
+        }
+        if let Some(cause) = switch {
+            self.observer.pat_fallback(cause);
+            tracing::warn!(tenant = %slot.tenant, cause = cause.as_str(), "the PAT stands in for the grant from now on");
+        }
     }
 
     /// A new intent, dated by the store's clock.
     pub(super) async fn intent(&self, grant: &Grant, attempt: Attempt) -> Result<Intent, StoreError> {
-        let at = self.store.now().await?;
-        self.set_clock(at);
+        let at = self.set_clock().await?;
         Ok(Intent {
             grant: grant.id,
             version: grant.version,
@@ -178,7 +241,7 @@ impl Works {
 
     /// How long until an intent is old enough that its token request cannot be under way any more. An age below zero counts as old.
     pub(super) async fn left_of(&self, intent: &Intent) -> Result<Duration, StoreError> {
-        let now = self.store.now().await?;
+        let now = self.set_clock().await?;
         let age = now.since(intent.at).unwrap_or(Duration::MAX);
         Ok(self.settings.load().refresh.uncertain_after.saturating_sub(age))
     }

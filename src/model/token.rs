@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Random, ScopeSet, Secret, Timestamp};
 
-/// The life of an access token whose answer does not say (`flexslot-api.md` section 4).
+/// The life of an access token whose answer does not say (Flexslot's documentation).
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
 
 /// The life of a refresh token, counted from the last token answer.

@@ -7,13 +7,14 @@ use http::StatusCode;
 use super::{
     guard::Denied,
     handle::Failure,
+    headers::LookalikeHeader,
     path::PathError,
     replay::BodyError,
-    upstream::{ErrorClass, UpstreamError},
+    upstream::{ErrorKind, Sent, UpstreamError},
 };
 use crate::{
-    credential::Refusal,
-    model::{Action, Problem, TenantId, problem::ProxyError, token::DisconnectReason},
+    credential::{Permission, Refusal},
+    model::{Action, Problem, problem::ProxyError, token::DisconnectReason},
 };
 
 /// The codes of `urn:flexslot-proxy:problem:<code>`, in the order of their statuses.
@@ -187,7 +188,7 @@ pub fn guard_problem(denied: Denied) -> Problem {
 }
 
 /// A target that is not forwarded.
-pub(super) fn path_problem(error: PathError) -> Problem {
+pub fn path_problem(error: PathError) -> Problem {
     match error {
         PathError::Tenant(why) => Code::TenantInvalid.problem(format!("/t/<tenant> does not name a tenant: {why}.")),
         PathError::Invalid(fault) => Code::PathInvalid.problem(format!("The path is not forwarded: {fault}.")),
@@ -199,37 +200,62 @@ pub(super) fn path_problem(error: PathError) -> Problem {
 }
 
 /// A request that got no response. `body` is what broke the client's body, if anything did: connections do not always hand it on.
-pub(super) fn upstream_failure(error: &UpstreamError, body: Option<BodyError>, tenant: &TenantId) -> Failure {
-    if let Some(body) = body {
-        return body_failure(&body, Some(tenant));
+pub(super) fn upstream_failure(error: &UpstreamError, body: Option<BodyError>) -> Failure {
+    if let (Some(body), _) | (None, ErrorKind::Body(body)) = (&body, &error.kind) {
+        return body_failure(body);
     }
-    let problem = match error.class() {
-        ErrorClass::Unreachable => Code::UpstreamUnreachable
-            .problem(format!("Flexslot could not be reached: {error}. Nothing is wrong with the request.")),
-        ErrorClass::Invalid => {
-            Code::UpstreamInvalid.problem(format!("What Flexslot answered is no valid HTTP response: {error}."))
-        }
-        ErrorClass::Timeout => Code::UpstreamTimeout
-            .problem(format!("Flexslot did not answer in time: {error}. It may have acted on the request.")),
-        ErrorClass::BodyTooLarge => Code::BodyTooLarge.problem("The request body is larger than limits.request_body."),
-        ErrorClass::Client => {
-            Code::RequestInvalid.problem("The request body ended before it was complete, or is malformed.")
-        }
+    let effect = match error.sent {
+        Sent::NotSent => "Nothing was sent: it is safe to send the request again.",
+        Sent::MaybeSent => "Flexslot may have acted on the request.",
     };
-    Failure::Problem(Problem { cause: error.proxy_error(), ..problem }.of(tenant))
+    let problem = match error.kind {
+        ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout => {
+            Code::UpstreamTimeout.problem(format!("Flexslot did not answer in time: {error}. {effect}"))
+        }
+        ErrorKind::Terminated => Code::UpstreamInvalid
+            .problem(format!("Flexslot broke off before its response was complete: {error}. {effect}")),
+        ErrorKind::HttpProtocol => {
+            Code::UpstreamInvalid.problem(format!("What Flexslot answered cannot be used: {error}. {effect}"))
+        }
+        _ => Code::UpstreamUnreachable.problem(format!("Flexslot could not be reached: {error}. {effect}")),
+    };
+    Failure::Problem(Problem { cause: error.proxy_error(), ..problem })
 }
 
 /// A request whose own body came to no good end.
-pub(super) fn body_failure(error: &BodyError, tenant: Option<&TenantId>) -> Failure {
-    let problem = match error {
+pub(super) fn body_failure(error: &BodyError) -> Failure {
+    match error {
         BodyError::TooLarge { limit } => Code::BodyTooLarge
-            .problem(format!("The request body is larger than limits.request_body, which is {limit} bytes.")),
-        BodyError::Idle => return Failure::Bare(StatusCode::REQUEST_TIMEOUT),
+            .problem(format!("The request body is larger than limits.request_body, which is {limit} bytes."))
+            .into(),
+        BodyError::Idle => Failure::Bare(StatusCode::REQUEST_TIMEOUT),
         BodyError::Superseded | BodyError::Source(_) => {
-            Code::RequestInvalid.problem("The request body ended before it was complete, or is malformed.")
+            Code::RequestInvalid.problem("The request body ended before it was complete, or is malformed.").into()
         }
-    };
-    Failure::Problem(tenant.map_or_else(|| problem.clone(), |tenant| problem.clone().of(tenant)))
+    }
+}
+
+/// A header that could be taken for one that the sidecar owns.
+pub(super) fn lookalike_problem(header: &LookalikeHeader) -> Problem {
+    Code::RequestInvalid.problem(format!(
+        "The header {} could be taken for one that the sidecar owns. Leave it out, or write it with -.",
+        header.0
+    ))
+}
+
+/// What a tenant's rules have said of every reading of the path; `None` where they do not say the same of all.
+pub(super) fn permitted(permission: Option<Permission>) -> Result<(), Problem> {
+    match permission {
+        Some(Permission::Granted) => Ok(()),
+        Some(Permission::NotAllowed) => {
+            Err(Code::PathDenied.problem("The tenant's `allow` list does not name this method and path."))
+        }
+        Some(Permission::Guarded) => Err(Code::PathDenied.problem(
+            "This method hands out or changes secrets on this path. To let it through, name the path in the tenant's `allow` list.",
+        )),
+        None => Err(Code::PathInvalid
+            .problem("The path means different things to the tenant's `allow` list, depending on how it is decoded.")),
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{
     handle::{Accepted, Failure},
     replay::{ReplayBody, Replayer},
     upstream::{Upstream, UpstreamBody},
-    verdict::{REFRESH_UNAVAILABLE, Send as Sending, UNAUTHORIZED_AFTER_REFRESH, Verdict, refuses_token},
+    verdict::{REFRESH_UNAVAILABLE, UNAUTHORIZED_AFTER_REFRESH, Verdict},
 };
 use crate::{
     credential::{Ask, Credentials, Picked, Unauthorized},
@@ -39,9 +39,9 @@ pub(super) struct Exchanged {
 impl Exchange<'_> {
     /// Sends the request with the best credential there is; after a 401 once more with another, if one can be had.
     pub(super) async fn run(mut self, body: ReplayBody) -> Result<Exchanged, Failure> {
-        let picked = self.credentials.pick(&self.ask).await.map_err(|refusal| self.problem(refusal))?;
+        let picked = self.credentials.pick(&self.ask).await.map_err(Problem::from)?;
         let response = self.send(&picked, body).await?;
-        match Verdict::of(response.status(), response.headers(), Sending::First) {
+        match Verdict::of(response.status(), response.headers()) {
             Verdict::Renew => self.renew(picked, response).await,
             Verdict::Deliver => {
                 if response.status() != StatusCode::UNAUTHORIZED {
@@ -60,7 +60,7 @@ impl Exchange<'_> {
             Unauthorized::Pass => return Ok(self.as_it_is(response, None)),
             Unauthorized::AfterRefresh => return Ok(self.as_it_is(response, Some(UNAUTHORIZED_AFTER_REFRESH))),
             Unauthorized::RefreshUnavailable => return Ok(self.as_it_is(response, Some(REFRESH_UNAVAILABLE))),
-            Unauthorized::Refuse(refusal) => return Err(self.problem(refusal)),
+            Unauthorized::Refuse(refusal) => return Err(Problem::from(refusal).into()),
         };
         // A body that is not kept: the token is new now, and the client's own retry will work.
         let Some(body) = self.replayer.rewind() else { return Ok(self.as_it_is(response, None)) };
@@ -72,8 +72,10 @@ impl Exchange<'_> {
     async fn retry(mut self, next: &Picked, body: ReplayBody) -> Result<Exchanged, Failure> {
         let sent = self.send(next, body).await;
         let outcome = match &sent {
-            Ok(response) if refuses_token(response.status(), response.headers()) => RetryOutcome::StillUnauthorized,
-            Ok(_) => RetryOutcome::Cured,
+            Ok(response) => match Verdict::of(response.status(), response.headers()) {
+                Verdict::Renew => RetryOutcome::StillUnauthorized,
+                Verdict::Deliver => RetryOutcome::Cured,
+            },
             Err(_) => RetryOutcome::Failed,
         };
         self.facts.retry = Some(outcome);
@@ -112,12 +114,8 @@ impl Exchange<'_> {
             }
             Err(error) => {
                 self.facts.cause = Some(error.to_string());
-                Err(upstream_failure(&error, self.replayer.failure(), &self.request.tenant))
+                Err(upstream_failure(&error, self.replayer.failure()))
             }
         }
-    }
-
-    fn problem(&self, refusal: impl Into<Problem>) -> Failure {
-        Failure::Problem(refusal.into().of(&self.request.tenant))
     }
 }

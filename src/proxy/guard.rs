@@ -1,9 +1,6 @@
 //! Who may speak to the data plane: the client token, the Host rule against DNS rebinding, and the rules for browsers.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base64::{
     Engine as _, alphabet,
@@ -219,22 +216,6 @@ fn credential(value: &HeaderValue) -> Option<Secret> {
 }
 
 // === impl Denied ===
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Invalid => "the request names its host twice, differently, or in a form that is not accepted",
-            Self::Token => {
-                "this sidecar wants its client_token: send it as `Proxy-Authorization: Bearer`, `Authorization: Bearer`, or as the \
-                 password of the base URL"
-            }
-            Self::Host => "the request's Host is not one of this sidecar's; use localhost, or add the name to server.allowed_hosts",
-            Self::Origin => "web pages may use this sidecar only from origins that server.allowed_origins lists",
-        })
-    }
-}
-
-impl std::error::Error for Denied {}
 
 #[cfg(test)]
 mod tests;

@@ -15,19 +15,19 @@ use super::{
     body::{RequestBody, ResponseBody},
     busy::{Busy, Turn},
     cors,
-    error::{Code, guard_problem, path_problem},
+    error::{Code, body_failure, guard_problem, lookalike_problem, path_problem, permitted},
     exchange::{Exchange, Exchanged},
     facts::Facts,
     guard::{Admitted, Guard, Reach},
     headers,
-    path::{Class, Target},
+    path::Target,
     replay::{ReplayBody, ReplayLimits, Start},
     route,
     upstream::Upstream,
     urls::{self, CallerBase, UpstreamOrigin},
 };
 use crate::{
-    credential::{Ask, Credentials, PathClass, Permission, Resend},
+    credential::{Ask, Credentials, Resend},
     model::{Observer, Problem, Scope, TenantId},
 };
 
@@ -136,24 +136,19 @@ impl Corridor {
         let target = target_of(&parts.uri)?;
         let header = route::in_header(&parts.headers, &settings.tenant_header);
         let host = host_of(&parts);
-        let headers =
-            headers::outbound(parts.headers, &settings.tenant_header, parts.version).map_err(|lookalike| {
-                Code::RequestInvalid.problem(format!(
-                    "The header {} could be taken for one that the sidecar owns. Leave it out.",
-                    lookalike.0
-                ))
-            })?;
+        let headers = headers::outbound(parts.headers, &settings.tenant_header, parts.version)
+            .map_err(|header| lookalike_problem(&header))?;
         let (tenant, named_by) =
             route::tenant(header?, target.tenant(), caller.tenant.as_ref(), settings.default_tenant.as_ref())?;
         facts.tenant = Some(tenant.clone());
         facts.named_by = Some(named_by);
-        let class = class_of(&target);
+        let class = target.class();
         let permission = target.agree(|segments| self.credentials.permit(&tenant, &parts.method, class, segments));
-        permitted(permission).map_err(|problem| problem.of(&tenant))?;
+        permitted(permission)?;
         let turn = self.busy.enter(&tenant, settings.in_flight_per_tenant).ok_or_else(|| {
             let problem = Code::TenantBusy
                 .problem("This tenant has as many requests under way as limits.in_flight_per_tenant lets it have.");
-            problem.of(&tenant).retry_after(Duration::from_secs(1))
+            problem.retry_after(Duration::from_secs(1))
         })?;
         Ok(Accepted { method: parts.method, target, headers, tenant, turn, host })
     }
@@ -174,7 +169,7 @@ impl Corridor {
             ask: Ask {
                 tenant: &accepted.tenant,
                 need: Scope::needed(&accepted.method, accepted.target.segments()),
-                class: class_of(&accepted.target),
+                class: accepted.target.class(),
                 resend: resend(&body, settings),
             },
             replayer: body.replayer(),
@@ -228,13 +223,6 @@ fn target_of(uri: &Uri) -> Result<Target, Problem> {
     Target::check(target).map_err(path_problem)
 }
 
-fn class_of(target: &Target) -> PathClass {
-    match target.class() {
-        Class::Ordinary => PathClass::Ordinary,
-        Class::Partner => PathClass::PatOnly,
-    }
-}
-
 fn host_of(parts: &Parts) -> Option<String> {
     let host = parts.uri.authority().map(|authority| authority.as_str());
     host.or_else(|| parts.headers.get(http::header::HOST)?.to_str().ok()).map(str::to_owned)
@@ -249,7 +237,7 @@ where
     let expects_continue = headers.get(EXPECT).is_some_and(|value| contains_token(value, b"100-continue"));
     let start = if expects_continue { Start::AfterContinue(CONTINUE_PATIENCE) } else { Start::Now };
     let body = RequestBody::new(body, settings.tenant_header.clone());
-    ReplayBody::new(body, &settings.replay, start).map_err(|error| super::error::body_failure(&error, None))
+    ReplayBody::new(body, &settings.replay, start).map_err(|error| body_failure(&error))
 }
 
 /// Whether the request could be sent again after a 401, by what its body announces.
@@ -257,21 +245,6 @@ fn resend(body: &ReplayBody, settings: &Settings) -> Resend {
     match body.size_hint().exact() {
         Some(length) if length > settings.replay.replay_body => Resend::Impossible,
         _ => Resend::Possible,
-    }
-}
-
-/// What a tenant's rules have said of every reading of the path; `None` where they do not say the same of all.
-fn permitted(permission: Option<Permission>) -> Result<(), Problem> {
-    match permission {
-        Some(Permission::Granted) => Ok(()),
-        Some(Permission::NotAllowed) => {
-            Err(Code::PathDenied.problem("The tenant's `allow` list does not name this method and path."))
-        }
-        Some(Permission::Guarded) => Err(Code::PathDenied.problem(
-            "This method hands out or changes secrets on this path. To let it through, name the path in the tenant's `allow` list.",
-        )),
-        None => Err(Code::PathInvalid
-            .problem("The path means different things to the tenant's `allow` list, depending on how it is decoded.")),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Removal comes before addition: a header named in `Connection` is taken from what the peer sent, never from what the sidecar adds later.
 
-use std::{collections::HashSet, fmt};
+use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 
@@ -187,14 +187,6 @@ fn via(version: Version) -> HeaderValue {
 }
 
 // === impl LookalikeHeader ===
-
-impl fmt::Display for LookalikeHeader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the header name `{}` can be mistaken for another where _ counts as -; write it with -", self.0)
-    }
-}
-
-impl std::error::Error for LookalikeHeader {}
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,10 @@ use std::{borrow::Cow, fmt, str};
 use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
 
-use crate::model::{TenantId, tenant::InvalidTenant};
+use crate::{
+    credential::PathClass,
+    model::{TenantId, tenant::InvalidTenant},
+};
 
 /// The one area of the upstream that is forwarded, as written on the wire.
 pub const BASE: &str = "/api/public/v1/";
@@ -21,16 +24,7 @@ pub struct Target {
     tenant: Option<TenantId>,
     prefix: Box<str>,
     segments: Vec<Box<str>>,
-    class: Class,
-}
-
-/// Which credentials a path takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// `/me/partner…` and `/me/access-tokens…`: a PAT only, and only reading unless an `allow` pattern says otherwise.
-    Partner,
-    /// Everything else that is forwarded.
-    Ordinary,
+    class: PathClass,
 }
 
 /// Why a request target is not forwarded.
@@ -130,7 +124,7 @@ impl Target {
     }
 
     /// Which credentials the path takes.
-    pub fn class(&self) -> Class {
+    pub fn class(&self) -> PathClass {
         self.class
     }
 
@@ -238,15 +232,15 @@ fn below_base<'a, 'b>(segments: &'a [Cow<'b, str>]) -> Option<&'a [Cow<'b, str>]
 }
 
 /// The class of a path, where every reading leads to the same decision.
-fn classify(once: &[Cow<'_, str>]) -> Result<Class, PathError> {
+fn classify(once: &[Cow<'_, str>]) -> Result<PathClass, PathError> {
     let decision = Decision::of(once);
     if !readings(once).all(|reading| Decision::of(&reading) == decision) {
         return Err(PathFault::Ambiguous.into());
     }
     match decision {
         Decision::OAuth => Err(PathError::Denied),
-        Decision::Partner => Ok(Class::Partner),
-        Decision::Ordinary { .. } => Ok(Class::Ordinary),
+        Decision::Partner => Ok(PathClass::PatOnly),
+        Decision::Ordinary { .. } => Ok(PathClass::Ordinary),
     }
 }
 
@@ -285,19 +279,6 @@ impl From<PathFault> for PathError {
         Self::Invalid(fault)
     }
 }
-
-impl fmt::Display for PathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tenant(fault) => write!(f, "the tenant in the path is not valid: {fault}"),
-            Self::Invalid(fault) => fault.fmt(f),
-            Self::NotProxied => write!(f, "only paths below {BASE} are forwarded"),
-            Self::Denied => f.write_str("the OAuth endpoints are used by the sidecar itself and not forwarded"),
-        }
-    }
-}
-
-impl std::error::Error for PathError {}
 
 // === impl PathFault ===
 

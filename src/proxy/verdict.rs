@@ -12,35 +12,23 @@ pub enum Verdict {
     Renew,
 }
 
-/// Which send a response answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Send {
-    First,
-    /// The one retry; there is no other.
-    Retry,
-}
-
-impl Verdict {
-    /// Judges a response. Only a 401 that speaks of the token itself (no `error`, or `invalid_token`; RFC 6750 section 3.1) renews; a 403 never
-    /// does, since a new token has the same scopes.
-    pub fn of(status: StatusCode, headers: &HeaderMap, send: Send) -> Self {
-        match send {
-            Send::First if refuses_token(status, headers) => Self::Renew,
-            Send::First | Send::Retry => Self::Deliver,
-        }
-    }
-}
-
-/// Whether a response refuses the token that was sent.
-pub fn refuses_token(status: StatusCode, headers: &HeaderMap) -> bool {
-    status == StatusCode::UNAUTHORIZED && matches!(challenge_error(headers).as_deref(), None | Some("invalid_token"))
-}
-
 /// The `details` of `Proxy-Status` for a 401 of a token that was fresh.
 pub const UNAUTHORIZED_AFTER_REFRESH: &str = "unauthorized_after_refresh";
 
 /// The `details` of `Proxy-Status` for a 401 that no refresh could cure because none could be had.
 pub const REFRESH_UNAVAILABLE: &str = "refresh_unavailable";
+
+// === impl Verdict ===
+
+impl Verdict {
+    /// Judges a response. Only a 401 that speaks of the token itself (no `error`, or `invalid_token`; RFC 6750 section 3.1) renews; a 403 never
+    /// does, since a new token has the same scopes. Whether there is a second send, and that there is no third, is the exchange's business.
+    pub fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+        let refuses_token = status == StatusCode::UNAUTHORIZED
+            && matches!(challenge_error(headers).as_deref(), None | Some("invalid_token"));
+        if refuses_token { Self::Renew } else { Self::Deliver }
+    }
+}
 
 /// The first `error` parameter of the challenges (RFC 9110 section 11.6.1), whatever the scheme. Tolerant: what does not parse is passed over.
 fn challenge_error(headers: &HeaderMap) -> Option<String> {
@@ -91,14 +79,14 @@ fn unquote(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Send, Verdict, error_parameter};
+    use super::{Verdict, error_parameter};
     use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
     use proptest::prelude::*;
 
-    fn verdict(status: u16, challenge: Option<&str>, send: Send) -> Verdict {
+    fn verdict(status: u16, challenge: Option<&str>) -> Verdict {
         let headers =
             challenge.map(|text| (WWW_AUTHENTICATE, text.parse().unwrap())).into_iter().collect::<HeaderMap>();
-        Verdict::of(StatusCode::from_u16(status).unwrap(), &headers, send)
+        Verdict::of(StatusCode::from_u16(status).unwrap(), &headers)
     }
 
     #[test]
@@ -110,7 +98,7 @@ mod tests {
             Some("Bearer error=\"invalid_token\""),
             Some("Bearer realm=\"a, error=b\", error=invalid_token"),
         ] {
-            assert_eq!(verdict(401, challenge, Send::First), Verdict::Renew, "{challenge:?}");
+            assert_eq!(verdict(401, challenge), Verdict::Renew, "{challenge:?}");
         }
     }
 
@@ -121,24 +109,15 @@ mod tests {
             "DPoP error=\"use_dpop_nonce\", algs=\"ES256\"",
             "Basic, Bearer  error = \"invalid_request\"",
         ] {
-            assert_eq!(verdict(401, Some(challenge), Send::First), Verdict::Deliver, "{challenge}");
+            assert_eq!(verdict(401, Some(challenge)), Verdict::Deliver, "{challenge}");
         }
     }
 
     #[test]
     fn nothing_but_a_401_renews() {
         for status in [200, 403, 407, 429, 500] {
-            assert_eq!(
-                verdict(status, Some("Bearer error=\"invalid_token\""), Send::First),
-                Verdict::Deliver,
-                "{status}"
-            );
+            assert_eq!(verdict(status, Some("Bearer error=\"invalid_token\"")), Verdict::Deliver, "{status}");
         }
-    }
-
-    #[test]
-    fn a_retry_is_never_followed_by_another() {
-        assert_eq!(verdict(401, None, Send::Retry), Verdict::Deliver);
     }
 
     #[test]

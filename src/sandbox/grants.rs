@@ -1,4 +1,4 @@
-//! The life of a grant: issue, rotation, replay, end (fact sheet section 4).
+//! The life of a grant: issue, rotation, replay, end.
 
 use std::{
     fmt,

@@ -1,4 +1,4 @@
-//! The endpoints that take a personal access token only (fact sheet section 10).
+//! The endpoints that take a personal access token only.
 
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};

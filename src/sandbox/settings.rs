@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::Secret;
 
-/// Every scope of Flexslot's catalogue (fact sheet section 9).
+/// Every scope of Flexslot's catalogue.
 pub const SCOPES: [&str; 8] = [
     "cards:read",
     "decks:read",

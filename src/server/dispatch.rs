@@ -26,7 +26,11 @@ use super::{
 };
 use crate::{
     model::Problem,
-    proxy::{Caller, Corridor, Failure, cors, error::Code},
+    proxy::{
+        Caller, Corridor, Failure, cors,
+        error::{Code, path_problem},
+        path::PathFault,
+    },
 };
 
 /// Answers the requests of the data plane.
@@ -174,9 +178,7 @@ fn draining() -> Problem {
 /// What the strict reader of the wire has refused.
 fn refused(refusal: Refusal) -> Failure {
     match refusal {
-        Refusal::Fragment => {
-            Code::PathInvalid.problem("The path is not forwarded: it has a raw '#'. A fragment is never sent.").into()
-        }
+        Refusal::Fragment => path_problem(PathFault::Fragment.into()).into(),
         other => Failure::Bare(other.status()),
     }
 }

@@ -11,11 +11,8 @@ use serde::Serialize;
 use super::request_id::RequestId;
 use crate::model::Problem;
 
-/// On every response (contract section 3).
+/// On every response.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("flexslot-proxy-request-id");
-
-/// Which credential was attached.
-pub const CREDENTIAL: HeaderName = HeaderName::from_static("flexslot-proxy-credential");
 
 /// RFC 9209.
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -87,7 +84,7 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
-    async fn a_problem_says_everything_that_the_contract_lists() {
+    async fn a_problem_says_everything_that_is_promised() {
         let tenant: TenantId = "acme".parse().unwrap();
         let response = problem(&Code::NotConnected.problem("d").of(&tenant), &RequestId::for_test("r1"));
         assert_eq!(response.status(), 401);

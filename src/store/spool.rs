@@ -15,7 +15,7 @@ use super::{
     record::{self, Fault, What},
     seal::{SealFault, Sealer},
 };
-use crate::model::{Grant, TenantId, token::Intent};
+use crate::model::{Grant, GrantId, TenantId, token::Intent};
 
 const ENDING: &str = "pair";
 
@@ -157,6 +157,20 @@ impl Spool {
 fn file_error(path: &Path) -> impl FnOnce(io::Error) -> SpoolError + use<> {
     let path = path.to_owned();
     move |error| SpoolError::File { path, error }
+}
+
+// === impl Drained ===
+
+impl Drained {
+    /// Whether a pair of `grant` may be among what stays in the spool.
+    pub fn may_hold_back(&self, grant: GrantId) -> bool {
+        let prefix = format!("{grant}-");
+        self.waiting.iter().any(|(path, error)| {
+            let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+            // With the store out of reach the rest of the files was not even looked at.
+            name.starts_with(prefix.as_bytes()) || matches!(error, SpoolError::Store(StoreError::Unavailable(_)))
+        })
+    }
 }
 
 // === impl SpoolError ===

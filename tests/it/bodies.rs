@@ -1,4 +1,4 @@
-//! Bodies stream both ways, and what HTTP says about messages without one holds: contract section 3, "Bodies".
+//! Bodies stream both ways, and what HTTP says about messages without one holds.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use http::Method;
 use http_body_util::channel::Channel;
 use tokio::sync::Semaphore;
 
-use crate::support::{GrantOf, Part, Script, Upstream, World, in_time, sha256};
+use crate::support::{GrantOf, Part, Script, Upstream, World, in_time, sha256, until};
 use flexslot_proxy::sandbox::{Canned, Effect, Endpoint, Fault};
 
 async fn world_with_pat() -> World {
@@ -128,7 +128,7 @@ async fn the_length_that_head_announces_is_kept_and_the_connection_goes_on() {
     let head = raw.until("\r\n\r\n").await;
     assert!(head.contains("content-length: 12345"), "{head}");
     raw.send(request("GET", "Connection: close\r\n")).await;
-    let text = String::from_utf8(raw.to_end().await).unwrap();
+    let text = String::from_utf8(raw.rest().await).unwrap();
     assert_eq!((text.matches("HTTP/1.1 200").count(), text.ends_with("{}")), (2, true), "{text}");
     world.finish().await;
 }
@@ -196,7 +196,7 @@ async fn a_client_that_expects_100_is_told_to_go_on() {
     raw.send(EXPECTING).await;
     raw.until("HTTP/1.1 100 Continue\r\n\r\n").await;
     raw.send("hello").await;
-    let text = String::from_utf8(raw.to_end().await).unwrap();
+    let text = String::from_utf8(raw.rest().await).unwrap();
     assert!(text.contains("HTTP/1.1 200 OK") && text.contains(&sha256(b"hello")), "{text}");
     world.finish().await;
 }
@@ -210,7 +210,7 @@ async fn a_client_that_expects_100_sends_its_body_once_in_spite_of_a_401() {
     raw.send(EXPECTING).await;
     raw.until("HTTP/1.1 100 Continue\r\n\r\n").await;
     raw.send("hello").await;
-    let text = String::from_utf8(raw.to_end().await).unwrap();
+    let text = String::from_utf8(raw.rest().await).unwrap();
     assert_eq!(text.matches("100 Continue").count(), 1, "{text}");
     assert!(text.contains("HTTP/1.1 200 OK") && text.contains(&sha256(b"hello")), "{text}");
     let seen = world.seen();
@@ -225,7 +225,7 @@ async fn a_client_that_expects_100_keeps_its_body_where_the_upstream_refuses() {
     world.sandbox.fault(Fault::new(Endpoint::Resource, Effect::Answer(canned)).once());
     let mut raw = world.raw().await;
     raw.send(EXPECTING).await;
-    let text = String::from_utf8(raw.to_end().await).unwrap();
+    let text = String::from_utf8(raw.rest().await).unwrap();
     assert!(text.starts_with("HTTP/1.1 403"), "{text}");
     world.finish().await;
 }
@@ -252,8 +252,6 @@ async fn a_client_that_goes_away_ends_its_request_at_the_upstream() {
     upstream.arrived(1).await;
     call.abort();
     let _gone = in_time("the call", call).await;
-    while world.metric("flexslot_proxy_in_flight_requests").await != 0.0 {
-        tokio::task::yield_now().await;
-    }
+    until("the end of the request", async || world.metric("flexslot_proxy_in_flight_requests").await == 0.0).await;
     world.finish().await;
 }

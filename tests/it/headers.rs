@@ -1,4 +1,4 @@
-//! What is taken from messages and what is added: contract section 3.
+//! What is taken from messages and what is added.
 
 use http::{HeaderMap, HeaderValue};
 
@@ -229,7 +229,7 @@ async fn interim_responses_end_at_the_sidecar() {
         "GET /api/public/v1/decks/ HTTP/1.1\r\nHost: localhost\r\nX-Flexslot-Tenant: acme\r\nConnection: close\r\n\r\n",
     )
     .await;
-    let text = String::from_utf8(raw.to_end().await).unwrap();
+    let text = String::from_utf8(raw.rest().await).unwrap();
     assert!(text.starts_with("HTTP/1.1 200") && !text.contains("103"), "{text}");
     world.finish().await;
 }

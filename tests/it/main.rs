@@ -5,10 +5,16 @@
 #[path = "../layering.rs"]
 mod layering;
 
+mod admin;
 mod bodies;
+mod callers;
 mod docs;
 mod headers;
+mod lifecycle;
+mod limits;
+mod malformed;
 mod picking;
+mod problems;
 mod process;
 mod protocols;
 mod refresh_failures;

@@ -1,4 +1,4 @@
-//! The best available credential: contract section 3, "Picking".
+//! The best available credential.
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! HTTP/1.0, HTTP/1.1 and cleartext HTTP/2, the forms of targets, and what is not served: contract section 3.
+//! HTTP/1.0, HTTP/1.1 and cleartext HTTP/2, the forms of targets, and what is not served.
 
 use http::{Method, Version};
 
@@ -35,7 +35,7 @@ async fn http10_is_answered_without_chunks_and_closed() {
     let world = world().await;
     let mut raw = world.raw().await;
     raw.send("GET /api/public/v1/sandbox/stream?size=100000 HTTP/1.0\r\nHost: localhost\r\n\r\n").await;
-    let answer = raw.to_end().await;
+    let answer = raw.rest().await;
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
     let head = String::from_utf8(answer[..end].to_vec()).unwrap();
     assert!(head.starts_with("HTTP/1.0 200") || head.starts_with("HTTP/1.1 200"), "{head}");
@@ -125,7 +125,7 @@ async fn path_and_query_are_forwarded_byte_for_byte() {
     for target in targets {
         let mut raw = world.raw().await;
         raw.send(format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await;
-        raw.to_end().await;
+        raw.rest().await;
     }
     let seen: Vec<_> = world.seen().into_iter().map(|seen| seen.target).collect();
     assert_eq!(seen, targets);

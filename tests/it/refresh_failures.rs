@@ -1,4 +1,4 @@
-//! Every way in which a refresh can fail: contract section 3, "Any other failure of a refresh" and `invalid_grant`.
+//! Every way in which a refresh can fail.
 
 use flexslot_proxy::{
     model::{GrantState, token::DisconnectReason},
@@ -6,7 +6,7 @@ use flexslot_proxy::{
 };
 use http::{StatusCode, header};
 
-use crate::support::{GrantOf, Reply, World};
+use crate::support::{GrantOf, Reply, World, until};
 
 const UNAVAILABLE: &str = "flexslot-proxy; received-status=401; details=\"refresh_unavailable\"";
 
@@ -158,7 +158,7 @@ async fn what_was_provably_not_taken_is_tried_again() {
     world.tenant("acme").with_grant(GrantOf::expired()).await;
     world.sandbox.fault(Fault::new(Endpoint::Token, Effect::Answer(answer(429, "{}"))).once());
     decks(&world).await.is_problem(503, "refresh_unavailable");
-    crate::support::in_time("the next try", async { while decks(&world).await.status != 200 {} }).await;
+    until("the next try", async || decks(&world).await.status == 200).await;
     assert_eq!(token_requests(&world), 2);
     world.finish().await;
 }
@@ -229,7 +229,7 @@ async fn a_new_grant_after_the_end_of_the_old_one_works() {
     world.sandbox.expire_refresh(grant).unwrap();
     decks(&world).await.is_problem(401, "reconnect_required");
     world.tenant("acme").with_grant(GrantOf::an_hour()).await;
-    crate::support::in_time("the change to be seen", async { while decks(&world).await.status != 200 {} }).await;
+    until("the change to be seen", async || decks(&world).await.status == 200).await;
     world.finish().await;
 }
 

@@ -1,4 +1,4 @@
-//! Tokens are renewed in time, and a 401 costs one refresh and one retry: contract section 3, "Freshness and the 401".
+//! Tokens are renewed in time, and a 401 costs one refresh and one retry.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use flexslot_proxy::{
 };
 use http::{StatusCode, header};
 
-use crate::support::{GrantOf, Reply, World, in_time};
+use crate::support::{GrantOf, Reply, World, in_time, until};
 
 const AFTER_REFRESH: &str = "flexslot-proxy; received-status=401; details=\"unauthorized_after_refresh\"";
 
@@ -62,11 +62,8 @@ async fn an_ageing_token_is_used_and_renewed_in_the_background() {
     decks(&world).await.is(200);
     assert_eq!(served(&world), [(200, 1), (200, 1)]);
     gate.release();
-    in_time("the renewal", async {
-        while world.metric("flexslot_proxy_refreshes_total{outcome=\"refreshed\"}").await == 0.0 {}
-        while stored_version(&world).await == 1 {}
-    })
-    .await;
+    let renewed = "flexslot_proxy_refreshes_total{outcome=\"refreshed\"}";
+    until("the renewal", async || world.metric(renewed).await == 1.0 && stored_version(&world).await == 2).await;
     decks(&world).await.is(200);
     assert_eq!((served(&world)[2], refreshes(&world)), ((200, 2), 1));
     world.finish().await;
@@ -228,11 +225,9 @@ async fn a_caller_waits_for_a_renewal_only_so_long_and_the_renewal_goes_on() {
     let gate = world.sandbox.hold_answers(Endpoint::Token);
     decks(&world).await.is_problem(503, "refresh_unavailable");
     gate.release();
-    in_time("the renewal", async {
-        while world.metric("flexslot_proxy_refreshes_total{outcome=\"refreshed\"}").await == 0.0 {}
-    })
-    .await;
-    in_time("the new token", async { while decks(&world).await.status != 200 {} }).await;
+    until("the renewal", async || world.metric("flexslot_proxy_refreshes_total{outcome=\"refreshed\"}").await != 0.0)
+        .await;
+    until("the new token", async || decks(&world).await.status == 200).await;
     assert_eq!(refreshes(&world), 1);
     world.finish().await;
 }

@@ -1,4 +1,4 @@
-//! Bodies that are sent again after a 401, and those that cannot be: contract section 3, "The retried request".
+//! Bodies that are sent again after a 401, and those that cannot be.
 
 use bytes::Bytes;
 use flexslot_proxy::sandbox::{Canned, Effect, Endpoint, Fault, Seen};
@@ -152,7 +152,7 @@ async fn a_body_of_which_nothing_was_read_is_sent_again_at_any_size() {
     raw.send(head).await;
     raw.until("100 Continue\r\n\r\n").await;
     raw.send(&body).await;
-    let answer = String::from_utf8(raw.to_end().await).unwrap();
+    let answer = String::from_utf8(raw.rest().await).unwrap();
     assert!(answer.contains("HTTP/1.1 200") && answer.contains(&sha256(&body)), "{answer}");
     world.finish().await;
 }

@@ -1,4 +1,4 @@
-//! Whose request it is: contract section 3, "Tenant".
+//! Whose request it is.
 
 use http::Method;
 

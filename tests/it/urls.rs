@@ -1,4 +1,4 @@
-//! Redirects are not followed, and URLs of the upstream's come back as the caller's own: contract sections 2 and 3.
+//! Redirects are not followed, and URLs of the upstream's come back as the caller's own.
 
 use http::Method;
 

@@ -23,6 +23,16 @@ impl Home {
         self.0.path()
     }
 
+    /// Every record of the store with all its columns. The file itself may differ at any two moments: SQLite moves what was written out
+    /// of its log when a connection is closed, which happens in the background.
+    fn records(&self) -> Vec<Vec<rusqlite::types::Value>> {
+        let database = rusqlite::Connection::open(self.path().join("flexslot-proxy.db")).unwrap();
+        let mut query = database.prepare("SELECT * FROM records ORDER BY id").unwrap();
+        let columns = query.column_count();
+        let rows = query.query_map([], |row| (0..columns).map(|column| row.get(column)).collect());
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
     /// `flexslot-proxy tenant ARGS < INPUT`: status, standard output, standard error.
     fn tenant(&self, args: &[&str], input: &str) -> (Status, String, String) {
         let config = self.path().join("proxy.toml");
@@ -78,9 +88,9 @@ fn the_store_and_its_key_are_made_private_when_first_written() {
 fn a_missing_key_is_not_replaced_and_a_wrong_one_changes_nothing() {
     let home = Home::new("");
     home.tenant(&["set-pat", "acme"], "flx_pat_canary");
-    let (key, database) = (home.path().join("flexslot-proxy.key"), home.path().join("flexslot-proxy.db"));
+    let key = home.path().join("flexslot-proxy.key");
     std::fs::remove_file(&key).unwrap();
-    let before = std::fs::read(&database).unwrap();
+    let before = home.records();
     let (status, _, err) = home.tenant(&["set-pat", "beta"], "flx_pat_canary");
     assert_eq!(status, Status::Failed);
     assert!(err.contains("does not exist, but the store") && !key.exists(), "{err}");
@@ -89,7 +99,7 @@ fn a_missing_key_is_not_replaced_and_a_wrong_one_changes_nothing() {
     let (status, _, err) = home.tenant(&["set-pat", "beta"], "flx_pat_canary");
     assert_eq!(status, Status::Failed);
     assert!(err.contains("wrong encryption key"), "{err}");
-    assert!(std::fs::read(&database).unwrap() == before);
+    assert_eq!(home.records(), before);
 }
 
 #[test]

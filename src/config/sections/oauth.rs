@@ -36,7 +36,7 @@ pub(in crate::config) struct Written {
     token_url: Setting<Url>,
 }
 
-/// The token endpoint's path (`flexslot-api.md` section 6).
+/// The token endpoint's path (Flexslot's documentation).
 const TOKEN_PATH: &str = "/api/public/v1/oauth/token";
 
 // === impl Written ===

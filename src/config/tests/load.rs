@@ -20,7 +20,7 @@ fn addresses(config: &Config) -> Vec<String> {
 }
 
 #[test]
-fn an_empty_file_means_the_defaults_of_the_contract() {
+fn an_empty_file_means_the_documented_defaults() {
     let config = FakeEnvironment::with_config("").load().unwrap();
     assert_eq!(addresses(&config), ["127.0.0.1:3539", "[::1]:3539"]);
     assert!(config.server.listeners.iter().all(|listener| listener.presence == Presence::SkipIfAbsent));

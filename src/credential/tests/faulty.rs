@@ -31,6 +31,8 @@ pub(super) struct Faulty {
     writes: Mutex<VecDeque<Fault>>,
     /// What becomes of the next reads of records, one each.
     reads: Mutex<VecDeque<Fault>>,
+    /// What becomes of the next look at the clock.
+    clock: Mutex<Option<Fault>>,
     panics_at_changes: AtomicBool,
     pub(super) times_read: AtomicUsize,
 }
@@ -57,6 +59,7 @@ impl Faulty {
             refuses_reads: AtomicBool::new(false),
             writes: Mutex::default(),
             reads: Mutex::default(),
+            clock: Mutex::default(),
             panics_at_changes: AtomicBool::new(false),
             times_read: AtomicUsize::new(0),
         }
@@ -88,6 +91,12 @@ impl Faulty {
     pub(super) fn hold_next_write(&self) -> Arc<Semaphore> {
         let gate = Arc::new(Semaphore::new(0));
         self.next_write(Fault::Late(Arc::clone(&gate)));
+        gate
+    }
+
+    pub(super) fn hold_next_clock(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.clock.lock() = Some(Fault::Late(Arc::clone(&gate)));
         gate
     }
 
@@ -135,7 +144,8 @@ impl Backend for Faulty {
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.readable()?;
-        self.inner.now().await
+        let fault = self.clock.lock().take();
+        afflicted(fault, self.inner.now()).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

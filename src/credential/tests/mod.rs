@@ -2,8 +2,13 @@
 
 mod faulty;
 mod flexslot;
+mod keeping;
 mod model;
 mod overtaken;
 mod picking;
+mod refusals;
 mod renewing;
+mod uncertain;
+mod upkeep;
+mod waiting;
 mod world;

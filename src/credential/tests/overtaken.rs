@@ -124,3 +124,17 @@ async fn a_tenant_whose_first_load_failed_still_has_one_renewal_at_a_time() {
     assert_eq!(value(&second.await.unwrap()), "Bearer at.acme.1");
     assert_eq!(value(&third.await.unwrap()), "Bearer at.acme.1");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_answer_about_the_time_does_not_prolong_a_tokens_life() {
+    let world = World::new().await;
+    world.connect("acme", 9 * SECOND, Some(SECOND)).await;
+    let gate = world.backend.hold_next_clock();
+    let credentials = world.credentials.clone();
+    let start = tokio::spawn(async move { credentials.start().await });
+    pass(&world, 5 * SECOND).await;
+    gate.add_permits(1);
+    drop(start.await.unwrap().unwrap());
+    pass(&world, 5 * SECOND).await;
+    assert_eq!(value(&pick(&world, "acme").await), "Bearer at.acme.1");
+}

@@ -171,6 +171,12 @@ impl World {
         self.credentials.reload(self.settings.clone());
     }
 
+    /// The configuration's `[refresh]` becomes another one.
+    pub(super) fn set_refresh(&mut self, refresh: RefreshPolicy) {
+        self.settings.refresh = refresh;
+        self.credentials.reload(self.settings.clone());
+    }
+
     /// The configuration's client becomes another one.
     pub(super) fn move_grants_to(&mut self, client_id: &'static str) {
         self.settings.endpoint = Arc::new(OtherClient(client_id));

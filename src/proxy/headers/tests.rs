@@ -28,7 +28,7 @@ fn delivered(received: &[(&str, &str)]) -> HeaderMap {
 }
 
 #[test]
-fn requests_lose_exactly_what_the_contract_lists() {
+fn requests_lose_exactly_what_is_promised() {
     for name in [
         "X-Flexslot-Tenant",
         "Authorization",
@@ -82,7 +82,7 @@ fn requests_lose_exactly_what_the_contract_lists() {
 }
 
 #[test]
-fn responses_lose_exactly_what_the_contract_lists() {
+fn responses_lose_exactly_what_is_promised() {
     for name in [
         "Connection",
         "Keep-Alive",

@@ -1,4 +1,4 @@
-use super::{BASE, Class, PathError, PathFault, Target};
+use super::{BASE, PathClass, PathError, PathFault, Target};
 use http::uri::PathAndQuery;
 use proptest::prelude::*;
 
@@ -16,8 +16,8 @@ fn invalid(rest: &str, fault: PathFault) {
 }
 
 #[track_caller]
-fn passes(rest: &str, class: Class) {
-    let target = below(rest).unwrap_or_else(|error| panic!("{rest}: {error}"));
+fn passes(rest: &str, class: PathClass) {
+    let target = below(rest).unwrap_or_else(|error| panic!("{rest}: {error:?}"));
     assert_eq!(target.class(), class, "{rest}");
     assert_eq!(target.forward().as_str(), format!("{BASE}{rest}"), "forwarded byte for byte");
 }
@@ -44,7 +44,7 @@ fn ordinary_paths_pass_byte_for_byte() {
         "users/me/partner",
         "cards/oauth",
     ] {
-        passes(rest, Class::Ordinary);
+        passes(rest, PathClass::Ordinary);
     }
 }
 
@@ -61,7 +61,7 @@ fn partner_paths_are_known_in_every_spelling() {
         "me/acce\u{17f}\u{17f}-to\u{212a}ens",
         "me;a=b/partner;c",
     ] {
-        passes(rest, Class::Partner);
+        passes(rest, PathClass::PatOnly);
     }
 }
 
@@ -309,12 +309,12 @@ proptest! {
         prop_assert_ne!(&door, &Door::OAuth, "{}", path);
         match target.class() {
             // A server that reads more literally than the rules sees an ordinary path, or one that does not exist.
-            Class::Partner => {}
-            Class::Ordinary => prop_assert!(matches!(door, Door::Ordinary | Door::Outside), "{}: {:?}", path, door),
+            PathClass::PatOnly => {}
+            PathClass::Ordinary => prop_assert!(matches!(door, Door::Ordinary | Door::Outside), "{}: {:?}", path, door),
         }
         let literal = Server { decodes: 1, splits_before_decoding: true, merges_slashes: false, takes_backslash_for_slash: false,
             cuts_parameters: true, ignores_case: true };
-        prop_assert_eq!(literal.door(target.forward().path()) == Door::Partner, target.class() == Class::Partner);
+        prop_assert_eq!(literal.door(target.forward().path()) == Door::Partner, target.class() == PathClass::PatOnly);
     }
 
     #[test]

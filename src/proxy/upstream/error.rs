@@ -46,21 +46,6 @@ pub enum Sent {
     MaybeSent,
 }
 
-/// Which problem a client is told about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// `upstream_unreachable`
-    Unreachable,
-    /// `upstream_invalid`
-    Invalid,
-    /// `upstream_timeout`
-    Timeout,
-    /// `body_too_large`
-    BodyTooLarge,
-    /// The client's own doing: it broke off, or went silent. There may be nobody left to tell.
-    Client,
-}
-
 /// What HTTP/2 made of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StreamFault {
@@ -117,19 +102,6 @@ impl UpstreamError {
             ErrorKind::HttpProtocol => ProxyError::HttpProtocolError,
             ErrorKind::ResponseTimeout => ProxyError::HttpResponseTimeout,
             ErrorKind::Body(_) => ProxyError::HttpRequestDenied,
-        }
-    }
-
-    /// Which problem this is. A connection that could not be had in time counts as late, not as unreachable (RFC 9209 section 2.3.8).
-    pub const fn class(&self) -> ErrorClass {
-        match self.kind {
-            ErrorKind::Dns | ErrorKind::ConnectRefused | ErrorKind::TlsCertificate | ErrorKind::TlsProtocol => {
-                ErrorClass::Unreachable
-            }
-            ErrorKind::Terminated | ErrorKind::HttpProtocol => ErrorClass::Invalid,
-            ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout => ErrorClass::Timeout,
-            ErrorKind::Body(BodyError::TooLarge { .. }) => ErrorClass::BodyTooLarge,
-            ErrorKind::Body(_) => ErrorClass::Client,
         }
     }
 }

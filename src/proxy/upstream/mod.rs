@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 pub use body::UpstreamBody;
 pub use connect::{BoxedIo, Dial, DialError, Io, Target, TcpDialer};
-pub use error::{ErrorClass, ErrorKind, Sent, UpstreamError};
+pub use error::{ErrorKind, Sent, UpstreamError};
 pub use tunnel::{InvalidProxy, ProxyEnv, ProxySetting};
 
 use connect::{Connector, Protocol, Tls};

@@ -1,4 +1,4 @@
-//! `GET /oauth/authorize` (fact sheet section 5; RFC 6749 section 4.1, RFC 7636, RFC 9207).
+//! `GET /oauth/authorize` (RFC 6749 section 4.1, RFC 7636, RFC 9207).
 
 use std::{net::IpAddr, sync::Arc};
 

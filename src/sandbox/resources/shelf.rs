@@ -17,7 +17,7 @@ pub(super) type Fields = Map<String, Value>;
 pub(in crate::sandbox) struct Shelf {
     pub(super) decks: BTreeMap<String, Deck>,
     pub(super) sideboards: BTreeMap<String, Fields>,
-    /// The provenance triples in use (fact sheet section 14).
+    /// The provenance triples in use.
     pub(super) provenances: HashSet<Provenance>,
 }
 

@@ -1,4 +1,4 @@
-//! The rules of the fact sheet, each through real HTTP on a loopback listener.
+//! The rules of Flexslot's documentation, each through real HTTP on a loopback listener.
 
 mod authorize;
 mod control;

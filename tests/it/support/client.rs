@@ -68,6 +68,25 @@ pub(crate) async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
     }
 }
 
+/// Waits until `holds`, asking now and then: for what nobody announces.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    let held = async {
+        while !holds().await {
+            ticks.tick().await;
+        }
+    };
+    in_time(what, held).await;
+}
+
+/// An HTTP/2 connection for several calls.
+pub(crate) async fn http2_connection(address: SocketAddr) -> http2::SendRequest<Upload> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
 /// The hexadecimal SHA-256, as the sandbox notes it.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     format!("{:x}", Bytes::copy_from_slice(&Sha256::digest(bytes)))
@@ -136,7 +155,13 @@ impl Call {
         self.begin().await.whole().await
     }
 
-    /// The same, where the connection may end without an answer.
+    /// Sends it as one of several on an HTTP/2 connection, and waits for the whole answer.
+    pub(crate) async fn send_on(self, connection: &mut http2::SendRequest<Upload>) -> Reply {
+        let response = in_time("the answer's header", connection.send_request(self.http2().request())).await;
+        Answering { response: response.expect("an answer") }.whole().await
+    }
+
+    /// Sends it and waits for the answer's header, where the connection may end without one.
     pub(crate) async fn try_begin(self) -> hyper::Result<Answering> {
         let (reach, protocol) = (self.reach.clone(), self.protocol);
         let request = self.request();

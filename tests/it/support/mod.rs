@@ -7,7 +7,7 @@ mod raw;
 mod upstream;
 mod world;
 
-pub(crate) use client::{Call, Reply, in_time, sha256};
+pub(crate) use client::{Call, Reply, http2_connection, in_time, sha256, until};
 pub(crate) use raw::{Raw, field};
-pub(crate) use upstream::{Part, Script, Upstream};
+pub(crate) use upstream::{Part, Received, Script, Upstream};
 pub(crate) use world::{CLIENT, GrantOf, World};

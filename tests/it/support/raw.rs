@@ -70,9 +70,17 @@ impl Raw {
     }
 
     /// Everything until the sidecar closes.
-    pub(crate) async fn to_end(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         while self.more().await {}
         std::mem::take(&mut self.read)
+    }
+
+    /// The next bytes, that many.
+    pub(crate) async fn exactly(&mut self, length: usize) -> Vec<u8> {
+        while self.read.len() < length {
+            assert!(self.more().await, "the connection ended early");
+        }
+        self.read.drain(..length).collect()
     }
 
     /// Reads until `text` has come.

@@ -19,7 +19,7 @@ use super::{
 pub(crate) struct Upstream {
     pub(crate) origin: String,
     seen: Arc<Mutex<Vec<Received>>>,
-    arrived: watch::Receiver<usize>,
+    heads: watch::Receiver<Vec<String>>,
     task: JoinHandle<()>,
 }
 
@@ -36,14 +36,11 @@ pub(crate) struct Received {
     pub(crate) connection: usize,
 }
 
-/// What is said to one request.
-#[derive(Default, Clone)]
-pub(crate) struct Script {
-    /// Before the request's body is read.
-    pub(crate) early: Vec<Part>,
-    /// After all of it was read.
-    pub(crate) then: Vec<Part>,
-}
+/// What is said to one request, once all of it was read.
+#[derive(Clone)]
+pub(crate) struct Script(Vec<Part>);
+
+type Writer = dyn Fn(&str, usize) -> Script + Send + Sync;
 
 #[derive(Clone)]
 pub(crate) enum Part {
@@ -62,8 +59,8 @@ impl Upstream {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::<Mutex<Vec<Received>>>::default();
-        let (arrivals, arrived) = watch::channel(0);
-        let shared = Arc::new(Shared { script: Box::new(script), seen: Arc::clone(&seen), arrivals });
+        let (arrivals, heads) = watch::channel(Vec::new());
+        let shared = Arc::new(Shared { script: Box::new(script), seen: Arc::clone(&seen), heads: arrivals });
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             for number in 0.. {
@@ -71,7 +68,7 @@ impl Upstream {
                 connections.spawn(Arc::clone(&shared).talk(stream, number));
             }
         });
-        Self { origin, seen, arrived, task }
+        Self { origin, seen, heads, task }
     }
 
     /// Says the same to everybody.
@@ -85,14 +82,19 @@ impl Upstream {
         Self::saying("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}").await
     }
 
-    /// What has come so far, in the order of arrival.
+    /// What has come whole so far, in the order of arrival.
     pub(crate) fn seen(&self) -> Vec<Received> {
         self.seen.lock().clone()
     }
 
     /// Waits until `n` request heads have come.
     pub(crate) async fn arrived(&self, n: usize) {
-        in_time("requests at the upstream", self.arrived.clone().wait_for(|&count| count >= n)).await.unwrap();
+        in_time("requests at the upstream", self.heads.clone().wait_for(|heads| heads.len() >= n)).await.unwrap();
+    }
+
+    /// The head of every request that has begun to come, whether or not its body came whole.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.heads.borrow().clone()
     }
 
     /// The one request that has come.
@@ -111,9 +113,9 @@ impl Drop for Upstream {
 }
 
 struct Shared {
-    script: Box<dyn Fn(&str, usize) -> Script + Send + Sync>,
+    script: Box<Writer>,
     seen: Arc<Mutex<Vec<Received>>>,
-    arrivals: watch::Sender<usize>,
+    heads: watch::Sender<Vec<String>>,
 }
 
 // === impl Shared ===
@@ -125,15 +127,9 @@ impl Shared {
             read_until(&mut stream, &mut read, |bytes| find(bytes, b"\r\n\r\n").map(|end| end + 4)).await
         {
             let head = String::from_utf8(head[..head.len() - 4].to_vec()).expect("a head in ASCII");
-            let mut number = 0;
-            self.arrivals.send_modify(|count| {
-                number = *count;
-                *count += 1;
-            });
+            let number = self.heads.borrow().len();
+            self.heads.send_modify(|heads| heads.push(head.clone()));
             let script = (self.script)(&head, number);
-            if !say(&mut stream, script.early).await {
-                return;
-            }
             let coded = match (field(&head, "content-length"), field(&head, "transfer-encoding")) {
                 (Some(length), None) => {
                     let length = length.parse::<usize>().expect("a length");
@@ -152,7 +148,7 @@ impl Shared {
                 None => coded.clone(),
             };
             self.seen.lock().push(Received { head, body, coded, connection });
-            if !say(&mut stream, script.then).await {
+            if !say(&mut stream, script.0).await {
                 return;
             }
         }
@@ -194,20 +190,14 @@ async fn read_until(
 // === impl Script ===
 
 impl Script {
-    /// Reads the request and says this.
+    /// This.
     pub(crate) fn say(answer: impl Into<Vec<u8>>) -> Self {
-        Self { early: Vec::new(), then: vec![Part::Bytes(answer.into())] }
+        Self(vec![Part::Bytes(answer.into())])
     }
 
-    /// Reads the request and says these parts.
-    pub(crate) fn parts(then: impl IntoIterator<Item = Part>) -> Self {
-        Self { early: Vec::new(), then: then.into_iter().collect() }
-    }
-
-    /// Says this before the request's body is read.
-    pub(crate) fn early(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.early.push(Part::Bytes(bytes.into()));
-        self
+    /// These parts, one after the other.
+    pub(crate) fn parts(parts: impl IntoIterator<Item = Part>) -> Self {
+        Self(parts.into_iter().collect())
     }
 }
 

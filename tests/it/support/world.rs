@@ -225,6 +225,7 @@ impl World {
         let storage = self.plan.storage(&self.frailty, &metrics).await;
         self.store = storage.store.clone();
         self.sidecar = Some(self.plan.sidecar(storage, metrics));
+        self.admin("/readyz").send().await.is(200);
     }
 
     /// Allows this many spent refresh tokens to have been presented.
@@ -338,11 +339,6 @@ impl Plan {
         self
     }
 
-    /// Where state and relative paths will lie.
-    pub(crate) fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
     pub(crate) async fn start(mut self) -> World {
         let flexslot = self.sandbox.spawn().await.unwrap();
         let origin = flexslot.origin();
@@ -357,17 +353,20 @@ impl Plan {
         let sidecar = Some(self.sidecar(storage, metrics));
         let sandbox = self.sandbox.clone();
         let flexslot = Some(flexslot);
-        World {
+        let calls = AtomicU64::new(0);
+        let world = World {
             sandbox,
             store,
             frailty,
             flexslot,
             sidecar,
             plan: self,
-            calls: AtomicU64::new(0),
+            calls,
             tolerated_replays: 0,
             presentations: 1,
-        }
+        };
+        world.admin("/readyz").send().await.is(200);
+        world
     }
 
     fn load(&self) -> Config {

@@ -1,0 +1,66 @@
+//! Why a renewal brought no tokens.
+
+use std::time::Duration;
+
+use super::Refusal;
+use crate::store::StoreError;
+
+/// A failure, with words for logs and problem details; never a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) class: FailureClass,
+    pub(super) what: String,
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// Failures by what they mean for the grant and for the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FailureClass {
+    NotSent,
+    Refused,
+    /// This token request, or an earlier one of whoever, may have been answered without anybody knowing.
+    Unknown,
+    /// The same of an earlier one, and the access token still serves: no case for the last resort yet.
+    Deferred,
+    Misconfigured,
+    Store,
+    /// The renewal goes on; the caller's patience has ended.
+    Slow,
+    Internal,
+}
+
+// === impl Failure ===
+
+impl Failure {
+    pub(super) fn new(class: FailureClass, what: impl Into<String>) -> Self {
+        Self { class, what: what.into(), retry_after: None }
+    }
+
+    pub(super) fn store(error: &StoreError) -> Self {
+        Self::new(FailureClass::Store, error.to_string())
+    }
+
+    pub(super) fn internal() -> Self {
+        Self::new(FailureClass::Internal, "the renewal ended without an outcome")
+    }
+
+    pub(super) fn slow() -> Self {
+        Self::new(FailureClass::Slow, "the token is still being renewed")
+    }
+
+    pub(super) fn retry_in(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
+    /// What a request without another credential is told.
+    pub(super) fn into_refusal(self) -> Refusal {
+        use FailureClass::{Deferred, Internal, Misconfigured, NotSent, Refused, Slow, Store, Unknown};
+        match self.class {
+            Misconfigured => Refusal::OAuthMisconfigured(self.what),
+            Store => Refusal::StoreUnavailable(self.what),
+            NotSent | Refused | Unknown | Deferred | Slow | Internal => {
+                Refusal::RefreshUnavailable { what: self.what, retry_after: self.retry_after }
+            }
+        }
+    }
+}
