@@ -1,13 +1,19 @@
 //! `serve`, which is also what no command at all means.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind},
     sync::mpsc,
 };
 
-use super::{Failure, GlobalArgs, ServeOverrides, World, logging::Logging, signals::Signals, watcher::Watcher};
+use super::{
+    Failure, GlobalArgs, ServeOverrides, World,
+    logging::Logging,
+    signals::{Signals, catch},
+    watcher::Watcher,
+};
 use crate::{
     app::{self, App, Ended, Listeners, StartFailure, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
@@ -41,20 +47,30 @@ impl ServeArgs {
 }
 
 async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), Failure> {
+    raise_file_limit();
     let mut signals = Signals::new()?;
+    let hangup = catch(SignalKind::hangup())?;
     let metrics = app::metrics()?;
     let around = Surroundings::system();
     let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
     let listeners = Listeners::bind(&config)?;
     announce(&listeners, &config);
-    let watcher = Watcher::new(&config.watched_files());
     let app = App::build(config.clone(), storage, &around, metrics)?;
     let (reload, reloads) = mpsc::channel(1);
-    let rereading = tokio::spawn(reread(origin, config, watcher, logging, reload));
+    let rereading = tokio::spawn(reread(origin, config, hangup, logging, reload));
     let ended = app.run(listeners, reloads, signals.stop()).await;
     rereading.abort();
     match ended? {
         Ended::Drained | Ended::CutOff => Ok(()),
+    }
+}
+
+/// Takes as many descriptors as the system lets us have. The soft limit is 1,024 on most systems, for the sake of programs that use select(2);
+/// `limits.connections` is ten times that, and each of them needs another descriptor on the way out.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
 
@@ -69,29 +85,34 @@ fn announce(listeners: &Listeners, config: &Config) {
 async fn reread(
     origin: Origin,
     mut current: Config,
-    mut watcher: Watcher,
+    mut hangup: Signal,
     logging: Logging,
     reload: mpsc::Sender<Config>,
 ) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+    let mut watcher = Watcher::new(&current.watched_files());
+    // Begins with a look, for what has changed after the configuration was read and before its files were watched.
+    let mut asked = false;
     loop {
-        let asked = tokio::select! {
-            received = hangup.recv() => received.is_some(),
-            () = watcher.changed() => false,
-        };
         match Config::load(&origin.source, &origin.overrides, &SystemEnvironment) {
             // A change of a file that means nothing new is no reason for a line in the log; a signal always gets its answer.
-            Ok(config) if config == current && !asked => {}
+            Ok(config) if current.says_the_same(&config) && !asked => current = config,
             Ok(config) => {
                 logging.change(&config.log);
-                watcher = Watcher::new(&config.watched_files());
-                current = config.clone();
+                let before = mem::replace(&mut current, config.clone()).watched_files();
                 if reload.send(config).await.is_err() {
                     return;
+                }
+                if current.watched_files() != before {
+                    (watcher, asked) = (Watcher::new(&current.watched_files()), false);
+                    continue;
                 }
             }
             Err(faults) => tracing::error!("the new configuration is not used, the old one stays:\n{faults}"),
         }
+        asked = tokio::select! {
+            received = hangup.recv() => received.is_some(),
+            () = watcher.changed() => false,
+        };
     }
 }
 

@@ -15,7 +15,6 @@ pub(super) struct Signals {
 impl Signals {
     /// Catches both from now on.
     pub(super) fn new() -> Result<Self, Failure> {
-        let catch = |kind| signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")));
         Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
     }
 
@@ -42,4 +41,9 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// Catches a signal from now on; until then it ends the process.
+pub(super) fn catch(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::new(format!("signals cannot be caught: {error}")))
 }

@@ -27,6 +27,18 @@ impl Config {
         files
     }
 
+    /// Whether `new`, read later, says the same. The key that the start has made meanwhile is no news.
+    pub fn says_the_same(&self, new: &Self) -> bool {
+        let mut as_before = new.clone();
+        if let (Engine::Sqlite { key: before, .. }, Engine::Sqlite { key, .. }) =
+            (&self.store.engine, &mut as_before.store.engine)
+            && before.text.is_none()
+        {
+            key.text = None;
+        }
+        *self == as_before
+    }
+
     /// The keys whose new values take effect only with the next start.
     pub fn changes_needing_restart(&self, new: &Self) -> Vec<&'static str> {
         let same_store = match (&self.store.engine, &new.store.engine) {

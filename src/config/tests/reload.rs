@@ -27,3 +27,14 @@ fn the_files_to_watch_are_those_that_were_read() {
     let files: Vec<_> = config(text).watched_files().iter().map(|path| path.display().to_string()).collect();
     assert_eq!(files, ["/etc/fp/flexslot-proxy.key", "/etc/fp/p", "/etc/fp/proxy.toml", "/etc/fp/t"]);
 }
+
+#[test]
+fn a_key_that_the_start_has_made_is_no_change() {
+    let with_key = |text: &str, key: &str| {
+        FakeEnvironment::with_config(text).file("/etc/fp/flexslot-proxy.key", key).load().unwrap()
+    };
+    let before = FakeEnvironment::with_config("").load().unwrap();
+    assert!(before.says_the_same(&with_key("", "made")));
+    assert!(!before.says_the_same(&with_key("[refresh]\ntimeout = \"3s\"", "made")));
+    assert!(!with_key("", "one").says_the_same(&with_key("", "two")));
+}

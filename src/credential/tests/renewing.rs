@@ -425,7 +425,7 @@ async fn the_lease_of_a_process_that_died_is_taken_over_at_once() {
     let (gone, alive) = (lock().owner().clone(), lock());
     let world = World::new().await;
     let here = world.another_with(Some(lock()));
-    for (name, owner, waits) in [("acme", &gone, 0 * SECOND), ("beta", alive.owner(), 5 * SECOND)] {
+    for (name, owner, waits) in [("acme", &gone, Duration::ZERO), ("beta", alive.owner(), 5 * SECOND)] {
         world.connect(name, Duration::ZERO, Some(HOUR)).await;
         assert_eq!(world.store.bid(&tenant(name), owner, 5 * SECOND).await, Ok(Bid::Won));
         let began = Instant::now();

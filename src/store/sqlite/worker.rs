@@ -1,6 +1,10 @@
 //! A thread with a connection of its own, so that SQLite's waiting never holds up the async runtime.
 
-use std::{io, sync::mpsc, thread};
+use std::{
+    io,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -11,7 +15,11 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// Does jobs one after the other. Dropped, it finishes what is queued and closes its connection.
 #[derive(Debug)]
-pub(super) struct Worker(mpsc::Sender<Job>);
+pub(super) struct Worker {
+    /// `None` only while it is dropped.
+    jobs: Option<mpsc::Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
 
 // === impl Worker ===
 
@@ -20,8 +28,8 @@ impl Worker {
     pub(super) fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
         let work = move || queue.into_iter().for_each(|job| job(&mut connection));
-        thread::Builder::new().name(name.into()).spawn(work)?;
-        Ok(Self(jobs))
+        let thread = thread::Builder::new().name(name.into()).spawn(work)?;
+        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// Has `job` done. It is done also when the caller goes away meanwhile.
@@ -35,7 +43,19 @@ impl Worker {
             let _ = answer.send(job(connection));
         });
         let stopped = || StoreError::Unavailable("its thread has stopped".into());
-        self.0.send(job).map_err(|_| stopped())?;
+        self.jobs.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
+    }
+}
+
+/// Waits for the thread, because a process that ends does not: the last connection to close folds the write-ahead log into the store's file,
+/// so that who copies that file alone, after a clean end, has everything.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            // A job that panicked has been reported, and its caller told.
+            let _ = thread.join();
+        }
     }
 }

@@ -139,11 +139,6 @@ impl Connection {
 // === impl Answer ===
 
 impl Answer {
-    /// The first line of a header field.
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        field(&self.head, name)
-    }
-
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

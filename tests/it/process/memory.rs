@@ -37,6 +37,7 @@ async fn warm() -> (World, super::world::Tenant, Sidecar) {
 }
 
 /// Runs `work` and judges by how much the resident memory has grown at its highest.
+#[allow(clippy::print_stdout, reason = "a figure for people to read")]
 async fn growth<T>(what: &str, sidecar: &Sidecar, work: impl Future<Output = T>) -> T {
     sidecar.process.forget_peak();
     let before = sidecar.process.memory("VmRSS");

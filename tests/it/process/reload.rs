@@ -1,1 +1,96 @@
-//! Not yet.
+//! Configuration and secrets that change while the sidecar runs.
+
+use rustix::process::Signal;
+
+use super::{
+    http::{ask, get},
+    world::World,
+};
+use crate::support::process::Sidecar;
+
+const DECKS: &str = "/api/public/v1/decks/";
+const IN_USE: &str = "the new configuration is in use";
+const REFUSED: &str = "the new configuration is not used";
+
+/// One tenant whose PAT lies in the file `acme.pat`.
+async fn world() -> World {
+    let mut world = World::new().await;
+    world.append("[[tenants]]\nname = \"acme\"\npat = { file = \"acme.pat\" }\n");
+    world.write_secret("acme.pat", world.sandbox.add_pat("ada").expose());
+    world
+}
+
+async fn status(sidecar: &Sidecar) -> u16 {
+    ask(sidecar.proxy, &get(DECKS, "acme")).await.status
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_file_that_changes_is_read_again() {
+    let world = world().await;
+    let sidecar = world.start().await;
+    assert_eq!(status(&sidecar).await, 200);
+    let next = world.sandbox.add_pat("george");
+    world.write_secret("acme.pat", &format!("{}\n", next.expose()));
+    sidecar.process.says(IN_USE).await;
+    assert_eq!(status(&sidecar).await, 200);
+    let seen = world.sandbox.requests();
+    assert_ne!(seen[0].credential, seen[1].credential, "the second request carries the new PAT");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_file_that_changes_is_read_again() {
+    let mut world = world().await;
+    let sidecar = world.start().await;
+    let nameless = b"GET /api/public/v1/decks/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert_eq!(ask(sidecar.proxy, nameless).await.code(), "tenant_required");
+    world.set("server", "default_tenant = \"acme\"").write_config();
+    sidecar.process.says(IN_USE).await;
+    assert_eq!(ask(sidecar.proxy, nameless).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sighup_reads_the_configuration_again_also_when_nothing_has_changed() {
+    let world = world().await;
+    let sidecar = world.start().await;
+    sidecar.process.signal(Signal::HUP);
+    sidecar.process.says(IN_USE).await;
+    assert_eq!(status(&sidecar).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_faulty_file_is_refused_with_its_faults_and_the_old_configuration_stays() {
+    let mut world = world().await;
+    let sidecar = world.start().await;
+    world.set("server", "default_tenant = \"not a name\"").set("refresh", "timeout = \"soon\"").write_config();
+    let line = sidecar.process.says(REFUSED).await;
+    let message = line["message"].as_str().unwrap();
+    for fault in ["server.default_tenant", "refresh.timeout"] {
+        let (_, after) = message.split_once("proxy.toml:").unwrap();
+        assert!(after.starts_with(|c: char| c.is_ascii_digit()) && message.contains(fault), "{message}");
+    }
+    assert_eq!(line["level"], "ERROR");
+    assert_eq!(status(&sidecar).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_file_that_others_may_read_is_refused_and_the_old_secret_stays() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = world().await;
+    let sidecar = world.start().await;
+    std::fs::set_permissions(world.path("acme.pat"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let line = sidecar.process.says(REFUSED).await;
+    assert!(line["message"].as_str().unwrap().contains("acme.pat"), "{line}");
+    assert_eq!(status(&sidecar).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_change_while_running_is_named() {
+    let world = world().await;
+    let sidecar = world.start().await;
+    let elsewhere = world.toml().replace("url = \"sqlite:store.db\"", "url = \"sqlite:other.db\"");
+    std::fs::write(world.path("proxy.toml"), elsewhere).unwrap();
+    let line = sidecar.process.says("takes effect only with the next start").await;
+    assert_eq!(line["level"], "WARN");
+    assert!(line["key"].as_str().unwrap().starts_with("store"), "{line}");
+    assert_eq!(status(&sidecar).await, 200);
+}

@@ -2,9 +2,15 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use flexslot_proxy::sandbox::{Counts, Effect, Endpoint, Fault};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
+    net::TcpStream,
     sync::Barrier,
     task::JoinSet,
     time::{Instant, timeout},
@@ -14,7 +20,7 @@ use super::{
     http::{Connection, get},
     world::{Life, World},
 };
-use crate::support::process::PATIENCE;
+use crate::support::process::{Launch, PATIENCE};
 
 const CONNECTIONS: usize = 500;
 /// Requests on each connection, one after the other.
@@ -28,12 +34,14 @@ type Served = Vec<(Duration, u16)>;
 
 /// The world of a storm: one tenant, and enough descriptors for both ends of every connection.
 async fn world(life: Life) -> (World, super::world::Tenant) {
-    let mut files = getrlimit(Resource::Nofile);
-    files.current = files.maximum;
-    setrlimit(Resource::Nofile, files).unwrap();
+    let files = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }).unwrap();
     let mut world = World::new().await;
     // A slow machine is no failure.
-    world.set("refresh", "timeout = \"60s\"").set("upstream", "response_timeout = \"120s\"");
+    world
+        .set("refresh", "timeout = \"60s\"")
+        .set("upstream", "response_timeout = \"120s\"")
+        .set("log", "access = false");
     let acme = world.connect("acme", life).await;
     (world, acme)
 }
@@ -73,6 +81,7 @@ async fn hang_up(proxy: SocketAddr, connections: usize, each: usize) {
     timeout(2 * PATIENCE, clients.join_all()).await.expect("nobody waits for an answer");
 }
 
+#[allow(clippy::print_stdout, reason = "a figure for people to read")]
 fn report(name: &str, mut served: Served) {
     served.sort_unstable();
     let at = |percent: usize| served[(served.len() - 1) * percent / 100].0;
@@ -155,4 +164,48 @@ async fn a_storm_on_a_token_that_flexslot_refuses_costs_one_token_request_and_on
     let (sent, refused) = (counts.requests(Endpoint::Resource), counts.with_status(Endpoint::Resource, 401));
     assert_eq!(sent, REQUESTS + refused, "one retry for each 401");
     report(&format!("refused by Flexslot ({refused} answers 401)"), served);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_over_http_2_waits_together_and_costs_one_token_request() {
+    const CLIENTS: usize = 100;
+    let (world, _) = world(Life::Expired).await;
+    let gate = world.sandbox.hold_answers(Endpoint::Token);
+    let sidecar = world.start().await;
+    let mut streams = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let io = TokioIo::new(TcpStream::connect(sidecar.proxy).await.unwrap());
+        let (client, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        for _ in 0..EACH {
+            let mut client = client.clone();
+            let request = Request::get(format!("http://localhost{DECKS}")).header("x-flexslot-tenant", "acme");
+            let request = request.body(Empty::<Bytes>::new()).unwrap();
+            streams.spawn(async move {
+                let began = Instant::now();
+                let answer = client.send_request(request).await.unwrap();
+                let status = answer.status().as_u16();
+                answer.into_body().collect().await.unwrap();
+                (began.elapsed(), status)
+            });
+        }
+    }
+    timeout(PATIENCE, gate.arrived(1)).await.unwrap();
+    gate.release();
+    let served = timeout(2 * PATIENCE, streams.join_all()).await.expect("a storm passes");
+    assert_all_served(&served, (CLIENTS * EACH) as u64);
+    assert_one_refresh(&world.sandbox.counters());
+    report("expired, HTTP/2, all streams at once", served);
+}
+
+#[tokio::test]
+async fn a_sidecar_takes_all_the_descriptors_that_it_may_have() {
+    let world = World::new().await;
+    world.write_config();
+    let shell = ["-c", "ulimit -S -n 256; exec \"$0\" serve --config proxy.toml", env!("CARGO_BIN_EXE_flexslot-proxy")];
+    let sidecar = Launch::program(world.dir.path(), "/bin/sh", &shell).listening().await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", sidecar.process.id())).unwrap();
+    let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<_> = files.split_whitespace().filter(|word| word.bytes().all(|b| b.is_ascii_digit())).collect();
+    assert_eq!(numbers[0], numbers[1], "the soft limit is the hard one: {files}");
 }

@@ -70,7 +70,7 @@ impl World {
             ("upstream", vec![upstream.as_str(), "proxy = \"off\""]),
             ("oauth", vec!["client_id = \"flx_client_process\""]),
             ("store", vec!["url = \"sqlite:store.db\"", "encryption_key = { file = \"key\" }"]),
-            ("log", vec!["access = false"]),
+            ("log", vec!["format = \"json\""]),
         ];
         let owned = |(section, lines): (_, Vec<&str>)| (section, lines.into_iter().map(str::to_owned).collect());
         let dir = tempfile::tempdir().unwrap();

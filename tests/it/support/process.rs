@@ -153,11 +153,6 @@ impl Process {
         self.stderr.so_far()
     }
 
-    /// What has been written to standard output so far.
-    pub(crate) fn stdout(&self) -> String {
-        self.stdout.so_far()
-    }
-
     /// Waits for a log line (JSON) of which `pick` makes something.
     pub(crate) async fn log<T>(&self, what: &str, mut pick: impl FnMut(&Value) -> Option<T>) -> T {
         let mut found = None;
