@@ -28,7 +28,7 @@ use crate::{
         listen::{self, Listener},
         request_id::RequestIds,
     },
-    store::seal::Sealer,
+    store::seal::{KeyRing, Sealer},
 };
 pub use failure::StartFailure;
 use outbound::Outbound;
@@ -171,13 +171,11 @@ impl App {
         mut reloads: mpsc::Receiver<Config>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, StartFailure> {
-        let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
         let limits = settings::connections(&self.config);
         let drain = self.config.server.drain_timeout;
         let (stop_data, data_stopped) = watch::channel(false);
         let (stop_admin, admin_stopped) = watch::channel(false);
-        let data =
-            tokio::spawn(accept::serve(listeners.server, limits, Arc::clone(&self.front), until(data_stopped), drain));
+        // First of all the admin listener, so that probes are told that we are starting.
         let admin = tokio::spawn(accept::serve(
             listeners.admin,
             limits,
@@ -185,6 +183,9 @@ impl App {
             until(admin_stopped),
             Duration::from_secs(1),
         ));
+        let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
+        let data =
+            tokio::spawn(accept::serve(listeners.server, limits, Arc::clone(&self.front), until(data_stopped), drain));
         self.readiness.enter(Phase::Serving);
         tokio::pin!(shutdown);
         loop {
@@ -230,13 +231,9 @@ impl App {
         let outbound =
             if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(config)? };
         let endpoint = outbound.token_endpoint(config, &self.around)?;
+        let keys = self.changed_keys(config)?;
         if config.limits.replay_memory != self.config.limits.replay_memory {
             self.memory = ReplayMemory::new(config.limits.replay_memory as u64);
-        }
-        let keys = storage::keys(&config.store)?;
-        if keys.as_ref().is_some_and(|ring| !ring.holds(self.sealer.sealing_key())) {
-            let failure = StartFailure::new("the key file no longer holds the key that the store is sealed with");
-            return Err(failure.hint("put it back, on any line; a new first line seals from then on"));
         }
         if let Some(ring) = keys {
             self.sealer.replace(ring);
@@ -247,6 +244,19 @@ impl App {
         self.admin.set_guard(settings::admin_guard(config));
         self.outbound = outbound;
         Ok(())
+    }
+
+    /// The keys of the store that is open, as the new configuration has them; another store's are for the next start.
+    fn changed_keys(&self, config: &Config) -> Result<Option<KeyRing>, StartFailure> {
+        if config.store.lies_where(&self.config.store) {
+            let keys = storage::keys(&config.store)?;
+            if keys.as_ref().is_none_or(|ring| ring.holds(self.sealer.sealing_key())) {
+                return Ok(keys);
+            }
+            let failure = StartFailure::new("the key file no longer holds the key that the store is sealed with");
+            return Err(failure.hint("put it back, on any line; a new first line seals from then on"));
+        }
+        Ok(None)
     }
 }
 

@@ -64,7 +64,7 @@ impl Outbound {
             .tls_backend_preconfigured(tls)
             .no_proxy();
         if let Some(proxy) = &config.upstream.proxy {
-            let all = reqwest::Proxy::all(proxy.url.expose())
+            let all = reqwest::Proxy::https(proxy.url.expose())
                 .map_err(|_| StartFailure::new("upstream.proxy is no URL of a proxy"))?;
             builder = builder.proxy(all.no_proxy(reqwest::NoProxy::from_string(&proxy.bypass)));
         }

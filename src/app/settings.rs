@@ -60,6 +60,7 @@ pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> pr
         tenant_header: config.server.tenant_header.clone(),
         default_tenant: config.server.default_tenant.clone(),
         upstream,
+        origin: config.upstream.origin.as_str().to_owned(),
         rewrite_urls: match config.server.rewrite_urls {
             RewriteUrls::Off => None,
             RewriteUrls::Headers => Some(origin),

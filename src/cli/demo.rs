@@ -1,6 +1,6 @@
 //! `demo`: everything on one machine, with tenants in every state.
 
-use std::{fmt, path::Path, sync::Arc, time::Duration};
+use std::{fmt, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,7 +52,10 @@ enum To {
 
 impl DemoArgs {
     pub(super) fn run(self, world: &mut World<'_>) -> Result<(), Failure> {
-        let dir = tempfile::Builder::new().prefix("flexslot-proxy-demo-").tempdir();
+        let dir = tempfile::Builder::new()
+            .prefix("flexslot-proxy-demo-")
+            .permissions(PermissionsExt::from_mode(0o700))
+            .tempdir();
         let dir = dir.map_err(|error| Failure::new(format!("no temporary directory could be made: {error}")))?;
         super::runtime()?.block_on(self.demo(dir.path(), world))
     }

@@ -102,6 +102,11 @@ impl Credentials {
         permit(&self.works.policy(tenant).1, method, class, segments)
     }
 
+    /// Whether what is picked now is for the upstream at `origin`.
+    pub fn are_for(&self, origin: &str) -> bool {
+        self.works.settings().origin == origin
+    }
+
     /// The best available credential for a request.
     ///
     /// Waits for a renewal, at most `refresh.timeout`, where there is no usable token without one.

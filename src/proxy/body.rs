@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
@@ -25,7 +25,7 @@ pub(super) struct RequestBody<B> {
 /// Streams the upstream's body to the client. The tenant's turn ends with it.
 #[derive(Debug)]
 pub struct ResponseBody {
-    upstream: Option<UpstreamBody>,
+    upstream: Option<(UpstreamBody, HeaderValue)>,
     _turn: Option<Turn>,
 }
 
@@ -68,8 +68,9 @@ impl ResponseBody {
         Self { upstream: None, _turn: None }
     }
 
-    pub(super) fn new(upstream: UpstreamBody, turn: Turn) -> Self {
-        Self { upstream: Some(upstream), _turn: Some(turn) }
+    /// The answer to a request that was sent with `authorization`.
+    pub(super) fn new(upstream: UpstreamBody, authorization: HeaderValue, turn: Turn) -> Self {
+        Self { upstream: Some((upstream, authorization)), _turn: Some(turn) }
     }
 }
 
@@ -78,22 +79,26 @@ impl Body for ResponseBody {
     type Error = UpstreamError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
-        let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
+        let Some((upstream, authorization)) = &mut self.upstream else { return Poll::Ready(None) };
         let frame = ready!(Pin::new(upstream).poll_frame(cx));
         Poll::Ready(frame.map(|frame| {
             frame.map(|frame| match frame.into_trailers() {
-                Ok(trailers) => Frame::trailers(headers::inbound_trailers(trailers)),
+                Ok(trailers) => {
+                    let mut trailers = headers::inbound_trailers(trailers);
+                    headers::withhold(&mut trailers, authorization);
+                    Frame::trailers(trailers)
+                }
                 Err(frame) => frame,
             })
         }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.upstream.as_ref().is_none_or(Body::is_end_stream)
+        self.upstream.as_ref().is_none_or(|(upstream, _)| upstream.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.upstream.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+        self.upstream.as_ref().map_or(SizeHint::with_exact(0), |(upstream, _)| upstream.size_hint())
     }
 }
 

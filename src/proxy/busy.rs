@@ -27,13 +27,13 @@ impl Busy {
     /// One more request of `tenant`, unless `limit` are under way.
     pub(super) fn enter(&self, tenant: &TenantId, limit: usize) -> Option<Turn> {
         // The entry's lock is what keeps the count from being removed between look-up and increment.
-        let count = {
+        let (count, before) = {
             let count = self.0.entry(tenant.clone()).or_default();
-            count.fetch_add(1, Ordering::Relaxed);
-            Arc::clone(&count)
+            let before = count.fetch_add(1, Ordering::Relaxed);
+            (Arc::clone(&count), before)
         };
         let turn = Turn { all: Arc::clone(&self.0), tenant: tenant.clone(), count };
-        (turn.count.load(Ordering::Relaxed) <= limit).then_some(turn)
+        (before < limit).then_some(turn)
     }
 }
 

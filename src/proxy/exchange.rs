@@ -1,10 +1,12 @@
 //! One request's dealings with the upstream: the send, and where the credential is refused, the one retry.
 
-use http::{Request, Response, StatusCode, Uri, header::AUTHORIZATION};
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header::AUTHORIZATION};
 use tokio::time::Instant;
 
 use super::{
-    error::upstream_failure,
+    error::{Code, upstream_failure},
     facts::Facts,
     handle::{Accepted, Failure},
     replay::{ReplayBody, Replayer},
@@ -19,6 +21,7 @@ use crate::{
 /// What an exchange works with.
 pub(super) struct Exchange<'a> {
     pub(super) upstream: &'a Upstream,
+    pub(super) origin: &'a str,
     pub(super) credentials: &'a Credentials,
     pub(super) observer: &'a dyn Observer,
     pub(super) request: &'a Accepted,
@@ -30,6 +33,8 @@ pub(super) struct Exchange<'a> {
 /// The response that goes to the client.
 pub(super) struct Exchanged {
     pub(super) response: Response<UpstreamBody>,
+    /// What was sent last, so that the answer does not hand it on.
+    pub(super) authorization: HeaderValue,
     /// What `Proxy-Status` says of a 401 that is passed on in spite of what was tried.
     pub(super) details: Option<&'static str>,
 }
@@ -47,7 +52,7 @@ impl Exchange<'_> {
                 if response.status() != StatusCode::UNAUTHORIZED {
                     self.credentials.accepted(&self.request.tenant, &picked);
                 }
-                Ok(Exchanged { response, details: None })
+                Ok(Exchanged { response, authorization: picked.authorization, details: None })
             }
         }
     }
@@ -57,13 +62,19 @@ impl Exchange<'_> {
         self.replayer.hold();
         let next = match self.credentials.unauthorized(&self.ask, &refused).await {
             Unauthorized::Retry(next) => next,
-            Unauthorized::Pass => return Ok(self.as_it_is(response, None)),
-            Unauthorized::AfterRefresh => return Ok(self.as_it_is(response, Some(UNAUTHORIZED_AFTER_REFRESH))),
-            Unauthorized::RefreshUnavailable => return Ok(self.as_it_is(response, Some(REFRESH_UNAVAILABLE))),
+            Unauthorized::Pass => return Ok(self.as_it_is(response, refused.authorization, None)),
+            Unauthorized::AfterRefresh => {
+                return Ok(self.as_it_is(response, refused.authorization, Some(UNAUTHORIZED_AFTER_REFRESH)));
+            }
+            Unauthorized::RefreshUnavailable => {
+                return Ok(self.as_it_is(response, refused.authorization, Some(REFRESH_UNAVAILABLE)));
+            }
             Unauthorized::Refuse(refusal) => return Err(Problem::from(refusal).into()),
         };
         // A body that is not kept: the token is new now, and the client's own retry will work.
-        let Some(body) = self.replayer.rewind() else { return Ok(self.as_it_is(response, None)) };
+        let Some(body) = self.replayer.rewind() else {
+            return Ok(self.as_it_is(response, refused.authorization, None));
+        };
         drop(response);
         self.retry(&next, body).await
     }
@@ -86,17 +97,33 @@ impl Exchange<'_> {
             RetryOutcome::Failed => {}
         }
         let fresh_refused = outcome == RetryOutcome::StillUnauthorized && next.kind == CredentialKind::OAuth;
-        Ok(Exchanged { response: sent?, details: fresh_refused.then_some(UNAUTHORIZED_AFTER_REFRESH) })
+        Ok(Exchanged {
+            response: sent?,
+            authorization: next.authorization.clone(),
+            details: fresh_refused.then_some(UNAUTHORIZED_AFTER_REFRESH),
+        })
     }
 
     /// The upstream's own answer; an upload that was held goes on.
-    fn as_it_is(&self, response: Response<UpstreamBody>, details: Option<&'static str>) -> Exchanged {
+    fn as_it_is(
+        &self,
+        response: Response<UpstreamBody>,
+        authorization: HeaderValue,
+        details: Option<&'static str>,
+    ) -> Exchanged {
         self.replayer.resume();
-        Exchanged { response, details }
+        Exchanged { response, authorization, details }
     }
 
     /// Sends the request with this credential.
+    ///
+    /// A reload may have moved the upstream since the request came in. Then the credential is one for the new place, and goes nowhere.
     async fn send(&mut self, picked: &Picked, body: ReplayBody) -> Result<Response<UpstreamBody>, Failure> {
+        if !self.credentials.are_for(self.origin) {
+            let problem = Code::RefreshUnavailable
+                .problem("The configuration changed while the request was waiting. Send it again.");
+            return Err(problem.retry_after(Duration::from_secs(1)).into());
+        }
         self.facts.credential = Some(picked.kind);
         self.facts.version = picked.at.map(|at| at.version);
         let mut request = Request::new(body);

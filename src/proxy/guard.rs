@@ -142,6 +142,11 @@ impl Guard {
         })
     }
 
+    /// The allowed origin that the request comes from, whatever else becomes of it: its page may read the answer.
+    pub fn allowed_origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
+        self.origin(headers).ok().flatten()
+    }
+
     /// The allowed origin that the request comes from; `None` where it does not come from a web page, or from one of our own.
     fn origin<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, Denied> {
         let mut origins = headers.get_all(header::ORIGIN).iter();

@@ -35,7 +35,6 @@ use crate::{
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
-const CREDENTIAL: HeaderName = HeaderName::from_static("flexslot-proxy-credential");
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -54,6 +53,8 @@ pub struct Settings {
     pub tenant_header: HeaderName,
     pub default_tenant: Option<TenantId>,
     pub upstream: Upstream,
+    /// The upstream's origin, as credentials name theirs.
+    pub origin: String,
     /// Absent: URLs in headers stay as they are.
     pub rewrite_urls: Option<UpstreamOrigin>,
     pub replay: ReplayLimits,
@@ -114,11 +115,14 @@ impl Corridor {
     {
         let settings = self.settings.load_full();
         let (parts, body) = request.into_parts();
+        facts.cors = settings.guard.allowed_origin(&parts.headers).cloned();
         check_method(&parts)?;
         match settings.guard.admit(&parts, caller.reach).map_err(guard_problem)? {
-            Admitted::Direct => {}
-            Admitted::FromOrigin(origin) => facts.cors = Some(origin),
-            Admitted::Preflight(origin) => return Ok(answer_preflight(&parts, &origin)),
+            Admitted::Direct | Admitted::FromOrigin(_) => {}
+            Admitted::Preflight(origin) => {
+                facts.cors = None;
+                return Ok(answer_preflight(&parts, &origin));
+            }
         }
         let accepted = self.accept(&settings, caller, parts, facts)?;
         let body = replayable(body, &accepted.headers, &settings)?;
@@ -163,6 +167,7 @@ impl Corridor {
     ) -> Result<Response<ResponseBody>, Failure> {
         let exchange = Exchange {
             upstream: &settings.upstream,
+            origin: &settings.origin,
             credentials: &self.credentials,
             observer: &*self.observer,
             request: &accepted,
@@ -176,7 +181,7 @@ impl Corridor {
             facts,
         };
         let exchanged = exchange.run(body).await?;
-        Ok(deliver(settings, accepted, exchanged, facts))
+        Ok(deliver(settings, accepted, exchanged))
     }
 }
 
@@ -225,7 +230,8 @@ fn target_of(uri: &Uri) -> Result<Target, Problem> {
 
 fn host_of(parts: &Parts) -> Option<String> {
     let host = parts.uri.authority().map(|authority| authority.as_str());
-    host.or_else(|| parts.headers.get(http::header::HOST)?.to_str().ok()).map(str::to_owned)
+    let host = host.or_else(|| parts.headers.get(http::header::HOST)?.to_str().ok());
+    host.filter(|host| !host.is_empty()).map(str::to_owned)
 }
 
 /// The body, kept as far as the limits let it be.
@@ -249,18 +255,16 @@ fn resend(body: &ReplayBody, settings: &Settings) -> Resend {
 }
 
 /// The upstream's response as it goes to the client.
-fn deliver(settings: &Settings, accepted: Accepted, exchanged: Exchanged, facts: &Facts) -> Response<ResponseBody> {
-    let Exchanged { response, details } = exchanged;
+fn deliver(settings: &Settings, accepted: Accepted, exchanged: Exchanged) -> Response<ResponseBody> {
+    let Exchanged { response, authorization, details } = exchanged;
     let (mut parts, body) = response.into_parts();
     let received = std::mem::take(&mut parts.headers);
     parts.headers = headers::inbound(received, parts.version);
+    headers::withhold(&mut parts.headers, &authorization);
     if let Some(upstream) = &settings.rewrite_urls {
         let caller =
             CallerBase { scheme: "http", authority: accepted.host.as_deref(), prefix: accepted.target.prefix() };
         urls::rewrite(&mut parts.headers, upstream, caller);
-    }
-    if let Some(kind) = facts.credential {
-        parts.headers.insert(CREDENTIAL, HeaderValue::from_static(kind.as_str()));
     }
     if let Some(details) = details
         && let Ok(value) = HeaderValue::try_from(format!("flexslot-proxy; received-status=401; details=\"{details}\""))
@@ -268,5 +272,5 @@ fn deliver(settings: &Settings, accepted: Accepted, exchanged: Exchanged, facts:
         parts.headers.append(PROXY_STATUS, value);
     }
     parts.extensions.clear();
-    Response::from_parts(parts, ResponseBody::new(body, accepted.turn))
+    Response::from_parts(parts, ResponseBody::new(body, authorization, accepted.turn))
 }

@@ -39,7 +39,8 @@ const REQUEST: [&str; 13] = [
 const REQUEST_PREFIXES: [&str; 2] = ["sec-", "x-forwarded-"];
 
 /// Taken from responses: what would bind the caller's host, or another client on it, to Flexslot's.
-const RESPONSE: [&str; 5] = ["alt-svc", "clear-site-data", "dpop-nonce", "set-cookie", "strict-transport-security"];
+const RESPONSE: [&str; 6] =
+    ["alt-svc", "authorization", "clear-site-data", "dpop-nonce", "set-cookie", "strict-transport-security"];
 
 const RESPONSE_PREFIXES: [&str; 1] = ["access-control-"];
 
@@ -107,6 +108,17 @@ pub fn inbound(received: HeaderMap, version: Version) -> HeaderMap {
     let mut kept = without(received, is_response_header);
     kept.append(header::VIA, via(version));
     kept
+}
+
+/// Takes out every header that repeats the credential which was sent: an upstream that echoes what it gets must not hand it on.
+pub fn withhold(headers: &mut HeaderMap, authorization: &HeaderValue) {
+    let token = authorization.as_bytes().rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    let repeats =
+        |value: &HeaderValue| !token.is_empty() && value.as_bytes().windows(token.len()).any(|part| part == token);
+    let named: Vec<_> = headers.iter().filter(|(_, value)| repeats(value)).map(|(name, _)| name.clone()).collect();
+    for name in named {
+        headers.remove(&name);
+    }
 }
 
 /// The trailers of an upstream's response as they go to the client.

@@ -274,7 +274,8 @@ impl Clone for Replayer {
 impl Drop for Replayer {
     fn drop(&mut self) {
         if let Some(shared) = &self.0 {
-            shared.state.lock().let_go();
+            let abandoned = shared.state.lock().let_go();
+            abandoned.into_iter().for_each(std::task::Waker::wake);
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header::CONNECTION};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
@@ -98,6 +98,9 @@ impl Front {
         if let Some(origin) = &record.facts.cors {
             cors::allow(&mut response.headers, origin);
         }
+        if let Some(kind) = record.facts.credential {
+            response.headers.insert(respond::CREDENTIAL, HeaderValue::from_static(kind.as_str()));
+        }
         response.headers.insert(respond::REQUEST_ID, record.id().to_header());
         record.answered(response.status.as_u16());
         Response::from_parts(response, Outgoing::new(content, Some(record)))
@@ -144,7 +147,7 @@ impl Front {
         let ends = matches!(problem.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::NOT_IMPLEMENTED)
             || problem.code == Code::Draining.as_str();
         if ends && version < http::Version::HTTP_2 {
-            response.headers_mut().insert(CONNECTION, http::HeaderValue::from_static("close"));
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
     }

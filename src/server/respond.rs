@@ -14,6 +14,9 @@ use crate::model::Problem;
 /// On every response.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("flexslot-proxy-request-id");
 
+/// Which credential was attached, on the answer to every request for which one was.
+pub const CREDENTIAL: HeaderName = HeaderName::from_static("flexslot-proxy-credential");
+
 /// RFC 9209.
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 

@@ -144,6 +144,17 @@ fn default_state_dir(resolver: &Resolver<'_>) -> Option<PathBuf> {
 // === impl Store ===
 
 impl Store {
+    /// Whether `other` is the same place, with its key in the same place. The key itself may have changed.
+    pub fn lies_where(&self, other: &Self) -> bool {
+        match (&self.engine, &other.engine) {
+            (Engine::Memory, Engine::Memory) => true,
+            (Engine::Sqlite { path: mine, key: own }, Engine::Sqlite { path, key }) => {
+                mine == path && own.source == key.source
+            }
+            (Engine::Memory, Engine::Sqlite { .. }) | (Engine::Sqlite { .. }, Engine::Memory) => false,
+        }
+    }
+
     /// Where the encryption key is kept; `None` for a store that has none.
     pub fn key_source(&self) -> Option<&SecretSource> {
         match &self.engine {

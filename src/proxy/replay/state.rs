@@ -130,16 +130,23 @@ impl State {
         self.waker.take()
     }
 
-    /// One `Replayer` less. After the last one, what the current attempt has been given is freed at once, the rest when it is given.
-    pub(super) fn let_go(&mut self) {
+    /// One `Replayer` less. After the last one, what the current attempt has been given is freed at once, the rest when it is given. An upload
+    /// that is still held then has nobody left to let it go on: whoever reads it is woken to find itself superseded.
+    pub(super) fn let_go(&mut self) -> Option<Waker> {
         self.keepers -= 1;
+        let mut abandoned = None;
         if self.keepers == 0 {
+            if matches!(self.flow, Flow::Held) {
+                self.generation += 1;
+                abandoned = self.waker.take();
+            }
             for chunk in self.kept.drain(..self.next) {
                 self.reservation.shrink(cost(&chunk));
             }
             self.overflowed |= self.next > 0;
             self.next = 0;
         }
+        abandoned
     }
 
     pub(super) fn is_sent(&self) -> bool {

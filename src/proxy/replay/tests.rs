@@ -420,3 +420,15 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Announced<B> {
         SizeHint::with_exact(self.1)
     }
 }
+
+#[tokio::test]
+async fn an_upload_that_is_held_when_nobody_is_left_to_let_it_go_on_is_abandoned() {
+    let (_sender, mut first) = chunked(&limits());
+    let replayer = first.replayer();
+    assert!(poll_now(&mut first).is_pending());
+    replayer.hold();
+    let reading = tokio::spawn(async move { frame(&mut first).await });
+    tokio::task::yield_now().await;
+    drop(replayer);
+    assert!(matches!(reading.await.unwrap(), Some(Err(BodyError::Superseded))));
+}
