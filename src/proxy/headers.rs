@@ -44,6 +44,9 @@ const RESPONSE: [&str; 6] =
 
 const RESPONSE_PREFIXES: [&str; 1] = ["access-control-"];
 
+/// The shortest token that is looked for inside of other text, in bytes.
+const SHORTEST_TOKEN: usize = 12;
+
 /// Mean nothing good after a body (RFC 9110 section 6.5.1): framing, routing, modifiers, authentication, how to read the content.
 const NOT_IN_TRAILERS: [&str; 21] = [
     "authorization",
@@ -113,8 +116,11 @@ pub fn inbound(received: HeaderMap, version: Version) -> HeaderMap {
 /// Takes out every header that repeats the credential which was sent: an upstream that echoes what it gets must not hand it on.
 pub fn withhold(headers: &mut HeaderMap, authorization: &HeaderValue) {
     let token = authorization.as_bytes().rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    let repeats =
-        |value: &HeaderValue| !token.is_empty() && value.as_bytes().windows(token.len()).any(|part| part == token);
+    let repeats = |value: &HeaderValue| match token.len() {
+        // So short a token stands in other words by chance, and guards nothing.
+        ..SHORTEST_TOKEN => value == authorization,
+        length => value.as_bytes().windows(length).any(|part| part == token),
+    };
     let named: Vec<_> = headers.iter().filter(|(_, value)| repeats(value)).map(|(name, _)| name.clone()).collect();
     for name in named {
         headers.remove(&name);

@@ -225,7 +225,12 @@ impl World {
         let storage = self.plan.storage(&self.frailty, &metrics).await;
         self.store = storage.store.clone();
         self.sidecar = Some(self.plan.sidecar(storage, metrics));
-        self.admin("/readyz").send().await.is(200);
+        self.ready().await;
+    }
+
+    /// Waits until the sidecar says that it is ready; until then it says that it is starting.
+    async fn ready(&self) {
+        super::client::until("a ready sidecar", async || self.admin("/readyz").send().await.status == 200).await;
     }
 
     /// Allows this many spent refresh tokens to have been presented.
@@ -365,7 +370,7 @@ impl Plan {
             tolerated_replays: 0,
             presentations: 1,
         };
-        world.admin("/readyz").send().await.is(200);
+        world.ready().await;
         world
     }
 
