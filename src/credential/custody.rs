@@ -4,7 +4,7 @@
 //! again until the store takes it or has moved on. A pair that neither store nor spool takes is at risk: `/readyz` says so.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -43,7 +43,7 @@ pub(super) struct Custody {
     store: TokenStore,
     /// `None` where nothing is durable anyway (`memory:`).
     spool: Option<Spool>,
-    waiting: Mutex<HashMap<TenantId, Waiting>>,
+    waiting: Mutex<BTreeMap<TenantId, Waiting>>,
     /// Something was left in the spool when it was emptied last.
     leftovers: AtomicBool,
 }

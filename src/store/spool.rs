@@ -24,6 +24,9 @@ const ENDING: &str = "pair";
 pub struct Spool {
     dir: PathBuf,
     sealer: Sealer,
+    /// Tests that play with the order of things cannot have threads of the runtime's choice in them.
+    #[cfg(test)]
+    on_this_thread: bool,
 }
 
 /// What became of the pairs in the spool.
@@ -56,7 +59,18 @@ pub enum SpoolError {
 impl Spool {
     /// The spool in `state_dir`. Its directory comes with the first pair.
     pub fn new(state_dir: &Path, sealer: Sealer) -> Self {
-        Self { dir: state_dir.join("spool"), sealer }
+        Self {
+            dir: state_dir.join("spool"),
+            sealer,
+            #[cfg(test)]
+            on_this_thread: false,
+        }
+    }
+
+    /// The same, with its disk work done where it is asked for.
+    #[cfg(test)]
+    pub(crate) fn on_this_thread(self) -> Self {
+        Self { on_this_thread: true, ..self }
     }
 
     /// Keeps `grant`, with which Flexslot answered the request of `intent`. On the disk when this returns.
@@ -149,6 +163,10 @@ impl Spool {
         work: impl FnOnce(&Self) -> Result<T, SpoolError> + Send + 'static,
     ) -> Result<T, SpoolError> {
         let spool = self.clone();
+        #[cfg(test)]
+        if spool.on_this_thread {
+            return work(&spool);
+        }
         let done = tokio::task::spawn_blocking(move || work(&spool)).await;
         done.unwrap_or_else(|error| Err(SpoolError::File { path: self.dir.clone(), error: error.into() }))
     }
