@@ -149,10 +149,12 @@ impl Backend for SqliteBackend {
     }
 
     async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
-        // Read here and not in the writer's thread, where a test's paused time does not reach. A bid that has to queue
-        // then gets a lease that ends a little early, never late.
-        let (tenant, owner, now) = (tenant.clone(), owner.clone(), self.clock.now());
-        let job = move |writing: &Transaction<'_>| rows::bid(writing, &tenant, &owner, now, length).map(Outcome::Keep);
+        let (tenant, owner, clock) = (tenant.clone(), owner.clone(), Arc::clone(&self.clock));
+        // The time is that of the transaction, not of the call: a bid that had to queue would otherwise see the lease of one that overtook it
+        // end more than a whole length away, and count it as ended.
+        let job = move |writing: &Transaction<'_>| {
+            rows::bid(writing, &tenant, &owner, clock.now(), length).map(Outcome::Keep)
+        };
         self.transact(job).await
     }
 

@@ -23,7 +23,7 @@ async fn two_sidecars_on_one_store_cost_one_token_request_for_each_expiry() {
         }
         let answers = asking.join_all().await;
         let failed = answers.iter().find(|answer| answer.status != 200);
-        let logs = || sidecars.each_ref().map(|sidecar| sidecar.process.stderr()).join("\n");
+        let logs = || sidecars.iter().map(|sidecar| sidecar.process.stderr()).collect::<String>();
         assert!(failed.is_none(), "round {round}: {failed:?}\n{}", logs());
         let counts = world.sandbox.counters();
         let asked = (counts.token_requests("refresh_token"), counts.refreshes, counts.replays);
