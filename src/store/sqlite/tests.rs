@@ -1,8 +1,10 @@
 use std::{
     fs,
+    future::poll_fn,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
     sync::{Arc, Barrier},
+    task::Poll,
     time::Duration,
 };
 
@@ -10,10 +12,10 @@ use rusqlite::Connection;
 
 use super::SqliteBackend;
 use crate::{
-    model::Random,
+    model::{Clock, Random, token::Owner},
     store::{
         OpenError,
-        backend::{Backend, Change, Expect, Key, Kind, Label, Revision, Written},
+        backend::{Backend, Bid, Change, Expect, Key, Kind, Label, Revision, Written},
         conformance::{Engine, ManualClock, conformance},
         record::Body,
     },
@@ -172,6 +174,26 @@ async fn a_store_reopened_holds_what_was_written() {
 }
 
 /// A query that reads more than it answers for is a query that a million tenants turn into seconds.
+#[tokio::test]
+async fn a_bid_that_had_to_queue_respects_the_lease_that_came_before_it() {
+    const LENGTH: Duration = Duration::from_secs(15);
+    let engine = engine();
+    let store = engine.handle();
+    let other = Connection::open(engine.dir.path().join("store.db")).expect("opened");
+    let (tenant, us) = ("acme".parse().expect("a name"), Owner { host: "host".into(), instance: "us".into() });
+    other.execute_batch("BEGIN IMMEDIATE").expect("the store to itself");
+    let mut bid = store.bid(&tenant, &us, LENGTH);
+    let queued = poll_fn(|cx| Poll::Ready(bid.as_mut().poll(cx).is_pending())).await;
+    assert!(queued, "somebody else writes");
+    engine.pass(Duration::from_millis(1));
+    let ends = engine.clock.now().plus(LENGTH).millis();
+    let lease = "INSERT INTO leases (tenant, host, instance, ends) VALUES ('acme', 'host', 'they', ?1)";
+    other.execute(lease, [ends]).expect("their lease");
+    other.execute_batch("COMMIT").expect("written");
+    let they = Owner { host: "host".into(), instance: "they".into() };
+    assert_eq!(bid.await, Ok(Bid::Lost { holder: they, left: LENGTH }));
+}
+
 #[test]
 fn every_query_goes_by_an_index() {
     let engine = engine();
