@@ -1,14 +1,14 @@
 //! The one door to the tokens: which credential a request gets, and how it is kept fresh.
 //!
 //! - [`pick`]: which credential is best; a pure function.
-//! - [`flight`]: how all requests of a grant share one renewal.
-//! - [`renewal`]: what that one renewal does, step by step, and what it leaves behind when it fails.
-//! - [`clearance`]: whether a refresh token may be presented now.
-//! - [`pace`]: what keeps a tenant's renewals apart.
-//! - [`state`]: what is held in memory of a tenant.
-//! - [`loading`]: how what the store says gets there.
-//! - [`custody`]: outcomes of token requests that the store has still to take.
-//! - [`works`]: what all of these share.
+//! - `flight`: how all requests of a grant share one renewal.
+//! - `renewal`: what that one renewal does, step by step, and what it leaves behind when it fails.
+//! - `clearance`: whether a refresh token may be presented now.
+//! - `pace`: what keeps a tenant's renewals apart.
+//! - `state`: what is held in memory of a tenant.
+//! - `loading`: how what the store says gets there.
+//! - `custody`: outcomes of token requests that the store has still to take.
+//! - `works`: what all of these share.
 //! - [`coordinator`]: the door itself; the type that the corridor talks to.
 
 mod background;
