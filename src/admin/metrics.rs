@@ -95,7 +95,7 @@ impl Metrics {
             pat_fallbacks: add(
                 &registry,
                 IntCounterVec::new(
-                    opts("pat_fallbacks_total", "Requests for which the PAT stood in for a grant, by cause."),
+                    opts("pat_fallbacks_total", "Switches of a tenant from its grant to its PAT, by cause."),
                     &["cause"],
                 )?,
             )?,

@@ -27,7 +27,7 @@ pub enum RetryOutcome {
     Failed,
 }
 
-/// Why a PAT stood in for a grant; the label of `pat_fallbacks_total`.
+/// Why a PAT stands in for a grant; the label of `pat_fallbacks_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FallbackCause {
     /// The grant is disconnected.
@@ -55,7 +55,7 @@ pub trait Observer: Send + Sync + 'static {
     fn retry(&self, _outcome: RetryOutcome) {}
     /// A fresh token was answered with 401.
     fn unauthorized_after_refresh(&self) {}
-    /// A PAT stood in for a grant.
+    /// A tenant has switched from its grant to its PAT.
     fn pat_fallback(&self, _cause: FallbackCause) {}
     /// A request was answered. `credential` is what was attached last.
     fn request(&self, _method: &http::Method, _status: u16, _credential: Option<CredentialKind>, _took: RequestTimes) {}
