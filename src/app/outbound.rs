@@ -96,9 +96,7 @@ fn trust(config: &Config) -> Result<Arc<ClientConfig>, StartFailure> {
 }
 
 fn proxy_setting(proxy: &OutboundProxy) -> ProxySetting {
-    use crate::proxy::upstream::ProxyEnv;
-    let url = Some(proxy.url.expose().to_owned());
-    ProxySetting::Env(ProxyEnv { https_proxy: url, all_proxy: None, no_proxy: Some(proxy.bypass.clone()) })
+    ProxySetting::Through { url: proxy.url.expose().to_owned(), bypass: proxy.bypass.clone() }
 }
 
 impl fmt::Debug for Outbound {

@@ -158,7 +158,15 @@ async fn connect_any(mut addresses: VecDeque<SocketAddr>) -> io::Result<TcpStrea
 impl Connector {
     /// A new connection, within `connect_timeout` all in all.
     pub(super) async fn connect(&self) -> Result<(BoxedIo, Protocol), UpstreamError> {
-        match timeout(self.timeout, self.establish()).await {
+        self.in_time(self.establish()).await
+    }
+
+    /// What `step` comes to within `connect_timeout`.
+    pub(super) async fn in_time<T>(
+        &self,
+        step: impl Future<Output = Result<T, UpstreamError>>,
+    ) -> Result<T, UpstreamError> {
+        match timeout(self.timeout, step).await {
             Ok(result) => result,
             Err(_) => {
                 let detail = format!("nothing within {} ms", self.timeout.as_millis());

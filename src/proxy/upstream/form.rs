@@ -65,7 +65,11 @@ fn frame(headers: &mut HeaderMap, length: Option<u64>, absent: bool, protocol: P
     match length {
         // A request without a body may say so or not; as its sender had it.
         Some(0) if absent => {
-            if headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") {
+            let said = headers.contains_key(CONTENT_LENGTH);
+            // Equal lines are one statement (RFC 9110 section 8.6), and go out as one.
+            if said && headers.get_all(CONTENT_LENGTH).iter().all(|length| length == "0") {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            } else {
                 headers.remove(CONTENT_LENGTH);
             }
         }
@@ -84,7 +88,10 @@ fn frame(headers: &mut HeaderMap, length: Option<u64>, absent: bool, protocol: P
 
 #[cfg(test)]
 mod tests {
-    use http::{Request, Version, header::HOST};
+    use http::{
+        Request, Version,
+        header::{CONTENT_LENGTH, HOST},
+    };
 
     use super::{Form, Protocol, ReplayBody};
 
@@ -99,5 +106,20 @@ mod tests {
         form.apply(&mut request, Protocol::Http1);
         assert_eq!(request.uri(), "/cards?x=%2f");
         assert_eq!((request.version(), &request.headers()[HOST]), (Version::HTTP_11, &"api.test".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_length_of_no_body_is_said_once_or_not_at_all() {
+        let form = Form::of(&"https://api.test".parse().unwrap()).unwrap();
+        for (said, sent) in
+            [(&[][..], &[][..]), (&["0"], &["0"]), (&["0", "0"], &["0"]), (&["7"], &[]), (&["0", "7"], &[])]
+        {
+            let mut request = Request::post("/cards").body(ReplayBody::empty()).unwrap();
+            for line in said {
+                request.headers_mut().append(CONTENT_LENGTH, line.parse().unwrap());
+            }
+            form.apply(&mut request, Protocol::Http1);
+            assert!(request.headers().get_all(CONTENT_LENGTH).iter().eq(sent), "{said:?}");
+        }
     }
 }

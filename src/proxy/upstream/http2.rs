@@ -1,7 +1,8 @@
-//! One HTTP/2 connection, shared by all requests to the origin.
+//! One HTTP/2 connection, shared by as many requests as its upstream allows.
 
 use std::{
-    pin::pin,
+    future::poll_fn,
+    pin::Pin,
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -15,9 +16,9 @@ use tokio::{sync::Notify, time::timeout};
 
 use super::{
     connect::BoxedIo,
-    error::{Sent, UpstreamError},
+    error::{ErrorKind, Sent, UpstreamError},
     pool::Pool,
-    wire::Wire,
+    wire::{Received, Wire},
 };
 use crate::proxy::replay::ReplayBody;
 
@@ -40,6 +41,8 @@ pub(super) struct Lease {
 #[derive(Default)]
 struct Activity {
     leases: AtomicUsize,
+    /// How many streams the upstream allows: its SETTINGS_MAX_CONCURRENT_STREAMS, as of the last request (RFC 9113 section 5.1.2).
+    limit: AtomicUsize,
     uses: AtomicUsize,
     went_idle: Notify,
 }
@@ -54,7 +57,7 @@ const SEND_BUFFER: usize = 256 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Speaks HTTP/2 on `io`.
+/// Speaks HTTP/2 on `io`, and waits for the upstream's SETTINGS: before them nobody can know how many may share the connection.
 pub(super) async fn connect(
     io: BoxedIo,
     id: u64,
@@ -62,33 +65,49 @@ pub(super) async fn connect(
     idle_timeout: Duration,
     pool: Weak<Pool>,
 ) -> Result<Handle, UpstreamError> {
-    let (wire, _) = Wire::new(io);
+    let (wire, received) = Wire::new(io);
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_max_send_streams(0)
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(u32::try_from(header_size).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
-    let (sender, connection) = builder
+    let (sender, mut connection) = builder
         .handshake(TokioIo::new(wire))
         .await
         .map_err(|error| UpstreamError::from_hyper(&error, Sent::NotSent))?;
     let activity = Arc::new(Activity::default());
+    settings(&mut connection, &received, &activity).await?;
     tokio::spawn(drive(connection, Arc::clone(&activity), id, idle_timeout, pool));
     Ok(Handle { id, sender, activity })
 }
 
 type Connection = http2::Connection<TokioIo<Wire>, ReplayBody, TokioExecutor>;
 
+/// Returns when the upstream takes requests. hyper tells nobody that SETTINGS have come, but answers them once they are in force.
+async fn settings(connection: &mut Connection, received: &Received, activity: &Activity) -> Result<(), UpstreamError> {
+    while activity.limit.load(Ordering::Acquire) == 0 {
+        tokio::select! {
+            () = activity.follow(connection) => {
+                let detail = "the connection ended before its first SETTINGS";
+                return Err(UpstreamError::new(ErrorKind::Terminated, Sent::NotSent, detail));
+            }
+            () = received.answered() => {}
+        }
+        activity.limit.store(connection.current_max_send_streams(), Ordering::Release);
+    }
+    Ok(())
+}
+
 /// Ends with the connection, or when it has been idle for too long. After a GOAWAY the streams that it spares live on in hyper's own tasks.
-async fn drive(connection: Connection, activity: Arc<Activity>, id: u64, idle: Duration, pool: Weak<Pool>) {
-    let mut connection = pin!(connection);
+async fn drive(mut connection: Connection, activity: Arc<Activity>, id: u64, idle: Duration, pool: Weak<Pool>) {
     loop {
         tokio::select! {
-            _ = &mut connection => break,
+            () = activity.follow(&mut connection) => break,
             () = activity.idle_for(idle) => match pool.upgrade() {
                 Some(pool) if !pool.retire_idle(id) => {}
                 _ => return,
@@ -107,9 +126,24 @@ impl Handle {
         self.id
     }
 
-    /// `None` where the connection is gone, or going.
+    /// Gone, or going.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Whether the upstream would begin with one more request at once.
+    pub(super) fn has_room(&self) -> bool {
+        self.load() < self.activity.limit.load(Ordering::Acquire)
+    }
+
+    /// How many requests are on the connection.
+    pub(super) fn load(&self) -> usize {
+        self.activity.leases.load(Ordering::Acquire)
+    }
+
+    /// `None` where the connection is gone, or going. Without [room](Self::has_room), the request waits for the end of another.
     pub(super) fn lease(&self) -> Option<Lease> {
-        if self.sender.is_closed() {
+        if self.is_closed() {
             return None;
         }
         self.activity.leases.fetch_add(1, Ordering::AcqRel);
@@ -118,13 +152,23 @@ impl Handle {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.activity.leases.load(Ordering::Acquire) == 0
+        self.load() == 0
     }
 }
 
 // === impl Activity ===
 
 impl Activity {
+    /// Drives the connection to its end, and keeps its limit up to date: every request makes it look again.
+    async fn follow(&self, connection: &mut Connection) {
+        poll_fn(|cx| {
+            let ended = Pin::new(&mut *connection).poll(cx);
+            self.limit.store(connection.current_max_send_streams(), Ordering::Release);
+            ended.map(drop)
+        })
+        .await;
+    }
+
     /// Returns when nobody has given a lease back for this long, and none is out.
     async fn idle_for(&self, idle: Duration) {
         loop {

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until};
 pub use body::UpstreamBody;
 pub use connect::{BoxedIo, Dial, DialError, Io, Target, TcpDialer};
 pub use error::{ErrorKind, Sent, UpstreamError};
-pub use tunnel::{InvalidProxy, ProxyEnv, ProxySetting};
+pub use tunnel::{InvalidProxy, ProxySetting};
 
 use connect::{Connector, Protocol, Tls};
 use error::StreamFault;

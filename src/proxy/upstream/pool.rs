@@ -1,4 +1,5 @@
-//! The connections to one origin: idle HTTP/1.1 ones, the last used first, or one HTTP/2 connection for all.
+//! The connections to one origin: idle HTTP/1.1 ones, the last used first, or HTTP/2 ones, as
+//! many as the requests under way need.
 //!
 //! A pool knows nothing of threads and shares nothing with other pools, so that there can be one per worker.
 
@@ -28,22 +29,17 @@ pub(super) struct Pool {
 struct State {
     /// Idle connections; the last one was used last.
     idle: VecDeque<http1::Lease>,
-    shared: Shared,
+    /// HTTP/2 connections, the oldest first. Requests crowd together at the front, so that those at the back can idle out.
+    shared: Vec<http2::Handle>,
+    /// One attempt to make a connection to share, and all who wait for its outcome.
+    connecting: Option<watch::Receiver<Outcome>>,
     /// What the upstream chose by ALPN the last time.
     speaks: Option<Protocol>,
     next_id: u64,
 }
 
-/// The connection that all requests share, where the upstream speaks HTTP/2.
-enum Shared {
-    None,
-    /// One connection attempt, and all who wait for its outcome.
-    Connecting(watch::Receiver<Outcome>),
-    Live(http2::Handle),
-}
-
-/// How a shared connection attempt ended; `None` as long as it has not.
-type Outcome = Option<Result<(), UpstreamError>>;
+/// How a shared connection attempt ended, with the connection's id; `None` as long as it has not.
+type Outcome = Option<Result<u64, UpstreamError>>;
 
 /// A connection for one request.
 pub(super) enum Lease {
@@ -62,13 +58,16 @@ pub(super) enum Want {
 /// How often a request waits for a shared connection that is gone again when its turn comes.
 const ROUNDS: usize = 4;
 
+/// How many HTTP/2 connections there may be. When all of them are full, requests wait for each other.
+const MAX_SHARED: usize = 32;
+
 // === impl Pool ===
 
 impl Pool {
     pub(super) fn new(connector: Connector, header_size: usize, idle_timeout: Duration) -> Arc<Self> {
         // Cleartext is HTTP/1.1 by definition; nothing is gained by sharing its connection attempts.
         let speaks = connector.tls.is_none().then_some(Protocol::Http1);
-        let state = State { idle: VecDeque::new(), shared: Shared::None, speaks, next_id: 0 };
+        let state = State { idle: VecDeque::new(), shared: Vec::new(), connecting: None, speaks, next_id: 0 };
         Arc::new_cyclic(|myself| Self {
             connector,
             header_size,
@@ -80,14 +79,20 @@ impl Pool {
 
     /// A connection that is ready for a request.
     pub(super) async fn lease(&self, want: Want) -> Result<Lease, UpstreamError> {
-        for _ in 0..ROUNDS {
+        let mut lost = 0;
+        while lost < ROUNDS {
             let mut outcome = match self.at_hand(want) {
                 AtHand::Lease(lease) => return Ok(lease),
                 AtHand::Nothing => return self.connect().await,
                 AtHand::Awaited(outcome) => outcome,
             };
-            if let Ok(Some(Err(error))) = outcome.wait_for(Option::is_some).await.as_deref() {
-                return Err(error.clone());
+            let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
+            match outcome {
+                // Others filled it. They are served, and so the next connection is one round closer.
+                Some(Ok(id)) if self.offers(id) => {}
+                Some(Ok(_)) | None => lost += 1,
+                // An upstream that takes no more connections may still end a request on one that it has.
+                Some(Err(error)) => return self.crowded().ok_or(error),
             }
         }
         let detail = "connections end as soon as they are made";
@@ -96,26 +101,37 @@ impl Pool {
 
     fn at_hand(&self, want: Want) -> AtHand {
         let state = &mut *self.state.lock();
-        if let Shared::Live(handle) = &state.shared {
-            match handle.lease() {
-                Some(lease) => return AtHand::Lease(Lease::Http2(lease)),
-                None => state.shared = Shared::None,
-            }
+        if let Some(lease) = state.roomy_lease() {
+            return AtHand::Lease(Lease::Http2(lease));
         }
         if let Some(lease) = state.idle_lease(want) {
             return AtHand::Lease(Lease::Http1(lease));
         }
-        match &state.shared {
-            _ if state.speaks == Some(Protocol::Http1) => AtHand::Nothing,
-            Shared::Connecting(outcome) => AtHand::Awaited(outcome.clone()),
-            Shared::None | Shared::Live(_) => {
-                let (settle, outcome) = watch::channel(None);
-                state.shared = Shared::Connecting(outcome.clone());
-                // In a task of its own: whoever began it may go away, the others still wait for it.
-                tokio::spawn(connect_shared(self.myself.clone(), settle));
-                AtHand::Awaited(outcome)
-            }
+        if state.speaks == Some(Protocol::Http1) {
+            return AtHand::Nothing;
         }
+        if let Some(outcome) = &state.connecting {
+            return AtHand::Awaited(outcome.clone());
+        }
+        if state.shared.len() >= MAX_SHARED
+            && let Some(lease) = state.crowded_lease()
+        {
+            return AtHand::Lease(Lease::Http2(lease));
+        }
+        let (settle, outcome) = watch::channel(None);
+        state.connecting = Some(outcome.clone());
+        // In a task of its own: whoever began it may go away, the others still wait for it.
+        tokio::spawn(connect_shared(self.myself.clone(), settle));
+        AtHand::Awaited(outcome)
+    }
+
+    /// A place on a full connection, where there is one.
+    fn crowded(&self) -> Option<Lease> {
+        self.state.lock().crowded_lease().map(Lease::Http2)
+    }
+
+    fn offers(&self, id: u64) -> bool {
+        self.state.lock().shared.iter().any(|handle| handle.id() == id && !handle.is_closed())
     }
 
     /// A connection for the caller alone, unless the upstream turns out to speak HTTP/2.
@@ -135,7 +151,8 @@ impl Pool {
     }
 
     async fn http2(&self, io: BoxedIo) -> Result<http2::Handle, UpstreamError> {
-        http2::connect(io, self.new_id(), self.header_size, self.idle_timeout, self.myself.clone()).await
+        let connect = http2::connect(io, self.new_id(), self.header_size, self.idle_timeout, self.myself.clone());
+        self.connector.in_time(connect).await
     }
 
     fn new_id(&self) -> u64 {
@@ -144,10 +161,13 @@ impl Pool {
         state.next_id
     }
 
+    /// Offers the connection to all; without a place for it, it ends with the leases that it has.
     fn share(&self, handle: http2::Handle) {
-        let mut state = self.state.lock();
+        let state = &mut *self.state.lock();
         state.speaks = Some(Protocol::Http2);
-        state.shared = Shared::Live(handle);
+        if state.shared.len() < MAX_SHARED {
+            state.shared.push(handle);
+        }
     }
 
     /// Takes a connection that is ready for the next request.
@@ -162,29 +182,16 @@ impl Pool {
         idle.remove(position)
     }
 
-    /// Stops offering the shared connection if nobody uses it; false where somebody does.
+    /// Stops offering a shared connection if nobody uses it; false where somebody does.
     pub(super) fn retire_idle(&self, id: u64) -> bool {
-        self.remove_shared(id, http2::Handle::is_idle)
-    }
-
-    /// Stops offering the shared connection: it is gone.
-    pub(super) fn forget(&self, id: u64) {
-        self.remove_shared(id, |_| true);
-    }
-
-    /// False where the connection is still offered afterwards.
-    fn remove_shared(&self, id: u64, condition: impl Fn(&http2::Handle) -> bool) -> bool {
         let shared = &mut self.state.lock().shared;
-        match shared {
-            Shared::Live(handle) if handle.id() == id => {
-                let remove = condition(handle);
-                if remove {
-                    *shared = Shared::None;
-                }
-                remove
-            }
-            Shared::Live(_) | Shared::Connecting(_) | Shared::None => true,
-        }
+        shared.retain(|handle| handle.id() != id || !handle.is_idle());
+        shared.iter().all(|handle| handle.id() != id)
+    }
+
+    /// Stops offering a shared connection: it is gone.
+    pub(super) fn forget(&self, id: u64) {
+        self.state.lock().shared.retain(|handle| handle.id() != id);
     }
 }
 
@@ -194,20 +201,24 @@ async fn connect_shared(pool: Weak<Pool>, settle: watch::Sender<Outcome>) {
     let outcome = async {
         let (io, protocol) = pool.connector.connect().await?;
         match protocol {
-            Protocol::Http2 => pool.share(pool.http2(io).await?),
+            Protocol::Http2 => {
+                let handle = pool.http2(io).await?;
+                let id = handle.id();
+                pool.share(handle);
+                Ok(id)
+            }
             Protocol::Http1 => {
                 let lease = pool.http1(io).await?;
+                let id = lease.id();
                 let mut state = pool.state.lock();
-                (state.speaks, state.shared) = (Some(Protocol::Http1), Shared::None);
+                state.speaks = Some(Protocol::Http1);
                 state.idle.push_back(lease);
+                Ok(id)
             }
         }
-        Ok(())
     };
     let outcome = outcome.await;
-    if outcome.is_err() {
-        pool.state.lock().shared = Shared::None;
-    }
+    pool.state.lock().connecting = None;
     settle.send_replace(Some(outcome));
 }
 
@@ -220,6 +231,18 @@ enum AtHand {
 // === impl State ===
 
 impl State {
+    /// A place where the upstream begins at once.
+    fn roomy_lease(&mut self) -> Option<http2::Lease> {
+        self.shared.retain(|handle| !handle.is_closed());
+        self.shared.iter().filter(|handle| handle.has_room()).find_map(http2::Handle::lease)
+    }
+
+    /// A place with the fewest to wait for.
+    fn crowded_lease(&self) -> Option<http2::Lease> {
+        let open = self.shared.iter().filter(|handle| !handle.is_closed());
+        open.min_by_key(|handle| handle.load()).and_then(http2::Handle::lease)
+    }
+
     fn idle_lease(&mut self, want: Want) -> Option<http1::Lease> {
         let fits = |lease: &http1::Lease| want == Want::Any || !lease.reused;
         loop {

@@ -15,19 +15,12 @@ use super::{
 #[derive(Clone)]
 pub enum ProxySetting {
     Off,
-    /// As the environment says, with the values handed in.
-    Env(ProxyEnv),
-    /// This one, whatever the environment says: `http://` or `https://`, with user and password if it wants them.
-    Url(String),
-}
-
-/// The values of the environment's variables, in upper or lower case as the caller found them.
-#[derive(Clone, Default)]
-pub struct ProxyEnv {
-    pub https_proxy: Option<String>,
-    /// Used where `https_proxy` is not set.
-    pub all_proxy: Option<String>,
-    pub no_proxy: Option<String>,
+    Through {
+        /// `http://` or `https://`, with user and password if the proxy wants them; without a scheme, `http://`.
+        url: String,
+        /// The hosts that are reached directly, as in `NO_PROXY`.
+        bypass: String,
+    },
 }
 
 /// The outbound proxy that was found for an upstream.
@@ -56,16 +49,12 @@ const ANSWER_LIMIT: usize = 8 * 1024;
 impl ProxySetting {
     /// The proxy for requests to `origin`; `None` is the direct way.
     pub(super) fn for_origin(&self, origin: &Uri) -> Result<Option<OutboundProxy>, InvalidProxy> {
-        let (url, exempt) = match self {
-            Self::Off => return Ok(None),
-            Self::Env(env) => (env.https_proxy.as_deref().or(env.all_proxy.as_deref()), env.no_proxy.as_deref()),
-            Self::Url(url) => (Some(url.as_str()), None),
-        };
-        let Some(url) = url.filter(|url| !url.is_empty() && origin.scheme() == Some(&Scheme::HTTPS)) else {
+        let Self::Through { url, bypass } = self else { return Ok(None) };
+        if origin.scheme() != Some(&Scheme::HTTPS) {
             return Ok(None);
-        };
-        let found = Matcher::builder().https(url).build().intercept(origin).ok_or(InvalidProxy)?;
-        let exempt = Matcher::builder().https(url).no(exempt.unwrap_or_default()).build().intercept(origin).is_none();
+        }
+        let found = Matcher::builder().https(url.as_str()).build().intercept(origin).ok_or(InvalidProxy)?;
+        let exempt = Matcher::builder().https(url.as_str()).no(bypass.as_str()).build().intercept(origin).is_none();
         if exempt {
             return Ok(None);
         }
@@ -84,19 +73,8 @@ impl fmt::Debug for ProxySetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Off => "Off",
-            Self::Env(_) => "Env",
-            Self::Url(_) => "Url",
+            Self::Through { .. } => "Through",
         })
-    }
-}
-
-impl fmt::Debug for ProxyEnv {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProxyEnv")
-            .field("https_proxy", &self.https_proxy.is_some())
-            .field("all_proxy", &self.all_proxy.is_some())
-            .field("no_proxy", &self.no_proxy)
-            .finish()
     }
 }
 

@@ -11,13 +11,22 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::Notify,
+};
 
 use super::connect::BoxedIo;
 
-/// The bytes that a connection has received so far, under TLS.
+/// What a connection has received so far, under TLS.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Received(Arc<AtomicU64>);
+pub(super) struct Received(Arc<Incoming>);
+
+#[derive(Debug, Default)]
+struct Incoming {
+    bytes: AtomicU64,
+    answered: Notify,
+}
 
 pub(super) struct Wire {
     io: BoxedIo,
@@ -37,7 +46,12 @@ enum Listener {
 
 impl Received {
     pub(super) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+        self.0.bytes.load(Ordering::Acquire)
+    }
+
+    /// Returns when something has been written since bytes came in: a peer that had to be answered has been understood. For one waiter.
+    pub(super) async fn answered(&self) {
+        self.0.answered.notified().await;
     }
 }
 
@@ -56,6 +70,9 @@ impl Wire {
         write: impl FnOnce(Pin<&mut BoxedIo>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        if self.received.bytes() > 0 {
+            self.received.0.answered.notify_one();
+        }
         if self.listener == Listener::Gone {
             return Poll::Ready(Ok(nowhere));
         }
@@ -73,7 +90,7 @@ impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        self.received.0.fetch_add((buf.filled().len() - before) as u64, Ordering::Release);
+        self.received.0.bytes.fetch_add((buf.filled().len() - before) as u64, Ordering::Release);
         Poll::Ready(Ok(()))
     }
 }

@@ -14,7 +14,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use super::*;
 use crate::{
     model::problem::ProxyError,
-    proxy::upstream::{ErrorKind, InvalidProxy, InvalidUpstream, ProxyEnv, Sent, tls::client_config},
+    proxy::upstream::{ErrorKind, InvalidProxy, InvalidUpstream, Sent, tls::client_config},
 };
 
 /// A CA that the test client trusts.
@@ -126,13 +126,13 @@ fn a_ca_file_adds_trust_roots_and_its_faults_name_it() {
     }
 }
 
-fn through(proxy: ProxySetting) -> UpstreamParams {
-    UpstreamParams { proxy, ..secure() }
+fn through(url: &str, bypass: &str) -> UpstreamParams {
+    UpstreamParams { proxy: ProxySetting::Through { url: url.into(), bypass: bypass.into() }, ..secure() }
 }
 
 #[tokio::test]
 async fn an_outbound_proxy_is_asked_for_a_tunnel_with_its_password() {
-    let mut world = World::with(through(ProxySetting::Url("http://user:p%40ss@proxy.test:3128".into())));
+    let mut world = World::with(through("http://user:p%40ss@proxy.test:3128", ""));
     let sending = world.send(get("/"));
     let (target, stream) = world.connections.recv().await.unwrap();
     assert_eq!(target, Target { host: "proxy.test".into(), port: 3128 });
@@ -150,7 +150,7 @@ async fn an_outbound_proxy_is_asked_for_a_tunnel_with_its_password() {
 #[tokio::test]
 async fn an_outbound_proxy_that_refuses_is_an_unreachable_upstream() {
     for answer in ["HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "nonsense\r\n\r\n"] {
-        let mut world = World::with(through(ProxySetting::Url("http://proxy.test:3128".into())));
+        let mut world = World::with(through("http://proxy.test:3128", ""));
         let sending = world.send(get("/"));
         let mut proxy = world.accept().await;
         proxy.head().await;
@@ -161,42 +161,30 @@ async fn an_outbound_proxy_that_refuses_is_an_unreachable_upstream() {
 }
 
 #[tokio::test]
-async fn the_environments_proxy_is_used_unless_no_proxy_exempts_the_host() {
-    let env = |no_proxy: &str| ProxyEnv {
-        https_proxy: None,
-        all_proxy: Some("proxy.test:3128".into()),
-        no_proxy: Some(no_proxy.into()),
-    };
-    for (no_proxy, dialled) in [("other.test", "proxy.test"), ("localhost, .test", "api.test"), ("*", "api.test")] {
-        let mut world = World::with(through(ProxySetting::Env(env(no_proxy))));
+async fn the_proxy_is_used_unless_the_bypass_list_or_plain_http_exempts_the_host() {
+    for (bypass, dialled) in [("other.test", "proxy.test"), ("localhost, .test", "api.test"), ("*", "api.test")] {
+        let mut world = World::with(through("proxy.test:3128", bypass));
         let _sending = world.send(get("/"));
         assert_eq!(world.connections.recv().await.unwrap().0.host, dialled);
     }
-    let loopback = UpstreamParams { proxy: ProxySetting::Env(env("")), ..params("http://127.0.0.1:1") };
-    let mut world = World::with(loopback);
+    let proxy = through("proxy.test:3128", "").proxy;
+    let mut world = World::with(UpstreamParams { proxy, ..params("http://127.0.0.1:1") });
     let _sending = world.send(get("/"));
     assert_eq!(world.connections.recv().await.unwrap().0.host, "127.0.0.1");
 }
 
 #[test]
 fn a_proxy_that_cannot_be_used_is_an_error_and_never_the_direct_way() {
-    for url in ["socks5://proxy.test", "ftp://proxy.test", "http://"] {
-        let env = ProxyEnv { https_proxy: Some(url.into()), ..ProxyEnv::default() };
-        for proxy in [ProxySetting::Url(url.into()), ProxySetting::Env(env)] {
-            let refused = Upstream::new(through(proxy)).unwrap_err();
-            assert_eq!(refused, InvalidUpstream::Proxy(InvalidProxy));
-        }
+    for url in ["socks5://proxy.test", "ftp://proxy.test", "http://", ""] {
+        let refused = Upstream::new(through(url, "")).unwrap_err();
+        assert_eq!(refused, InvalidUpstream::Proxy(InvalidProxy), "{url}");
     }
 }
 
 #[test]
 fn debug_never_shows_a_proxys_password() {
-    let proxy = ProxySetting::Url("http://user:hunter2@proxy.test".into());
-    let env = ProxyEnv { https_proxy: Some("http://user:hunter2@proxy.test".into()), ..ProxyEnv::default() };
-    for shown in [format!("{:?}", through(proxy)), format!("{env:?}"), format!("{:?}", ProxySetting::Env(env.clone()))]
-    {
-        assert!(!shown.contains("hunter2"), "{shown}");
-    }
+    let shown = format!("{:?}", through("http://user:hunter2@proxy.test", ""));
+    assert!(!shown.contains("hunter2"), "{shown}");
 }
 
 #[tokio::test]
