@@ -5,12 +5,14 @@ use std::{
     error::Error,
     fmt,
     future::Future,
+    io::{self, IoSlice},
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
+use bytes::{Buf, Bytes};
 use http::{Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{
@@ -28,7 +30,10 @@ use tracing::debug;
 
 use super::{
     accept::{Answers, ConnInfo},
-    wire::{Answering, Begun, Detected, Idle, MAX_TARGET, Protocol, Rewound, WireGuard, WireLimits, WireState, detect},
+    wire::{
+        Answering, Begun, Detected, Idle, MAX_TARGET, Protocol, Rewound, Unsent, WireGuard, WireLimits, WireState,
+        detect,
+    },
 };
 
 /// HTTP/2 streams at a time, per connection; the number that most servers announce.
@@ -55,7 +60,13 @@ pub(super) struct Observed<S> {
 #[derive(Debug)]
 pub(super) struct ObservedBody<B> {
     body: B,
-    _answering: Answering,
+    answering: Answering,
+}
+
+/// A chunk of a response body that counts as unsent until it is written.
+pub(super) struct Chunk {
+    bytes: Bytes,
+    unsent: Unsent,
 }
 
 /// Serves a connection until its client or the limits end it. Once `stopping` is true, it ends with the answers under way.
@@ -78,8 +89,8 @@ pub(super) async fn serve<IO, S>(
             let guard = WireGuard::new(io, first, since, limits, Arc::clone(&service.info.wire));
             serve_http1(guard, service, limits, stopping).await.map_err(Into::into)
         }
-        Ok(Some(Detected { protocol: Protocol::Http2, first, .. })) => {
-            serve_http2(Rewound::new(first, io), service, limits, stopping).await.map_err(Into::into)
+        Ok(Some(Detected { protocol: Protocol::Http2, first, since })) => {
+            serve_http2(Rewound::new(first, io), since, service, limits, stopping).await
         }
         Err(error) => Err(error.into()),
     };
@@ -118,10 +129,11 @@ where
 
 async fn serve_http2<IO, S>(
     io: Rewound<IO>,
+    since: Instant,
     service: Observed<S>,
     limits: WireLimits,
     mut stopping: watch::Receiver<bool>,
-) -> hyper::Result<()>
+) -> Result<(), Box<dyn Error + Send + Sync>>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Answers,
@@ -138,29 +150,60 @@ where
             .initial_connection_window_size(CONNECTION_WINDOW)
             .serve_connection(TokioIo::new(io), service)
     );
-    let mut idle = pin!(idle(&wire, limits.keep_alive_timeout));
+    let begin_by = since + limits.header_timeout;
+    let mut idle = pin!(idle(&wire, begin_by, limits.keep_alive_timeout));
+    let mut stalled = pin!(stalled(&wire, limits.write_timeout));
     let mut told = false;
     loop {
         tokio::select! {
-            ended = connection.as_mut() => return ended,
-            _ = stopping.wait_for(|stop| *stop), if !told => told = true,
-            () = idle.as_mut(), if !told => told = true,
+            biased; // so that a farewell is sent before the connection is given up
+            ended = connection.as_mut() => return ended.map_err(Into::into),
+            () = stalled.as_mut() => return Err(late("the client takes nothing of an answer")),
+            () = idle.as_mut() => if told {
+                return Err(late("the client does not hang up"));
+            },
+            _ = stopping.wait_for(|stop| *stop), if !told => {}
         }
+        told = true;
         connection.as_mut().graceful_shutdown();
+        // That waits for the client to answer a ping, and for a head that the client may never complete.
+        idle.set(self::idle(&wire, begin_by, PING_TIMEOUT));
     }
 }
 
-/// Ends when nothing has been answered for `patience`.
-async fn idle(wire: &WireState, patience: Duration) {
+/// Ends when nothing has been answered for `patience`, counted from now or later, or no request has begun by `begin_by`.
+async fn idle(wire: &WireState, begin_by: Instant, patience: Duration) {
+    let since = Instant::now();
+    loop {
+        let until = match wire.idle() {
+            Idle::No => Instant::now() + patience,
+            Idle::Since(at) => at.max(since) + patience,
+            Idle::Always => begin_by,
+        };
+        if until <= Instant::now() {
+            return;
+        }
+        sleep_until(until).await;
+    }
+}
+
+/// Ends when the client has taken nothing of an answer for `patience`. hyper does not poll a body for which the client gives no window
+/// (RFC 9113 section 5.2), so that no timer of the body's own would run.
+async fn stalled(wire: &WireState, patience: Duration) {
     let mut since = Instant::now();
     loop {
         sleep_until(since + patience).await;
-        match wire.idle() {
-            Idle::Since(at) if at > since => since = at,
-            Idle::Since(_) | Idle::Always => return,
-            Idle::No => since = Instant::now(),
+        let now = Instant::now();
+        match wire.unsent_since() {
+            Some(at) if at + patience <= now => return,
+            Some(at) => since = at,
+            None => since = now,
         }
     }
+}
+
+fn late(what: &'static str) -> Box<dyn Error + Send + Sync> {
+    io::Error::new(io::ErrorKind::TimedOut, what).into()
 }
 
 // === impl Observed ===
@@ -188,7 +231,7 @@ impl<S: Answers> Service<Request<Incoming>> for Observed<S> {
         let service = Arc::clone(&self.service);
         Box::pin(async move {
             let response = service.answer(request).await;
-            Ok(response.map(|body| ObservedBody { body, _answering: answering }))
+            Ok(response.map(|body| ObservedBody { body, answering }))
         })
     }
 }
@@ -201,12 +244,15 @@ impl<S> fmt::Debug for Observed<S> {
 
 // === impl ObservedBody ===
 
-impl<B: Body + Unpin> Body for ObservedBody<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes> + Unpin> Body for ObservedBody<B> {
+    type Data = Chunk;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Chunk>, B::Error>>> {
+        let Self { body, answering } = self.get_mut();
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        let observe = |frame: Frame<Bytes>| frame.map_data(|bytes| Chunk { bytes, unsent: answering.hand_out() });
+        Poll::Ready(frame.map(|frame| frame.map(observe)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -217,3 +263,29 @@ impl<B: Body + Unpin> Body for ObservedBody<B> {
         self.body.size_hint()
     }
 }
+
+// === impl Chunk ===
+
+impl Buf for Chunk {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.bytes.chunks_vectored(slices)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        if count > 0 {
+            self.unsent.progressed();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,10 @@
 use std::{
     fmt, io,
     net::SocketAddr,
-    os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
+    os::{
+        fd::AsRawFd,
+        unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
+    },
     path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
@@ -206,9 +209,13 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<ListenerSocket> {
     let _absent = std::fs::remove_dir(&nursery);
     std::fs::DirBuilder::new().mode(0o700).create(&nursery)?;
     let bound = (|| {
+        // A file's descriptor is a short name for its path, where `cradle` is longer than an address holds although `path` is not.
+        let directory = std::fs::File::open(&nursery)?;
+        let address = SockAddr::unix(&cradle)
+            .or_else(|_too_long| SockAddr::unix(format!("/proc/self/fd/{}/s", directory.as_raw_fd())))?;
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        socket.bind(&SockAddr::unix(&cradle)?)?;
+        socket.bind(&address)?;
         std::fs::set_permissions(&cradle, std::fs::Permissions::from_mode(mode))?;
         socket.listen(BACKLOG)?;
         let listener = UnixListener::from_std(socket.into())?;

@@ -92,3 +92,18 @@ async fn what_a_killed_start_left_does_not_stop_the_next() {
     Listener::bind(&unix(&directory.path().join("proxy.sock"), 0o600)).unwrap();
     assert!(!nursery.exists());
 }
+
+#[tokio::test]
+async fn the_longest_path_that_an_address_holds_is_bound() {
+    let directory = tempfile::tempdir().unwrap();
+    let length = |path: &Path| path.as_os_str().len();
+    let deep = directory.path().join("d".repeat(104 - length(directory.path())));
+    fs::create_dir(&deep).unwrap();
+    let path = deep.join("s");
+    assert_eq!(length(&path), 107);
+    let listener = Listener::bind(&unix(&path, 0o660)).unwrap();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o660);
+    assert_eq!(fs::read_dir(&deep).unwrap().count(), 1, "nothing else is left in the directory");
+    UnixStream::connect(&path).unwrap();
+    listener.accept().await.unwrap();
+}

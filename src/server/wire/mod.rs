@@ -27,8 +27,8 @@ use http::StatusCode;
 pub use detect::{Detected, Protocol, Rewound, detect};
 pub use guard::WireGuard;
 pub use judge::{Judge, Progress};
-pub(in crate::server) use state::Begun;
 pub use state::{Answering, Idle, WireState};
+pub(in crate::server) use state::{Begun, Unsent};
 
 /// The longest request target in bytes; what `http::Uri` can hold.
 pub const MAX_TARGET: usize = u16::MAX as usize - 1;
@@ -41,11 +41,12 @@ pub const MAX_FIELDS: usize = 100;
 pub struct WireLimits {
     /// All header fields of a request together, in bytes; trailer fields likewise.
     pub header_size: usize,
-    /// From the first byte of a head to its end, and until the first byte of a new connection.
+    /// From the first byte of a head to its end, and until the first byte of a new connection. In HTTP/2, from the preface to the end of the
+    /// first head.
     pub header_timeout: Duration,
     /// Between an answer and the next request.
     pub keep_alive_timeout: Duration,
-    /// How long the client may take no byte of an answer.
+    /// How long the client may take no byte of an answer; in HTTP/2, of any of its answers.
     pub write_timeout: Duration,
 }
 

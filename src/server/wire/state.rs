@@ -1,6 +1,10 @@
 //! What the reader of a connection and the service that answers on it tell each other.
 
-use std::{collections::VecDeque, sync::Arc, task::Waker};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    task::Waker,
+};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -24,11 +28,33 @@ struct Notes {
     finished: u64,
     finished_at: Option<Instant>,
     reader: Option<Waker>,
+    /// By request: what hyper holds of its answer. No more entries than there are streams.
+    unsent: BTreeMap<u64, Backlog>,
+    /// When the last of them was gone.
+    sent_at: Option<Instant>,
+}
+
+/// What hyper holds of one answer, because the client does not take it yet.
+#[derive(Debug)]
+struct Backlog {
+    chunks: usize,
+    /// The client's last sign of taking it; at first, when there began to be something to take.
+    since: Instant,
 }
 
 /// A request that is being answered; dropped with the last byte of the answer's body, or when the answer is given up.
 #[derive(Debug)]
-pub struct Answering(Arc<WireState>);
+pub struct Answering {
+    wire: Arc<WireState>,
+    number: u64,
+}
+
+/// A chunk of an answer on its way to the client; dropped once it is written, or given up with its stream.
+#[derive(Debug)]
+pub(in crate::server) struct Unsent {
+    wire: Arc<WireState>,
+    number: u64,
+}
 
 /// What the reader noted of one request.
 #[derive(Debug)]
@@ -43,7 +69,7 @@ pub(in crate::server) struct Begun {
 /// Whether a connection has nothing to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Idle {
-    /// Something is being answered.
+    /// Something is being answered, or has not reached the client yet.
     No,
     /// Since the end of the last answer.
     Since(Instant),
@@ -64,7 +90,7 @@ impl WireState {
         while notes.upgrades.front().is_some_and(|(of, _)| *of == number) {
             upgrades.extend(notes.upgrades.pop_front().map(|(_, value)| value));
         }
-        Begun { answering: Answering(Arc::clone(self)), refusal, upgrades }
+        Begun { answering: Answering { wire: Arc::clone(self), number }, refusal, upgrades }
     }
 
     /// Whether the body of the last request broke its framing. Its reader got an I/O error, and owes the client a bare 400.
@@ -75,11 +101,17 @@ impl WireState {
     /// Whether nothing is being answered.
     pub fn idle(&self) -> Idle {
         let notes = self.notes.lock();
-        match notes.finished_at {
-            _ if notes.finished < notes.begun => Idle::No,
+        match notes.finished_at.max(notes.sent_at) {
+            _ if notes.finished < notes.begun || !notes.unsent.is_empty() => Idle::No,
             None => Idle::Always,
             Some(at) => Idle::Since(at),
         }
+    }
+
+    /// Since when the client has taken nothing of an answer that is ready for it: of several, the one that waits longest. An answer whose
+    /// next chunk is still awaited from elsewhere does not count.
+    pub(in crate::server) fn unsent_since(&self) -> Option<Instant> {
+        self.notes.lock().unsent.values().map(|backlog| backlog.since).min()
     }
 
     pub(super) fn refuse(&self, number: u64, refusal: Refusal) {
@@ -107,13 +139,45 @@ impl WireState {
 
 // === impl Answering ===
 
+impl Answering {
+    /// Notes that a chunk of the answer was handed to hyper.
+    pub(in crate::server) fn hand_out(&self) -> Unsent {
+        let mut notes = self.wire.notes.lock();
+        notes.unsent.entry(self.number).or_insert_with(|| Backlog { chunks: 0, since: Instant::now() }).chunks += 1;
+        Unsent { wire: Arc::clone(&self.wire), number: self.number }
+    }
+}
+
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut notes = self.0.notes.lock();
+        let mut notes = self.wire.notes.lock();
         notes.finished += 1;
         notes.finished_at = Some(Instant::now());
         if let Some(reader) = notes.reader.take() {
             reader.wake();
+        }
+    }
+}
+
+// === impl Unsent ===
+
+impl Unsent {
+    /// Notes that a part of the chunk was written.
+    pub(in crate::server) fn progressed(&self) {
+        if let Some(backlog) = self.wire.notes.lock().unsent.get_mut(&self.number) {
+            backlog.since = Instant::now();
+        }
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        let mut notes = self.wire.notes.lock();
+        let Some(backlog) = notes.unsent.get_mut(&self.number) else { return };
+        backlog.chunks -= 1;
+        if backlog.chunks == 0 {
+            notes.unsent.remove(&self.number);
+            notes.sent_at = Some(Instant::now());
         }
     }
 }
