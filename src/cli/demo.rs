@@ -61,7 +61,7 @@ impl DemoArgs {
     }
 
     async fn demo(self, dir: &Path, world: &mut World<'_>) -> Result<(), Failure> {
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::of_a_terminal()?;
         let sandbox = Sandbox::new(Settings::default(), Arc::new(SystemClock), Random::system());
         let upstream =
             sandbox.spawn().await.map_err(|error| Failure::new(format!("the sandbox cannot listen: {error}")))?;

@@ -61,7 +61,7 @@ impl SandboxArgs {
             seed: Seed::sample(&self.redirect_uri),
             ..Settings::default()
         };
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::of_a_terminal()?;
         let listener = tokio::net::TcpListener::bind(self.listen).await;
         let listener = listener.map_err(|error| {
             Failure::new(format!("{} cannot be listened on: {error}", self.listen))

@@ -4,10 +4,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT; and SIGHUP, for commands to which a closed terminal means the end.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Option<Signal>,
 }
 
 // === impl Signals ===
@@ -15,7 +16,13 @@ pub(super) struct Signals {
 impl Signals {
     /// Catches both from now on.
     pub(super) fn new() -> Result<Self, Failure> {
-        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+        let (terminate, interrupt) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt, hangup: None })
+    }
+
+    /// The same, and a closed terminal is a reason to stop, too.
+    pub(super) fn of_a_terminal() -> Result<Self, Failure> {
+        Ok(Self { hangup: Some(catch(SignalKind::hangup())?), ..Self::new()? })
     }
 
     /// Comes back at the first signal. The second ends the process at once.
@@ -36,9 +43,16 @@ impl Signals {
     }
 
     async fn next(&mut self) {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = hangup => {}
         }
     }
 }
