@@ -1,79 +1,68 @@
 //! One seed, from the first request to the last check.
 
-use std::{collections::HashMap, fs::File, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::{
     task::{JoinHandle, yield_now},
-    time::{advance, sleep},
+    time::advance,
 };
 
 use super::{
     dice::Dice,
     monitor::Monitor,
-    neighbours::{Neighbours, Shared},
-    stage::{Fate, Kind, Process, Stage, at_once},
+    neighbours::Shared,
+    sidecars::Sidecar,
+    stage::{Fate, Kind, Process, at_once},
 };
 use crate::{
     credential::{
-        Ask, Credentials, PathClass, Picked, RefreshPolicy, Refusal, Resend, Settings, Unauthorized,
-        background::Background,
-        coordinator::Parts,
+        Ask, Credentials, PathClass, Picked, Resend, Unauthorized,
         tests::world::{CLIENT, ORIGIN, START, tenant},
     },
-    model::{
-        Clock, CredentialKind, GrantState, Secret, TenantId, Timestamp, clock::TokioClock, observe::Unobserved,
-        token::Attempt,
-    },
+    model::{Clock, Secret, TenantId, clock::TokioClock},
     store::{
         Existing, NewGrant, NewTenant, StoredPat, TokenStore,
-        instance::InstanceLock,
         memory::MemoryBackend,
         seal::{KeyRing, Sealer},
-        spool::Spool,
     },
 };
 
-const TENANTS: [&str; 3] = ["acme", "beta", "gamma"];
+pub(super) const TENANTS: [&str; 3] = ["acme", "beta", "gamma"];
 
 /// The one that also has a PAT.
-const WITH_PAT: &str = "gamma";
+pub(super) const WITH_PAT: &str = "gamma";
 
-/// How often a request is tried at the end, minutes apart, before it must have worked.
-const LAST_TRIES: usize = 6;
+const TOKEN_FAULTS: [Fate; 5] = {
+    use Fate::{AnswerLost, Busy, Misconfigured, NotSent, QuestionLost};
+    [AnswerLost, QuestionLost, NotSent, Busy, Misconfigured]
+};
 
-struct Play {
-    dice: Dice,
-    shared: Arc<Shared>,
-    clock: TokioClock,
-    dir: TempDir,
-    sealer: Sealer,
-    sidecars: Vec<Sidecar>,
-    born: usize,
+pub(super) struct Play {
+    pub(super) dice: Dice,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: TokioClock,
+    pub(super) dir: TempDir,
+    pub(super) sealer: Sealer,
+    pub(super) sidecars: Vec<Sidecar>,
+    pub(super) born: usize,
     /// Dead processes whose locks must not become free.
-    undead: Vec<Credentials>,
+    pub(super) undead: Vec<Credentials>,
     /// How many consents there were.
-    consents: usize,
-    pats: usize,
-    requests: Vec<Request>,
-    given: Given,
+    pub(super) consents: usize,
+    pub(super) pats: usize,
+    pub(super) requests: Vec<Request>,
+    pub(super) given: Given,
     hardship: Hardship,
-    trace: Vec<String>,
+    /// The store takes no writes for now.
+    pub(super) outage: bool,
+    pub(super) trace: Vec<String>,
 }
 
-/// A process and its clock, which is wrong.
-struct Sidecar {
-    process: Process,
-    lock: std::path::PathBuf,
-    life: Arc<Mutex<Option<(Credentials, Background)>>>,
-}
-
-struct SkewedClock(TokioClock, i64);
-
-struct Request {
-    process: Process,
-    task: JoinHandle<()>,
+pub(super) struct Request {
+    pub(super) process: Process,
+    pub(super) task: JoinHandle<()>,
 }
 
 /// Credentials that requests were sent with.
@@ -116,11 +105,11 @@ impl Play {
         let backend = Arc::new(MemoryBackend::new(Arc::new(clock), &random));
         let store = TokenStore::open(backend.clone(), sealer.clone(), random).await.expect("a store");
         let monitor = Monitor::new(clock, dir.path().join("spool"));
-        let shared = Arc::new(Shared { backend, store, stage: Stage::default(), monitor });
+        let shared = Arc::new(Shared::new(backend, store, monitor));
         let hardship = Hardship {
             store: dice.one_of(&[0, 3, 10, 30]),
             tokens: dice.one_of(&[0, 10, 40, 70]),
-            deaths: dice.one_of(&[0, 1, 4]),
+            deaths: dice.one_of(&[0, 2, 8]),
         };
         let mut play = Self {
             dice,
@@ -136,6 +125,7 @@ impl Play {
             requests: Vec::new(),
             given: Given::default(),
             hardship,
+            outage: false,
             trace: Vec::new(),
         };
         for name in TENANTS {
@@ -152,7 +142,7 @@ impl Play {
         let steps = 100 + self.dice.below(300);
         for step in 0..steps {
             self.step().await;
-            self.settle(8).await;
+            self.settle(4).await;
             if self.shared.monitor.violation().is_some() {
                 return step;
             }
@@ -164,26 +154,35 @@ impl Play {
     async fn step(&mut self) {
         let Hardship { store, tokens, deaths } = self.hardship;
         match self.dice.below(1000) {
-            0..650 => {
-                let turn = self.shared.stage.give_a_turn(&mut self.dice, |dice, kind| fate(dice, kind, store, tokens));
-                if let Some(what) = turn {
-                    self.note(what);
-                } else {
-                    self.time_passes().await;
+            0..640 => {
+                let fates = |dice: &mut Dice, kind| match kind {
+                    Kind::Read => fate(dice, store, &[Fate::Refused]),
+                    Kind::Write if self.outage => Fate::Refused,
+                    Kind::Write => fate(dice, store, &[Fate::Refused, Fate::AnswerLost]),
+                    Kind::Token => fate(dice, tokens, &TOKEN_FAULTS),
+                };
+                match self.shared.stage.give_a_turn(&mut self.dice, fates) {
+                    Some(what) => self.note(what),
+                    None => self.time_passes().await,
                 }
             }
-            650..800 => self.request(),
-            800..860 => self.refused_request(),
-            860..880 => self.hang_up(),
-            880..960 => self.time_passes().await,
-            960..970 => self.command(),
-            970..975 => self.revoke(),
+            640..770 => self.request(),
+            770..830 => self.refused_request(),
+            830..850 => self.hang_up(),
+            850..940 => self.time_passes().await,
+            940..965 => self.command(),
+            965..970 => self.revoke(),
+            970..980 if store > 0 => {
+                self.outage = !self.outage;
+                self.note(format!("the store takes no writes: {}", self.outage));
+            }
             _ if self.dice.percent(deaths * 10) => self.somebody_dies(),
+            _ if self.sidecars.len() < 3 && self.dice.percent(40) => self.start(),
             _ => self.request(),
         }
     }
 
-    fn note(&mut self, what: impl Into<String>) {
+    pub(super) fn note(&mut self, what: impl Into<String>) {
         let since = self.clock.now().millis() - START.millis();
         self.trace.push(format!("{:>9}.{:03} {}", since / 1000, since % 1000, what.into()));
     }
@@ -205,69 +204,6 @@ impl Play {
         let by = Duration::from_millis((least + self.dice.below(most - least)) as u64);
         self.note(format!("{by:?} pass"));
         advance(by).await;
-    }
-
-    // --- processes ---
-
-    fn start(&mut self) {
-        let process = self.born;
-        self.born += 1;
-        let random = self.dice.random();
-        let instance = InstanceLock::acquire(self.dir.path(), &random).expect("a lock");
-        let lock = self.dir.path().join("instances").join(format!("{}.lock", instance.owner().instance));
-        self.shared.monitor.born(process, instance.owner().clone());
-        let skew = self.dice.one_of(&[0, 0, 3_600_000, -3_600_000, 50]);
-        let neighbours = Arc::new(Neighbours { shared: Arc::clone(&self.shared), process });
-        let settings = Settings {
-            origin: ORIGIN.into(),
-            refresh: RefreshPolicy::default(),
-            endpoint: neighbours.clone(),
-            tenants: HashMap::new(),
-        };
-        let life = Arc::new(Mutex::new(None));
-        let spool = Spool::new(self.dir.path(), self.sealer.clone()).on_this_thread();
-        let clock = Arc::new(SkewedClock(self.clock, skew));
-        let (sealer, newborn) = (self.sealer.clone(), Arc::clone(&life));
-        self.note(format!("{process} starts, its clock {skew} ms off"));
-        tokio::spawn(async move {
-            let store = loop {
-                match TokenStore::open(neighbours.clone(), sealer.clone(), random.clone()).await {
-                    Ok(store) => break store,
-                    Err(_) => sleep(Duration::from_secs(1)).await,
-                }
-            };
-            let observer = Arc::new(Unobserved);
-            let parts =
-                Parts { settings, store, spool: Some(spool), instance: Some(instance), clock, random, observer };
-            let credentials = Credentials::new(parts);
-            loop {
-                match credentials.start().await {
-                    Ok(background) => break *newborn.lock() = Some((credentials, background)),
-                    Err(_) => sleep(Duration::from_secs(1)).await,
-                }
-            }
-        });
-        self.sidecars.push(Sidecar { process, lock, life });
-    }
-
-    /// A process dies, with or without its lock becoming free, and another takes its place.
-    fn somebody_dies(&mut self) {
-        let at = self.dice.below(self.sidecars.len());
-        let Sidecar { process, lock, life } = self.sidecars.swap_remove(at);
-        let proof = self.dice.percent(50);
-        self.note(format!("{process} dies; provably: {proof}"));
-        self.shared.stage.kill(process, &mut self.dice);
-        self.shared.monitor.died(process, proof);
-        let credentials = life.lock().take().map(|(credentials, _)| credentials);
-        self.undead.extend(credentials);
-        if proof {
-            std::fs::remove_file(&lock).and_then(|()| File::create(&lock)).expect("a lock that is free");
-        }
-        let (dying, living) = self.requests.drain(..).partition::<Vec<_>, _>(|request| request.process == process);
-        self.requests = living;
-        dying.iter().for_each(|request| request.task.abort());
-        self.given.lock().retain(|(of, ..)| *of != process);
-        self.start();
     }
 
     // --- requests ---
@@ -358,7 +294,7 @@ impl Play {
     fn connect(&mut self, name: &str) {
         self.consents += 1;
         let line = format!("{name}-{}", self.consents);
-        let life = Duration::from_secs(self.dice.one_of(&[0, 20, 200, 3600]));
+        let life = Duration::from_secs(self.dice.one_of(&[0, 20, 200, 400, 3600]));
         self.note(format!("{name} is connected as {line}, for {life:?}"));
         let tokens = self.shared.monitor.issue(&line, life);
         let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.into(), tokens };
@@ -388,136 +324,8 @@ impl Play {
         change(self);
         self.shared.monitor.commanded(&before, &self.shared.grant_of(&tenant(name)));
     }
-
-    // --- the end ---
-
-    /// Everything works again. Whatever can be mended must mend itself.
-    async fn finish(&mut self) {
-        self.note("the play is over");
-        self.shared.stage.open();
-        self.start();
-        for _ in 0..3 {
-            sleep(Duration::from_secs(3)).await;
-            advance(Duration::from_secs(90)).await;
-        }
-        sleep(Duration::from_secs(3)).await;
-        self.everybody_is_answered();
-        let alive: Vec<Process> = self.sidecars.iter().map(|sidecar| sidecar.process).collect();
-        for name in TENANTS {
-            let state = self.shared.grant_of(&tenant(name));
-            if let Some(lost) = state.grant().and_then(|grant| self.shared.monitor.wrongly_lost(grant, &alive)) {
-                self.shared.monitor.violate(lost);
-            }
-        }
-        advance(Duration::from_secs(7200)).await;
-        sleep(Duration::from_secs(5)).await;
-        for name in TENANTS {
-            self.last_requests(name).await;
-        }
-        self.newest_pat().await;
-    }
-
-    fn everybody_is_answered(&mut self) {
-        if let Some(waiting) = self.requests.iter().find(|request| !request.task.is_finished()) {
-            self.shared.monitor.violate(format!("{}: a request waits for ever", waiting.process));
-        }
-        for sidecar in &self.sidecars {
-            match &*sidecar.life.lock() {
-                None => self.shared.monitor.violate(format!("{} never starts", sidecar.process)),
-                Some((credentials, _)) if credentials.health().waiting > 0 => {
-                    self.shared.monitor.violate(format!("{} still has outcomes that were not stored", sidecar.process));
-                }
-                Some(_) => {}
-            }
-        }
-    }
-
-    fn lives(&self) -> Vec<(Process, Credentials)> {
-        let living = |sidecar: &Sidecar| {
-            sidecar.life.lock().as_ref().map(|(credentials, _)| (sidecar.process, credentials.clone()))
-        };
-        self.sidecars.iter().filter_map(living).collect()
-    }
-
-    /// At the end, a grant that Flexslot still takes works in every process, and of any other the user is told to connect again.
-    async fn last_requests(&mut self, name: &str) {
-        let tenant = tenant(name);
-        let (may_work, must_work) = match self.shared.grant_of(&tenant) {
-            GrantState::Connected(grant) => (self.shared.monitor.is_good(&grant), self.shared.monitor.is_good(&grant)),
-            // With two attempts that nobody knows the end of, it is over.
-            GrantState::Uncertain(grant, intent) => {
-                let good = self.shared.monitor.is_good(&grant);
-                (good, good && intent.attempt == Attempt::First)
-            }
-            GrantState::NeverConnected | GrantState::Disconnected(_) => (false, false),
-        };
-        for (process, credentials) in self.lives() {
-            let answer = persistently(&credentials, &tenant).await;
-            self.shared.monitor.answered(process, &tenant, &answer);
-            let state = self.shared.grant_of(&tenant);
-            let good = match &answer {
-                Ok(picked) if picked.kind == CredentialKind::Pat => !must_work && name == WITH_PAT,
-                Ok(picked) => may_work && self.shared.monitor.takes(picked),
-                Err(Refusal::ReconnectRequired(_)) => !must_work && matches!(state, GrantState::Disconnected(_)),
-                Err(Refusal::NotConnected) => state == GrantState::NeverConnected,
-                Err(_) => false,
-            };
-            if !good {
-                let what =
-                    format!("at the end {process} answers {answer:?} for {name}; must it work: {must_work}; {state:?}");
-                self.shared.monitor.violate(what);
-            }
-        }
-    }
-
-    async fn newest_pat(&mut self) {
-        let tenant = tenant(WITH_PAT);
-        let stored = at_once(self.shared.store.load(&tenant)).expect("readable").pat;
-        for (process, credentials) in self.lives() {
-            let ask = Ask { tenant: &tenant, need: None, class: PathClass::PatOnly, resend: Resend::Possible };
-            let value = match credentials.pick(&ask).await {
-                // Of too many 401s, and it says nothing about which one it is.
-                Err(Refusal::PatRejected) => continue,
-                answer => answer.ok().map(|picked| picked.authorization.to_str().expect("ASCII").to_owned()),
-            };
-            let right = stored.as_ref().map(|stored| format!("Bearer {}", stored.pat.expose()));
-            if value != right {
-                self.shared.monitor.violate(format!("at the end {process} has another PAT than the store"));
-            }
-        }
-    }
 }
 
-/// A request, and if it is told to try again, another.
-async fn persistently(credentials: &Credentials, tenant: &TenantId) -> Result<Picked, Refusal> {
-    let ask = Ask { tenant, need: None, class: PathClass::Ordinary, resend: Resend::Possible };
-    let mut answer = credentials.pick(&ask).await;
-    for _ in 1..LAST_TRIES {
-        if matches!(answer, Ok(_) | Err(Refusal::ReconnectRequired(_) | Refusal::NotConnected)) {
-            break;
-        }
-        sleep(Duration::from_secs(130)).await;
-        answer = credentials.pick(&ask).await;
-    }
-    answer
-}
-
-fn fate(dice: &mut Dice, kind: Kind, store: usize, tokens: usize) -> Fate {
-    match kind {
-        Kind::Read if dice.percent(store) => Fate::Refused,
-        Kind::Write if dice.percent(store) => dice.one_of(&[Fate::Refused, Fate::AnswerLost]),
-        Kind::Token if dice.percent(tokens) => {
-            use Fate::{AnswerLost, Busy, Misconfigured, NotSent, QuestionLost};
-            dice.one_of(&[AnswerLost, QuestionLost, NotSent, Busy, Misconfigured])
-        }
-        Kind::Read | Kind::Write | Kind::Token => Fate::Done,
-    }
-}
-
-// === impl SkewedClock ===
-
-impl Clock for SkewedClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.now().millis() + self.1)
-    }
+fn fate(dice: &mut Dice, percent: usize, faults: &[Fate]) -> Fate {
+    if dice.percent(percent) { dice.one_of(faults) } else { Fate::Done }
 }
