@@ -14,7 +14,7 @@ use super::{
 use crate::{
     model::{
         Grant, GrantState,
-        token::{Attempt, DisconnectReason, Intent},
+        token::{Attempt, Intent},
     },
     store::backend::Revision,
 };
@@ -97,7 +97,7 @@ impl Renewal {
         }
         match intent.attempt {
             Attempt::First => Ok((Attempt::LastResort, Some(intent))),
-            Attempt::LastResort => Err(self.end(&intent, DisconnectReason::RefreshOutcomeLost).await),
+            Attempt::LastResort => Err(self.abandon(&intent).await),
         }
     }
 }

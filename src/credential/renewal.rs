@@ -25,7 +25,7 @@ use crate::{
     model::{
         Grant, ScopeSet, Timestamp, TokenSet,
         observe::RefreshOutcome,
-        token::{Attempt, DEFAULT_LIFE, DisconnectReason, Intent},
+        token::{Attempt, DEFAULT_LIFE, DisconnectReason, Disconnected, Intent},
     },
     store::{Cas, Settlement, StoreError},
 };
@@ -140,20 +140,37 @@ impl Renewal {
         self.end(intent, reason).await
     }
 
-    /// Ends the grant, in the store and here, unless either has moved on.
-    pub(super) async fn end(&self, intent: &Intent, reason: DisconnectReason) -> Landing {
-        let live = self.slot.with(|state| state.live().filter(|live| live.at() == self.at).cloned());
-        let Some(live) = live else { return Landing::Moved };
-        let disconnected = live.grant.disconnected(reason, self.works.now());
-        let settlement = Settlement::Ended(disconnected.clone());
+    /// Ends the grant that Flexslot has refused, in the store and here, unless either has moved on.
+    async fn end(&self, intent: &Intent, reason: DisconnectReason) -> Landing {
+        let Some(ended) = self.ended(reason) else { return Landing::Moved };
+        let settlement = Settlement::Ended(ended.clone());
         match self.works.custody.keep(&self.slot.tenant, intent, settlement).await {
             Kept::Moved => self.look_again().await,
-            Kept::Stored | Kept::Waiting => {
-                tracing::warn!(tenant = %self.slot.tenant, grant = %self.at.grant, version = %self.at.version, reason = reason.as_str(), "the grant is disconnected");
-                self.slot.with(|state| state.end(disconnected));
-                Landing::Ended(reason)
-            }
+            Kept::Stored | Kept::Waiting => self.end_here(ended),
         }
+    }
+
+    /// Gives up a grant whose last resort has no known outcome either. What the store does not take can be judged anew another time.
+    pub(super) async fn abandon(&self, intent: &Intent) -> Landing {
+        let Some(ended) = self.ended(DisconnectReason::RefreshOutcomeLost) else { return Landing::Moved };
+        let settlement = Settlement::Abandoned(ended.clone());
+        match self.works.store.settle(&self.slot.tenant, intent, settlement).await {
+            Ok(Cas::Stored) => self.end_here(ended),
+            Ok(Cas::Moved) => self.look_again().await,
+            Err(error) => error.into(),
+        }
+    }
+
+    fn ended(&self, reason: DisconnectReason) -> Option<Disconnected> {
+        let live = self.slot.with(|state| state.live().filter(|live| live.at() == self.at).cloned());
+        live.map(|live| live.grant.disconnected(reason, self.works.now()))
+    }
+
+    fn end_here(&self, ended: Disconnected) -> Landing {
+        let reason = ended.reason;
+        tracing::warn!(tenant = %self.slot.tenant, grant = %ended.id, version = %ended.version, reason = reason.as_str(), "the grant is disconnected");
+        self.slot.with(|state| state.end(ended));
+        Landing::Ended(reason)
     }
 
     /// The refresh token was not taken: the record becomes what it was before the intent.

@@ -71,8 +71,10 @@ pub enum Settlement {
     Renewed(Grant),
     /// The refresh token was provably not taken; the grant is as before, with the intent without outcome that it had before, if any.
     Untouched { earlier: Option<Intent> },
-    /// The grant is over; its tokens are deleted.
+    /// Flexslot has refused the refresh token: the grant is over; its tokens are deleted.
     Ended(Disconnected),
+    /// Nobody knows how it ended, and there is no further try: the same, if the record still has this very intent.
+    Abandoned(Disconnected),
 }
 
 /// Whether a conditional write found what it expected.

@@ -40,6 +40,7 @@ impl TokenStore {
             }
             Settlement::Untouched { earlier } => self.revert(tenant, intent, earlier.as_ref()).await,
             Settlement::Ended(end) => self.end(tenant, expect, &end).await,
+            Settlement::Abandoned(end) => self.abandon(tenant, intent, &end).await,
         }
     }
 
@@ -48,6 +49,18 @@ impl TokenStore {
         let (label, body) = record::disconnected(end);
         let row = Change { key: Key::new(Kind::Grant, tenant.as_str()), expect, label, body };
         Ok(self.backend.write(vec![row, tombstone(end.id, now)]).await?.into())
+    }
+
+    /// Ends the grant if its record has this very intent and nothing else has happened to it: whoever has written another one since then may be
+    /// about to be given a pair.
+    async fn abandon(&self, tenant: &TenantId, intent: &Intent, end: &Disconnected) -> Result<Cas, StoreError> {
+        let Some(row) = self.row(&Key::new(Kind::Grant, tenant.as_str())).await? else { return Ok(Cas::Moved) };
+        match record::read_grant(&self.sealer, tenant, &row)? {
+            GrantState::Uncertain(_, found) if found == *intent => {
+                self.end(tenant, Expect::Revision(row.revision), end).await
+            }
+            _ => Ok(Cas::Moved),
+        }
     }
 
     /// Puts back what the intent was written over and leaves the rest. Another intent than this one stays: its owner answers for it.

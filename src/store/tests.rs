@@ -141,6 +141,20 @@ async fn the_end_of_a_grant_deletes_its_tokens_and_buries_its_id() {
 }
 
 #[tokio::test]
+async fn a_grant_is_given_up_only_for_the_intent_that_it_was_given_up_for() {
+    let world = World::new().await;
+    let grant = world.connect("acme").await;
+    let theirs = world.begun("acme").await;
+    let end = grant.disconnected(DisconnectReason::RefreshOutcomeLost, Timestamp::from_secs(1_795_200_200));
+    let other = Intent { attempt: Attempt::LastResort, ..theirs.clone() };
+    for (intent, cas) in [(&other, Cas::Moved), (&theirs, Cas::Stored), (&theirs, Cas::Moved)] {
+        let settled = world.store.settle(&tenant("acme"), intent, Settlement::Abandoned(end.clone())).await;
+        assert_eq!(settled, Ok(cas));
+    }
+    assert_eq!(world.store.load(&tenant("acme")).await.expect("loaded").grant, GrantState::Disconnected(end));
+}
+
+#[tokio::test]
 async fn a_pair_that_comes_back_after_a_removal_or_a_reconnect_is_not_stored() {
     let world = World::new().await;
     let grant = world.connect("acme").await;
