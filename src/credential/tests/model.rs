@@ -25,7 +25,7 @@ use std::{
 };
 
 /// What is played without being asked for more.
-const SEEDS: Range<u64> = 0..2000;
+const SEEDS: Range<u64> = 0..1000;
 
 #[test]
 fn no_order_of_things_loses_a_grant_or_presents_a_token_twice() {

@@ -31,6 +31,9 @@ use crate::{
 /// `refresh.uncertain_after`'s default.
 const UNCERTAIN_AFTER: Duration = Duration::from_secs(120);
 
+/// How far a process's idea of the store's time may be ahead: it counts the store's slowness in.
+const AHEAD: Duration = Duration::from_secs(25);
+
 pub(super) struct Monitor {
     clock: TokioClock,
     spool: PathBuf,
@@ -96,6 +99,8 @@ struct Asked {
     outcome: Outcome,
     /// The number that it rotated to.
     number: u64,
+    /// Who has been told that the grant is revoked.
+    told: Option<Process>,
 }
 
 // === impl Monitor ===
@@ -190,12 +195,19 @@ impl Monitor {
             let times = earlier.len() + 1;
             seen.violate(format!("{process} presents {token} for the {times}. time, as {attempt:?}"));
         }
-        seen.questions.push(Asked { token, attempt, outcome: Outcome::Open, number: 0 });
+        if seen.questions.iter().any(|asked| asked.token == token && asked.told == Some(process)) {
+            seen.violate(format!("{process} presents {token} though it was told that it is revoked"));
+        }
+        seen.questions.push(Asked { token, attempt, outcome: Outcome::Open, number: 0, told: None });
         question
     }
 
     pub(super) fn ended(&self, question: Question, outcome: Outcome) {
         self.seen.lock().questions[question].outcome = outcome;
+    }
+
+    pub(super) fn told_revoked(&self, process: Process, question: Question) {
+        self.seen.lock().questions[question].told = Some(process);
     }
 
     pub(super) fn delivered(&self, process: Process, question: Question) {
@@ -453,7 +465,7 @@ impl Seen {
             return Err("a last resort while the first try may be under way");
         }
         let refused = self.refused.contains(&(grant.id, grant.version));
-        if grant.tokens.expires_at > now.plus(Duration::from_secs(60)) && !refused {
+        if grant.tokens.expires_at > now.plus(AHEAD) && !refused {
             return Err("a last resort while the access token serves");
         }
         let file = format!("{}-{}.pair", grant.id, grant.version.number() + 1);

@@ -1,8 +1,9 @@
 //! The store and the token endpoint as one process sees them: everything goes over the stage, and the monitor looks on.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use super::{
     monitor::{Monitor, Outcome},
@@ -32,6 +33,8 @@ pub(super) struct Shared {
     pub(super) store: TokenStore,
     pub(super) stage: Stage,
     pub(super) monitor: Monitor,
+    /// Records as they were opened last: opening is what takes the time.
+    opened: Mutex<HashMap<TenantId, (Option<Revision>, GrantState)>>,
 }
 
 /// The neighbours of one process.
@@ -43,8 +46,21 @@ pub(super) struct Neighbours {
 // === impl Shared ===
 
 impl Shared {
+    pub(super) fn new(backend: Arc<MemoryBackend>, store: TokenStore, monitor: Monitor) -> Self {
+        Self { backend, store, stage: Stage::default(), monitor, opened: Mutex::default() }
+    }
+
     pub(super) fn grant_of(&self, tenant: &TenantId) -> GrantState {
-        at_once(self.store.load(tenant)).expect("the store can be read").grant
+        let key = Key::new(Kind::Grant, tenant.as_str());
+        let row = at_once(self.backend.get(&[key])).expect("the store can be read").remove(0);
+        let revision = row.map(|row| row.revision);
+        let mut opened = self.opened.lock();
+        if let Some((_, state)) = opened.get(tenant).filter(|(of, _)| *of == revision) {
+            return state.clone();
+        }
+        let state = at_once(self.store.load(tenant)).expect("the store can be read").grant;
+        opened.insert(tenant.clone(), (revision, state.clone()));
+        state
     }
 
     /// Writes, and shows the monitor what has become of the tenants' grants.
@@ -206,8 +222,10 @@ impl TokenEndpoint for Neighbours {
             self.shared.monitor.ended(question, Outcome::Unknown);
             return Err(TokenError::Unknown("gave up".into()));
         };
-        if answer.is_ok() {
-            self.shared.monitor.delivered(self.process, question);
+        match &answer {
+            Ok(_) => self.shared.monitor.delivered(self.process, question),
+            Err(TokenError::Revoked) => self.shared.monitor.told_revoked(self.process, question),
+            Err(_) => {}
         }
         answer
     }

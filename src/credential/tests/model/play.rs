@@ -13,7 +13,7 @@ use super::{
     dice::Dice,
     monitor::Monitor,
     neighbours::{Neighbours, Shared},
-    stage::{Fate, Kind, Process, Stage, at_once},
+    stage::{Fate, Kind, Process, at_once},
 };
 use crate::{
     credential::{
@@ -40,6 +40,11 @@ const TENANTS: [&str; 3] = ["acme", "beta", "gamma"];
 /// The one that also has a PAT.
 const WITH_PAT: &str = "gamma";
 
+const TOKEN_FAULTS: [Fate; 5] = {
+    use Fate::{AnswerLost, Busy, Misconfigured, NotSent, QuestionLost};
+    [AnswerLost, QuestionLost, NotSent, Busy, Misconfigured]
+};
+
 /// How often a request is tried at the end, minutes apart, before it must have worked.
 const LAST_TRIES: usize = 6;
 
@@ -59,6 +64,8 @@ struct Play {
     requests: Vec<Request>,
     given: Given,
     hardship: Hardship,
+    /// The store takes no writes for now.
+    outage: bool,
     trace: Vec<String>,
 }
 
@@ -116,11 +123,11 @@ impl Play {
         let backend = Arc::new(MemoryBackend::new(Arc::new(clock), &random));
         let store = TokenStore::open(backend.clone(), sealer.clone(), random).await.expect("a store");
         let monitor = Monitor::new(clock, dir.path().join("spool"));
-        let shared = Arc::new(Shared { backend, store, stage: Stage::default(), monitor });
+        let shared = Arc::new(Shared::new(backend, store, monitor));
         let hardship = Hardship {
             store: dice.one_of(&[0, 3, 10, 30]),
             tokens: dice.one_of(&[0, 10, 40, 70]),
-            deaths: dice.one_of(&[0, 1, 4]),
+            deaths: dice.one_of(&[0, 2, 8]),
         };
         let mut play = Self {
             dice,
@@ -136,6 +143,7 @@ impl Play {
             requests: Vec::new(),
             given: Given::default(),
             hardship,
+            outage: false,
             trace: Vec::new(),
         };
         for name in TENANTS {
@@ -152,7 +160,7 @@ impl Play {
         let steps = 100 + self.dice.below(300);
         for step in 0..steps {
             self.step().await;
-            self.settle(8).await;
+            self.settle(4).await;
             if self.shared.monitor.violation().is_some() {
                 return step;
             }
@@ -164,21 +172,30 @@ impl Play {
     async fn step(&mut self) {
         let Hardship { store, tokens, deaths } = self.hardship;
         match self.dice.below(1000) {
-            0..650 => {
-                let turn = self.shared.stage.give_a_turn(&mut self.dice, |dice, kind| fate(dice, kind, store, tokens));
-                if let Some(what) = turn {
-                    self.note(what);
-                } else {
-                    self.time_passes().await;
+            0..640 => {
+                let fates = |dice: &mut Dice, kind| match kind {
+                    Kind::Read => fate(dice, store, &[Fate::Refused]),
+                    Kind::Write if self.outage => Fate::Refused,
+                    Kind::Write => fate(dice, store, &[Fate::Refused, Fate::AnswerLost]),
+                    Kind::Token => fate(dice, tokens, &TOKEN_FAULTS),
+                };
+                match self.shared.stage.give_a_turn(&mut self.dice, fates) {
+                    Some(what) => self.note(what),
+                    None => self.time_passes().await,
                 }
             }
-            650..800 => self.request(),
-            800..860 => self.refused_request(),
-            860..880 => self.hang_up(),
-            880..960 => self.time_passes().await,
-            960..970 => self.command(),
-            970..975 => self.revoke(),
+            640..770 => self.request(),
+            770..830 => self.refused_request(),
+            830..850 => self.hang_up(),
+            850..940 => self.time_passes().await,
+            940..965 => self.command(),
+            965..970 => self.revoke(),
+            970..980 if store > 0 => {
+                self.outage = !self.outage;
+                self.note(format!("the store takes no writes: {}", self.outage));
+            }
             _ if self.dice.percent(deaths * 10) => self.somebody_dies(),
+            _ if self.sidecars.len() < 3 && self.dice.percent(40) => self.start(),
             _ => self.request(),
         }
     }
@@ -252,7 +269,12 @@ impl Play {
 
     /// A process dies, with or without its lock becoming free, and another takes its place.
     fn somebody_dies(&mut self) {
-        let at = self.dice.below(self.sidecars.len());
+        // Best of all one that still has something to tell the store.
+        let has_news = |sidecar: &Sidecar| sidecar.life.lock().as_ref().is_some_and(|(it, _)| it.health().waiting > 0);
+        let at = match self.sidecars.iter().position(has_news) {
+            Some(at) if self.dice.percent(70) => at,
+            _ => self.dice.below(self.sidecars.len()),
+        };
         let Sidecar { process, lock, life } = self.sidecars.swap_remove(at);
         let proof = self.dice.percent(50);
         self.note(format!("{process} dies; provably: {proof}"));
@@ -267,7 +289,9 @@ impl Play {
         self.requests = living;
         dying.iter().for_each(|request| request.task.abort());
         self.given.lock().retain(|(of, ..)| *of != process);
-        self.start();
+        if self.sidecars.is_empty() || self.dice.percent(30) {
+            self.start();
+        }
     }
 
     // --- requests ---
@@ -358,7 +382,7 @@ impl Play {
     fn connect(&mut self, name: &str) {
         self.consents += 1;
         let line = format!("{name}-{}", self.consents);
-        let life = Duration::from_secs(self.dice.one_of(&[0, 20, 200, 3600]));
+        let life = Duration::from_secs(self.dice.one_of(&[0, 20, 200, 400, 3600]));
         self.note(format!("{name} is connected as {line}, for {life:?}"));
         let tokens = self.shared.monitor.issue(&line, life);
         let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.into(), tokens };
@@ -502,16 +526,8 @@ async fn persistently(credentials: &Credentials, tenant: &TenantId) -> Result<Pi
     answer
 }
 
-fn fate(dice: &mut Dice, kind: Kind, store: usize, tokens: usize) -> Fate {
-    match kind {
-        Kind::Read if dice.percent(store) => Fate::Refused,
-        Kind::Write if dice.percent(store) => dice.one_of(&[Fate::Refused, Fate::AnswerLost]),
-        Kind::Token if dice.percent(tokens) => {
-            use Fate::{AnswerLost, Busy, Misconfigured, NotSent, QuestionLost};
-            dice.one_of(&[AnswerLost, QuestionLost, NotSent, Busy, Misconfigured])
-        }
-        Kind::Read | Kind::Write | Kind::Token => Fate::Done,
-    }
+fn fate(dice: &mut Dice, percent: usize, faults: &[Fate]) -> Fate {
+    if dice.percent(percent) { dice.one_of(faults) } else { Fate::Done }
 }
 
 // === impl SkewedClock ===
