@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Console, Failure, GlobalArgs, ServeOverrides, World};
+use super::{Console, Failure, GlobalArgs, ServeOverrides, World, progress::counted};
 use crate::{
     app::{Surroundings, outbound::Outbound, storage::Storage},
     config::{Config, ConfigSource, Engine},
@@ -73,12 +73,32 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
         Ok(storage) => storage,
         Err(failure) => return vec![("store", Finding::Bad(failure.into()))],
     };
-    let key = ("key", Finding::Good(format!("the store opens with key {}", storage.sealer.sealing_key())));
+    let key = ("key", keys(&storage).await);
     let probed = match storage.store.probe().await {
         Ok(()) => Finding::Good(format!("{name} takes and gives back what is written")),
         Err(error) => Finding::Bad(Failure::new(error.to_string())),
     };
     vec![key, ("store", probed), ("lock", lock(&storage).await)]
+}
+
+/// Which records are sealed with which key. All of them are opened.
+async fn keys(storage: &Storage) -> Finding {
+    let survey = match storage.store.survey().await {
+        Ok(survey) => survey,
+        Err(error) => return Finding::Bad(Failure::new(error.to_string())),
+    };
+    let first = storage.sealer.sealing_key();
+    let mut found = format!("{} sealed with key {first}, which seals", counted(survey.of(first), "record"));
+    for (key, records) in survey.by_key.iter().filter(|(key, _)| **key != first) {
+        found.push_str(&format!("; {} with key {key} (key rotate seals them anew)", counted(*records, "record")));
+    }
+    let unneeded = storage.sealer.keys().others().into_iter().filter(|key| survey.of(*key) == 0);
+    unneeded.for_each(|key| found.push_str(&format!("; none with key {key}")));
+    let Some(named) = survey.named.first() else { return Finding::Good(found) };
+    let unreadable = counted(survey.unreadable, "record");
+    Finding::Bad(Failure::new(format!("{unreadable} cannot be read, such as: {named}; {found}")).hint(
+        "put the key that is missing into store.encryption_key, behind the first, or forget the tenant with tenant remove",
+    ))
 }
 
 /// Whether of two processes that want to renew for the same tenant one has to wait.

@@ -37,7 +37,14 @@ impl Failure {
     }
 
     pub(super) fn store(error: &StoreError) -> Self {
-        Self::new(FailureClass::Store, error.to_string())
+        let what = match error {
+            StoreError::Unavailable(_) => error.to_string(),
+            StoreError::Unreadable { .. } => format!(
+                "{error}; whoever runs the sidecar has to put back the key or the record, which `flexslot-proxy check` names. \
+                 The connection itself is not known to have ended."
+            ),
+        };
+        Self::new(FailureClass::Store, what)
     }
 
     pub(super) fn internal() -> Self {

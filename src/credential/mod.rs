@@ -111,6 +111,6 @@ pub enum Refusal {
     RefreshUnavailable { what: String, retry_after: Option<Duration> },
     /// The grant cannot be used with this configuration.
     OAuthMisconfigured(String),
-    /// What the request needs is in the store, and the store is out of reach.
+    /// What the request needs is in the store, and the store is out of reach, or the record does not open. Never a reason to connect again.
     StoreUnavailable(String),
 }

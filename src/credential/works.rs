@@ -1,6 +1,7 @@
 //! What the tasks of this room share: settings, slots, store, custody, clock.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
@@ -10,6 +11,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -53,6 +55,8 @@ pub(super) struct Works {
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
     pub(super) used: Used,
+    /// What was told of whose record, so that it is not told with every request.
+    pub(super) unreadable: Mutex<HashMap<TenantId, StoreError>>,
     /// Up to where the store's changes have been followed.
     seen: AtomicU64,
 }
@@ -77,6 +81,7 @@ impl Works {
             tasks: Tasks::default(),
             store_reachable: AtomicBool::new(true),
             used: Used::default(),
+            unreadable: Mutex::default(),
             seen: AtomicU64::new(0),
         }
     }

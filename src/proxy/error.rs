@@ -149,7 +149,7 @@ impl From<Refusal> for Problem {
                 Code::OAuthMisconfigured.problem(format!("{what}. The connection itself is kept; check [oauth] and upstream.url of the configuration."))
             }
             Refusal::StoreUnavailable(what) => {
-                let problem = Code::StoreUnavailable.problem(format!("This tenant's credential is in the store, and the store does not answer: {what}"));
+                let problem = Code::StoreUnavailable.problem(format!("This tenant's credential cannot be had from the store: {what}"));
                 problem.retry_after(std::time::Duration::from_secs(1))
             }
         }

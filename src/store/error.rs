@@ -39,6 +39,8 @@ pub enum KeyFileError {
     File { path: PathBuf, doing: &'static str, error: io::Error },
     /// It exists already, and a key file is never overwritten.
     Exists { path: PathBuf },
+    /// Another process rewrites it just now.
+    Busy { path: PathBuf },
     /// Others may read or write it.
     TooOpen { path: PathBuf, mode: u32, who: &'static str },
     /// There is no key in it, or something else.
@@ -68,7 +70,9 @@ impl OpenError {
             Self::Foreign { .. } => Some("name another file in store.url; this one was left as it is".into()),
             Self::Newer { .. } => Some("use the newer program; the file was left as it is".into()),
             Self::WrongKey { .. } => Some(
-                "give the key that this store was made with in store.encryption_key, or name another store; nothing was written".into(),
+                "give the key that this store is sealed with in store.encryption_key (after a rotation, from the key file of a process that runs), \
+                 or name another store; nothing was written"
+                    .into(),
             ),
             Self::KeyCheckDamaged { .. } => Some("restore the store from a backup; nothing was written".into()),
             Self::File { .. } | Self::Store(_) => None,
@@ -118,11 +122,18 @@ impl From<StoreError> for OpenError {
 // === impl KeyFileError ===
 
 impl KeyFileError {
+    /// The file may be read and not be rewritten: a read-only mount, another owner's, a single file mounted into a container.
+    pub fn is_read_only(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+        matches!(self, Self::File { error, .. } if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | ResourceBusy))
+    }
+
     /// The next step, where there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::File { .. } => None,
             Self::Exists { .. } => Some("use it, or name another file".into()),
+            Self::Busy { .. } => Some("wait until the other key rotate has ended, then run it again".into()),
             Self::TooOpen { path, .. } => {
                 Some(format!("chmod 600 {} (any_mode = true in proxy.toml accepts it as it is)", path.display()))
             }
@@ -138,6 +149,7 @@ impl fmt::Display for KeyFileError {
             Self::Exists { path } => {
                 write!(f, "{}: exists already, and a key file is never overwritten", path.display())
             }
+            Self::Busy { path } => write!(f, "{}: another key rotate is at work on it", path.display()),
             Self::TooOpen { path, mode, who } => write!(f, "{}: {who} (mode {mode:04o})", path.display()),
             Self::Keys { path, fault } => write!(f, "{}: {fault}", path.display()),
         }
@@ -149,7 +161,7 @@ impl std::error::Error for KeyFileError {
         match self {
             Self::File { error, .. } => Some(error),
             Self::Keys { fault, .. } => Some(fault),
-            Self::Exists { .. } | Self::TooOpen { .. } => None,
+            Self::Exists { .. } | Self::Busy { .. } | Self::TooOpen { .. } => None,
         }
     }
 }

@@ -10,11 +10,13 @@ pub mod error;
 mod files;
 mod import;
 pub mod instance;
+pub mod key;
 pub mod keyfile;
 pub mod memory;
 pub mod metered;
 pub mod record;
 mod renewal;
+pub mod rotate;
 pub mod seal;
 pub mod spool;
 pub mod sqlite;
@@ -30,6 +32,7 @@ use self::{
 pub use self::{
     error::{KeyFileError, OpenError, StoreError},
     import::{Existing, Imported, NewGrant, NewTenant},
+    rotate::Survey,
     tenants::{Changed, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary},
 };
 use crate::model::{
@@ -94,6 +97,7 @@ pub struct TokenStore {
     backend: Arc<dyn Backend>,
     sealer: Sealer,
     random: Random,
+    looked: key::Looked,
 }
 
 // === impl TenantRecord ===
@@ -114,7 +118,7 @@ impl TokenStore {
     ///
     /// With a key that did not seal this store nothing is written.
     pub async fn open(backend: Arc<dyn Backend>, sealer: Sealer, random: Random) -> Result<Self, OpenError> {
-        let store = Self { backend, sealer, random };
+        let store = Self { backend, sealer, random, looked: key::Looked::now() };
         let key = Key::new(Kind::Meta, KEY_CHECK);
         if store.row(&key).await?.is_none() {
             let (label, body) = record::check(&store.sealer, KEY_CHECK, &Secret::new(KEY_CHECK_TEXT));
@@ -199,7 +203,7 @@ impl TokenStore {
         let (label, body) = record::check(&self.sealer, PROBE, &text);
         let key = Key::new(Kind::Meta, PROBE);
         let change = Change { key: key.clone(), expect: Expect::Anything, label, body };
-        let Written::Done(revision) = self.backend.write(vec![change]).await? else {
+        let Written::Done(revision) = self.write(vec![change]).await? else {
             return Err(StoreError::Unavailable("it refused a write that nothing was in the way of".into()));
         };
         let row = self.row(&key).await?;

@@ -7,6 +7,7 @@ mod canary;
 mod clients;
 mod drain;
 mod http;
+mod keys;
 mod kill;
 mod memory;
 mod refusals;
