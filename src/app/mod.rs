@@ -9,7 +9,10 @@ pub mod storage;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
 use crate::{
     admin::{
@@ -33,6 +36,9 @@ use crate::{
 pub use failure::StartFailure;
 use outbound::Outbound;
 use storage::Storage;
+
+/// How long a reload waits for the store to say which key it is sealed with.
+const LOOK_AT_KEY: Duration = Duration::from_secs(2);
 
 /// What the process hands in.
 #[derive(Clone)]
@@ -191,7 +197,7 @@ impl App {
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                Some(config) = reloads.recv() => self.reload(config),
+                Some(config) = reloads.recv() => self.reload(config).await,
             }
         }
         tracing::info!(drain_timeout = ?drain, "stopping: no new connections, what is under way is finished");
@@ -213,7 +219,11 @@ impl App {
     }
 
     /// Takes over a new configuration as far as it can be while running.
-    fn reload(&mut self, config: Config) {
+    async fn reload(&mut self, config: Config) {
+        if self.changed_keys(&config).is_err() {
+            // The store may have left our key behind while this process was stopped.
+            let _ = timeout(LOOK_AT_KEY, self.credentials.look_at_key()).await;
+        }
         for key in self.config.changes_needing_restart(&config) {
             tracing::warn!(key, "this change takes effect only with the next start");
         }

@@ -54,9 +54,10 @@ impl TokenStore {
         match self.sealer.follow(key) {
             Followed::Nothing => {}
             Followed::Sealing => tracing::info!(%key, "another encryption key seals from now on"),
-            Followed::Opening => tracing::warn!(
+            Followed::Opening => tracing::info!(
                 %key,
                 ours = %self.sealer.sealing_key(),
+                hint = "key rotate seals everything with the first key, when every process has the same one in front",
                 "the store is sealed with an encryption key that is not the first one here"
             ),
             Followed::Unknown => tracing::error!(

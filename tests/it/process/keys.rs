@@ -20,6 +20,7 @@ use flexslot_proxy::{
     },
 };
 use rusqlite::{Connection, params};
+use rustix::process::Signal;
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
@@ -45,12 +46,12 @@ struct Traffic {
 // === what the tests are made of ===
 
 impl Traffic {
-    /// On each sidecar, for each of these tenants, whose tokens expire all the time.
+    /// For these tenants, each on one of the sidecars in turn; their tokens expire at Flexslot after every request.
     fn start(world: &World, sidecars: &[Sidecar], tenants: &[Tenant]) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut asking = Vec::new();
-        for (proxy, one) in sidecars.iter().flat_map(|sidecar| tenants.iter().map(|one| (sidecar.proxy, one.clone()))) {
-            let (stop, sandbox) = (Arc::clone(&stop), world.sandbox.clone());
+        for (sidecar, one) in sidecars.iter().cycle().zip(tenants.iter().cloned()) {
+            let (proxy, stop, sandbox) = (sidecar.proxy, Arc::clone(&stop), world.sandbox.clone());
             asking.push(tokio::spawn(async move {
                 let mut served = 0;
                 while !stop.load(Ordering::Relaxed) {
@@ -121,7 +122,7 @@ async fn assert_all_open(world: &World, with: KeyId) {
 async fn two_sidecars_serve_and_refresh_while_the_key_is_rotated_and_its_rotation_killed() {
     let mut world = World::new().await;
     world.set("refresh", "min_interval = \"0s\"").set("refresh", "timeout = \"60s\"");
-    let tenants = world.connect_all(&["acme", "beta", "gamma"], Life::Fresh).await;
+    let tenants = world.connect_all(&["acme", "beta", "gamma", "delta"], Life::Fresh).await;
     give_pats(&world).await;
     let before = keys(&world).first();
     let sidecars = [world.start().await, world.start().await];
@@ -169,6 +170,24 @@ async fn two_sidecars_serve_and_refresh_while_the_key_is_rotated_and_its_rotatio
     for one in tenants.iter().map(|one| one.name.as_str()).chain(["pat-0", "pat-2999"]) {
         assert_eq!(ask(restarted.proxy, &get(DECKS, one)).await.status, 200, "{one}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sidecar_that_slept_through_a_rotation_seals_nothing_with_the_old_key() {
+    let mut world = World::new().await;
+    world.set("refresh", "min_interval = \"0s\"");
+    let acme = world.connect("acme", Life::Fresh).await;
+    let sidecar = world.start().await;
+    assert_eq!(ask(sidecar.proxy, &get(DECKS, "acme")).await.status, 200);
+    sidecar.process.signal(Signal::STOP);
+    rotate(&world, 0).await;
+    world.sandbox.expire_access(acme.grant).unwrap();
+    sidecar.process.signal(Signal::CONT);
+    assert_eq!(ask(sidecar.proxy, &get(DECKS, "acme")).await.status, 200);
+    assert_eq!(world.sandbox.counters().refreshes, 1);
+    assert_all_open(&world, keys(&world).first()).await;
+    sidecar.process.says("the new configuration is in use").await;
+    assert!(!sidecar.process.stderr().contains("ERROR"), "{}", sidecar.process.stderr());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
