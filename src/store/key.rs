@@ -117,10 +117,10 @@ impl TokenStore {
         }
     }
 
-    /// Makes the key check say that the store is sealed with our first key.
-    pub(super) async fn announce_key(&self) -> Result<(), StoreError> {
-        let key = Key::new(Kind::Meta, KEY_CHECK);
-        self.reseal_rows(std::slice::from_ref(&key)).await.map(drop)
+    /// Makes our first key the one that the store is sealed with: every running process follows within two seconds, if it has that key. Answers
+    /// how many records that changed.
+    pub async fn take_first_key(&self) -> Result<u64, StoreError> {
+        self.reseal_rows(&[Key::new(Kind::Meta, KEY_CHECK)]).await
     }
 
     /// Seals what is in the rows of `keys` anew, where another key than the first has sealed it; answers how many rows that were.

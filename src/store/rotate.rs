@@ -56,11 +56,6 @@ impl TokenStore {
         Ok(survey)
     }
 
-    /// Makes our first key the one that the store is sealed with: every running process follows within two seconds, if it has that key.
-    pub async fn take_first_key(&self) -> Result<(), StoreError> {
-        self.announce_key().await
-    }
-
     /// Seals every record with our first key that is sealed with another, and tells `progress` of each batch how many that were. Answers their
     /// number. What does not open, and what others write meanwhile, stays as it is; [`TokenStore::survey`] tells.
     pub async fn reseal(&self, mut progress: impl FnMut(u64)) -> Result<u64, StoreError> {

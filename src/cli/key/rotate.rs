@@ -65,7 +65,7 @@ struct Rotation {
     resealed: u64,
 }
 
-/// How often all records are gone through before it counts as certain that somebody goes on sealing with an old key.
+/// How often all records are gone through after that before it counts as certain that somebody goes on sealing with an old key.
 const ROUNDS: usize = 5;
 
 // === impl RotateArgs ===
@@ -115,26 +115,27 @@ impl Rotation {
         Ok(Self { keeper, storage, first, old, resealed: 0 })
     }
 
-    /// Seals until nothing is left, with the first look that counts as the last one taken when every running process has followed.
+    /// Seals everything; then, when every running process has followed, what they have written meanwhile. Answers what a last look has found.
     async fn run(&mut self, world: &mut World<'_>) -> Result<Survey, Failure> {
         let store = &self.storage.store;
+        self.resealed += store.take_first_key().await?;
+        let settled = Instant::now() + SETTLED;
         let mut survey = store.survey().await?;
         let mut progress = Progress::new(&world.console, "records", survey.others_than(self.first));
-        store.take_first_key().await?;
-        let settled = Instant::now() + SETTLED;
-        for round in 1.. {
-            self.resealed += store.reseal(|done| progress.advance(done, &mut world.console)).await?;
+        self.resealed += store.reseal(|done| progress.advance(done, &mut world.console)).await?;
+        progress.end(&mut world.console);
+        self.resealed += spool(&self.storage, world).await?;
+        world.console.tell(format_args!(
+            "Waiting until {} s have passed, in which every running process takes the key over.",
+            SETTLED.as_secs()
+        ));
+        sleep_until(settled).await;
+        for _ in 0..ROUNDS {
+            // What was written meanwhile.
+            self.resealed += store.reseal(|_| ()).await?;
             self.resealed += spool(&self.storage, world).await?;
-            if round == 1 {
-                progress.end(&mut world.console);
-                world.console.tell(format_args!(
-                    "Waiting {} s, so that every running process has taken the key over.",
-                    SETTLED.as_secs()
-                ));
-                sleep_until(settled).await;
-            }
             survey = store.survey().await?;
-            if survey.others_than(self.first) == 0 && round > 1 || round >= ROUNDS {
+            if survey.others_than(self.first) == 0 {
                 break;
             }
         }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use proptest::prelude::*;
 use tokio::time::advance;
 
 use super::{LOOK, SETTLED};
@@ -102,7 +103,7 @@ async fn a_write_that_arrives_after_the_rotation_is_sealed_anew_by_its_writer() 
     meddled.before_the_next_write(async move {
         file.becomes(&[2, 1]);
         let rotating = file.process(&backend).await;
-        rotating.take_first_key().await.expect("taken");
+        let _ = rotating.take_first_key().await.expect("taken");
         advance(SETTLED).await;
         let _ = rotating.reseal(|_| ()).await.expect("sealed");
         file.becomes(&[2]);
@@ -122,4 +123,78 @@ async fn who_does_not_have_the_new_key_goes_on_with_its_own() {
     advance(SETTLED).await;
     elsewhere.put_pat(&tenant("acme"), &pat("canary")).await.expect("stored");
     assert_eq!(rotated.load(&tenant("acme")).await.expect("loaded").pat, Some(pat("canary")));
+}
+
+// === several copies of the key file ===
+
+/// Copies of a key file, each with the process that reads it.
+struct Copies {
+    backend: Arc<dyn Backend>,
+    files: [File; 3],
+    processes: Vec<TokenStore>,
+}
+
+impl Copies {
+    async fn new() -> Self {
+        let backend = World::new().await.backend;
+        let files = [(); 3].map(|()| File::new(&[1]));
+        let mut processes = Vec::new();
+        for file in &files {
+            processes.push(file.process(&backend).await);
+        }
+        Self { backend, files, processes }
+    }
+
+    /// One copy after the other becomes this; after each of them somebody writes.
+    async fn become_one_by_one(&self, keys: &[u8], order: [usize; 3], writers: [usize; 3]) {
+        for (at, writer) in order.into_iter().zip(writers) {
+            self.files[at].becomes(keys);
+            self.processes[at].sealer.replace(ring(keys));
+            let name = format!("{}-{at}", keys.len());
+            self.processes[writer].put_pat(&tenant(&name), &pat("canary")).await.expect("stored");
+            self.assert_that_everybody_opens_everything().await;
+        }
+    }
+
+    /// Also whoever starts just now, with nothing in memory but what stands in its copy.
+    async fn assert_that_everybody_opens_everything(&self) {
+        for file in &self.files {
+            let survey = file.process(&self.backend).await.survey().await.expect("looked at");
+            assert_eq!((survey.unreadable, survey.named), (0, Vec::new()));
+        }
+    }
+
+    async fn rotate(&self, by: usize) {
+        let _ = self.processes[by].take_first_key().await.expect("taken");
+        advance(SETTLED).await;
+        let _ = self.processes[by].reseal(|_| ()).await.expect("sealed");
+        let survey = self.processes[by].survey().await.expect("looked at");
+        assert_eq!(survey.others_than(id(2)), 0);
+    }
+}
+
+fn order() -> impl Strategy<Value = [usize; 3]> {
+    Just([0, 1, 2]).prop_shuffle()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// As docs/operations.md tells those who have several copies of the key.
+    #[test]
+    fn with_the_new_key_last_then_first_then_rotated_everybody_always_opens_everything(
+        orders in prop::array::uniform3(order()),
+        writers in prop::array::uniform3(prop::array::uniform3(0..3_usize)),
+        by in 0..3_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+        runtime.block_on(async {
+            let copies = Copies::new().await;
+            copies.become_one_by_one(&[1, 2], orders[0], writers[0]).await;
+            copies.become_one_by_one(&[2, 1], orders[1], writers[1]).await;
+            copies.rotate(by).await;
+            copies.assert_that_everybody_opens_everything().await;
+            copies.become_one_by_one(&[2], orders[2], writers[2]).await;
+        });
+    }
 }

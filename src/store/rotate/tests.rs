@@ -32,7 +32,7 @@ async fn put(backend: &Arc<dyn Backend>, kind: Kind, name: &str, label: Label, b
 
 /// Seals everything with key 2.
 async fn rotate(store: &TokenStore) -> u64 {
-    store.take_first_key().await.expect("taken");
+    let _ = store.take_first_key().await.expect("taken");
     store.reseal(|_| ()).await.expect("sealed")
 }
 
