@@ -1,7 +1,7 @@
 //! The key that a store is sealed with, and how every process follows when it becomes another.
 //!
 //! The key check says which key that is. A rotation seals it anew before anything else, and removes the old key last. In between lies
-//! [`SETTLED`], because a process seals only after a look at the key check that is not older than [`LOOK`]: after that time nobody who runs
+//! [`SETTLED`], because a process seals only after a look at the key check that is not older than `LOOK`: after that time nobody who runs
 //! seals with the old key any more. Who was stopped meanwhile, between its look and its write, looks again after the write, still has the old
 //! key in memory, and seals anew what it has written.
 
@@ -89,20 +89,21 @@ impl TokenStore {
 
     /// Writes all of `changes` or none, sealed with the key of the store as far as we have it.
     pub(super) async fn write(&self, mut changes: Vec<Change>) -> Result<Written, StoreError> {
-        let sealed_with = self.sealer.sealing_key();
         if self.looked.is_old() {
             // A look that fails is made up for below; a new pair does not wait for it.
             let _ = self.look_at_key().await;
-            if self.sealer.sealing_key() != sealed_with {
-                changes.iter_mut().for_each(|change| self.seal_anew(change));
-            }
+        }
+        let sealed_with = self.sealer.sealing_key();
+        if !self.sealer.keys().others().is_empty() {
+            // They may have been sealed a moment before the key changed.
+            changes.iter_mut().for_each(|change| self.seal_anew(change));
         }
         let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
-        let sealed_with = self.sealer.sealing_key();
         let written = self.backend.write(changes).await;
-        if self.looked.is_old()
-            && self.look_at_key().await.is_ok()
-            && self.sealer.sealing_key() != sealed_with
+        if self.looked.is_old() {
+            let _ = self.look_at_key().await;
+        }
+        if self.sealer.sealing_key() != sealed_with
             && let Err(error) = self.reseal_rows(&keys).await
         {
             tracing::warn!(%error, "what was written while the encryption key changed is still sealed with the old one");

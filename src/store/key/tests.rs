@@ -9,7 +9,7 @@ use crate::{
     model::Random,
     store::{
         TokenStore,
-        backend::{Backend, Key, Kind, Revision},
+        backend::{Backend, Expect, Key, Kind, Revision},
         record,
         seal::{KeyId, KeySource, Sealer},
         testing::{World, meddled::Meddled, pat, ring, sealer, tenant},
@@ -112,6 +112,20 @@ async fn a_write_that_arrives_after_the_rotation_is_sealed_anew_by_its_writer() 
     assert_eq!(key_of_pat(&world.backend, "acme").await, id(2));
     let restarted = TokenStore::open(world.backend, sealer(2), Random::system()).await.expect("opened");
     assert_eq!(restarted.load(&tenant("acme")).await.expect("loaded").pat, Some(pat("canary")));
+}
+
+/// Sealed by one task, when another one is told of the new key.
+#[tokio::test(start_paused = true)]
+async fn what_was_sealed_before_the_key_changed_and_is_written_after_it_is_sealed_anew() {
+    let world = World::new().await;
+    let file = File::new(&[1]);
+    let running = file.process(&world.backend).await;
+    let change = running.pat_change(&tenant("acme"), Expect::Anything, &pat("canary"));
+    file.becomes(&[2, 1]);
+    let _ = file.process(&world.backend).await.take_first_key().await.expect("taken");
+    running.look_at_key().await.expect("looked");
+    let _ = running.write(vec![change]).await.expect("written");
+    assert_eq!(key_of_pat(&world.backend, "acme").await, id(2));
 }
 
 #[tokio::test(start_paused = true)]
