@@ -76,7 +76,7 @@ impl Metrics {
             )?,
             refreshes: add(
                 &registry,
-                IntCounterVec::new(opts("refreshes_total", "Renewals by outcome."), &["outcome"])?,
+                IntCounterVec::new(opts("refreshes_total", "Refreshes by outcome."), &["outcome"])?,
             )?,
             retries: add(
                 &registry,

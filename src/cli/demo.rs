@@ -170,10 +170,10 @@ fn lines() -> Vec<Line> {
     };
     vec![
         line("a fresh token: used as it is", as_tenant("fresh"), decks, 200),
-        line("a token about to expire: used, and renewed in the background", as_tenant("ageing"), decks, 200),
-        line("an expired token: renewed before the request is sent", as_tenant("expired"), decks, 200),
+        line("a token about to expire: used, and refreshed in the background", as_tenant("ageing"), decks, 200),
+        line("an expired token: refreshed before the request is sent", as_tenant("expired"), decks, 200),
         line(
-            "a token that Flexslot refuses: renewed, and the request sent again, body and all",
+            "a token that Flexslot refuses: refreshed, and the request sent again, body and all",
             refused_post(),
             "/api/public/v1/cards/resolve",
             200,

@@ -229,7 +229,7 @@ impl Credentials {
         slot.with(|state| if cured { state.pace.cured() } else { state.pace.not_cured(at.version) });
         if !cured {
             self.works.observer.unauthorized_after_refresh();
-            tracing::error!(%tenant, version = %at.version, "Flexslot refuses a token that was just renewed");
+            tracing::error!(%tenant, version = %at.version, "Flexslot refuses a token that was just refreshed");
         }
     }
 

@@ -41,11 +41,11 @@ impl Failure {
     }
 
     pub(super) fn internal() -> Self {
-        Self::new(FailureClass::Internal, "the renewal ended without an outcome")
+        Self::new(FailureClass::Internal, "the refresh ended without an outcome")
     }
 
     pub(super) fn slow() -> Self {
-        Self::new(FailureClass::Slow, "the token is still being renewed")
+        Self::new(FailureClass::Slow, "the token is still being refreshed")
     }
 
     pub(super) fn retry_in(self, wait: Duration) -> Self {

@@ -13,20 +13,20 @@ use tokio::{
 use super::{At, failure::Failure, flight::Landing, state::Slot, works::Works};
 use crate::store::{StoreError, backend::Bid};
 
-/// How long a lease lasts unless its holder renews it.
+/// How long a lease lasts unless its holder extends it.
 const LENGTH: Duration = Duration::from_secs(15);
 
-/// How often the holder renews it.
-const RENEWAL: Duration = Duration::from_secs(4);
+/// How often the holder extends it.
+const EXTEND_EVERY: Duration = Duration::from_secs(4);
 
 /// The shortest wait before looking again at a lease that somebody else has; up to as much again is added at random.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A lease that is ours until [`Lease::release`]; renewed meanwhile. Dropped without release, it ends by itself.
+/// A lease that is ours until [`Lease::release`]; extended meanwhile. Dropped without release, it ends by itself.
 pub(super) struct Lease {
     works: Arc<Works>,
     slot: Arc<Slot>,
-    renewal: JoinHandle<()>,
+    extending: JoinHandle<()>,
     /// Whoever has the lease has a turn; whoever waits for it takes nobody else's.
     _turn: OwnedSemaphorePermit,
 }
@@ -60,13 +60,13 @@ pub(super) async fn win(works: &Arc<Works>, slot: &Arc<Slot>, at: At) -> Result<
 
 impl Lease {
     fn held(works: &Arc<Works>, slot: &Arc<Slot>, turn: OwnedSemaphorePermit) -> Self {
-        let renewal = tokio::spawn(keep(Arc::clone(works), Arc::clone(slot)));
-        Self { works: Arc::clone(works), slot: Arc::clone(slot), renewal, _turn: turn }
+        let extending = tokio::spawn(extend(Arc::clone(works), Arc::clone(slot)));
+        Self { works: Arc::clone(works), slot: Arc::clone(slot), extending, _turn: turn }
     }
 
     /// Gives the lease back. A failure is no harm: the lease ends by itself.
     pub(super) async fn release(self) {
-        self.renewal.abort();
+        self.extending.abort();
         if let Err(error) = self.works.store.release(&self.slot.tenant, &self.works.owner).await {
             tracing::debug!(tenant = %self.slot.tenant, %error, "the lease was not released and will run out");
         }
@@ -75,19 +75,19 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.renewal.abort();
+        self.extending.abort();
     }
 }
 
-async fn keep(works: Arc<Works>, slot: Arc<Slot>) {
-    let mut ticks = interval(RENEWAL);
+async fn extend(works: Arc<Works>, slot: Arc<Slot>) {
+    let mut ticks = interval(EXTEND_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
         let bid: Result<Bid, StoreError> = works.store.bid(&slot.tenant, &works.owner, LENGTH).await;
         if !matches!(bid, Ok(Bid::Won)) {
-            tracing::debug!(tenant = %slot.tenant, "the lease was not renewed; the outcome is still stored by grant id and version");
+            tracing::debug!(tenant = %slot.tenant, "the lease was not extended; the outcome is still stored by grant id and version");
         }
     }
 }

@@ -10,6 +10,9 @@
 //! - `custody`: outcomes of token requests that the store has still to take.
 //! - `works`: what all of these share.
 //! - [`coordinator`]: the door itself; the type that the corridor talks to.
+//!
+//! A *refresh* is what the outside sees: the token request of RFC 6749 section 6, in configuration, codes, metrics and logs. A *renewal* is the
+//! task that does it, from the lease to the release; it may find that another process has refreshed already.
 
 mod background;
 mod clearance;
@@ -107,7 +110,7 @@ pub enum Refusal {
     PatRejected,
     /// The path takes a PAT only, and there is none.
     PatRequired,
-    /// The token cannot be renewed for now.
+    /// The token cannot be refreshed for now.
     RefreshUnavailable { what: String, retry_after: Option<Duration> },
     /// The grant cannot be used with this configuration.
     OAuthMisconfigured(String),

@@ -110,7 +110,7 @@ impl NotNow {
     pub(super) fn into_failure(self) -> Failure {
         match self {
             Self::Failed(failure) => failure,
-            Self::TooSoon | Self::Uncured => Failure::new(FailureClass::Refused, "the last renewal was moments ago"),
+            Self::TooSoon | Self::Uncured => Failure::new(FailureClass::Refused, "the last refresh was moments ago"),
         }
     }
 }

@@ -18,7 +18,7 @@ pub struct Settings {
     pub tenants: HashMap<TenantId, Arc<TenantPolicy>>,
 }
 
-/// When and how tokens are renewed. See `[refresh]` in `proxy.toml.example`.
+/// When and how tokens are refreshed. See `[refresh]` in `proxy.toml.example`.
 #[derive(Debug, Clone)]
 pub struct RefreshPolicy {
     pub before_expiry: Duration,

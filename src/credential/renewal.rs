@@ -55,7 +55,7 @@ pub(super) async fn run(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cau
     let landing = renewal.fly().await.unwrap_or_else(|landing| landing);
     lease.release().await;
     if let Landing::Failed(failure) = &landing {
-        tracing::warn!(tenant = %slot.tenant, %cause, class = ?failure.class, what = failure.what, "the token was not renewed");
+        tracing::warn!(tenant = %slot.tenant, %cause, class = ?failure.class, what = failure.what, "the token was not refreshed");
     }
     landing
 }
@@ -110,7 +110,7 @@ impl Renewal {
                 self.look_again().await
             }
             Kept::Stored | Kept::Waiting => {
-                tracing::info!(tenant = %self.slot.tenant, %version, cause = %self.cause, %expires_at, "the token was renewed");
+                tracing::info!(tenant = %self.slot.tenant, %version, cause = %self.cause, %expires_at, "the token was refreshed");
                 let refresh = &self.settings.refresh;
                 let serves = self.slot.with(|state| state.advance(renewed, refresh, &self.works.random));
                 if serves { Landing::Renewed } else { Landing::Moved }

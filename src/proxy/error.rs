@@ -103,7 +103,7 @@ impl Code {
             Self::MethodUnsupported   => Row(501, "method_unsupported", "Method not supported", FixRequest, HttpRequestDenied),
             Self::UpstreamUnreachable => Row(502, "upstream_unreachable", "Flexslot not reached", Retry, ConnectionTerminated),
             Self::UpstreamInvalid     => Row(502, "upstream_invalid", "Flexslot's answer not usable", Retry, HttpProtocolError),
-            Self::RefreshUnavailable  => Row(503, "refresh_unavailable", "Token cannot be renewed for now", Retry, ProxyInternalError),
+            Self::RefreshUnavailable  => Row(503, "refresh_unavailable", "Token cannot be refreshed for now", Retry, ProxyInternalError),
             Self::OAuthMisconfigured  => Row(503, "oauth_misconfigured", "OAuth configuration not usable", FixConfig, ProxyConfigurationError),
             Self::StoreUnavailable    => Row(503, "store_unavailable", "Store out of reach", Retry, ProxyInternalError),
             Self::Overloaded          => Row(503, "overloaded", "Too many requests at once", Retry, ProxyInternalError),
@@ -142,7 +142,7 @@ impl From<Refusal> for Problem {
                 "Flexslot takes only a personal access token on this path, and this tenant has none that may be used: `flexslot-proxy tenant set-pat`.",
             ),
             Refusal::RefreshUnavailable { what, retry_after } => {
-                let problem = Code::RefreshUnavailable.problem(format!("The access token has expired and could not be renewed: {what}. Try again later."));
+                let problem = Code::RefreshUnavailable.problem(format!("The access token has expired and could not be refreshed: {what}. Try again later."));
                 problem.retry_after(retry_after.unwrap_or(std::time::Duration::from_secs(1)))
             }
             Refusal::OAuthMisconfigured(what) => {
