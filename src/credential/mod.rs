@@ -1,6 +1,7 @@
 //! The one door to the tokens: which credential a request gets, and how it is kept fresh.
 //!
-//! - [`pick`]: which credential is best; a pure function.
+//! - `permit`: whether the tenant's rules let a request through at all.
+//! - [`pick`]: which credential is best.
 //! - `flight`: how all requests of a grant share one renewal.
 //! - `renewal`: what that one renewal does, step by step, and what it leaves behind when it fails.
 //! - `clearance`: whether a refresh token may be presented now.
@@ -25,6 +26,7 @@ mod lease;
 mod loading;
 mod pace;
 mod pat_health;
+mod permit;
 pub mod pick;
 pub mod policy;
 mod renewal;
@@ -44,6 +46,7 @@ use http::HeaderValue;
 use crate::model::{CredentialKind, GrantId, Scope, TenantId, Version, token::DisconnectReason};
 
 pub use coordinator::{Credentials, Unauthorized};
+pub use permit::Permission;
 pub use policy::{RefreshPolicy, Settings, TenantPolicy};
 
 /// What a request needs of a credential.
@@ -62,16 +65,6 @@ pub enum PathClass {
     Ordinary,
     /// `/me/partner…` and `/me/access-tokens/…`: a PAT alone; methods that write there hand out or change secrets.
     PatOnly,
-}
-
-/// What a tenant's rules say of a method and path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    Granted,
-    /// No `allow` pattern of the tenant covers the request.
-    NotAllowed,
-    /// The request hands out or changes secrets, and no `allow` pattern names it.
-    Guarded,
 }
 
 /// Whether the request could be sent again after a 401.

@@ -1,30 +1,26 @@
 //! Which credential is best for a request.
 //!
-//! The decision is a pure function of what is held of the tenant, the tenant's policy and the request: kinds are tried in the policy's order,
-//! a grant is passed over when its scopes do not cover the request and a PAT can stand in, and what Flexslot guards by PAT alone gets a PAT or
-//! nothing.
+//! The decision asks nobody and waits for nothing: it follows from what is held of the tenant, the tenant's policy and the request. Kinds are
+//! tried in the policy's order, a grant is passed over when its scopes do not cover the request and a PAT can stand in, and what Flexslot
+//! guards by PAT alone gets a PAT or nothing. It leaves one trace: a rejected PAT that has rested is probed by whoever is given it.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
-use http::Method;
 use tokio::time::Instant;
 
 use super::{
-    Ask, PathClass, Permission, Refusal,
+    Ask, PathClass, Refusal,
     failure::Failure,
     policy::{Settings, TenantPolicy},
     state::{Held, Live, State},
 };
 use crate::model::{
-    AllowRule, CredentialKind, PatFallback, Timestamp,
+    CredentialKind, PatFallback, Timestamp,
     observe::FallbackCause,
     token::{DisconnectReason, Freshness},
 };
 
-/// What an `allow` pattern has to begin with, literally, to let a method through that hands out or changes secrets.
-const GUARDED: [&[&str]; 2] = [&["me", "partner"], &["me", "access-tokens"]];
-
-/// What the function looks at besides the request and the state.
+/// What the decision looks at besides the request and the state.
 pub(super) struct Circumstances<'a> {
     pub(super) policy: &'a TenantPolicy,
     pub(super) settings: &'a Settings,
@@ -52,24 +48,13 @@ enum Passed {
     Scope(Arc<Live>, Freshness),
 }
 
-/// Whether the tenant's rules let a request through at all. `segments` are one reading of the path below `/api/public/v1/`.
-pub(super) fn permit(
-    policy: &TenantPolicy,
-    method: &Method,
-    class: PathClass,
-    segments: &[Cow<'_, str>],
-) -> Permission {
-    let names = |rule: &AllowRule| rule.matches(method, segments.iter().map(AsRef::as_ref));
-    let rules = policy.allow.as_deref();
-    match class {
-        _ if rules.is_some_and(|rules| !rules.iter().any(names)) => Permission::NotAllowed,
-        PathClass::PatOnly if !matches!(*method, Method::GET | Method::HEAD) => {
-            let literal = |rule: &&AllowRule| GUARDED.iter().any(|prefix| rule.begins_with(prefix));
-            let named = rules.unwrap_or_default().iter().filter(literal).any(names);
-            if named { Permission::Granted } else { Permission::Guarded }
-        }
-        PathClass::PatOnly | PathClass::Ordinary => Permission::Granted,
-    }
+/// What there is of a PAT.
+enum Pat {
+    Usable(http::HeaderValue),
+    Rejected,
+    /// Of another origin, or not fit for a header.
+    Foreign,
+    Absent,
 }
 
 /// Picks the credential for `ask`. Takes the state mutably because asking for a rejected PAT may make this request its probe.
@@ -147,14 +132,6 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<(Arc<Li
         Some(need) if !live.grant.tokens.scopes.covers(need) => Err(Passed::Scope(Arc::clone(live), freshness)),
         _ => Ok((Arc::clone(live), freshness)),
     }
-}
-
-enum Pat {
-    Usable(http::HeaderValue),
-    Rejected,
-    /// Of another origin, or not fit for a header.
-    Foreign,
-    Absent,
 }
 
 fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {

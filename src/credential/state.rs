@@ -207,17 +207,15 @@ impl State {
 
 impl Live {
     fn new(grant: Grant, policy: &RefreshPolicy, random: &Random) -> Self {
-        let window = policy.before_expiry.min(grant.tokens.life() / 5);
+        let window = grant.tokens.refresh_window(policy.before_expiry);
         // A tenth of the window as jitter keeps sidecars, and tenants connected together, from renewing in the same moment.
-        let opens = grant
-            .tokens
-            .window_opens(policy.before_expiry, random.below(policy.spread))
-            .plus(random.below(window / 10));
+        let (earlier, later) = (random.below(policy.spread), random.below(window / 10));
+        let window_opens = grant.tokens.expires_at.minus(window).minus(earlier).plus(later);
         let authorization = match grant.tokens.token_type {
             crate::model::TokenType::Bearer => header::bearer(&grant.tokens.access),
             crate::model::TokenType::Dpop => None,
         };
-        Self { window_opens: opens, authorization, grant }
+        Self { window_opens, authorization, grant }
     }
 
     /// Which pair this is.

@@ -233,9 +233,9 @@ impl TokenSet {
         self.answered_at.map_or(DEFAULT_LIFE, |at| self.expires_at.left(at))
     }
 
-    /// When the refresh window opens: the smaller of `before_expiry` and a fifth of the token's life ahead of its end, and `spread` earlier.
-    pub fn window_opens(&self, before_expiry: Duration, spread: Duration) -> Timestamp {
-        self.expires_at.minus(before_expiry.min(self.life() / 5)).minus(spread)
+    /// How long before its end the access token is refreshed: the smaller of `before_expiry` and a fifth of its life.
+    pub fn refresh_window(&self, before_expiry: Duration) -> Duration {
+        before_expiry.min(self.life() / 5)
     }
 
     /// How fresh the access token is at `now`, for a window that opens at `window_opens`.
@@ -326,10 +326,10 @@ mod tests {
 
     #[test]
     fn the_window_is_five_minutes_of_an_hour_and_a_fifth_of_a_short_life() {
-        let opens = |set: &TokenSet| set.window_opens(Duration::from_secs(300), Duration::ZERO).secs();
-        assert_eq!(opens(&tokens(Some(0), 3600)), 3300);
-        assert_eq!(opens(&tokens(Some(0), 100)), 80);
-        assert_eq!(opens(&tokens(None, 3600)), 3300);
+        let window = |set: &TokenSet| set.refresh_window(Duration::from_secs(300)).as_secs();
+        assert_eq!(window(&tokens(Some(0), 3600)), 300);
+        assert_eq!(window(&tokens(Some(0), 100)), 20);
+        assert_eq!(window(&tokens(None, 3600)), 300);
     }
 
     #[test]

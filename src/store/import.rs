@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::{
     Cas, StoreError, StoredPat, TokenStore,
     backend::{Change, Expect, Row},
+    intent::tombstone,
     keys_of,
-    renewal::tombstone,
     tenants::is_there,
 };
 use crate::model::{Grant, GrantId, TenantId, Timestamp, TokenSet, Version};

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Cas, StoreError, StoredPat, TOMBSTONE_LIFE, TokenStore,
     backend::{Change, Expect, Key, Kind, Revision, Row, RowState},
+    intent::tombstone,
     keys_of, pair,
     record::{self, GrantSummary, PlainState},
-    renewal::tombstone,
 };
 use crate::model::{TenantId, Timestamp, token::Disconnected};
 
