@@ -19,7 +19,11 @@ use super::{
     works::Works,
 };
 use crate::{
-    model::{Clock, CredentialKind, Observer, Random, TenantId, observe::FallbackCause, token::Freshness},
+    model::{
+        Clock, CredentialKind, Observer, Random, TenantId,
+        observe::{FallbackCause, RetryOutcome},
+        token::Freshness,
+    },
     store::{StoreError, TokenStore, backend::Revision, instance::InstanceLock, spool::Spool},
 };
 
@@ -100,7 +104,7 @@ impl Credentials {
         class: PathClass,
         segments: &[Cow<'_, str>],
     ) -> Permission {
-        permit(&self.works.policy(tenant).1, method, class, segments)
+        permit(&self.works.settings().policy(tenant), method, class, segments)
     }
 
     /// Whether what is picked now is for the upstream at `origin`.
@@ -220,17 +224,19 @@ impl Credentials {
         }
     }
 
-    /// The upstream's answer to a retry: whether the new token cured the 401. Call it once per retry.
-    pub fn retried(&self, tenant: &TenantId, picked: &Picked, cured: bool) {
+    /// How the upstream took `picked` when the request was sent the second time. Call it once per retry.
+    pub fn retried(&self, tenant: &TenantId, picked: &Picked, outcome: RetryOutcome) {
         let Some(slot) = self.works.held(tenant) else { return };
-        let Some(at) = picked.at else {
-            slot.with(|state| state.judge_pat(picked, if cured { PatHealth::accepted } else { PatHealth::refused }));
-            return;
-        };
-        slot.with(|state| if cured { state.pace.cured() } else { state.pace.not_cured(at.version) });
-        if !cured {
-            self.works.observer.unauthorized_after_refresh();
-            tracing::error!(%tenant, version = %at.version, "Flexslot refuses a token that was just refreshed");
+        match (outcome, picked.at) {
+            (RetryOutcome::Failed, _) => {}
+            (RetryOutcome::Cured, None) => slot.with(|state| state.judge_pat(picked, PatHealth::accepted)),
+            (RetryOutcome::Cured, Some(_)) => slot.with(|state| state.pace.cured()),
+            (RetryOutcome::StillUnauthorized, None) => slot.with(|state| state.judge_pat(picked, PatHealth::refused)),
+            (RetryOutcome::StillUnauthorized, Some(at)) => {
+                slot.with(|state| state.pace.not_cured(at.version));
+                self.works.observer.unauthorized_after_refresh();
+                tracing::error!(%tenant, version = %at.version, "Flexslot refuses a token that was just refreshed");
+            }
         }
     }
 

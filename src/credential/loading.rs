@@ -62,14 +62,13 @@ impl Works {
             }
             Err(error) => return Err(Refusal::StoreUnavailable(error.to_string())),
         };
-        let settings = self.settings();
         slot.with(|state| {
             // Looked up under the slot's lock, so that a reload during the load is not undone.
-            let (named, policy) = self.policy(&slot.tenant);
-            if !named && record.is_absent() {
+            let settings = self.settings();
+            if record.is_absent() && !settings.names(&slot.tenant) {
                 return Err(Refusal::NotConnected);
             }
-            state.set_file_pat(policy.pat.as_ref());
+            state.set_file_pat(settings.policy(&slot.tenant).pat.as_ref());
             state.adopt(record, &settings.refresh, &self.random);
             Ok(())
         })
@@ -79,7 +78,7 @@ impl Works {
     /// not stand in for, it does not.
     fn take_file_pat(&self, slot: &Slot) -> bool {
         slot.with(|state| {
-            let (_, policy) = self.policy(&slot.tenant);
+            let policy = self.settings().policy(&slot.tenant);
             let serves =
                 policy.pat_fallback == PatFallback::Always || !policy.credentials.contains(&CredentialKind::OAuth);
             let serves = serves && policy.pat.is_some();

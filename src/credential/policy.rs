@@ -44,8 +44,14 @@ pub struct TenantPolicy {
 // === impl Settings ===
 
 impl Settings {
-    pub(super) fn tenant(&self, tenant: &TenantId) -> Option<&Arc<TenantPolicy>> {
-        self.tenants.get(tenant)
+    /// The rules for `tenant`: its own where the file names it, else the defaults.
+    pub(super) fn policy(&self, tenant: &TenantId) -> Arc<TenantPolicy> {
+        self.tenants.get(tenant).map_or_else(Arc::default, Arc::clone)
+    }
+
+    /// Whether the file names `tenant`, which then exists whatever the store says.
+    pub(super) fn names(&self, tenant: &TenantId) -> bool {
+        self.tenants.contains_key(tenant)
     }
 
     /// Why this configuration may not present `grant` to anybody, if it may not.

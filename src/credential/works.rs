@@ -21,7 +21,7 @@ use super::{
     custody::Custody,
     failure::Failure,
     pick::{Choice, Circumstances, decide},
-    policy::{Settings, TenantPolicy},
+    policy::Settings,
     state::Slot,
     tasks::Tasks,
     usage::Used,
@@ -88,7 +88,7 @@ impl Works {
         self.change_turns(before.refresh.max_parallel, max_parallel);
         for slot in &self.slots {
             slot.with(|state| {
-                state.set_file_pat(self.policy(slot.key()).1.pat.as_ref());
+                state.set_file_pat(self.settings.load().policy(slot.key()).pat.as_ref());
                 state.pace.configuration_changed();
             });
         }
@@ -176,14 +176,6 @@ impl Works {
         self.store_reachable.load(Ordering::Relaxed)
     }
 
-    /// The tenant's policy, and whether the configuration names the tenant.
-    pub(super) fn policy(&self, tenant: &TenantId) -> (bool, Arc<TenantPolicy>) {
-        match self.settings.load().tenant(tenant) {
-            Some(policy) => (true, Arc::clone(policy)),
-            None => (false, Arc::default()),
-        }
-    }
-
     /// The tenant's slot, if it is in memory.
     pub(super) fn held(&self, tenant: &TenantId) -> Option<Arc<Slot>> {
         self.slots.get(tenant).map(|slot| Arc::clone(&slot))
@@ -206,7 +198,7 @@ impl Works {
 
     pub(super) fn decide(&self, slot: &Slot, ask: &Ask<'_>, failed: Option<&Failure>) -> Choice {
         let settings = self.settings.load();
-        let (_, policy) = self.policy(&slot.tenant);
+        let policy = settings.policy(&slot.tenant);
         let (now, instant) = (self.now(), Instant::now());
         let on = Circumstances { policy: &policy, settings: &settings, now, instant, failed };
         slot.with(|state| decide(ask, state, &on))

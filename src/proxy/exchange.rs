@@ -91,11 +91,7 @@ impl Exchange<'_> {
         };
         self.facts.retry = Some(outcome);
         self.observer.retry(outcome);
-        match outcome {
-            RetryOutcome::Cured => self.credentials.retried(&self.request.tenant, next, true),
-            RetryOutcome::StillUnauthorized => self.credentials.retried(&self.request.tenant, next, false),
-            RetryOutcome::Failed => {}
-        }
+        self.credentials.retried(&self.request.tenant, next, outcome);
         let fresh_refused = outcome == RetryOutcome::StillUnauthorized && next.kind == CredentialKind::OAuth;
         Ok(Exchanged {
             response: sent?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::flexslot::Behaviour;
 use super::world::{HOUR, ORIGIN, SECOND, World, ask, pass, pat_only, pick, tenant, value};
 use crate::credential::{Refusal, Unauthorized};
-use crate::model::observe::FallbackCause;
+use crate::model::observe::{FallbackCause, RetryOutcome};
 use crate::model::token::DisconnectReason;
 use crate::model::{CredentialKind, Secret};
 use crate::store::StoredPat;
@@ -54,7 +54,7 @@ async fn a_401_on_the_retry_with_a_pat_counts_against_the_pat() {
         let answer = world.credentials.unauthorized(&ask(&acme), &grant).await;
         let Unauthorized::Retry(next) = answer else { panic!("{answer:?}") };
         assert_eq!(next.kind, CredentialKind::Pat);
-        world.credentials.retried(&acme, &next, false);
+        world.credentials.retried(&acme, &next, RetryOutcome::StillUnauthorized);
         pass(&world, 60 * SECOND).await;
     }
     let grant = pick(&world, "acme").await.unwrap();

@@ -21,7 +21,7 @@ use crate::{
         Ask, Credentials, PathClass, Picked, Resend, Unauthorized,
         tests::world::{CLIENT, ORIGIN, START, tenant},
     },
-    model::{Clock, Secret, TenantId, clock::TokioClock},
+    model::{Clock, Secret, TenantId, clock::TokioClock, observe::RetryOutcome},
     store::{
         Existing, NewGrant, NewTenant, StoredPat, TokenStore,
         memory::MemoryBackend,
@@ -255,11 +255,14 @@ impl Play {
             if next.at.is_some() && next.at == picked.at {
                 shared.monitor.violate(format!("{process} sends a request again with what was refused"));
             }
-            let cured = shared.monitor.takes(&next);
+            let outcome = match shared.monitor.takes(&next) {
+                true => RetryOutcome::Cured,
+                false => RetryOutcome::StillUnauthorized,
+            };
             let answer = Ok(next);
             shared.monitor.answered(process, &name, &answer);
             if let Ok(next) = answer {
-                credentials.retried(&name, &next, cured);
+                credentials.retried(&name, &next, outcome);
             }
         });
         self.requests.push(Request { process, task });
