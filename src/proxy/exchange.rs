@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header::AUTHORIZATION};
-use tokio::time::Instant;
 
 use super::{
     error::{Code, upstream_failure},
-    facts::Facts,
+    facts::{Facts, UpstreamWait},
     handle::{Accepted, Failure},
     replay::{ReplayBody, Replayer},
     upstream::{Upstream, UpstreamBody},
@@ -127,9 +126,9 @@ impl Exchange<'_> {
         *request.uri_mut() = Uri::from(self.request.target.forward().clone());
         *request.headers_mut() = self.request.headers.clone();
         request.headers_mut().insert(AUTHORIZATION, picked.authorization.clone());
-        let started = Instant::now();
+        let waiting = UpstreamWait::begin(&mut self.facts.upstream_time);
         let outcome = self.upstream.send(request).await;
-        self.facts.upstream_time += started.elapsed();
+        drop(waiting);
         match outcome {
             Ok(response) => {
                 self.facts.upstream_status = Some(response.status().as_u16());
@@ -142,3 +141,6 @@ impl Exchange<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

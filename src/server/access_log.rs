@@ -170,3 +170,35 @@ impl Drop for Record {
 fn millis(time: std::time::Duration) -> f64 {
     (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Lines, Record, RequestId};
+    use crate::model::{CredentialKind, Observer, observe::RequestTimes};
+    use http::{Method, Version};
+    use parking_lot::Mutex;
+    use std::{sync::Arc, time::Duration};
+    use tokio::time::advance;
+
+    #[derive(Debug, Default)]
+    struct Told(Mutex<Option<(u16, RequestTimes)>>);
+
+    impl Observer for Told {
+        fn request(&self, _: &Method, status: u16, _: Option<CredentialKind>, took: RequestTimes) {
+            *self.0.lock() = Some((status, took));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_goes_away_leaves_the_upstreams_time_to_the_upstream() {
+        let told = Arc::new(Told::default());
+        let id = RequestId::for_test("r1");
+        let mut record = Record::begin(id, Method::GET, "/", Version::HTTP_11, Arc::clone(&told) as _, Lines::Off);
+        advance(Duration::from_secs(10)).await;
+        record.facts.upstream_time = Duration::from_secs(9);
+        drop(record);
+        let (status, took) = told.0.lock().take().unwrap();
+        assert_eq!((status, took.total), (499, Duration::from_secs(10)));
+        assert_eq!((took.upstream, took.overhead), (Duration::from_secs(9), Duration::from_secs(1)));
+    }
+}
