@@ -253,6 +253,23 @@ fn relative_links_point_to_what_exists() {
     }
 }
 
+/// "`name` in [path](…)", as the tables of docs/architecture.md say where to look.
+#[test]
+fn functions_are_where_the_documents_say() {
+    let mut seen = 0;
+    for document in documents() {
+        let text = read(&document);
+        for (before, after) in text.split("` in [").zip(text.split("` in [").skip(1)) {
+            let (name, path) = (before.rsplit('`').next().expect("a name"), after.split(']').next().expect("a path"));
+            if path.ends_with(".rs") {
+                assert!(read(path).contains(&format!("fn {name}(")), "{}: {name} in {path}", document.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 4, "{seen} found");
+}
+
 // === the invariants ===
 
 /// `src/proxy/path/tests.rs` is `proxy::path::tests`.
