@@ -29,7 +29,7 @@ use toml::de::DeTable;
 pub use environment::{Environment, SystemEnvironment};
 pub use fault::{Fault, Faults, Place};
 pub use listen::{ListenAddress, Listener, Presence};
-pub use origin::{AllowedHost, Origin, OutboundProxy, WebOrigin};
+pub use origin::{AllowedHost, OutboundProxy, WebOrigin};
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{

@@ -1,18 +1,12 @@
 //! Origins, hosts and the outbound proxy: addresses that exist only if they passed their checks.
 
-use std::fmt;
-
 use url::{Host, Url};
 
 use super::fault::Wrong;
-use crate::model::Secret;
-
-/// Where Flexslot is: scheme, host and port, nothing else. `http` only for loopback hosts.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Origin {
-    url: Url,
-    text: String,
-}
+use crate::model::{
+    Origin, Secret,
+    origin::{self, InvalidUrl},
+};
 
 /// A browser's origin as the `Origin` header spells it (RFC 6454 section 6.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,56 +30,7 @@ pub struct OutboundProxy {
 }
 
 /// Flexslot's own origin (Flexslot's documentation).
-pub(super) const FLEXSLOT: &str = "https://api.flexslot.gg";
-
-// === impl Origin ===
-
-impl Origin {
-    /// An origin and nothing else; a slash at its end is forgiven.
-    pub(super) fn parse(text: &str) -> Result<Self, Wrong> {
-        let url = secure_url(text, FLEXSLOT)?;
-        let origin = url.origin().ascii_serialization();
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return Err(Wrong::new("has more than scheme, host and port").hint(format!("write \"{origin}\"")));
-        }
-        Ok(Self { url, text: origin })
-    }
-
-    /// Flexslot's own.
-    pub(super) fn flexslot() -> Self {
-        #[allow(clippy::expect_used, reason = "a constant; a test parses it")]
-        Self::parse(FLEXSLOT).expect("Flexslot's origin is one")
-    }
-
-    /// The URL of `path`, which begins with a slash, at this origin.
-    pub(super) fn at(&self, path: &str) -> Url {
-        let mut url = self.url.clone();
-        url.set_path(path);
-        url
-    }
-
-    /// The serialized origin, such as `https://api.flexslot.gg`, without a slash at its end.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The same as a URL, whose path is `/`.
-    pub fn url(&self) -> &Url {
-        &self.url
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Debug for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Origin({})", self.text)
-    }
-}
+const FLEXSLOT: &str = "https://api.flexslot.gg";
 
 // === impl WebOrigin ===
 
@@ -173,69 +118,48 @@ impl OutboundProxy {
     }
 }
 
-/// An absolute URL without credentials that is https, or http to a loopback host.
-pub(super) fn secure_url(text: &str, example: &str) -> Result<Url, Wrong> {
-    let not_one = || Wrong::new("not an absolute URL").hint(format!("write \"{example}\""));
-    // The URL standard would drop white space and take "https:host" for "https://host"; somebody's typing error is more likely.
-    if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') || !text.contains("://") {
-        return Err(not_one());
-    }
-    let url = Url::parse(text).map_err(|_| not_one())?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(Wrong::new("credentials do not belong in this URL"));
-    }
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback(&url) => Ok(url),
-        "http" => Err(Wrong::new("http:// is only for loopback hosts").hint("write https://")),
-        _ => Err(Wrong::new("neither https:// nor http://")),
-    }
+/// Flexslot's own origin.
+pub(super) fn flexslot() -> Origin {
+    #[allow(clippy::expect_used, reason = "a constant; a test parses it")]
+    FLEXSLOT.parse().expect("Flexslot's origin is one")
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+/// Where Flexslot is.
+pub(super) fn origin(text: &str) -> Result<Origin, Wrong> {
+    text.parse().map_err(|invalid| not_secure(invalid, FLEXSLOT))
+}
+
+/// A URL that secrets may be sent to; `example` is one for the hint.
+pub(super) fn secure_url(text: &str, example: &str) -> Result<Url, Wrong> {
+    origin::secure_url(text).map_err(|invalid| not_secure(invalid, example))
+}
+
+fn not_secure(invalid: InvalidUrl, example: &str) -> Wrong {
+    let wrong = Wrong::new(invalid.to_string());
+    match invalid {
+        InvalidUrl::NotAbsolute => wrong.hint(format!("write \"{example}\"")),
+        InvalidUrl::MoreThanOrigin(origin) => wrong.hint(format!("write \"{origin}\"")),
+        InvalidUrl::Plaintext => wrong.hint("write https://"),
+        InvalidUrl::Credentials | InvalidUrl::Scheme => wrong,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{AllowedHost, Origin, OutboundProxy, WebOrigin};
+    use super::{AllowedHost, FLEXSLOT, OutboundProxy, WebOrigin, flexslot, origin};
     use proptest::prelude::*;
 
     #[test]
-    fn the_upstream_is_an_origin_and_secure() {
-        for (text, origin) in [
-            ("https://api.flexslot.gg", "https://api.flexslot.gg"),
-            ("https://api.flexslot.gg/", "https://api.flexslot.gg"),
-            ("https://API.flexslot.gg:443", "https://api.flexslot.gg"),
-            ("http://localhost:8080", "http://localhost:8080"),
-            ("http://sandbox.localhost:1", "http://sandbox.localhost:1"),
-            ("http://127.0.0.1:1", "http://127.0.0.1:1"),
-            ("http://[::1]:1", "http://[::1]:1"),
-        ] {
-            assert_eq!(Origin::parse(text).unwrap().as_str(), origin, "{text}");
-        }
-        for text in [
-            "",
-            "api.flexslot.gg",
-            "https:api.flexslot.gg",
-            "https://",
-            "https://api.flexslot.gg/api",
-            "https://api.flexslot.gg?x",
-            "https://api.flexslot.gg#x",
-            "https://user:canary@api.flexslot.gg",
-            "http://api.flexslot.gg",
-            "http://localhost.example.com",
-            "ftp://localhost",
-            "https://api.flexslot.gg ",
-        ] {
-            let wrong = Origin::parse(text).unwrap_err();
-            assert!(!format!("{wrong:?}").contains("canary"), "{text}");
-        }
+    fn flexslots_own_origin_is_one() {
+        assert_eq!(flexslot().as_str(), FLEXSLOT);
+    }
+
+    #[test]
+    fn a_hint_says_what_to_write_instead() {
+        let hint = |text| origin(text).unwrap_err().hint;
+        assert_eq!(hint("api.flexslot.gg").as_deref(), Some("write \"https://api.flexslot.gg\""));
+        assert_eq!(hint("https://Api.test/api?canary").as_deref(), Some("write \"https://api.test\""));
+        assert_eq!(hint("https://user:canary@api.test"), None);
     }
 
     #[test]
@@ -292,7 +216,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_text_never_panics(text in ".{0,40}") {
-            let _ = (Origin::parse(&text), WebOrigin::parse(&text), AllowedHost::parse(&text), OutboundProxy::parse_url(&text));
+            let _ = (origin(&text), WebOrigin::parse(&text), AllowedHost::parse(&text), OutboundProxy::parse_url(&text));
         }
 
         #[test]

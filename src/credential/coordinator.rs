@@ -18,7 +18,7 @@ use super::{
     works::Works,
 };
 use crate::{
-    model::{Clock, CredentialKind, Observer, Random, TenantId, observe::FallbackCause, token::Freshness},
+    model::{Clock, CredentialKind, Observer, Origin, Random, TenantId, observe::FallbackCause, token::Freshness},
     store::{StoreError, TokenStore, backend::Revision, instance::InstanceLock, spool::Spool},
 };
 
@@ -103,8 +103,8 @@ impl Credentials {
     }
 
     /// Whether what is picked now is for the upstream at `origin`.
-    pub fn are_for(&self, origin: &str) -> bool {
-        self.works.settings().origin == origin
+    pub fn are_for(&self, origin: &Origin) -> bool {
+        self.works.settings().origin == *origin
     }
 
     /// The best available credential for a request.

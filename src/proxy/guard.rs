@@ -12,7 +12,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use crate::model::Secret;
+use crate::model::{Origin, Secret};
 
 use super::cors;
 
@@ -33,8 +33,8 @@ pub struct Guard {
     pub allowed_origins: Vec<String>,
     /// Callers must send it where it is set.
     pub client_token: Option<Secret>,
-    /// The upstream's host, which absolute-form targets may name; with its port, which they may leave out.
-    pub upstream: Option<(String, u16)>,
+    /// The upstream, which absolute-form targets may name, with or without its port.
+    pub upstream: Option<Origin>,
 }
 
 /// The way by which a request reached us.
@@ -110,8 +110,9 @@ impl Guard {
     }
 
     fn is_upstream(&self, authority: &Authority) -> bool {
-        self.upstream.as_ref().is_some_and(|(host, port)| {
-            authority.host().eq_ignore_ascii_case(host) && authority.port_u16().is_none_or(|named| named == *port)
+        self.upstream.as_ref().is_some_and(|upstream| {
+            authority.host().eq_ignore_ascii_case(upstream.host())
+                && authority.port_u16().is_none_or(|named| named == upstream.port())
         })
     }
 

@@ -35,7 +35,7 @@ impl SetPatArgs {
         }
         let pat = checked(world.console.secret_line(&format!("PAT of {tenant}: "))?)?;
         let store = store::open(&config, world).await?;
-        let origin = config.upstream.origin.as_str().to_owned();
+        let origin = config.upstream.origin.clone();
         store.put_pat(&tenant, &StoredPat { pat, origin }).await?;
         world.console.tell(format_args!("The PAT of {tenant} is stored."));
         Ok(())

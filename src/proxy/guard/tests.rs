@@ -15,7 +15,7 @@ fn guard() -> Guard {
         allowed_hosts: vec!["Proxy.Internal".into()],
         allowed_origins: vec!["https://app.example.com".into()],
         client_token: None,
-        upstream: Some(("api.flexslot.gg".into(), 443)),
+        upstream: Some("https://api.flexslot.gg".parse().unwrap()),
     }
 }
 
