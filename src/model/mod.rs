@@ -8,6 +8,7 @@ pub mod clock;
 pub mod credential;
 pub mod observe;
 pub mod origin;
+pub mod prefix;
 pub mod problem;
 pub mod random;
 pub mod scope;
