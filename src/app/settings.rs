@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    config::{AllowedHost, Config, ListenAddress, Listener, Presence, RewriteUrls},
+    config::{Config, ListenAddress, Listener, Presence, RewriteUrls},
     credential::{self, RefreshPolicy, TenantPolicy},
     flexslot::TokenEndpoint,
     proxy::{
@@ -79,13 +79,9 @@ pub fn admin_guard(config: &Config) -> Guard {
 }
 
 fn host_and_origin(config: &Config) -> Guard {
-    let host = |allowed: &AllowedHost| match allowed {
-        AllowedHost::Name(name) => name.clone(),
-        AllowedHost::Suffix(suffix) => format!("*{suffix}"),
-    };
     Guard {
-        allowed_hosts: config.server.allowed_hosts.iter().map(host).collect(),
-        allowed_origins: config.server.allowed_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
+        allowed_hosts: config.server.allowed_hosts.clone(),
+        allowed_origins: config.server.allowed_origins.clone(),
         client_token: None,
         upstream: None,
     }

@@ -10,7 +10,7 @@ pub mod listen;
 mod meaning;
 mod names;
 mod near;
-pub mod origin;
+mod origin;
 mod overrides;
 mod reach;
 mod reader;
@@ -29,7 +29,7 @@ use toml::de::DeTable;
 pub use environment::{Environment, SystemEnvironment};
 pub use fault::{Fault, Faults, Place};
 pub use listen::{ListenAddress, Listener, Presence};
-pub use origin::{AllowedHost, OutboundProxy, WebOrigin};
+pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{

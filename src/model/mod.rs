@@ -6,6 +6,7 @@
 pub mod allow;
 pub mod clock;
 pub mod credential;
+pub mod host;
 pub mod observe;
 pub mod origin;
 pub mod prefix;
@@ -15,10 +16,12 @@ pub mod scope;
 pub mod secret;
 pub mod tenant;
 pub mod token;
+pub mod web_origin;
 
 pub use allow::AllowRule;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use credential::{CredentialKind, PatFallback};
+pub use host::HostPattern;
 pub use observe::{Observer, Unobserved};
 pub use origin::Origin;
 pub use problem::{Action, Problem};
@@ -27,3 +30,4 @@ pub use scope::{Scope, ScopeSet};
 pub use secret::Secret;
 pub use tenant::TenantId;
 pub use token::{Freshness, Grant, GrantId, GrantState, TokenSet, TokenType, Version};
+pub use web_origin::WebOrigin;
