@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    config::{AllowedHost, Config, ListenAddress, Listener, Presence, RewriteUrls},
+    config::{Config, ListenAddress, Listener, Presence, RewriteUrls},
     credential::{self, RefreshPolicy, TenantPolicy},
     flexslot::TokenEndpoint,
     proxy::{
@@ -11,7 +11,6 @@ use crate::{
         guard::Guard,
         replay::{ReplayLimits, ReplayMemory},
         upstream::Upstream,
-        urls::UpstreamOrigin,
     },
     server::{
         accept::Limits,
@@ -44,14 +43,13 @@ pub fn credential(config: &Config, endpoint: Arc<dyn TokenEndpoint>) -> credenti
         max_parallel: config.refresh.max_parallel,
         spread: config.refresh.spread,
     };
-    credential::Settings { origin: config.upstream.origin.as_str().to_owned(), refresh, endpoint, tenants }
+    credential::Settings { origin: config.upstream.origin.clone(), refresh, endpoint, tenants }
 }
 
 /// The corridor's part.
 pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> proxy::Settings {
-    let origin = upstream_origin(config);
     let guard = Guard {
-        upstream: Some((origin.host.clone(), origin.port)),
+        upstream: Some(config.upstream.origin.clone()),
         client_token: config.server.client_token.as_ref().map(|configured| configured.secret.clone()),
         ..host_and_origin(config)
     };
@@ -60,10 +58,10 @@ pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> pr
         tenant_header: config.server.tenant_header.clone(),
         default_tenant: config.server.default_tenant.clone(),
         upstream,
-        origin: config.upstream.origin.as_str().to_owned(),
+        origin: config.upstream.origin.clone(),
         rewrite_urls: match config.server.rewrite_urls {
             RewriteUrls::Off => None,
-            RewriteUrls::Headers => Some(origin),
+            RewriteUrls::Headers => Some(config.upstream.origin.clone()),
         },
         replay: ReplayLimits {
             replay_body: config.limits.replay_body as u64,
@@ -81,24 +79,11 @@ pub fn admin_guard(config: &Config) -> Guard {
 }
 
 fn host_and_origin(config: &Config) -> Guard {
-    let host = |allowed: &AllowedHost| match allowed {
-        AllowedHost::Name(name) => name.clone(),
-        AllowedHost::Suffix(suffix) => format!("*{suffix}"),
-    };
     Guard {
-        allowed_hosts: config.server.allowed_hosts.iter().map(host).collect(),
-        allowed_origins: config.server.allowed_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
+        allowed_hosts: config.server.allowed_hosts.clone(),
+        allowed_origins: config.server.allowed_origins.clone(),
         client_token: None,
         upstream: None,
-    }
-}
-
-fn upstream_origin(config: &Config) -> UpstreamOrigin {
-    let url = config.upstream.origin.url();
-    UpstreamOrigin {
-        scheme: url.scheme().to_owned(),
-        host: url.host_str().unwrap_or_default().to_owned(),
-        port: url.port_or_known_default().unwrap_or(443),
     }
 }
 

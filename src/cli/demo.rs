@@ -8,7 +8,7 @@ use super::{Console, Failure, World, logging::Logging, signals::Signals};
 use crate::{
     app::{self, App, Listeners, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
-    model::{Random, ScopeSet, SystemClock, TokenSet, TokenType},
+    model::{Origin, Random, ScopeSet, SystemClock, TokenSet, TokenType},
     sandbox::{Client, Running, Sandbox, Settings, TokenPair},
     store::{Existing, NewGrant, NewTenant, StoredPat},
 };
@@ -70,7 +70,7 @@ impl DemoArgs {
         let metrics = app::metrics()?;
         let around = Surroundings::system();
         let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
-        furnish(&sandbox, &upstream, &storage).await?;
+        furnish(&sandbox, &config.upstream.origin, &storage).await?;
         let listeners = Listeners::bind(&config)?;
         let ports = listeners.ports();
         let app = App::build(config, storage, &around, metrics)?;
@@ -108,7 +108,7 @@ impl DemoArgs {
 }
 
 /// Puts users into the sandbox, and their tenants into the store, one in each state.
-async fn furnish(sandbox: &Sandbox, upstream: &Running, storage: &Storage) -> Result<(), Failure> {
+async fn furnish(sandbox: &Sandbox, origin: &Origin, storage: &Storage) -> Result<(), Failure> {
     sandbox.add_client(Client::public(CLIENT).redirect_uri("http://127.0.0.1:3540/oauth/callback").scopes(SCOPES));
     let tenants = ["fresh", "ageing", "expired", "refused", "revoked", "pat-only", "both"];
     let mut batch = Vec::new();
@@ -116,8 +116,8 @@ async fn furnish(sandbox: &Sandbox, upstream: &Running, storage: &Storage) -> Re
         sandbox.add_partner(tenant);
         sandbox.add_deck(tenant, "Izzet Phoenix");
         let pat = matches!(tenant, "pat-only" | "both")
-            .then(|| StoredPat { pat: sandbox.add_pat(tenant), origin: upstream.origin().to_owned() });
-        let grant = (tenant != "pat-only").then(|| grant(sandbox, upstream, tenant)).transpose()?;
+            .then(|| StoredPat { pat: sandbox.add_pat(tenant), origin: origin.clone() });
+        let grant = (tenant != "pat-only").then(|| grant(sandbox, origin, tenant)).transpose()?;
         let name = tenant.parse().map_err(|_| Failure::new("the demo's tenants have bad names"))?;
         batch.push(NewTenant { tenant: name, pat, grant });
     }
@@ -126,7 +126,7 @@ async fn furnish(sandbox: &Sandbox, upstream: &Running, storage: &Storage) -> Re
 }
 
 /// A consent of `user`, and the state that its tenant shows.
-fn grant(sandbox: &Sandbox, upstream: &Running, user: &str) -> Result<NewGrant, Failure> {
+fn grant(sandbox: &Sandbox, origin: &Origin, user: &str) -> Result<NewGrant, Failure> {
     let unknown = |_| Failure::new("the sandbox does not know its own users");
     let life = Duration::from_secs(if user == "ageing" { 120 } else { 3600 });
     let pair = sandbox.issue_grant_for(user, CLIENT, SCOPES, life).map_err(unknown)?;
@@ -146,7 +146,7 @@ fn grant(sandbox: &Sandbox, upstream: &Running, user: &str) -> Result<NewGrant, 
         }
         _ => life,
     };
-    Ok(NewGrant { client_id: CLIENT.to_owned(), origin: upstream.origin().to_owned(), tokens: tokens(pair, believed) })
+    Ok(NewGrant { client_id: CLIENT.to_owned(), origin: origin.clone(), tokens: tokens(pair, believed) })
 }
 
 fn tokens(pair: TokenPair, life: Duration) -> TokenSet {

@@ -4,7 +4,7 @@ use super::{
     fault::{Place, Wrong},
     listen::{self, Listener, Purpose},
     meaning::Resolver,
-    origin::Origin,
+    origin,
     report::{At, Setting, Spot},
     secret::SecretSource,
     sections::{
@@ -47,7 +47,7 @@ impl Overrides {
         written.server.listen.overridden_by(listen);
         let admin = addresses("--admin-listen", "FLEXSLOT_PROXY_ADMIN_LISTEN", &self.admin_listen, Purpose::Operators);
         written.admin.listen.overridden_by(admin);
-        let upstream = setting("--upstream", "FLEXSLOT_PROXY_UPSTREAM", &self.upstream, resolver, Origin::parse);
+        let upstream = setting("--upstream", "FLEXSLOT_PROXY_UPSTREAM", &self.upstream, resolver, origin::origin);
         written.upstream.url.overridden_by(upstream);
         let store = setting("--store", "FLEXSLOT_PROXY_STORE", &self.store, resolver, |text| {
             StoreUrl::parse(text).map(WrittenUrl::Literal)

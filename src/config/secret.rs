@@ -10,11 +10,10 @@ use zeroize::Zeroizing;
 use super::{
     environment::{Environment, FileOwner, FileRead},
     fault::Wrong,
-    near,
     reader::Value,
     report::Setting,
 };
-use crate::model::Secret;
+use crate::model::{Secret, prefix};
 
 /// Where a secret is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,11 +207,11 @@ fn variable_name(text: &str) -> Result<String, Wrong> {
     let mut bytes = text.bytes();
     let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
     let is_name =
-        first && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !near::looks_like_a_secret(text);
+        first && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !prefix::is_credential(text);
     is_name.then(|| text.to_owned()).ok_or_else(|| Wrong::new("not the name of an environment variable"))
 }
 
 fn file_path(text: &str) -> Result<PathBuf, Wrong> {
-    let is_path = !text.is_empty() && !text.contains('\0') && !near::looks_like_a_secret(text);
+    let is_path = !text.is_empty() && !text.contains('\0') && !prefix::is_credential(text);
     is_path.then(|| text.into()).ok_or_else(|| Wrong::new("not a path"))
 }

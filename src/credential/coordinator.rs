@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     model::{
-        Clock, CredentialKind, Observer, Random, TenantId,
+        Clock, CredentialKind, Observer, Origin, Random, TenantId,
         observe::{FallbackCause, RetryOutcome},
         token::Freshness,
     },
@@ -108,8 +108,8 @@ impl Credentials {
     }
 
     /// Whether what is picked now is for the upstream at `origin`.
-    pub fn are_for(&self, origin: &str) -> bool {
-        self.works.settings().origin == origin
+    pub fn are_for(&self, origin: &Origin) -> bool {
+        self.works.settings().origin == *origin
     }
 
     /// The best available credential for a request.

@@ -4,14 +4,14 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use crate::{
     flexslot::TokenEndpoint,
-    model::{AllowRule, CredentialKind, Grant, PatFallback, Secret, TenantId},
+    model::{AllowRule, CredentialKind, Grant, Origin, PatFallback, Secret, TenantId},
 };
 
 /// Everything of the configuration that this room needs.
 #[derive(Clone)]
 pub struct Settings {
     /// The upstream's origin. A stored credential of another origin is never sent.
-    pub origin: String,
+    pub origin: Origin,
     pub refresh: RefreshPolicy,
     pub endpoint: Arc<dyn TokenEndpoint>,
     /// Tenants that the file names; the others have [`TenantPolicy::default`].

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantState, Random, Secret, Timestamp, observe::FallbackCause, token::Disconnected,
+        CredentialKind, Grant, GrantState, Origin, Random, Secret, Timestamp, observe::FallbackCause,
+        token::Disconnected,
     },
     store::{StoredPat, TenantRecord},
 };
@@ -67,7 +68,7 @@ pub(super) struct HeldPat {
     secret: Secret,
     pub(super) authorization: Option<HeaderValue>,
     /// `None` for the configuration's own, which belongs to whatever upstream is configured.
-    pub(super) origin: Option<String>,
+    pub(super) origin: Option<Origin>,
     pub(super) health: PatHealth,
 }
 
@@ -96,7 +97,7 @@ impl State {
 
     fn adopt_pat(&mut self, stored: Option<StoredPat>) {
         let unchanged = match (&self.stored_pat, &stored) {
-            (Some(held), Some(stored)) => held.secret == stored.pat && held.origin.as_deref() == Some(&stored.origin),
+            (Some(held), Some(stored)) => held.secret == stored.pat && held.origin.as_ref() == Some(&stored.origin),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
@@ -227,12 +228,12 @@ impl Live {
 // === impl HeldPat ===
 
 impl HeldPat {
-    fn new(secret: Secret, origin: Option<String>) -> Self {
+    fn new(secret: Secret, origin: Option<Origin>) -> Self {
         Self { authorization: header::bearer(&secret), secret, origin, health: PatHealth::default() }
     }
 
     /// Whether the PAT may be sent to `origin`.
-    pub(super) fn belongs_to(&self, origin: &str) -> bool {
-        self.origin.as_deref().is_none_or(|own| own == origin)
+    pub(super) fn belongs_to(&self, origin: &Origin) -> bool {
+        self.origin.as_ref().is_none_or(|own| own == origin)
     }
 }

@@ -80,12 +80,10 @@ fn success(body: &[u8]) -> Option<TokenAnswer> {
     })
 }
 
-/// A token can stand in a header as it is (RFC 6750 section 2.1 allows less); anything else cannot be used.
+/// A token can stand in a header as it is; anything else cannot be used.
 fn token(value: Value) -> Option<Secret> {
     match value {
-        Value::String(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) => {
-            Some(Secret::new(text))
-        }
+        Value::String(text) => Some(Secret::new(text)).filter(Secret::is_header_safe),
         _ => None,
     }
 }

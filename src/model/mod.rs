@@ -6,21 +6,28 @@
 pub mod allow;
 pub mod clock;
 pub mod credential;
+pub mod host;
 pub mod observe;
+pub mod origin;
+pub mod prefix;
 pub mod problem;
 pub mod random;
 pub mod scope;
 pub mod secret;
 pub mod tenant;
 pub mod token;
+pub mod web_origin;
 
 pub use allow::AllowRule;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use credential::{CredentialKind, PatFallback};
+pub use host::HostPattern;
 pub use observe::{Observer, Unobserved};
+pub use origin::Origin;
 pub use problem::{Action, Problem};
 pub use random::Random;
 pub use scope::{Scope, ScopeSet};
 pub use secret::Secret;
 pub use tenant::TenantId;
 pub use token::{Freshness, Grant, GrantId, GrantState, TokenSet, TokenType, Version};
+pub use web_origin::WebOrigin;

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use sha2::{Digest, Sha256};
 
-use super::{Random, ScopeSet, Secret, Timestamp};
+use super::{Origin, Random, ScopeSet, Secret, Timestamp};
 
 /// The life of an access token whose answer does not say (Flexslot's documentation).
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
@@ -48,8 +48,8 @@ pub struct Grant {
     pub version: Version,
     /// The OAuth client that the consent was given to; no other may present its tokens.
     pub client_id: String,
-    /// The origin that issued the tokens, such as `https://api.flexslot.gg`; they are sent nowhere else.
-    pub origin: String,
+    /// The origin that issued the tokens; they are sent nowhere else.
+    pub origin: Origin,
     pub tokens: TokenSet,
 }
 

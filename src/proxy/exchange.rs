@@ -14,13 +14,13 @@ use super::{
 };
 use crate::{
     credential::{Ask, Credentials, Picked, Unauthorized},
-    model::{CredentialKind, Observer, Problem, observe::RetryOutcome},
+    model::{CredentialKind, Observer, Origin, Problem, observe::RetryOutcome},
 };
 
 /// What an exchange works with.
 pub(super) struct Exchange<'a> {
     pub(super) upstream: &'a Upstream,
-    pub(super) origin: &'a str,
+    pub(super) origin: &'a Origin,
     pub(super) credentials: &'a Credentials,
     pub(super) observer: &'a dyn Observer,
     pub(super) request: &'a Accepted,

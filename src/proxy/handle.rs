@@ -24,11 +24,11 @@ use super::{
     replay::{ReplayBody, ReplayLimits, Start},
     route,
     upstream::Upstream,
-    urls::{self, CallerBase, UpstreamOrigin},
+    urls::{self, CallerBase},
 };
 use crate::{
     credential::{Ask, Credentials, Resend},
-    model::{Observer, Problem, Scope, TenantId},
+    model::{Observer, Origin, Problem, Scope, TenantId},
 };
 
 /// How long an upload that expects `100 Continue` is kept back for the upstream's word.
@@ -54,9 +54,9 @@ pub struct Settings {
     pub default_tenant: Option<TenantId>,
     pub upstream: Upstream,
     /// The upstream's origin, as credentials name theirs.
-    pub origin: String,
+    pub origin: Origin,
     /// Absent: URLs in headers stay as they are.
-    pub rewrite_urls: Option<UpstreamOrigin>,
+    pub rewrite_urls: Option<Origin>,
     pub replay: ReplayLimits,
     pub in_flight_per_tenant: usize,
 }

@@ -33,7 +33,7 @@ pub use self::{
     tenants::{Changed, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary},
 };
 use crate::model::{
-    CredentialKind, Grant, GrantState, Random, Secret, TenantId, Timestamp,
+    CredentialKind, Grant, GrantState, Origin, Random, Secret, TenantId, Timestamp,
     token::{Disconnected, Intent, Owner},
 };
 
@@ -61,7 +61,7 @@ pub struct TenantRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPat {
     pub pat: Secret,
-    pub origin: String,
+    pub origin: Origin,
 }
 
 /// How a token request ended, as the store sees it.

@@ -9,7 +9,7 @@ use super::{
     keys_of, pair,
     record::{self, GrantSummary, PlainState},
 };
-use crate::model::{TenantId, Timestamp, token::Disconnected};
+use crate::model::{Origin, TenantId, Timestamp, token::Disconnected};
 
 /// How many rows one look at the change feed takes.
 const FEED: usize = 1000;
@@ -67,7 +67,7 @@ pub enum GrantStanding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PatStanding {
     Absent,
-    Stored { origin: String },
+    Stored { origin: Origin },
     Unreadable(StoreError),
 }
 

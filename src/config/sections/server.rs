@@ -13,13 +13,13 @@ use crate::{
         listen::{self, Listener, Purpose},
         meaning::Resolver,
         names::tenant_header,
-        origin::{AllowedHost, WebOrigin},
+        origin,
         reader::{Table, Value},
         report::{At, Setting},
         secret::{ConfiguredSecret, SecretSource},
         units,
     },
-    model::TenantId,
+    model::{HostPattern, TenantId, WebOrigin},
 };
 
 /// `[server]`
@@ -29,7 +29,7 @@ pub struct Server {
     pub listeners: Vec<Listener>,
     pub tenant_header: HeaderName,
     pub default_tenant: Option<TenantId>,
-    pub allowed_hosts: Vec<AllowedHost>,
+    pub allowed_hosts: Vec<HostPattern>,
     pub allowed_origins: Vec<WebOrigin>,
     pub client_token: Option<ConfiguredSecret>,
     pub allow_remote: bool,
@@ -51,7 +51,7 @@ pub(in crate::config) struct Written {
     pub(in crate::config) listen: Setting<Vec<At<Listener>>>,
     tenant_header: Setting<HeaderName>,
     pub(in crate::config) default_tenant: Setting<TenantId>,
-    allowed_hosts: Setting<Vec<AllowedHost>>,
+    allowed_hosts: Setting<Vec<HostPattern>>,
     allowed_origins: Setting<Vec<WebOrigin>>,
     pub(in crate::config) client_token: Setting<SecretSource>,
     pub(in crate::config) allow_remote: Setting<bool>,
@@ -71,10 +71,10 @@ impl Written {
             tenant_header: table.key("tenant_header", |value| value.text("a header's name", tenant_header)),
             default_tenant: table.key("default_tenant", listen::tenant_name),
             allowed_hosts: table.key("allowed_hosts", |value| {
-                value.list("host names", |host| host.text("a host name", AllowedHost::parse))
+                value.list("host names", |host| host.text("a host name", origin::host_pattern))
             }),
             allowed_origins: table.key("allowed_origins", |value| {
-                value.list("origins", |origin| origin.text("an origin", WebOrigin::parse))
+                value.list("origins", |value| value.text("an origin", origin::web_origin))
             }),
             client_token: table.key("client_token", SecretSource::read_written),
             allow_remote: table.key("allow_remote", Value::boolean),

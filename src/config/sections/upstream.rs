@@ -7,12 +7,12 @@ use crate::{
         environment::FileRead,
         fault::{Place, Wrong},
         meaning::Resolver,
-        origin::{Origin, OutboundProxy},
+        origin::{self, OutboundProxy},
         reader::Table,
         report::{At, Setting, Spot},
         units,
     },
-    model::Secret,
+    model::{Origin, Secret},
 };
 
 /// `[upstream]`
@@ -62,7 +62,7 @@ enum Proxy {
 impl Written {
     pub(in crate::config) fn read(mut table: Table<'_>) -> Self {
         let written = Self {
-            url: table.key("url", |value| value.text("a URL", Origin::parse)),
+            url: table.key("url", |value| value.text("a URL", origin::origin)),
             ca_file: table.key("ca_file", |value| value.text("a path", |text| Ok(text.into()))),
             proxy: table.key("proxy", |value| value.text("\"env\", \"off\" or a URL", Proxy::parse)),
             connect_timeout: table.key("connect_timeout", units::positive_duration),
@@ -76,7 +76,7 @@ impl Written {
 
     pub(in crate::config) fn meaning(self, resolver: &Resolver<'_>) -> Upstream {
         Upstream {
-            origin: self.url.into_given().map_or_else(Origin::flexslot, |at| at.value),
+            origin: self.url.into_given().map_or_else(origin::flexslot, |at| at.value),
             extra_roots: self.ca_file.into_given().and_then(|at| ExtraRoots::read(&at, resolver)),
             proxy: self.proxy.or(Proxy::Env).meaning(resolver),
             connect_timeout: self.connect_timeout.or(Duration::from_secs(5)),

@@ -33,7 +33,7 @@ async fn late_401s_of_an_old_pat_do_not_count_against_the_new_one() {
     let _background = world.credentials.start().await.unwrap();
     world.give_pat("acme").await;
     let old = pick(&world, "acme").await.unwrap();
-    let new = StoredPat { pat: Secret::new("flx_pat_new"), origin: ORIGIN.into() };
+    let new = StoredPat { pat: Secret::new("flx_pat_new"), origin: ORIGIN.parse().unwrap() };
     world.store.put_pat(&acme, &new).await.unwrap();
     pass(&world, 2 * SECOND).await;
     for _ in 0..3 {

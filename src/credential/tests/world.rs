@@ -76,7 +76,8 @@ impl World {
         let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
         let store = TokenStore::open(backend.clone(), sealer.clone(), random).await.unwrap();
         let flexslot = Arc::new(Flexslot::default());
-        let settings = Settings { origin: ORIGIN.into(), refresh, endpoint: flexslot.clone(), tenants: HashMap::new() };
+        let settings =
+            Settings { origin: ORIGIN.parse().unwrap(), refresh, endpoint: flexslot.clone(), tenants: HashMap::new() };
         Self::on(store, backend, flexslot, clock, settings, sealer, None, None)
     }
 
@@ -149,13 +150,13 @@ impl World {
             expires_at: now.plus(left),
             answered_at: age.map(|age| now.minus(age)),
         };
-        let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.into(), tokens };
+        let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.parse().unwrap(), tokens };
         let new = NewTenant { tenant: tenant(name), pat: None, grant: Some(grant) };
         let _ = self.store.import(vec![new], Existing::Replace).await.unwrap();
     }
 
     pub(super) async fn give_pat(&self, name: &str) {
-        let pat = StoredPat { pat: Secret::new(format!("flx_pat_{name}")), origin: ORIGIN.into() };
+        let pat = StoredPat { pat: Secret::new(format!("flx_pat_{name}")), origin: ORIGIN.parse().unwrap() };
         self.store.put_pat(&tenant(name), &pat).await.unwrap();
     }
 
@@ -167,7 +168,7 @@ impl World {
 
     /// The configuration's upstream becomes another one.
     pub(super) fn move_upstream_to(&mut self, origin: &str) {
-        self.settings.origin = origin.into();
+        self.settings.origin = origin.parse().unwrap();
         self.credentials.reload(self.settings.clone());
     }
 

@@ -73,7 +73,7 @@ fn limits() -> ReplayLimits {
 
 impl World {
     fn new() -> Self {
-        Self::with(params("http://api.test:8080"))
+        Self::with(params("http://api.localhost:8080"))
     }
 
     fn with(params: UpstreamParams) -> Self {

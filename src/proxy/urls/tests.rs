@@ -1,8 +1,9 @@
-use super::{CallerBase, UpstreamOrigin, rewrite};
+use super::{CallerBase, rewrite};
+use crate::model::Origin;
 use http::{HeaderMap, HeaderValue};
 
-fn upstream() -> UpstreamOrigin {
-    UpstreamOrigin { scheme: "https".into(), host: "api.flexslot.gg".into(), port: 443 }
+fn upstream() -> Origin {
+    "https://api.flexslot.gg".parse().unwrap()
 }
 
 const PLAIN: CallerBase<'_> = CallerBase { scheme: "http", authority: Some("localhost:3539"), prefix: "" };

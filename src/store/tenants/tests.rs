@@ -98,7 +98,7 @@ async fn a_list_tells_what_each_tenant_has() {
         let page = world.store.list(None, 10, standing).await.expect("listed");
         let six = page.tenants.iter().find(|summary| summary.tenant.as_str() == "6").expect("there");
         assert!(matches!(&six.grant, GrantStanding::Connected(grant) if grant.client_id == "flx_client_1"));
-        assert!(matches!(&six.pat, PatStanding::Stored { origin } if origin == "https://api.flexslot.gg"));
+        assert!(matches!(&six.pat, PatStanding::Stored { origin } if origin.as_str() == "https://api.flexslot.gg"));
         assert!(!format!("{page:?}").contains("canary"));
     }
 }

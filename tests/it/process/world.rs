@@ -159,7 +159,7 @@ impl World {
                 expires_at,
                 answered_at: None,
             };
-            let grant = NewGrant { client_id: CLIENT.into(), origin: self.origin().into(), tokens };
+            let grant = NewGrant { client_id: CLIENT.into(), origin: self.origin().parse().unwrap(), tokens };
             batch.push(NewTenant { tenant: tenant(name), pat: None, grant: Some(grant) });
             tenants.push(Tenant { name: name.to_owned(), grant: pair.grant });
         }
@@ -170,7 +170,7 @@ impl World {
     /// A tenant with a PAT of the sandbox's.
     pub(crate) async fn give_pat(&self, name: &str) -> Secret {
         let pat = self.sandbox.add_pat(name);
-        let stored = StoredPat { pat: pat.clone(), origin: self.origin().into() };
+        let stored = StoredPat { pat: pat.clone(), origin: self.origin().parse().unwrap() };
         self.store().await.put_pat(&tenant(name), &stored).await.unwrap();
         pat
     }

@@ -17,7 +17,7 @@ use flexslot_proxy::{
     admin::metrics::Metrics,
     app::{App, Ended, Listeners, StartFailure, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Environment, ListenAddress, Overrides, SystemEnvironment, environment::FileRead},
-    model::{Clock, GrantId, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
+    model::{Clock, GrantId, Origin, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
     sandbox::{Client, Endpoint, Running, SCOPES, Sandbox, Seen, Settings},
     store::{Existing, NewGrant, NewTenant, StoredPat, TenantRecord, TokenStore, memory::MemoryBackend},
 };
@@ -468,8 +468,8 @@ impl Tenant<'_> {
         self.world.sandbox.add_deck(self.name.as_str(), "Deck");
     }
 
-    fn origin(&self) -> String {
-        self.world.sidecar().config.upstream.origin.as_str().to_owned()
+    fn origin(&self) -> Origin {
+        self.world.sidecar().config.upstream.origin.clone()
     }
 }
 

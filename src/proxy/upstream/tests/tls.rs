@@ -204,7 +204,7 @@ async fn the_real_dialer_reaches_a_listener_and_tells_names_from_connections() {
 
     let error = upstream.send(get("/")).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::ConnectRefused), "{error}");
-    let nameless = Upstream::new(params("http://name.invalid")).unwrap();
+    let nameless = Upstream::new(params("https://name.invalid")).unwrap();
     let error = nameless.send(get("/")).await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::Dns), "{error}");
 }
