@@ -230,9 +230,4 @@ impl HeldPat {
     fn new(secret: Secret, origin: Option<String>) -> Self {
         Self { authorization: header::bearer(&secret), secret, origin, health: PatHealth::default() }
     }
-
-    /// Whether the PAT may be sent to `origin`.
-    pub(super) fn belongs_to(&self, origin: &str) -> bool {
-        self.origin.as_deref().is_none_or(|own| own == origin)
-    }
 }
