@@ -148,14 +148,13 @@ fn no_connection(error: &reqwest::Error) -> String {
     }
     let mut innermost: &(dyn Error + 'static) = error;
     loop {
-        // An io::Error does not name what it wraps as its source.
-        let wrapped = innermost.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = wrapped.map_or_else(|| innermost.downcast_ref(), |wrapped| wrapped.downcast_ref());
-        if let Some(tls) = tls {
+        if let Some(tls) = innermost.downcast_ref() {
             return no_trust(tls).into();
         }
-        match innermost.source() {
-            Some(source) => innermost = source,
+        // An io::Error does not name what it wraps as its source.
+        let wrapped = innermost.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| innermost.source()) {
+            Some(inner) => innermost = inner,
             None => return innermost.to_string(),
         }
     }
@@ -179,27 +178,4 @@ fn no_trust(error: &rustls::Error) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{OAuthClient, basic, refresh_form};
-    use crate::model::Secret;
-
-    fn client(secret: Option<&str>) -> OAuthClient {
-        OAuthClient { client_id: "cli_1".into(), client_secret: secret.map(Secret::new) }
-    }
-
-    #[test]
-    fn a_public_client_names_itself_in_the_form_and_a_confidential_one_does_not() {
-        assert_eq!(
-            refresh_form(&client(None), &Secret::new("a+b")),
-            "grant_type=refresh_token&refresh_token=a%2Bb&client_id=cli_1"
-        );
-        assert_eq!(refresh_form(&client(Some("s")), &Secret::new("r")), "grant_type=refresh_token&refresh_token=r");
-    }
-
-    #[test]
-    fn basic_encodes_both_parts_before_joining_them() {
-        let value = basic("a:b", &Secret::new("p%q")).unwrap();
-        assert!(value.is_sensitive());
-        assert_eq!(value.to_str().unwrap(), "Basic YSUzQWI6cCUyNXE=");
-    }
-}
+mod tests;
