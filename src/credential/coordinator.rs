@@ -280,7 +280,7 @@ impl fmt::Debug for Credentials {
 
 fn oauth(live: &Live) -> Result<(Picked, Option<FallbackCause>), Refusal> {
     let Some(authorization) = live.authorization.clone() else {
-        return Err(Refusal::OAuthMisconfigured("the grant's access token cannot stand in a header".into()));
+        return Err(Refusal::OAuthMisconfigured("its access token cannot stand in a header".into()));
     };
     Ok((Picked { kind: CredentialKind::OAuth, authorization, at: Some(live.at()) }, None))
 }

@@ -126,6 +126,9 @@ impl Custody {
         for tenant in &drained.stored {
             tracing::info!(%tenant, "a token pair from the spool was stored");
         }
+        for tenant in &drained.dropped {
+            tracing::info!(%tenant, "a token pair in the spool need not be stored any more: the record has moved on");
+        }
         for (path, error) in &drained.waiting {
             tracing::warn!(file = %path.display(), %error, "a token pair stays in the spool");
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Refusal;
-use crate::store::StoreError;
+use crate::{flexslot::TokenError, model::Timestamp, store::StoreError};
 
 /// A failure, with words for logs and problem details; never a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,15 @@ impl Failure {
 
     pub(super) fn store(error: &StoreError) -> Self {
         Self::new(FailureClass::Store, error.to_string())
+    }
+
+    /// Flexslot does not want a token request now, and may have said for how long.
+    pub(super) fn refused(error: &TokenError, retry_after: Option<Duration>, now: Timestamp) -> Self {
+        let what = match retry_after {
+            None => error.to_string(),
+            Some(wait) => format!("{error}, and asks to wait until {}", now.plus(wait)),
+        };
+        Self { retry_after, ..Self::new(FailureClass::Refused, what) }
     }
 
     pub(super) fn internal() -> Self {

@@ -92,6 +92,15 @@ pub struct At {
     pub version: Version,
 }
 
+/// Why a PAT that is there cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PatFault {
+    /// It is for another origin than the configured upstream.
+    OtherOrigin { own: String, upstream: String },
+    /// It has characters that cannot stand in a header.
+    Malformed,
+}
+
 /// Why there is no credential for a request. The corridor makes problems of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -105,8 +114,10 @@ pub enum Refusal {
     PatRequired,
     /// The token cannot be refreshed for now.
     RefreshUnavailable { what: String, retry_after: Option<Duration> },
-    /// The grant cannot be used with this configuration.
+    /// The grant cannot be used with this configuration, or Flexslot refuses to refresh its tokens for a reason that lies in it.
     OAuthMisconfigured(String),
+    /// The tenant has a PAT, and it cannot be sent.
+    PatUnusable(PatFault),
     /// What the request needs is in the store, and the store is out of reach.
     StoreUnavailable(String),
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    Ask, PathClass, Refusal,
+    Ask, PatFault, PathClass, Refusal,
     failure::Failure,
     policy::{Settings, TenantPolicy},
     state::{Held, Live, State},
@@ -52,8 +52,7 @@ enum Passed {
 enum Pat {
     Usable(http::HeaderValue),
     Rejected,
-    /// Of another origin, or not fit for a header.
-    Foreign,
+    Unusable(PatFault),
     Absent,
 }
 
@@ -72,7 +71,7 @@ fn pat_only(state: &mut State, on: &Circumstances<'_>) -> Choice {
     match pat(state, on) {
         Pat::Usable(authorization) => Choice::Pat(authorization, None),
         Pat::Rejected => Choice::Refuse(Refusal::PatRejected),
-        Pat::Foreign => Choice::Refuse(foreign_pat()),
+        Pat::Unusable(fault) => Choice::Refuse(Refusal::PatUnusable(fault)),
         Pat::Absent => Choice::Refuse(Refusal::PatRequired),
     }
 }
@@ -95,7 +94,7 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
                         return Choice::Pat(authorization, passed.and_then(|why| why.fallback_cause()));
                     }
                     Pat::Rejected => pat_refusal = Some(Refusal::PatRejected),
-                    Pat::Foreign => pat_refusal = Some(foreign_pat()),
+                    Pat::Unusable(fault) => pat_refusal = Some(Refusal::PatUnusable(fault)),
                     Pat::Absent => {}
                 }
             }
@@ -124,7 +123,7 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<(Arc<Li
     }
     if live.authorization.is_none() {
         return Err(Passed::Misconfigured(
-            "the grant's tokens are bound to a key (DPoP), which this version cannot present".into(),
+            "its tokens are bound to a key (DPoP), which this version cannot present".into(),
         ));
     }
     let freshness = live.grant.tokens.freshness(on.now, live.window_opens);
@@ -136,19 +135,17 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<(Arc<Li
 
 fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
     let Some(pat) = state.pat() else { return Pat::Absent };
+    let upstream = &on.settings.origin;
+    if let Some(own) = pat.origin.as_ref().filter(|own| *own != upstream) {
+        return Pat::Unusable(PatFault::OtherOrigin { own: own.to_string(), upstream: upstream.to_string() });
+    }
     match &pat.authorization {
-        Some(authorization) if pat.belongs_to(&on.settings.origin) => {
+        None => Pat::Unusable(PatFault::Malformed),
+        Some(authorization) => {
             let authorization = authorization.clone();
             if pat.health.admits(on.instant) { Pat::Usable(authorization) } else { Pat::Rejected }
         }
-        _ => Pat::Foreign,
     }
-}
-
-fn foreign_pat() -> Refusal {
-    Refusal::OAuthMisconfigured(
-        "the stored PAT belongs to another origin than the configured upstream, or is no usable PAT".into(),
-    )
 }
 
 // === impl Passed ===

@@ -54,13 +54,16 @@ impl Settings {
         self.tenants.contains_key(tenant)
     }
 
-    /// Why this configuration may not present `grant` to anybody, if it may not.
+    /// Why this configuration may not present `grant` to anybody, if it may not; words that go on from "the grant cannot be used".
     pub(super) fn objection_to(&self, grant: &Grant) -> Option<String> {
         if grant.origin != self.origin {
-            return Some(format!("the grant belongs to {}, not to the configured upstream", grant.origin));
+            let (own, configured) = (&grant.origin, &self.origin);
+            return Some(format!(
+                "it belongs to {own}, and upstream.url is {configured}; set it back, or connect anew"
+            ));
         }
         if !self.endpoint.knows(&grant.client_id) {
-            return Some(format!("the grant belongs to the OAuth client {}, which is not configured", grant.client_id));
+            return Some(format!("it belongs to the OAuth client {}, which [oauth] does not name", grant.client_id));
         }
         None
     }

@@ -86,14 +86,14 @@ impl Renewal {
         let failure = match answer {
             Ok(answer) => return self.keep(grant, intent, answer).await,
             Err(TokenError::Revoked) => return self.revoked(&intent).await,
-            Err(TokenError::Unknown(what)) => {
+            Err(error @ TokenError::Unknown(_)) => {
                 let wait = self.settings.refresh.uncertain_after;
-                return Failure::new(FailureClass::Unknown, what).retry_in(wait).into();
+                return Failure::new(FailureClass::Unknown, error.to_string()).retry_in(wait).into();
             }
-            Err(TokenError::NotSent(what)) => Failure::new(FailureClass::NotSent, what),
-            Err(TokenError::Misconfigured(what)) => Failure::new(FailureClass::Misconfigured, what),
-            Err(TokenError::RefusedForNow { what, retry_after }) => {
-                Failure { retry_after, ..Failure::new(FailureClass::Refused, what) }
+            Err(error @ TokenError::NotSent(_)) => Failure::new(FailureClass::NotSent, error.to_string()),
+            Err(error @ TokenError::Misconfigured(_)) => Failure::new(FailureClass::Misconfigured, error.to_string()),
+            Err(error @ TokenError::RefusedForNow { retry_after, .. }) => {
+                Failure::refused(&error, retry_after, self.works.now())
             }
         };
         self.untouched(intent, earlier, failure).await

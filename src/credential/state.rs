@@ -231,9 +231,4 @@ impl HeldPat {
     fn new(secret: Secret, origin: Option<Origin>) -> Self {
         Self { authorization: header::bearer(&secret), secret, origin, health: PatHealth::default() }
     }
-
-    /// Whether the PAT may be sent to `origin`.
-    pub(super) fn belongs_to(&self, origin: &Origin) -> bool {
-        self.origin.as_ref().is_none_or(|own| own == origin)
-    }
 }

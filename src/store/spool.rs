@@ -37,8 +37,6 @@ pub struct Drained {
     /// Whose pairs were deleted because the store had moved on: another grant, a later version, a disconnect, a
     /// removal.
     pub dropped: Vec<TenantId>,
-    /// Files that are no pair of ours. They were set aside under a name that ends in `.damaged`.
-    pub damaged: Vec<PathBuf>,
     /// Files that stay, and why: the store is unavailable, or the key that sealed them is not among ours.
     pub waiting: Vec<(PathBuf, SpoolError)>,
 }
@@ -84,12 +82,8 @@ impl Spool {
         .await
     }
 
-    /// How many pairs wait.
-    pub async fn pending(&self) -> Result<usize, SpoolError> {
-        self.on_disk(|spool| spool.files().map(|files| files.len())).await
-    }
-
-    /// Hands every pair to `store`. With the store out of reach the rest is left for another time.
+    /// Hands every pair to `store`. With the store out of reach the rest is left for another time. A file that is no pair of ours is set aside
+    /// under a name that ends in `.damaged`.
     pub async fn drain(&self, store: &TokenStore) -> Result<Drained, SpoolError> {
         let mut drained = Drained::default();
         for path in self.on_disk(Self::files).await? {
@@ -106,7 +100,7 @@ impl Spool {
                 Ok(Err(Fault { what: What::Sealed(fault @ SealFault::UnknownKey(_)), .. })) => {
                     drained.waiting.push((path, SpoolError::Key(fault)));
                 }
-                Ok(Err(fault)) => drained.damaged.push(self.set_aside(path, &fault).await?),
+                Ok(Err(fault)) => self.set_aside(path, &fault).await?,
                 Ok(Ok((tenant, intent, grant))) => {
                     match store.settle(&tenant, &intent, Settlement::Renewed(grant)).await {
                         Ok(cas) => {
@@ -130,10 +124,10 @@ impl Spool {
         Ok(drained)
     }
 
-    async fn set_aside(&self, path: PathBuf, fault: &Fault) -> Result<PathBuf, SpoolError> {
+    async fn set_aside(&self, path: PathBuf, fault: &Fault) -> Result<(), SpoolError> {
         let aside = beside(&path, ".damaged");
         tracing::error!(file = %aside.display(), %fault, "a spooled token pair is damaged and was set aside");
-        self.on_disk(move |_| fs::rename(&path, &aside).map(|()| aside).map_err(file_error(&path))).await
+        self.on_disk(move |_| fs::rename(&path, &aside).map_err(file_error(&path))).await
     }
 
     async fn delete(&self, path: PathBuf) -> Result<(), SpoolError> {

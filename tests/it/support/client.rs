@@ -266,6 +266,11 @@ impl Reply {
         own.then(|| self.json()["code"].as_str().expect("a code").to_owned())
     }
 
+    /// The `detail` of a problem.
+    pub(crate) fn detail(&self) -> String {
+        self.json()["detail"].as_str().expect("a detail").to_owned()
+    }
+
     /// Fails unless this is that problem.
     #[track_caller]
     pub(crate) fn is_problem(&self, status: u16, code: &str) {
