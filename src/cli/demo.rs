@@ -2,7 +2,7 @@
 
 use std::{fmt, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{Console, Failure, World, logging::Logging, signals::Signals};
 use crate::{
@@ -74,7 +74,7 @@ impl DemoArgs {
         let listeners = Listeners::bind(&config)?;
         let ports = listeners.ports();
         let app = App::build(config, storage, &around, metrics)?;
-        let (_reload, reloads) = mpsc::channel(1);
+        let (_reloader, reloads) = app::reloads();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
         welcome(&mut world.console, ports, &upstream)?;
