@@ -12,6 +12,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
+pub use crate::server::listen::bind_tcp;
 use crate::{
     admin::{
         self, Admin,

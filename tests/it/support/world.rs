@@ -28,6 +28,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 use super::{
     client::{Call, Reach, in_time},
     frail::{Frail, Frailty},
+    free_port,
     raw::Raw,
     upstream::Upstream,
 };
@@ -345,7 +346,7 @@ impl Plan {
     }
 
     pub(crate) async fn start(mut self) -> World {
-        let flexslot = self.sandbox.spawn().await.unwrap();
+        let flexslot = self.sandbox.spawn(free_port()).unwrap();
         let origin = flexslot.origin();
         let own = format!("upstream.url = {origin:?}\noauth.token_url = \"{origin}/api/public/v1/oauth/token\"");
         let mut config: toml::Table = own.parse().unwrap();
