@@ -166,7 +166,11 @@ impl World {
 
     /// A request to the admin listener.
     pub(crate) fn admin(&self, target: &str) -> Call {
-        Call::new(Reach::Tcp(self.sidecar().admin.expect("an admin listener")), Method::GET, target)
+        Call::new(Reach::Tcp(self.admin_address()), Method::GET, target)
+    }
+
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.sidecar().admin.expect("an admin listener")
     }
 
     /// A connection for bytes.
