@@ -4,13 +4,15 @@
 
 pub mod failure;
 pub mod outbound;
+pub mod reload;
 pub mod settings;
 pub mod storage;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
+pub use crate::server::listen::bind_tcp;
 use crate::{
     admin::{
         self, Admin,
@@ -18,9 +20,9 @@ use crate::{
         metrics::Metrics,
     },
     config::Config,
-    credential::{Credentials, coordinator::Parts},
+    credential::{self, Credentials, coordinator::Parts},
     model::{Clock, Random},
-    proxy::{Corridor, replay::ReplayMemory},
+    proxy::{self, Corridor, replay::ReplayMemory},
     server::{
         accept::{self, Drained},
         admin_front::AdminFront,
@@ -32,6 +34,7 @@ use crate::{
 };
 pub use failure::StartFailure;
 use outbound::Outbound;
+pub use reload::{Reloaded, Reloader, Reloads, reloads};
 use storage::Storage;
 
 /// What the process hands in.
@@ -63,6 +66,16 @@ pub struct App {
     outbound: Outbound,
     memory: ReplayMemory,
     draining: watch::Sender<bool>,
+}
+
+/// A new configuration that has been found usable: all that can fail has been done, and nothing has changed yet.
+struct Prepared {
+    config: Config,
+    outbound: Outbound,
+    memory: ReplayMemory,
+    keys: Option<KeyRing>,
+    corridor: proxy::Settings,
+    credential: credential::Settings,
 }
 
 /// How a run ended.
@@ -168,7 +181,7 @@ impl App {
     pub async fn run(
         mut self,
         listeners: Listeners,
-        mut reloads: mpsc::Receiver<Config>,
+        mut reloads: Reloads,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, StartFailure> {
         let limits = settings::connections(&self.config);
@@ -191,7 +204,10 @@ impl App {
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                Some(config) = reloads.recv() => self.reload(config),
+                reload::Request { config, outcome } = reloads.next() => {
+                    // Who does not wait for the outcome does not need it.
+                    let _ = outcome.send(self.reload(config));
+                }
             }
         }
         tracing::info!(drain_timeout = ?drain, "stopping: no new connections, what is under way is finished");
@@ -212,38 +228,39 @@ impl App {
         })
     }
 
-    /// Takes over a new configuration as far as it can be while running.
-    fn reload(&mut self, config: Config) {
-        for key in self.config.changes_needing_restart(&config) {
-            tracing::warn!(key, "this change takes effect only with the next start");
-        }
-        match self.try_reload(&config) {
-            Ok(()) => {
-                tracing::info!("the new configuration is in use");
-                self.config = config;
-            }
-            Err(failure) => tracing::error!(%failure, "the new configuration cannot be used; the old one stays"),
-        }
+    /// Takes over a new configuration as far as it can be while running: the whole of it, or nothing.
+    fn reload(&mut self, config: Config) -> Result<(), StartFailure> {
+        let prepared = self.prepare(config)?;
+        self.adopt(prepared);
+        Ok(())
     }
 
-    fn try_reload(&mut self, config: &Config) -> Result<(), StartFailure> {
+    fn prepare(&self, config: Config) -> Result<Prepared, StartFailure> {
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
         let outbound =
-            if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(config)? };
-        let endpoint = outbound.token_endpoint(config, &self.around)?;
-        let keys = self.changed_keys(config)?;
-        if config.limits.replay_memory != self.config.limits.replay_memory {
-            self.memory = ReplayMemory::new(config.limits.replay_memory as u64);
-        }
+            if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(&config)? };
+        let endpoint = outbound.token_endpoint(&config, &self.around)?;
+        let keys = self.changed_keys(&config)?;
+        let memory = if config.limits.replay_memory == self.config.limits.replay_memory {
+            self.memory.clone()
+        } else {
+            ReplayMemory::new(config.limits.replay_memory as u64)
+        };
+        let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
+        let credential = settings::credential(&config, endpoint);
+        Ok(Prepared { config, outbound, memory, keys, corridor, credential })
+    }
+
+    fn adopt(&mut self, prepared: Prepared) {
+        let Prepared { config, outbound, memory, keys, corridor, credential } = prepared;
         if let Some(ring) = keys {
             self.sealer.replace(ring);
         }
-        self.corridor.reload(settings::corridor(config, outbound.upstream(), self.memory.clone()));
-        self.credentials.reload(settings::credential(config, endpoint));
-        self.front.set_lines(settings::lines(config));
-        self.admin.set_guard(settings::admin_guard(config));
-        self.outbound = outbound;
-        Ok(())
+        self.corridor.reload(corridor);
+        self.credentials.reload(credential);
+        self.front.set_lines(settings::lines(&config));
+        self.admin.set_guard(settings::admin_guard(&config));
+        (self.config, self.outbound, self.memory) = (config, outbound, memory);
     }
 
     /// The keys of the store that is open, as the new configuration has them; another store's are for the next start.

@@ -1,8 +1,8 @@
 //! `demo`: everything on one machine, with tenants in every state.
 
-use std::{fmt, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{fmt, net::Ipv4Addr, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{Console, Failure, World, logging::Logging, signals::Signals};
 use crate::{
@@ -63,8 +63,9 @@ impl DemoArgs {
     async fn demo(self, dir: &Path, world: &mut World<'_>) -> Result<(), Failure> {
         let mut signals = Signals::of_a_terminal()?;
         let sandbox = Sandbox::new(Settings::default(), Arc::new(SystemClock), Random::system());
-        let upstream =
-            sandbox.spawn().await.map_err(|error| Failure::new(format!("the sandbox cannot listen: {error}")))?;
+        let upstream = app::bind_tcp((Ipv4Addr::LOCALHOST, 0).into())
+            .and_then(|listener| sandbox.spawn(listener))
+            .map_err(|error| Failure::new(format!("the sandbox cannot listen: {error}")))?;
         let config = self.config(dir, &upstream)?;
         let _logging = Logging::start(&config.log, world.console.err_kind())?;
         let metrics = app::metrics()?;
@@ -74,7 +75,7 @@ impl DemoArgs {
         let listeners = Listeners::bind(&config)?;
         let ports = listeners.ports();
         let app = App::build(config, storage, &around, metrics)?;
-        let (_reload, reloads) = mpsc::channel(1);
+        let (_reloader, reloads) = app::reloads();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
         welcome(&mut world.console, ports, &upstream)?;

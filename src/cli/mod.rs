@@ -9,6 +9,7 @@ mod key;
 pub mod logging;
 mod man;
 mod overrides;
+mod reread;
 mod sandbox;
 mod serve;
 mod signals;

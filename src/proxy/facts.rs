@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::route::NamedBy;
+use super::{cors::Readers, route::NamedBy};
 use crate::model::{CredentialKind, TenantId, Version, observe::RetryOutcome};
 
 /// Filled in as far as the request comes.
@@ -25,8 +24,8 @@ pub struct Facts {
     pub upstream_time: Duration,
     /// Why the request got no response of the upstream's; for the log, never for the client.
     pub cause: Option<String>,
-    /// The web page's origin that may read the answer, whatever it is.
-    pub cors: Option<HeaderValue>,
+    /// Who may read the answer, whatever it is.
+    pub readers: Readers,
 }
 
 /// A wait for the upstream. Its time counts when it is dropped: a client that goes away ends it that way, in the middle of a request.

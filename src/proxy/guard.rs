@@ -17,7 +17,7 @@ use crate::model::{
     host::{address_literal, is_below},
 };
 
-use super::cors;
+use super::cors::{self, Readers};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -53,7 +53,7 @@ pub enum Reach {
 pub enum Admitted {
     /// Not from a web page.
     Direct,
-    /// From a page of this allowed origin: the answer, whatever it is, gets [`cors::allow`].
+    /// From a page of this allowed origin: the answer, whatever it is, names it ([`Readers::say`]).
     FromOrigin(HeaderValue),
     /// A page of this allowed origin asks first: the answer is [`cors::preflight`], and nothing is forwarded.
     Preflight(HeaderValue),
@@ -135,9 +135,13 @@ impl Guard {
         self.allowed_hosts.iter().any(|allowed| allowed.matches(name))
     }
 
-    /// The allowed origin that the request comes from, whatever else becomes of it: its page may read the answer.
-    pub fn allowed_origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
-        self.origin(headers).ok().flatten()
+    /// Who may read the answer to a request, whatever becomes of it.
+    pub fn readers(&self, headers: &HeaderMap) -> Readers {
+        match self.origin(headers) {
+            _ if self.allowed_origins.is_empty() => Readers::Unsaid,
+            Ok(Some(origin)) => Readers::Page(origin.clone()),
+            Ok(None) | Err(_) => Readers::NoPage,
+        }
     }
 
     /// The allowed origin that the request comes from; `None` where it does not come from a web page, or from one of our own.

@@ -14,7 +14,7 @@ use http_body::Body;
 use super::{
     body::{RequestBody, ResponseBody},
     busy::{Busy, Turn},
-    cors,
+    cors::{self, Readers},
     error::{Code, body_failure, guard_problem, lookalike_problem, path_problem, permitted},
     exchange::{Exchange, Exchanged},
     facts::Facts,
@@ -115,12 +115,12 @@ impl Corridor {
     {
         let settings = self.settings.load_full();
         let (parts, body) = request.into_parts();
-        facts.cors = settings.guard.allowed_origin(&parts.headers).cloned();
+        facts.readers = settings.guard.readers(&parts.headers);
         check_method(&parts)?;
         match settings.guard.admit(&parts, caller.reach).map_err(guard_problem)? {
             Admitted::Direct | Admitted::FromOrigin(_) => {}
             Admitted::Preflight(origin) => {
-                facts.cors = None;
+                facts.readers = Readers::Unsaid;
                 return Ok(answer_preflight(&parts, &origin));
             }
         }

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     model::Problem,
     proxy::{
-        Caller, Corridor, Failure, cors,
+        Caller, Corridor, Failure,
         error::{Code, path_problem},
         path::PathFault,
     },
@@ -95,9 +95,7 @@ impl Front {
                 split(self.problem(problem, &record, version), Content::Own)
             }
         };
-        if let Some(origin) = &record.facts.cors {
-            cors::allow(&mut response.headers, origin);
-        }
+        record.facts.readers.say(&mut response.headers);
         if let Some(kind) = record.facts.credential {
             response.headers.insert(respond::CREDENTIAL, HeaderValue::from_static(kind.as_str()));
         }

@@ -22,8 +22,10 @@ use tracing::info;
 
 use crate::model::TenantId;
 
-/// Connections that the kernel keeps for us while we are busy.
-const BACKLOG: i32 = 1024;
+/// Connections that the kernel keeps for us while we are busy. One over it is dropped, and its client's kernel tries again a second later,
+/// which looks like a slow sidecar. 4096 is what `net.core.somaxconn` is by default since Linux 5.4; where that is less, the kernel caps it
+/// (listen(2)), and where an administrator wants fewer, that is the place to say so.
+const BACKLOG: i32 = 4096;
 
 /// An address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,7 +187,8 @@ impl fmt::Display for Listener {
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+/// Listens on a TCP address, as all of this program does. Needs a tokio runtime.
+pub fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {

@@ -20,7 +20,10 @@ use flexslot_proxy::{
 };
 use tempfile::TempDir;
 
-use crate::support::process::{Launch, Sidecar};
+use crate::support::{
+    free_port,
+    process::{Launch, Sidecar},
+};
 
 /// The OAuth client of every world.
 pub(crate) const CLIENT: &str = "flx_client_process";
@@ -62,7 +65,7 @@ impl World {
     pub(crate) async fn with_client(client: Client) -> Self {
         let sandbox = Sandbox::new(Settings::default(), Arc::new(SystemClock), Random::system());
         sandbox.add_client(client);
-        let serving = sandbox.spawn().await.unwrap();
+        let serving = sandbox.spawn(free_port()).unwrap();
         let upstream = format!("url = {:?}", serving.origin());
         let config = [
             ("server", vec!["listen = \"127.0.0.1:0\""]),

@@ -100,6 +100,11 @@ impl Call {
         Self { reach, protocol: Protocol::Http1, method, target: target.into(), headers: HeaderMap::new(), body }
     }
 
+    /// The same with another method.
+    pub(crate) fn method(self, method: Method) -> Self {
+        Self { method, ..self }
+    }
+
     /// Names the tenant by the header.
     pub(crate) fn tenant(self, name: &str) -> Self {
         self.header("x-flexslot-tenant", name)
