@@ -44,7 +44,14 @@ pub fn credential(config: &Config, endpoint: Arc<dyn TokenEndpoint>) -> credenti
         max_parallel: config.refresh.max_parallel,
         spread: config.refresh.spread,
     };
-    credential::Settings { origin: config.upstream.origin.as_str().to_owned(), refresh, endpoint, tenants }
+    let cached_tenants = config.limits.cached_tenants;
+    credential::Settings {
+        origin: config.upstream.origin.as_str().to_owned(),
+        refresh,
+        endpoint,
+        tenants,
+        cached_tenants,
+    }
 }
 
 /// The corridor's part.

@@ -89,6 +89,7 @@ async fn credentials() -> Credentials {
             refresh: RefreshPolicy::default(),
             endpoint: Arc::new(NoEndpoint),
             tenants: HashMap::from([("acme".parse().unwrap(), Arc::new(policy))]),
+            cached_tenants: 10,
         },
         store: TokenStore::open(backend, sealer, random.clone()).await.unwrap(),
         spool: None,
