@@ -43,7 +43,8 @@ pub fn credential(config: &Config, endpoint: Arc<dyn TokenEndpoint>) -> credenti
         max_parallel: config.refresh.max_parallel,
         spread: config.refresh.spread,
     };
-    credential::Settings { origin: config.upstream.origin.clone(), refresh, endpoint, tenants }
+    let cached_tenants = config.limits.cached_tenants;
+    credential::Settings { origin: config.upstream.origin.clone(), refresh, endpoint, tenants, cached_tenants }
 }
 
 /// The corridor's part.

@@ -187,6 +187,11 @@ impl Custody {
         }
     }
 
+    /// Whether the store has still to take an outcome of `tenant`.
+    pub(super) fn awaits(&self, tenant: &TenantId) -> bool {
+        self.waiting.lock().contains_key(tenant)
+    }
+
     /// How many outcomes wait for the store.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.lock().len()

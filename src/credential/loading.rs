@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::{
     At, Refusal,
     flight::Landing,
@@ -27,10 +29,11 @@ struct FirstLoading<'a> {
 
 impl Works {
     /// The tenant's slot, loaded. A tenant that nobody knows gets none.
-    pub(super) async fn slot(&self, tenant: &TenantId) -> Result<Arc<Slot>, Refusal> {
+    pub(super) async fn slot(self: &Arc<Self>, tenant: &TenantId) -> Result<Arc<Slot>, Refusal> {
         loop {
             let slot = self.held(tenant).unwrap_or_else(|| self.held_or_new(tenant));
-            if slot.with(|state| state.loaded) {
+            let asked = Instant::now();
+            if slot.with(|state| state.is_loaded_for(asked)) {
                 return Ok(slot);
             }
             let reading = match slot.reading.try_lock() {
@@ -47,6 +50,7 @@ impl Works {
                 let mut loading = FirstLoading { works: self, slot: &slot, done: false };
                 self.load(&slot).await?;
                 loading.done = true;
+                self.bound_memory();
             }
             drop(reading);
             return Ok(slot);

@@ -7,7 +7,7 @@
 //! - `clearance`: whether a refresh token may be presented now.
 //! - `pace`: what keeps a tenant's renewals apart.
 //! - `state`: what is held in memory of a tenant.
-//! - `loading`: how what the store says gets there.
+//! - `loading`: how what the store says gets there, and `eviction`: how it goes.
 //! - `custody`: outcomes of token requests that the store has still to take.
 //! - `works`: what all of these share.
 //! - [`coordinator`]: the door itself; the type that the corridor talks to.
@@ -19,6 +19,7 @@ mod background;
 mod clearance;
 pub mod coordinator;
 mod custody;
+mod eviction;
 mod failure;
 mod flight;
 mod header;

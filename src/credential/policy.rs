@@ -16,6 +16,8 @@ pub struct Settings {
     pub endpoint: Arc<dyn TokenEndpoint>,
     /// Tenants that the file names; the others have [`TenantPolicy::default`].
     pub tenants: HashMap<TenantId, Arc<TenantPolicy>>,
+    /// About how many tenants are kept in memory.
+    pub cached_tenants: usize,
 }
 
 /// When and how tokens are refreshed. See `[refresh]` in `proxy.toml.example`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{
     At, Picked, clearance::Unsent, flight::Flight, header, pace::Pace, pat_health::PatHealth, policy::RefreshPolicy,
@@ -36,6 +37,8 @@ pub(super) struct State {
     /// The PAT of the configuration file; wins over the stored one.
     pub(super) file_pat: Option<HeldPat>,
     pub(super) loaded: bool,
+    /// When a request last came for the tenant.
+    pub(super) asked: Option<Instant>,
     /// The renewal that is under way.
     pub(super) flight: Option<Flight>,
     pub(super) pace: Pace,
@@ -88,6 +91,12 @@ impl Slot {
 // === impl State ===
 
 impl State {
+    /// Whether the tenant is known; a request asks for it at `now`.
+    pub(super) fn is_loaded_for(&mut self, now: Instant) -> bool {
+        self.asked = Some(now);
+        self.loaded
+    }
+
     /// Takes over what the store says, unless it is older than what is held.
     pub(super) fn adopt(&mut self, record: TenantRecord, policy: &RefreshPolicy, random: &Random) {
         self.adopt_pat(record.pat);
@@ -194,6 +203,12 @@ impl State {
         {
             judge(&mut pat.health);
         }
+    }
+
+    /// Whether failures or refusals are remembered that should still have an effect.
+    pub(super) fn knows_of_trouble(&self, now: Instant) -> bool {
+        let pats = [&self.file_pat, &self.stored_pat];
+        self.pace.holds_back(now) || pats.into_iter().flatten().any(|pat| !pat.health.is_good())
     }
 
     /// Takes over the PAT of the configuration; the same one keeps its health.

@@ -19,6 +19,7 @@ use super::{
     Ask,
     coordinator::{Health, Parts},
     custody::Custody,
+    eviction::Threshold,
     failure::Failure,
     pick::{Choice, Circumstances, decide},
     policy::Settings,
@@ -53,6 +54,7 @@ pub(super) struct Works {
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
     pub(super) used: Used,
+    pub(super) room_below: Threshold,
     /// Up to where the store's changes have been followed.
     seen: AtomicU64,
 }
@@ -64,6 +66,7 @@ impl Works {
         let Parts { settings, store, spool, instance, clock, random, observer } = parts;
         Self {
             turns: Arc::new(Semaphore::new(settings.refresh.max_parallel)),
+            room_below: Threshold::new(settings.cached_tenants),
             settings: ArcSwap::from_pointee(settings),
             slots: DashMap::new(),
             custody: Custody::new(store.clone(), spool),
@@ -84,6 +87,7 @@ impl Works {
     /// Takes over a new configuration.
     pub(super) fn reload(&self, settings: Settings) {
         let max_parallel = settings.refresh.max_parallel;
+        self.room_below.change(settings.cached_tenants);
         let before = self.settings.swap(Arc::new(settings));
         self.change_turns(before.refresh.max_parallel, max_parallel);
         for slot in &self.slots {
@@ -184,6 +188,16 @@ impl Works {
     /// The tenant's slot, if it is in memory; else a new one, still to be loaded.
     pub(super) fn held_or_new(&self, tenant: &TenantId) -> Arc<Slot> {
         Arc::clone(&self.slots.entry(tenant.clone()).or_insert_with(|| Arc::new(Slot::new(tenant.clone()))))
+    }
+
+    /// The slots that have a worth, with it.
+    pub(super) fn idle_slots<W>(&self, worth: impl Fn(&Arc<Slot>) -> Option<W>) -> Vec<(W, TenantId)> {
+        self.slots.iter().filter_map(|slot| Some((worth(slot.value())?, slot.key().clone()))).collect()
+    }
+
+    /// Takes the tenant's slot out of memory, if `may_go` says so, with nobody able to take it in hand meanwhile.
+    pub(super) fn take_out(&self, tenant: &TenantId, may_go: impl FnOnce(&Arc<Slot>) -> bool) -> Option<Arc<Slot>> {
+        self.slots.remove_if(tenant, |_, slot| may_go(slot)).map(|(_, slot)| slot)
     }
 
     /// Whether `slot` is still its tenant's slot.

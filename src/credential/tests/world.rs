@@ -76,8 +76,13 @@ impl World {
         let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
         let store = TokenStore::open(backend.clone(), sealer.clone(), random).await.unwrap();
         let flexslot = Arc::new(Flexslot::default());
-        let settings =
-            Settings { origin: ORIGIN.parse().unwrap(), refresh, endpoint: flexslot.clone(), tenants: HashMap::new() };
+        let settings = Settings {
+            origin: ORIGIN.parse().unwrap(),
+            refresh,
+            endpoint: flexslot.clone(),
+            tenants: HashMap::new(),
+            cached_tenants: 1000,
+        };
         Self::on(store, backend, flexslot, clock, settings, sealer, None, None)
     }
 
@@ -175,6 +180,12 @@ impl World {
     /// The configuration's `[refresh]` becomes another one.
     pub(super) fn set_refresh(&mut self, refresh: RefreshPolicy) {
         self.settings.refresh = refresh;
+        self.credentials.reload(self.settings.clone());
+    }
+
+    /// `limits.cached_tenants` becomes another one.
+    pub(super) fn set_cached_tenants(&mut self, limit: usize) {
+        self.settings.cached_tenants = limit;
         self.credentials.reload(self.settings.clone());
     }
 

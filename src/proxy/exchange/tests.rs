@@ -70,7 +70,7 @@ fn settings() -> Settings {
         tenant_header: HeaderName::from_static("x-flexslot-tenant"),
         default_tenant: Some("acme".parse().unwrap()),
         upstream: Upstream::with_dialer(params, Arc::new(BlackHole)).unwrap(),
-        origin: ORIGIN.to_owned(),
+        origin: ORIGIN.parse().unwrap(),
         rewrite_urls: None,
         replay: ReplayLimits { replay_body: 0, request_body: 0, idle_timeout: LONG, memory: ReplayMemory::new(0) },
         in_flight_per_tenant: 1,
@@ -85,10 +85,11 @@ async fn credentials() -> Credentials {
     let policy = TenantPolicy { pat: Some(Secret::new("flx_pat_acme")), ..TenantPolicy::default() };
     Credentials::new(Parts {
         settings: credential::Settings {
-            origin: ORIGIN.to_owned(),
+            origin: ORIGIN.parse().unwrap(),
             refresh: RefreshPolicy::default(),
             endpoint: Arc::new(NoEndpoint),
             tenants: HashMap::from([("acme".parse().unwrap(), Arc::new(policy))]),
+            cached_tenants: 10,
         },
         store: TokenStore::open(backend, sealer, random.clone()).await.unwrap(),
         spool: None,

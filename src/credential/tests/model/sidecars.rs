@@ -40,6 +40,7 @@ impl Play {
             refresh: RefreshPolicy::default(),
             endpoint: neighbours.clone(),
             tenants: HashMap::new(),
+            cached_tenants: 1000,
         };
         let life = Arc::new(Mutex::new(None));
         let spool = Spool::new(self.dir.path(), self.sealer.clone()).on_this_thread();
