@@ -21,7 +21,7 @@ use crate::{
     },
     config::Config,
     credential::{self, Credentials, coordinator::Parts},
-    model::{Clock, Random},
+    model::{Clock, ListenOn, Random},
     proxy::{self, Corridor, replay::ReplayMemory},
     server::{
         accept::{self, Drained},
@@ -92,10 +92,7 @@ pub enum Ended {
 impl Listeners {
     /// Binds what the configuration names.
     pub fn bind(config: &Config) -> Result<Self, StartFailure> {
-        let bind = |listeners: &[crate::config::Listener]| {
-            let addresses: Vec<_> = listeners.iter().map(settings::listen_on).collect();
-            listen::bind_all(&addresses).map_err(|error| StartFailure::listen(&error))
-        };
+        let bind = |on: &[ListenOn]| listen::bind_all(on).map_err(|error| StartFailure::listen(&error));
         let mut admin = bind(&config.admin.listeners)?;
         admin.extend(bind(&config.admin.metrics_listeners)?);
         Ok(Self { server: bind(&config.server.listeners)?, admin })

@@ -10,6 +10,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use crate::model::file_access::FileOwner;
+
 /// The most that is read of any file that the configuration names: room for a large CA bundle.
 const MAX_FILE: u64 = 4 << 20;
 
@@ -35,13 +37,6 @@ pub struct FileRead {
     /// The permission bits, such as `0o600`.
     pub mode: u32,
     pub owner: FileOwner,
-}
-
-/// Whose file it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileOwner {
-    ThisProcess,
-    SomebodyElse,
 }
 
 /// The machine's variables and files.
@@ -71,8 +66,7 @@ impl Environment for SystemEnvironment {
         if bytes.len() as u64 > MAX_FILE {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let ours = facts.uid() == rustix::process::geteuid().as_raw();
-        let owner = if ours { FileOwner::ThisProcess } else { FileOwner::SomebodyElse };
+        let owner = FileOwner::of(facts.uid(), rustix::process::geteuid().as_raw());
         Ok(FileRead { bytes, mode: facts.mode() & 0o7777, owner })
     }
 

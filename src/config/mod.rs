@@ -6,7 +6,7 @@
 
 pub mod environment;
 pub mod fault;
-pub mod listen;
+mod listen;
 mod meaning;
 mod names;
 mod near;
@@ -27,7 +27,6 @@ mod written;
 
 pub use environment::{Environment, SystemEnvironment};
 pub use fault::{Fault, Faults, Place};
-pub use listen::{ListenAddress, Listener, Presence};
 pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};

@@ -12,10 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Config, ConfigSource, Environment, Faults, Overrides,
-    environment::{FileOwner, FileRead},
-};
+use super::{Config, ConfigSource, Environment, Faults, Overrides, environment::FileRead};
+use crate::model::file_access::FileOwner;
 
 /// A machine that exists only in the test.
 #[derive(Default)]

@@ -20,44 +20,17 @@ use tokio::{
 };
 use tracing::info;
 
-use crate::model::TenantId;
+use crate::model::{ListenAddress, ListenOn, Need, TenantId};
 
 /// Connections that the kernel keeps for us while we are busy. One over it is dropped, and its client's kernel tries again a second later,
 /// which looks like a slow sidecar. 4096 is what `net.core.somaxconn` is by default since Linux 5.4; where that is less, the kernel caps it
 /// (listen(2)), and where an administrator wants fewer, that is the place to say so.
 const BACKLOG: i32 = 4096;
 
-/// An address to listen on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// Port 0 takes any free one. An IPv6 address takes no IPv4, so that `0.0.0.0` and `[::]` can be listened on together.
-    Tcp(SocketAddr),
-    /// A socket file, with the permission bits that it gets.
-    Unix { path: PathBuf, mode: u32 },
-}
-
-/// An address, and what is special about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenOn {
-    pub address: Address,
-    /// The tenant of every request that arrives here.
-    pub tenant: Option<TenantId>,
-    pub need: Need,
-}
-
-/// What to do where the host lacks an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Fail.
-    Required,
-    /// Go without: a default such as `[::1]`, which a host without IPv6 does not have.
-    IfPresent,
-}
-
 /// An address could not be listened on.
 #[derive(Debug)]
 pub struct BindError {
-    pub address: Address,
+    pub address: ListenAddress,
     pub source: io::Error,
 }
 
@@ -103,17 +76,6 @@ pub fn bind_all(addresses: &[ListenOn]) -> Result<Vec<Listener>, BindError> {
     Ok(listeners)
 }
 
-// === impl Address ===
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
 // === impl BindError ===
 
 impl BindError {
@@ -142,8 +104,8 @@ impl Listener {
     /// Binds one address. Needs a tokio runtime.
     pub fn bind(on: &ListenOn) -> Result<Self, BindError> {
         let socket = match &on.address {
-            Address::Tcp(address) => bind_tcp(*address).map(ListenerSocket::Tcp),
-            Address::Unix { path, mode } => bind_unix(path, *mode),
+            ListenAddress::Tcp(address) => bind_tcp(*address).map(ListenerSocket::Tcp),
+            ListenAddress::Unix { path, mode } => bind_unix(path, *mode),
         };
         match socket {
             Ok(socket) => Ok(Self { socket, tenant: on.tenant.clone() }),

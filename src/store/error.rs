@@ -3,6 +3,7 @@
 use std::{fmt, io, path::PathBuf};
 
 use super::seal::{InvalidKeys, KeyId};
+use crate::model::file_access::TooOpen;
 
 /// Why the store did not do what it was asked. Never carries a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub enum KeyFileError {
     /// It exists already, and a key file is never overwritten.
     Exists { path: PathBuf },
     /// Others may read or write it.
-    TooOpen { path: PathBuf, mode: u32, who: &'static str },
+    TooOpen { path: PathBuf, mode: u32, to_others: TooOpen },
     /// There is no key in it, or something else.
     Keys { path: PathBuf, fault: InvalidKeys },
 }
@@ -138,7 +139,9 @@ impl fmt::Display for KeyFileError {
             Self::Exists { path } => {
                 write!(f, "{}: exists already, and a key file is never overwritten", path.display())
             }
-            Self::TooOpen { path, mode, who } => write!(f, "{}: {who} (mode {mode:04o})", path.display()),
+            Self::TooOpen { path, mode, to_others } => {
+                write!(f, "{}: the key file {to_others} (mode {mode:04o})", path.display())
+            }
             Self::Keys { path, fault } => write!(f, "{}: {fault}", path.display()),
         }
     }

@@ -8,9 +8,9 @@ use crate::{
         meaning::Resolver,
         reader::{Table, Value},
         report::{At, Setting, Spot},
-        secret::{AccessRule, SecretSource, Unreadable},
+        secret::{SecretSource, Unreadable},
     },
-    model::Secret,
+    model::{FileAccess, Secret},
 };
 
 /// `[store]`
@@ -217,7 +217,7 @@ impl StoreKey {
         let (source, spot) = match written.into_given() {
             Some(At { value, spot }) => (resolver.source(value, spot.place), spot),
             None => {
-                let beside = SecretSource::File { path: dir.join(KEY_FILE), access: AccessRule::Private };
+                let beside = SecretSource::File { path: dir.join(KEY_FILE), access: FileAccess::Private };
                 (beside, Spot::new(Place::Default, "store.encryption_key"))
             }
         };

@@ -87,7 +87,7 @@ impl Config {
     /// An address that is written down must be there; a default need not. That is the one difference that writing defaults makes.
     fn with_presence_of_defaults(mut self) -> Self {
         for listener in self.server.listeners.iter_mut().chain(&mut self.admin.listeners) {
-            listener.presence = crate::config::Presence::SkipIfAbsent;
+            listener.need = crate::model::Need::IfPresent;
         }
         self
     }

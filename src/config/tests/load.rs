@@ -4,8 +4,8 @@ use std::{path::Path, time::Duration};
 
 use super::{Config, ConfigSource, FakeEnvironment, Overrides};
 use crate::{
-    config::{Engine, ListenAddress, Presence, SecretSource, secret::AccessRule},
-    model::{AllowRule, CredentialKind, PatFallback},
+    config::{Engine, SecretSource},
+    model::{AllowRule, CredentialKind, FileAccess, ListenAddress, Need, PatFallback},
 };
 
 fn sqlite(config: &Config) -> (&Path, &Path) {
@@ -23,7 +23,7 @@ fn addresses(config: &Config) -> Vec<String> {
 fn an_empty_file_means_the_documented_defaults() {
     let config = FakeEnvironment::with_config("").load().unwrap();
     assert_eq!(addresses(&config), ["127.0.0.1:3539", "[::1]:3539"]);
-    assert!(config.server.listeners.iter().all(|listener| listener.presence == Presence::SkipIfAbsent));
+    assert!(config.server.listeners.iter().all(|listener| listener.need == Need::IfPresent));
     assert_eq!(config.admin.listeners[0].address.to_string(), "127.0.0.1:3540");
     assert_eq!(config.admin.metrics_listeners, []);
     assert_eq!(config.upstream.origin.as_str(), "https://api.flexslot.gg");
@@ -79,7 +79,7 @@ allow = ["GET /decks/**"]
     assert_eq!(config.store.state_dir.as_deref(), Some(Path::new("/var/lib/fp")));
     let acme = &config.tenants[0];
     assert_eq!(acme.pat.as_ref().unwrap().secret.expose(), "flx_pat_1");
-    let source = SecretSource::File { path: "/run/pat".into(), access: AccessRule::AnyMode };
+    let source = SecretSource::File { path: "/run/pat".into(), access: FileAccess::AnyMode };
     assert_eq!(acme.pat.as_ref().unwrap().source, source);
     assert_eq!(acme.credentials, [CredentialKind::Pat, CredentialKind::OAuth]);
     assert_eq!(acme.pat_fallback, PatFallback::UnlessRevoked);
