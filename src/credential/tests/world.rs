@@ -31,7 +31,7 @@ pub(super) const ORIGIN: &str = "https://api.flexslot.gg";
 pub(super) const CLIENT: &str = "cli_1";
 pub(super) const START: Timestamp = Timestamp::from_secs(1_795_200_000);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) refreshes: Mutex<Vec<RefreshOutcome>>,
     pub(super) fallbacks: Mutex<Vec<FallbackCause>>,
