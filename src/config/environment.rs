@@ -60,7 +60,8 @@ impl Environment for SystemEnvironment {
         if facts.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        // Never grown while it is filled, so that no copy of a secret is left behind in freed memory; the size is a guess for pipes.
+        // Never grown while it is filled, so that no copy of a secret is left behind in freed memory; the size is a
+        // guess for pipes.
         let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(facts.len().min(MAX_FILE)).unwrap_or(0) + 1));
         file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_FILE {

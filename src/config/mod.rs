@@ -1,8 +1,8 @@
 //! proxy.toml -> [`Config`]: first what is written, then what it means; every fault at once.
 //!
-//! The first stage (`syntax`, `reader`, `sections::*::Written`) understands the text and looks at nothing else. Flags and variables replace what the
-//! file says (`overrides`). The second stage (`meaning`, `reach`) reads secrets, makes paths whole, fills in defaults and checks across
-//! tables. Both note faults with their places in one `report`.
+//! The first stage (`syntax`, `reader`, `sections::*::Written`) understands the text and looks at nothing else. Flags
+//! and variables replace what the file says (`overrides`). The second stage (`meaning`, `reach`) reads secrets, makes
+//! paths whole, fills in defaults and checks across tables. Both note faults with their places in one `report`.
 
 pub mod environment;
 pub mod fault;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::model::{ListenOn, TenantId};
 
-/// The flags that override the file, as given. Each also has an environment variable, which wins over the file but not over the flag.
+/// The flags that override the file, as given. Each also has an environment variable, which wins over the file alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Overrides {
     /// `--listen`: addresses, separated by commas. They replace all of `server.listen`.

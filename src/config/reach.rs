@@ -17,8 +17,8 @@ pub(super) fn check(written: &Written, resolver: &Resolver<'_>) {
     check_twice(written, resolver);
 }
 
-/// Whoever can connect can use the tenants' credentials, so leaving loopback takes a decision that is written down. The metrics listener
-/// gives nothing away and is there for probes and scrapers from elsewhere.
+/// Whoever can connect can use the tenants' credentials, so leaving loopback takes a decision that is written down. The
+/// metrics listener gives nothing away and is there for probes and scrapers from elsewhere.
 fn check_reach(written: &Written, resolver: &Resolver<'_>) {
     let Some(allow_remote) = written.server.allow_remote.effective(&false) else { return };
     if *allow_remote {

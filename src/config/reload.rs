@@ -7,7 +7,8 @@ use super::{Config, ConfiguredSecret, Engine, SecretSource};
 // === impl Config ===
 
 impl Config {
-    /// The files whose change is a reason to read the configuration again: proxy.toml, every secret's file, the CA file, the key file.
+    /// The files whose change is a reason to read the configuration again: proxy.toml, every secret's file, the CA
+    /// file, the key file.
     pub fn watched_files(&self) -> Vec<PathBuf> {
         let secrets =
             [self.server.client_token.as_ref(), self.oauth.client.as_ref().and_then(|client| client.secret.as_ref())];

@@ -115,6 +115,28 @@ impl fmt::Display for SecretSource {
     }
 }
 
+// === impl ConfiguredSecret ===
+
+impl ConfiguredSecret {
+    /// Reads the secret from its source.
+    pub fn read(source: SecretSource, environment: &dyn Environment) -> Result<Self, Unreadable> {
+        Ok(Self { secret: source.read(environment)?, source })
+    }
+}
+
+fn variable_name(text: &str) -> Result<String, Wrong> {
+    let mut bytes = text.bytes();
+    let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    let is_name =
+        first && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !prefix::is_credential(text);
+    is_name.then(|| text.to_owned()).ok_or_else(|| Wrong::new("not the name of an environment variable"))
+}
+
+fn file_path(text: &str) -> Result<PathBuf, Wrong> {
+    let is_path = !text.is_empty() && !text.contains('\0') && !prefix::is_credential(text);
+    is_path.then(|| text.into()).ok_or_else(|| Wrong::new("not a path"))
+}
+
 // === impl Unreadable ===
 
 impl Unreadable {
@@ -158,25 +180,3 @@ impl fmt::Display for Unreadable {
 }
 
 impl std::error::Error for Unreadable {}
-
-// === impl ConfiguredSecret ===
-
-impl ConfiguredSecret {
-    /// Reads the secret from its source.
-    pub fn read(source: SecretSource, environment: &dyn Environment) -> Result<Self, Unreadable> {
-        Ok(Self { secret: source.read(environment)?, source })
-    }
-}
-
-fn variable_name(text: &str) -> Result<String, Wrong> {
-    let mut bytes = text.bytes();
-    let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
-    let is_name =
-        first && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !prefix::is_credential(text);
-    is_name.then(|| text.to_owned()).ok_or_else(|| Wrong::new("not the name of an environment variable"))
-}
-
-fn file_path(text: &str) -> Result<PathBuf, Wrong> {
-    let is_path = !text.is_empty() && !text.contains('\0') && !prefix::is_credential(text);
-    is_path.then(|| text.into()).ok_or_else(|| Wrong::new("not a path"))
-}

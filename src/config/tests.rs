@@ -83,3 +83,10 @@ fn faults(text: &str) -> String {
     let faults = FakeEnvironment::with_config(text).load().expect_err("the file is faulty");
     faults.to_string().replace("/etc/fp/", "")
 }
+
+/// A certificate that can be a trust root.
+fn authority() -> rcgen::Certificate {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap()
+}

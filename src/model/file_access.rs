@@ -5,8 +5,9 @@ use std::fmt;
 /// The rule for a secret's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileAccess {
-    /// Nobody else may write it and, where it belongs to this process, nobody else may read it. "Else" is group and others alike. (A file
-    /// of another owner, such as a mounted Kubernetes secret, is readable to us only because others can read it.)
+    /// Nobody else may write it and, where it belongs to this process, nobody else may read it. "Else" is group and
+    /// others alike. (A file of another owner, such as a mounted Kubernetes secret, is readable to us only because
+    /// others can read it.)
     Private,
     /// Whatever its mode: `any_mode = true`.
     AnyMode,

@@ -16,7 +16,7 @@ pub struct ListenOn {
 /// Where to bind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenAddress {
-    /// Port 0 takes any free one. An IPv6 address takes no IPv4, so that `0.0.0.0` and `[::]` can be listened on together.
+    /// Port 0 takes any free one. An IPv6 address takes no IPv4, so that `0.0.0.0` and `[::]` can both be listened on.
     Tcp(SocketAddr),
     /// A unix socket, with the permission bits that it gets.
     Unix { path: PathBuf, mode: u32 },

@@ -1,7 +1,7 @@
 //! What exists: the words of this program, without any machinery behind them.
 //!
-//! Nothing in here imports another room. The clock ([`SystemClock`]) and the operating system's randomness ([`Random::system`]) are the only I/O,
-//! and both are handed to whoever needs them.
+//! Nothing in here imports another room. The clock ([`SystemClock`]) and the operating system's randomness
+//! ([`Random::system`]) are the only I/O, and both are handed to whoever needs them.
 
 pub mod allow;
 pub mod clock;

@@ -31,6 +31,15 @@ pub(in crate::config) struct Written {
 /// The port of the admin listener.
 const PORT: u16 = 3540;
 
+// === impl Admin ===
+
+impl Admin {
+    /// Loopback.
+    pub(in crate::config) fn default_listeners() -> Vec<ListenOn> {
+        vec![ListenOn::by_default((Ipv4Addr::LOCALHOST, PORT).into())]
+    }
+}
+
 // === impl Written ===
 
 impl Written {
@@ -48,14 +57,5 @@ impl Written {
             listeners: listen::meaning(self.listen, Admin::default_listeners, resolver),
             metrics_listeners: listen::meaning(self.metrics_listen, Vec::new, resolver),
         }
-    }
-}
-
-// === impl Admin ===
-
-impl Admin {
-    /// Loopback.
-    pub(in crate::config) fn default_listeners() -> Vec<ListenOn> {
-        vec![ListenOn::by_default((Ipv4Addr::LOCALHOST, PORT).into())]
     }
 }

@@ -62,6 +62,16 @@ pub(in crate::config) struct Written {
 /// The port on which apps find the sidecar.
 const PORT: u16 = 3539;
 
+// === impl Server ===
+
+impl Server {
+    /// Both loopback addresses.
+    pub(in crate::config) fn default_listeners() -> Vec<ListenOn> {
+        let addresses: [SocketAddr; 2] = [(Ipv4Addr::LOCALHOST, PORT).into(), (Ipv6Addr::LOCALHOST, PORT).into()];
+        addresses.map(ListenOn::by_default).into()
+    }
+}
+
 // === impl Written ===
 
 impl Written {
@@ -106,14 +116,4 @@ fn rewrite_urls(value: &Value<'_>) -> Option<RewriteUrls> {
         return None;
     }
     value.word(&[("off", RewriteUrls::Off), ("headers", RewriteUrls::Headers)])
-}
-
-// === impl Server ===
-
-impl Server {
-    /// Both loopback addresses.
-    pub(in crate::config) fn default_listeners() -> Vec<ListenOn> {
-        let addresses: [SocketAddr; 2] = [(Ipv4Addr::LOCALHOST, PORT).into(), (Ipv6Addr::LOCALHOST, PORT).into()];
-        addresses.map(ListenOn::by_default).into()
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{Config, ConfigSource, FakeEnvironment, Overrides};
+use super::{Config, ConfigSource, FakeEnvironment, Overrides, authority};
 use crate::{
     config::{Engine, SecretSource},
     model::{AllowRule, CredentialKind, FileAccess, ListenAddress, Need, PatFallback},
@@ -208,6 +208,27 @@ fn a_store_url_may_be_kept_elsewhere() {
     let faults =
         FakeEnvironment::with_config(text).variable("STORE", "redis://:canary@h").load().unwrap_err().to_string();
     assert!(faults.contains(":2: store.url: not a store") && !faults.contains("canary"), "{faults}");
+}
+
+#[test]
+fn a_ca_file_is_read_once_and_whole() {
+    let (one, other) = (authority(), authority());
+    let machine =
+        |pem: &str| FakeEnvironment::with_config("[upstream]\nca_file = \"ca.pem\"").file("/etc/fp/ca.pem", pem);
+    let roots = machine(&format!("{}\n{}", one.pem(), other.pem())).load().unwrap().upstream.extra_roots.unwrap();
+    assert_eq!(roots.certificates, [one.der().clone(), other.der().clone()]);
+    for (pem, what) in [
+        ("", "holds no certificate in PEM"),
+        ("-----BEGIN CERTIFICATE-----\n?canary\n", "is not PEM"),
+        ("-----BEGIN PRIVATE KEY-----\nY2FuYXJ5\n-----END PRIVATE KEY-----\n", "holds no certificate in PEM"),
+        (
+            "-----BEGIN CERTIFICATE-----\nY2FuYXJ5\n-----END CERTIFICATE-----\n",
+            "holds no certificate that can be a trust root",
+        ),
+    ] {
+        let told = machine(pem).load().unwrap_err().to_string();
+        assert_eq!(told, format!("/etc/fp/proxy.toml:2: upstream.ca_file: /etc/fp/ca.pem {what} (column 11)"));
+    }
 }
 
 #[test]
