@@ -6,6 +6,7 @@
 //! - `renewal`: what that one renewal does, step by step, and what it leaves behind when it fails.
 //! - `clearance`: whether a refresh token may be presented now.
 //! - `pace`: what keeps a tenant's renewals apart.
+//! - `turns`: which renewal is next where too many run at once.
 //! - `state`: what is held in memory of a tenant.
 //! - `loading`: how what the store says gets there.
 //! - `custody`: outcomes of token requests that the store has still to take.
@@ -32,6 +33,7 @@ pub mod policy;
 mod renewal;
 mod state;
 mod tasks;
+mod turns;
 mod usage;
 mod watch;
 mod works;

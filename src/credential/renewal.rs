@@ -9,6 +9,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::{
     At,
     clearance::{Cleared, Unsent},
@@ -44,9 +46,15 @@ pub(super) struct Renewal {
     pub(super) settings: Arc<Settings>,
 }
 
-/// Runs one renewal of version `at`.
-pub(super) async fn run(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) -> Landing {
-    let lease = match lease::win(works, slot, at).await {
+/// Runs one renewal of version `at`. `awaited` says whether a request waits for it.
+pub(super) async fn run(
+    works: &Arc<Works>,
+    slot: &Arc<Slot>,
+    at: At,
+    cause: Cause,
+    mut awaited: watch::Receiver<bool>,
+) -> Landing {
+    let lease = match lease::win(works, slot, at, &mut awaited).await {
         Ok(lease) => lease,
         Err(landing) => return landing,
     };

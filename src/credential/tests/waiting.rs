@@ -67,6 +67,51 @@ async fn a_reload_changes_how_many_token_requests_may_be_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_that_a_request_waits_for_goes_before_those_ahead_of_need() {
+    let world = World::with_policy(RefreshPolicy { max_parallel: 1, ..RefreshPolicy::default() }).await;
+    for (name, left) in [("acme", Duration::ZERO), ("ageing", 60 * SECOND), ("expired", Duration::ZERO)] {
+        world.connect(name, left, Some(HOUR)).await;
+    }
+    let gate = world.flexslot.hold();
+    let first = caller(&world, "acme");
+    world.settle().await;
+    assert_eq!(value(&pick(&world, "ageing").await), "Bearer at.ageing.0");
+    world.settle().await;
+    let waiting = caller(&world, "expired");
+    world.settle().await;
+    gate.add_permits(2);
+    world.settle().await;
+    assert!(first.is_finished() && waiting.is_finished());
+    assert_eq!(value(&waiting.await.unwrap()), "Bearer at.expired.1");
+    assert_eq!(value(&pick(&world, "ageing").await), "Bearer at.ageing.0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_ahead_of_need_moves_up_once_a_request_waits_for_it() {
+    let world = World::with_policy(RefreshPolicy { max_parallel: 1, ..RefreshPolicy::default() }).await;
+    world.connect("acme", Duration::ZERO, Some(HOUR)).await;
+    world.connect("beta", 60 * SECOND, Some(HOUR)).await;
+    world.connect("gamma", 60 * SECOND, Some(HOUR)).await;
+    let gate = world.flexslot.hold();
+    let _first = caller(&world, "acme");
+    world.settle().await;
+    for name in ["beta", "gamma"] {
+        assert!(pick(&world, name).await.is_ok());
+        world.settle().await;
+    }
+    let credentials = world.credentials.clone();
+    let upload = tokio::spawn(async move {
+        let gamma = tenant("gamma");
+        credentials.pick(&Ask { resend: Resend::Impossible, ..ask(&gamma) }).await
+    });
+    world.settle().await;
+    gate.add_permits(2);
+    world.settle().await;
+    assert!(upload.is_finished());
+    assert_eq!(value(&upload.await.unwrap()), "Bearer at.gamma.1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_waits_once_for_all_that_it_waits_for() {
     let world = World::new().await;
     world.connect("acme", 5 * SECOND, Some(HOUR)).await;
