@@ -8,6 +8,7 @@ use super::world::{HOUR, SECOND, World, ask, caller, pass, pick, tenant, value};
 use crate::credential::{Ask, RefreshPolicy, Refusal, Resend, TenantPolicy};
 use crate::model::token::Owner;
 use crate::model::{PatFallback, Secret};
+use crate::store::backend::{Backend, Change, Expect, Key, Kind};
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_lease_takes_nobody_elses_turn() {
@@ -134,6 +135,21 @@ async fn a_panic_of_the_watch_does_not_make_the_process_blind() {
     let _ = world.store.remove(&tenant("acme")).await.unwrap();
     pass(&world, 3 * SECOND).await;
     assert_eq!(pick(&world, "acme").await.unwrap_err(), Refusal::NotConnected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_with_a_name_that_is_no_tenants_does_not_make_the_process_blind() {
+    let world = World::new().await;
+    let _background = world.credentials.start().await.unwrap();
+    world.give_pat("acme").await;
+    assert!(pick(&world, "acme").await.is_ok());
+    let key = Key::new(Kind::Grant, "no tenant");
+    let change = Change { key, expect: Expect::Anything, label: Default::default(), body: Default::default() };
+    let _ = world.backend.write(vec![change]).await.unwrap();
+    let _ = world.store.remove(&tenant("acme")).await.unwrap();
+    pass(&world, 2 * SECOND).await;
+    assert_eq!(pick(&world, "acme").await.unwrap_err(), Refusal::NotConnected);
+    assert!(world.credentials.health().store_reachable);
 }
 
 #[tokio::test(start_paused = true)]
