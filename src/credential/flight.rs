@@ -21,7 +21,7 @@ use super::{
     state::Slot,
     works::Works,
 };
-use crate::model::token::DisconnectReason;
+use crate::{model::token::DisconnectReason, store::StoreError};
 
 /// Why a renewal is wanted. Ends up in its log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,32 @@ struct Settle {
     cause: Cause,
     landing: Landing,
     landed: watch::Sender<Option<Landing>>,
+}
+
+// === impl Cause ===
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ageing => "about to expire",
+            Self::Expired => "expired",
+            Self::Refused => "refused by Flexslot",
+        })
+    }
+}
+
+// === impl Landing ===
+
+impl From<Failure> for Landing {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<StoreError> for Landing {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(Failure::store(&error))
+    }
 }
 
 // === impl Flight ===
@@ -145,17 +171,5 @@ impl Drop for Settle {
             }
         });
         self.landed.send_replace(Some(landing));
-    }
-}
-
-// === impl Cause ===
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ageing => "about to expire",
-            Self::Expired => "expired",
-            Self::Refused => "refused by Flexslot",
-        })
     }
 }
