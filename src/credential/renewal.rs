@@ -9,6 +9,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::{
     At,
     clearance::{Cleared, Unsent},
@@ -27,7 +29,7 @@ use crate::{
         observe::RefreshOutcome,
         token::{Attempt, DEFAULT_LIFE, DisconnectReason, Disconnected, Intent},
     },
-    store::{Cas, Settlement, StoreError},
+    store::{Cas, Settlement},
 };
 
 /// How often an intent is tried again because somebody else wrote the record between our load and our write.
@@ -44,9 +46,15 @@ pub(super) struct Renewal {
     pub(super) settings: Arc<Settings>,
 }
 
-/// Runs one renewal of version `at`.
-pub(super) async fn run(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) -> Landing {
-    let lease = match lease::win(works, slot, at).await {
+/// Runs one renewal of version `at`. `awaited` says whether a request waits for it.
+pub(super) async fn run(
+    works: &Arc<Works>,
+    slot: &Arc<Slot>,
+    at: At,
+    cause: Cause,
+    mut awaited: watch::Receiver<bool>,
+) -> Landing {
+    let lease = match lease::win(works, slot, at, &mut awaited).await {
         Ok(lease) => lease,
         Err(landing) => return landing,
     };
@@ -207,27 +215,5 @@ fn tokens(before: &TokenSet, answer: TokenAnswer, asked_at: Timestamp, now: Time
         scopes: answer.scope.as_deref().map_or_else(|| before.scopes.clone(), ScopeSet::new),
         expires_at: asked_at.plus(answer.expires_in.unwrap_or(DEFAULT_LIFE)),
         answered_at: Some(now),
-    }
-}
-
-// === impl Landing ===
-
-impl From<Failure> for Landing {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<StoreError> for Landing {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(Failure::store(&error))
-    }
-}
-
-// === impl At ===
-
-impl At {
-    pub(super) fn of(grant: &Grant) -> Self {
-        Self { grant: grant.id, version: grant.version }
     }
 }

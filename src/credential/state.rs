@@ -15,15 +15,15 @@ use super::{
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantState, Origin, Random, Secret, Timestamp, observe::FallbackCause,
-        token::Disconnected,
+        CredentialKind, Grant, GrantState, Origin, Random, Secret, TenantId, Timestamp, TokenType,
+        observe::FallbackCause, token::Disconnected,
     },
     store::{StoredPat, TenantRecord},
 };
 
 /// One tenant's place in memory.
 pub(super) struct Slot {
-    pub(super) tenant: crate::model::TenantId,
+    pub(super) tenant: TenantId,
     state: Mutex<State>,
     /// Held while the tenant is read from the store: readings do not overtake each other, and a cold tenant costs one however many ask.
     pub(super) reading: tokio::sync::Mutex<()>,
@@ -78,7 +78,7 @@ pub(super) struct HeldPat {
 // === impl Slot ===
 
 impl Slot {
-    pub(super) fn new(tenant: crate::model::TenantId) -> Self {
+    pub(super) fn new(tenant: TenantId) -> Self {
         Self { tenant, state: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
@@ -228,8 +228,8 @@ impl Live {
         let (earlier, later) = (random.below(policy.spread), random.below(window / 10));
         let window_opens = grant.tokens.expires_at.minus(window).minus(earlier).plus(later);
         let authorization = match grant.tokens.token_type {
-            crate::model::TokenType::Bearer => header::bearer(&grant.tokens.access),
-            crate::model::TokenType::Dpop => None,
+            TokenType::Bearer => header::bearer(&grant.tokens.access),
+            TokenType::Dpop => None,
         };
         Self { window_opens, authorization, grant }
     }

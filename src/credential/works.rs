@@ -10,10 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use super::{
     Ask,
@@ -25,6 +22,7 @@ use super::{
     policy::Settings,
     state::Slot,
     tasks::Tasks,
+    turns::Turns,
     usage::Used,
 };
 use crate::{
@@ -49,8 +47,8 @@ pub(super) struct Works {
     skew: AtomicI64,
     pub(super) random: Random,
     pub(super) observer: Arc<dyn Observer>,
-    /// One permit for each token request that may be under way.
-    turns: Arc<Semaphore>,
+    /// One for each token request that may be under way.
+    pub(super) turns: Turns,
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
     pub(super) used: Used,
@@ -65,7 +63,7 @@ impl Works {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { settings, store, spool, instance, clock, random, observer } = parts;
         Self {
-            turns: Arc::new(Semaphore::new(settings.refresh.max_parallel)),
+            turns: Turns::new(settings.refresh.max_parallel),
             room_below: Threshold::new(settings.cached_tenants),
             settings: ArcSwap::from_pointee(settings),
             slots: DashMap::new(),
@@ -86,10 +84,9 @@ impl Works {
 
     /// Takes over a new configuration.
     pub(super) fn reload(&self, settings: Settings) {
-        let max_parallel = settings.refresh.max_parallel;
+        self.turns.set_limit(settings.refresh.max_parallel);
         self.room_below.change(settings.cached_tenants);
-        let before = self.settings.swap(Arc::new(settings));
-        self.change_turns(before.refresh.max_parallel, max_parallel);
+        self.settings.store(Arc::new(settings));
         for slot in &self.slots {
             slot.with(|state| {
                 state.set_file_pat(self.settings.load().policy(slot.key()).pat.as_ref());
@@ -113,21 +110,6 @@ impl Works {
 
     pub(super) fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
-    }
-
-    /// Waits for one of the turns that `refresh.max_parallel` gives out; `None` never.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.turns).acquire_owned().await.ok()
-    }
-
-    fn change_turns(&self, before: usize, after: usize) {
-        self.turns.add_permits(after.saturating_sub(before));
-        let too_many = u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX);
-        if too_many > 0 {
-            let turns = Arc::clone(&self.turns);
-            // Those that are taken now end when they come back.
-            tokio::spawn(async move { turns.acquire_many_owned(too_many).await.map(OwnedSemaphorePermit::forget) });
-        }
     }
 
     /// Now, by the store's clock.
