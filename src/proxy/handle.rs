@@ -262,8 +262,7 @@ fn deliver(settings: &Settings, accepted: Accepted, exchanged: Exchanged) -> Res
     parts.headers = headers::inbound(received, parts.version);
     headers::withhold(&mut parts.headers, &authorization);
     if let Some(upstream) = &settings.rewrite_urls {
-        let caller =
-            CallerBase { scheme: "http", authority: accepted.host.as_deref(), prefix: accepted.target.prefix() };
+        let caller = CallerBase { authority: accepted.host.as_deref(), prefix: accepted.target.prefix() };
         urls::rewrite(&mut parts.headers, upstream, caller);
     }
     if let Some(details) = details

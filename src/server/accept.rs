@@ -1,6 +1,6 @@
 //! Takes connections, hands their requests to a service, and ends them in good order.
 
-use std::{error::Error, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, future::Future, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -37,8 +37,6 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct ConnInfo {
     pub reach: Reach,
-    /// The client; `None` on a unix socket.
-    pub peer: Option<SocketAddr>,
     /// The tenant that the listener is bound to.
     pub tenant: Option<TenantId>,
     /// What the strict reader noted. A request that it refused carries the [`super::wire::Refusal`] as an extension.
@@ -171,10 +169,8 @@ impl Acceptor {
 
     /// `None` where the client is gone again.
     fn info(&self, stream: &Stream) -> Option<ConnInfo> {
-        let addresses = stream.addresses().ok()?;
         Some(ConnInfo {
-            reach: addresses.map_or(Reach::Unix, |(local, _)| Reach::Tcp(local.ip())),
-            peer: addresses.map(|(_, peer)| peer),
+            reach: stream.local_addr().ok()?.map_or(Reach::Unix, |local| Reach::Tcp(local.ip())),
             tenant: self.listener.tenant().cloned(),
             wire: Arc::new(WireState::default()),
         })

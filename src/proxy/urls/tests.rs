@@ -5,7 +5,7 @@ fn upstream() -> UpstreamOrigin {
     UpstreamOrigin { scheme: "https".into(), host: "api.flexslot.gg".into(), port: 443 }
 }
 
-const PLAIN: CallerBase<'_> = CallerBase { scheme: "http", authority: Some("localhost:3539"), prefix: "" };
+const PLAIN: CallerBase<'_> = CallerBase { authority: Some("localhost:3539"), prefix: "" };
 const TENANT: CallerBase<'_> = CallerBase { prefix: "/t/acme", ..PLAIN };
 
 fn rewritten(name: &'static str, value: &str, caller: CallerBase<'_>) -> String {
