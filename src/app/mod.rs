@@ -3,6 +3,7 @@
 //! Rooms do not know `Config`: [`settings`] says what each of them is told of it.
 
 pub mod failure;
+mod listeners;
 pub mod outbound;
 pub mod reload;
 pub mod settings;
@@ -27,12 +28,12 @@ use crate::{
         accept::{self, Drained},
         admin_front::AdminFront,
         dispatch::Front,
-        listen::{self, Listener},
         request_id::RequestIds,
     },
     store::seal::{KeyRing, Sealer},
 };
 pub use failure::StartFailure;
+pub use listeners::Listeners;
 use outbound::Outbound;
 pub use reload::{Reloaded, Reloader, Reloads, reloads};
 use storage::Storage;
@@ -42,15 +43,6 @@ use storage::Storage;
 pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     pub random: Random,
-}
-
-/// The sockets of a sidecar.
-#[derive(Debug, Default)]
-pub struct Listeners {
-    /// The data plane's.
-    pub server: Vec<Listener>,
-    /// The admin listener's, and those that serve health and metrics only.
-    pub admin: Vec<Listener>,
 }
 
 /// A sidecar, built and not yet running.
@@ -87,38 +79,24 @@ pub enum Ended {
     CutOff,
 }
 
-// === impl Listeners ===
-
-impl Listeners {
-    /// Binds what the configuration names.
-    pub fn bind(config: &Config) -> Result<Self, StartFailure> {
-        let bind = |listeners: &[crate::config::Listener]| {
-            let addresses: Vec<_> = listeners.iter().map(settings::listen_on).collect();
-            listen::bind_all(&addresses).map_err(|error| StartFailure::listen(&error))
-        };
-        let mut admin = bind(&config.admin.listeners)?;
-        admin.extend(bind(&config.admin.metrics_listeners)?);
-        Ok(Self { server: bind(&config.server.listeners)?, admin })
-    }
-
-    /// The addresses of the data plane and of the admin listener, as one would type them.
-    pub fn addresses(&self) -> (String, String) {
-        let list = |listeners: &[Listener]| listeners.iter().map(Listener::to_string).collect::<Vec<_>>().join(", ");
-        (list(&self.server), list(&self.admin))
-    }
-
-    /// The first TCP port of the data plane and of the admin listener; 0 where there is none.
-    pub fn ports(&self) -> (u16, u16) {
-        let port = |listeners: &[Listener]| {
-            listeners.iter().find_map(Listener::local_addr).map_or(0, |address| address.port())
-        };
-        (port(&self.server), port(&self.admin))
-    }
-}
-
 /// The process's counters.
 pub fn metrics() -> Result<Arc<Metrics>, StartFailure> {
     Metrics::new().map(Arc::new).map_err(|error| StartFailure::new(format!("the metrics cannot be set up: {error}")))
+}
+
+// === impl Surroundings ===
+
+impl Surroundings {
+    /// The machine's clock and randomness.
+    pub fn system() -> Self {
+        Self { clock: Arc::new(crate::model::SystemClock), random: Random::system() }
+    }
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Surroundings")
+    }
 }
 
 // === impl App ===
@@ -280,19 +258,6 @@ impl App {
 async fn until(mut stopped: watch::Receiver<bool>) {
     // A sender that is gone stops as well as one that says so.
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-impl Surroundings {
-    /// The machine's clock and randomness.
-    pub fn system() -> Self {
-        Self { clock: Arc::new(crate::model::SystemClock), random: Random::system() }
-    }
-}
-
-impl fmt::Debug for Surroundings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Surroundings")
-    }
 }
 
 impl fmt::Debug for App {

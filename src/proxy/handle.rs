@@ -248,10 +248,7 @@ where
 
 /// Whether the request could be sent again after a 401, by what its body announces.
 fn resend(body: &ReplayBody, settings: &Settings) -> Resend {
-    match body.size_hint().exact() {
-        Some(length) if length > settings.replay.replay_body => Resend::Impossible,
-        _ => Resend::Possible,
-    }
+    if settings.replay.lets_keep(body.size_hint().exact()) { Resend::Possible } else { Resend::Impossible }
 }
 
 /// The upstream's response as it goes to the client.

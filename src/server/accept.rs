@@ -53,6 +53,14 @@ pub enum Drained {
     CutOff(usize),
 }
 
+/// Accepts on one listener.
+struct Acceptor {
+    listener: Listener,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
 /// What answers the requests of all connections. A closure from request to future will do.
 pub trait Answers: Send + Sync + 'static {
     /// An error of the body ends the connection, or the HTTP/2 stream.
@@ -106,13 +114,6 @@ pub async fn serve<S: Answers>(
         0 => Drained::All,
         cut_off => Drained::CutOff(cut_off),
     }
-}
-
-struct Acceptor {
-    listener: Listener,
-    limits: Limits,
-    slots: Arc<Semaphore>,
-    stopping: watch::Receiver<bool>,
 }
 
 // === impl Acceptor ===
