@@ -6,12 +6,13 @@ pub mod failure;
 mod listeners;
 pub mod outbound;
 pub mod reload;
+mod serving;
 pub mod settings;
 pub mod storage;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 pub use crate::server::listen::bind_tcp;
 use crate::{
@@ -24,18 +25,14 @@ use crate::{
     credential::{self, Credentials, coordinator::Parts},
     model::{Clock, Random},
     proxy::{self, Corridor, replay::ReplayMemory},
-    server::{
-        accept::{self, Drained},
-        admin_front::AdminFront,
-        dispatch::Front,
-        request_id::RequestIds,
-    },
+    server::{accept::Drained, admin_front::AdminFront, dispatch::Front, request_id::RequestIds},
     store::seal::{KeyRing, Sealer},
 };
 pub use failure::StartFailure;
 pub use listeners::Listeners;
 use outbound::Outbound;
 pub use reload::{Reloaded, Reloader, Reloads, reloads};
+use serving::Serving;
 use storage::Storage;
 
 /// What the process hands in.
@@ -78,6 +75,9 @@ pub enum Ended {
     /// Some connections were cut off when `drain_timeout` was over.
     CutOff,
 }
+
+/// How long probes that are being answered at the end may take.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
 /// The process's counters.
 pub fn metrics() -> Result<Arc<Metrics>, StartFailure> {
@@ -162,21 +162,11 @@ impl App {
         mut reloads: Reloads,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, StartFailure> {
-        let limits = settings::connections(&self.config);
-        let drain = self.config.server.drain_timeout;
-        let (stop_data, data_stopped) = watch::channel(false);
-        let (stop_admin, admin_stopped) = watch::channel(false);
+        let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
         // First of all the admin listener, so that probes are told that we are starting.
-        let admin = tokio::spawn(accept::serve(
-            listeners.admin,
-            limits,
-            Arc::clone(&self.admin),
-            until(admin_stopped),
-            Duration::from_secs(1),
-        ));
+        let admin = Serving::start(listeners.admin, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
         let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
-        let data =
-            tokio::spawn(accept::serve(listeners.server, limits, Arc::clone(&self.front), until(data_stopped), drain));
+        let data = Serving::start(listeners.server, limits, Arc::clone(&self.front), drain);
         self.readiness.enter(Phase::Serving);
         tokio::pin!(shutdown);
         loop {
@@ -188,22 +178,27 @@ impl App {
                 }
             }
         }
+        let ended = self.finish(data, drain).await;
+        // Last of all, so that probes are told that we are stopping.
+        let _probes = admin.stop().await;
+        Ok(ended)
+    }
+
+    /// Ends the data plane in good order, then the token requests that are under way, all within `drain`.
+    async fn finish(&self, data: Serving, drain: Duration) -> Ended {
         tracing::info!(drain_timeout = ?drain, "stopping: no new connections, what is under way is finished");
         self.readiness.enter(Phase::Draining);
         self.draining.send_replace(true);
-        let began = tokio::time::Instant::now();
-        stop_data.send_replace(true);
-        let ended = data.await.unwrap_or(Drained::CutOff(0));
+        let began = Instant::now();
+        let drained = data.stop().await;
         self.credentials.drain(drain.saturating_sub(began.elapsed())).await;
-        stop_admin.send_replace(true);
-        let _ = admin.await;
-        Ok(match ended {
+        match drained {
             Drained::All => Ended::Drained,
             Drained::CutOff(connections) => {
                 tracing::warn!(connections, "drain_timeout is over; connections were cut off");
                 Ended::CutOff
             }
-        })
+        }
     }
 
     /// Takes over a new configuration as far as it can be while running: the whole of it, or nothing.
@@ -253,11 +248,6 @@ impl App {
         }
         Ok(None)
     }
-}
-
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // A sender that is gone stops as well as one that says so.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 impl fmt::Debug for App {
