@@ -227,10 +227,10 @@ impl Drop for SocketFile {
 // === impl Stream ===
 
 impl Stream {
-    /// Our own and the peer's address; `None` on a unix socket.
-    pub fn addresses(&self) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
+    /// The address by which the client reached us; `None` on a unix socket.
+    pub fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
         match self {
-            Self::Tcp(stream) => Ok(Some((stream.local_addr()?, stream.peer_addr()?))),
+            Self::Tcp(stream) => stream.local_addr().map(Some),
             Self::Unix(_) => Ok(None),
         }
     }

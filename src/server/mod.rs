@@ -11,5 +11,3 @@ pub mod request_id;
 pub mod respond;
 mod under_way;
 pub mod wire;
-
-pub use outgoing::Outgoing;
