@@ -5,7 +5,6 @@ mod unix;
 use std::{
     fmt, io,
     net::SocketAddr,
-    path::PathBuf,
     pin::Pin,
     task::{Context, Poll},
 };
