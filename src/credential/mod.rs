@@ -135,6 +135,18 @@ pub enum Refusal {
     StoreUnavailable(String),
 }
 
+// === impl Picked ===
+
+impl Picked {
+    fn oauth(usable: pick::Usable) -> Self {
+        Self { kind: CredentialKind::OAuth, authorization: usable.authorization, at: Some(usable.at) }
+    }
+
+    fn pat(authorization: HeaderValue) -> Self {
+        Self { kind: CredentialKind::Pat, authorization, at: None }
+    }
+}
+
 // === impl At ===
 
 impl At {
