@@ -193,6 +193,11 @@ impl TokenStore {
         Ok(purged)
     }
 
+    /// What about the store an operator should know and mend, each as one line.
+    pub async fn caveats(&self) -> Result<Vec<String>, StoreError> {
+        self.backend.caveats().await
+    }
+
     /// Writes a sealed random text and reads it back, to find out whether the store works.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let text = Secret::new(u128::from_le_bytes(self.random.bytes()).to_string());
