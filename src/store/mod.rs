@@ -14,6 +14,7 @@ pub mod keyfile;
 pub mod memory;
 pub mod metered;
 pub mod record;
+pub mod redis;
 mod renewal;
 pub mod seal;
 pub mod spool;
@@ -250,6 +251,9 @@ impl From<Written> for Cas {
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+#[path = "../../tests/servers/mod.rs"]
+mod servers;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
