@@ -48,6 +48,40 @@ async fn a_server_that_crashed_has_everything_in_its_append_only_file() {
     assert!(matches!(store.bid(&tenant(), &owner("b"), PATIENCE).await, Ok(Bid::Lost { .. })));
 }
 
+/// Batches are written until the server crashes, at whatever moment that is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_leaves_whole_batches_only_and_all_that_were_acknowledged() {
+    const ROWS: usize = 50;
+    let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let store = Arc::new(open(&server.url(0)).await.expect("opened"));
+    let (acknowledged, mut batches) = tokio::sync::mpsc::unbounded_channel();
+    let writing = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move {
+            for batch in 0.. {
+                let rows = (0..ROWS).map(|row| put(&format!("{batch:06}-{row}")));
+                let Ok(Written::Done(revision)) = store.write(rows.collect()).await else { return };
+                acknowledged.send(revision).expect("somebody counts");
+            }
+        }
+    });
+    for _ in 0..20 {
+        batches.recv().await.expect("acknowledged");
+    }
+    server.kill();
+    writing.await.expect("no panic");
+    let mut last = Revision(20);
+    while let Ok(revision) = batches.try_recv() {
+        last = revision;
+    }
+    server.start_again();
+    let (head, feed) = store.changes(Revision(0), usize::MAX).await.expect("read");
+    assert!(head == last || head.0 == last.0 + 1, "{head:?} after {last:?}");
+    let rows = store.list(Kind::Grant, None, None, usize::MAX).await.expect("listed");
+    let batches = usize::try_from(head.0).expect("a few");
+    assert_eq!((rows.len(), feed.len()), (batches * ROWS, batches * ROWS));
+}
+
 #[tokio::test]
 async fn a_halted_server_is_unavailable_within_the_limit_and_heals() {
     let server = RedisServer::start(&[]);
