@@ -12,6 +12,8 @@ use crate::store::{OpenError, StoreError};
 pub(super) enum Fault {
     /// There is no connection to it; nothing was sent.
     Connect(String),
+    /// It showed a certificate that we do not trust; nothing was sent.
+    Untrusted(String),
     /// The connection ended before the answer came.
     Lost,
     /// No answer came in this time.
@@ -39,14 +41,24 @@ enum Lasts {
     UntilMended,
 }
 
+const TRUST: &str = "store.url has to name the host as the certificate does, and its authority has to be trusted";
+
 // === impl Fault ===
 
 impl Fault {
+    /// Of a TLS handshake that failed.
+    pub(super) fn of_handshake(error: &std::io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(why)) => Self::Untrusted(why.to_string()),
+            _ => Self::Connect(error.to_string()),
+        }
+    }
+
     /// Whether the connection is of no more use. One to a server that has become a replica is not: the name in the URL
     /// may lead to another server by now.
     pub(super) fn ends_connection(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Lost | Self::Late(_) | Self::Strange => true,
+            Self::Connect(_) | Self::Untrusted(_) | Self::Lost | Self::Late(_) | Self::Strange => true,
             Self::Refused { code, .. } => matches!(code.as_str(), "READONLY" | "MASTERDOWN" | "NOAUTH" | "LOADING"),
         }
     }
@@ -55,6 +67,7 @@ impl Fault {
     pub(super) fn unavailable(&self, place: &Address) -> StoreError {
         let said = match self {
             Self::Connect(why) => format!("no connection: {why}"),
+            Self::Untrusted(why) => format!("its certificate is not trusted: {why}; {TRUST}"),
             Self::Lost => "the connection ended before the answer came".into(),
             Self::Late(limit) => format!("no answer within {limit:?}"),
             Self::Strange => "it answered something that was not asked".into(),
@@ -68,10 +81,14 @@ impl Fault {
 
     /// The error of opening the store at `place`.
     pub(super) fn at_open(&self, place: &Address) -> OpenError {
+        let refused = |what, hint: &str| OpenError::Server { place: place.to_string(), what, hint: hint.into() };
+        if let Self::Untrusted(why) = self {
+            return refused(format!("its certificate is not trusted: {why}"), TRUST);
+        }
         if let Self::Refused { code, text } = self {
             let Reading { what, hint, lasts } = read(code, text);
             if lasts == Lasts::UntilMended {
-                return OpenError::Server { place: place.to_string(), what, hint: hint.into() };
+                return refused(what, hint);
             }
         }
         self.unavailable(place).into()

@@ -122,7 +122,7 @@ impl Link {
         let Some(tls) = &self.tls else { return self.greet(tcp).await };
         let name = ServerName::try_from(self.address.host.clone())
             .map_err(|_| Fault::Connect("the host's name cannot stand in a certificate".into()))?;
-        self.greet(tls.connect(name, tcp).await.map_err(failed)?).await
+        self.greet(tls.connect(name, tcp).await.map_err(|error| Fault::of_handshake(&error))?).await
     }
 
     /// Says who we are and which database we mean.
