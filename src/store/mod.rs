@@ -16,6 +16,7 @@ pub mod keyfile;
 pub mod memory;
 pub mod metered;
 pub mod record;
+pub mod redis;
 pub mod seal;
 pub mod spool;
 pub mod sqlite;
@@ -194,6 +195,11 @@ impl TokenStore {
         Ok(purged)
     }
 
+    /// What about the store an operator should know and mend, each as one line.
+    pub async fn caveats(&self) -> Result<Vec<String>, StoreError> {
+        self.backend.caveats().await
+    }
+
     /// Writes a sealed random text and reads it back, to find out whether the store works.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let text = Secret::new(u128::from_le_bytes(self.random.bytes()).to_string());
@@ -246,6 +252,9 @@ impl From<Written> for Cas {
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+#[path = "../../tests/servers/mod.rs"]
+mod servers;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
