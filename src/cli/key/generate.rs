@@ -4,11 +4,8 @@ use std::path::PathBuf;
 
 use crate::{
     cli::{Console, Failure},
-    model::Random,
-    store::{
-        keyfile::{Access, KeyFile},
-        seal::Sealer,
-    },
+    model::{FileAccess, Random},
+    store::{keyfile::KeyFile, seal::Sealer},
 };
 
 /// Make a new encryption key: one line, 32 random bytes in base64
@@ -31,7 +28,7 @@ impl GenerateArgs {
         let Some(path) = self.out else {
             return console.data_line(Sealer::generate_key_line(random).expose());
         };
-        KeyFile::new(&path, Access::OwnerOnly).create(random)?;
+        KeyFile::new(&path, FileAccess::Private).create(random)?;
         console
             .tell(format_args!("A new key is in {}. Back it up: without it the store cannot be read.", path.display()));
         Ok(())

@@ -139,12 +139,12 @@ mod tests {
 
     use super::{HeldKeyFile, KeyFile, KeyFileError};
     use crate::{
-        model::{Random, Secret},
-        store::{keyfile::Access, seal::Sealer},
+        model::{FileAccess, Random, Secret},
+        store::seal::Sealer,
     };
 
     fn made(dir: &Path) -> KeyFile {
-        let file = KeyFile::new(dir.join("key"), Access::OwnerOnly);
+        let file = KeyFile::new(dir.join("key"), FileAccess::Private);
         file.create(&Random::system()).expect("created");
         file
     }
@@ -190,7 +190,7 @@ mod tests {
         fs::set_permissions(file.path(), fs::Permissions::from_mode(0o400)).expect("mode set");
         let link = dir.path().join("link");
         symlink(file.path(), &link).expect("linked");
-        let mut held = KeyFile::new(&link, Access::OwnerOnly).hold().expect("held");
+        let mut held = KeyFile::new(&link, FileAccess::Private).hold().expect("held");
         put_new(&mut held);
         assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
         assert_eq!(fs::metadata(file.path()).expect("there").mode() & 0o777, 0o400);

@@ -11,10 +11,10 @@ use std::{
 };
 
 use flexslot_proxy::{
-    model::{Random, SystemClock},
+    model::{FileAccess, Random, SystemClock},
     store::{
         Existing, NewTenant, StoredPat, TokenStore,
-        keyfile::{Access, KeyFile},
+        keyfile::KeyFile,
         seal::{KeyId, KeyRing, Sealer},
         sqlite::SqliteBackend,
     },
@@ -79,7 +79,7 @@ impl Traffic {
 }
 
 fn keys(world: &World) -> KeyRing {
-    KeyFile::new(world.path("key"), Access::OwnerOnly).read().unwrap()
+    KeyFile::new(world.path("key"), FileAccess::Private).read().unwrap()
 }
 
 fn rotation(world: &World, args: &[&str]) -> Launch {
@@ -104,7 +104,7 @@ async fn reopened(world: &World) -> TokenStore {
 async fn give_pats(world: &World) {
     let store = world.store().await;
     for from in (0..PATS).step_by(1000) {
-        let pat = StoredPat { pat: world.sandbox.add_pat("ada"), origin: world.origin().into() };
+        let pat = StoredPat { pat: world.sandbox.add_pat("ada"), origin: world.origin().parse().unwrap() };
         let new = |number| NewTenant { tenant: tenant(&format!("pat-{number}")), pat: Some(pat.clone()), grant: None };
         let _ = store.import((from..from + 1000).map(new).collect(), Existing::Skip).await.unwrap();
     }
