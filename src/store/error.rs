@@ -140,9 +140,11 @@ impl KeyFileError {
             Self::File { .. } => None,
             Self::Exists { .. } => Some("use it, or name another file".into()),
             Self::Busy { .. } => Some("wait until the other key rotate has ended, then run it again".into()),
-            Self::TooOpen { path, .. } => {
-                Some(format!("chmod 600 {} (any_mode = true in proxy.toml accepts it as it is)", path.display()))
-            }
+            Self::TooOpen { path, to_others, .. } => Some(format!(
+                "chmod {} {} (any_mode = true in proxy.toml accepts it as it is)",
+                to_others.mended_by(),
+                path.display()
+            )),
             Self::Keys { .. } => Some("each line holds 32 bytes in base64; key generate makes one".into()),
         }
     }
