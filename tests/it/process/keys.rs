@@ -251,8 +251,12 @@ fn body(world: &World, name: &str) -> String {
 fn assert_mendable(answer: &Answer, names: &str) {
     let problem = String::from_utf8_lossy(&answer.body).into_owned();
     assert_eq!((answer.status, answer.code().as_str()), (503, "store_unavailable"), "{problem}");
-    assert!(problem.contains(names) && problem.contains("flexslot-proxy check"), "{problem}");
-    assert!(!problem.contains("reconnect"), "{problem}");
+    assert!(problem.contains(names) && problem.contains("\"action\":\"fix_config\""), "{problem}");
+    for mends in ["store.encryption_key", "flexslot-proxy check", "flexslot-proxy tenant remove"] {
+        assert!(problem.contains(mends), "{mends}: {problem}");
+    }
+    assert!(!problem.contains("does not answer") && !problem.contains("out of reach"), "{problem}");
+    assert!(!answer.head.to_ascii_lowercase().contains("retry-after"), "trying again does not help");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
