@@ -2,7 +2,7 @@
  * The renewal of one grant, by N sidecars on one store. models/README.md says how to read this, scripts/model runs it.
  *
  * A step of the model is what one process does between two points where another one, a crash or a pause can come in between: one call of the
- * store, the spool, or Flexslot, with the decisions that follow from its answer. Steps are named as in src/credential and src/store/renewal.rs.
+ * store, the spool, or Flexslot, with the decisions that follow from its answer. Steps are named as in src/credential and src/store/intent.rs.
  *
  * Nothing in here knows what time it is. A process may rest between any two steps for as long as it likes, which is what a pause is to the
  * others. `Ages` and `Overslept` are the two places where a long time must have passed: an intent becomes older than `refresh.uncertain_after`.
