@@ -34,6 +34,15 @@ struct Look {
     told: Option<Revision>,
 }
 
+/// What a part of the change feed says of the key check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Changed,
+    Unchanged,
+    /// Not among these changes, and there are more.
+    SoFar,
+}
+
 // === impl TokenStore ===
 
 impl TokenStore {
@@ -144,15 +153,6 @@ impl TokenStore {
         }
         Ok(changes.len() as u64)
     }
-}
-
-/// What a part of the change feed says of the key check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    Changed,
-    Unchanged,
-    /// Not among these changes, and there are more.
-    SoFar,
 }
 
 // === impl Looked ===

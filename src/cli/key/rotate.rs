@@ -65,6 +65,9 @@ struct Rotation {
     resealed: u64,
 }
 
+/// `key 1f2e…`, `keys 1f2e…, 3d4c…`
+struct Keys<'a>(&'a [KeyId]);
+
 /// How often all records are gone through after that before it counts as certain that somebody goes on sealing with an old key.
 const ROUNDS: usize = 5;
 
@@ -239,8 +242,7 @@ impl Keeper {
     }
 }
 
-/// `key 1f2e…`, `keys 1f2e…, 3d4c…`
-struct Keys<'a>(&'a [KeyId]);
+// === impl Keys ===
 
 impl fmt::Display for Keys<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
