@@ -57,6 +57,7 @@ impl Storage {
                 };
                 Self::on(Arc::new(backend), sealer, config.state_dir.as_deref(), around, observer).await
             }
+            Engine::Server { address, .. } => todo!("{address}"),
         }
     }
 
@@ -117,10 +118,8 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
 
 /// The keys of a configuration that was read again; `None` where there are none to take over.
 pub(super) fn keys(store: &config::Store) -> Result<Option<KeyRing>, StartFailure> {
-    match &store.engine {
-        Engine::Memory => Ok(None),
-        Engine::Sqlite { key, .. } => key.text.as_ref().map(|text| parse(text, &key.source)).transpose(),
-    }
+    let Some(key) = store.engine.key() else { return Ok(None) };
+    key.text.as_ref().map(|text| parse(text, &key.source)).transpose()
 }
 
 fn parse(text: &Secret, source: &SecretSource) -> Result<KeyRing, StartFailure> {

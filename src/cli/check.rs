@@ -60,15 +60,14 @@ fn describe(source: &ConfigSource, config: &Config) -> String {
 
 /// Key, store and lock, as far as they can be looked at.
 async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
-    let name = match &config.store.engine {
-        Engine::Memory => "memory:".to_owned(),
-        Engine::Sqlite { path, key } if !path.exists() => {
-            let key = if key.text.is_some() { "the configured key" } else { "a new key" };
-            let finding = format!("sqlite:{} does not exist yet; serve creates it, with {key}", path.display());
-            return vec![("store", Finding::Good(finding))];
-        }
-        Engine::Sqlite { path, .. } => format!("sqlite:{}", path.display()),
-    };
+    let name = &config.store.engine;
+    if let Engine::Sqlite { path, key } = name
+        && !path.exists()
+    {
+        let key = if key.text.is_some() { "the configured key" } else { "a new key" };
+        let finding = format!("{name} does not exist yet; serve creates it, with {key}");
+        return vec![("store", Finding::Good(finding))];
+    }
     let storage = match Storage::open(&config.store, &Surroundings::system(), Arc::new(Unobserved)).await {
         Ok(storage) => storage,
         Err(failure) => return vec![("store", Finding::Bad(failure.into()))],
