@@ -1,4 +1,4 @@
-# The steps of CI, one by one. Each calls what CI calls.
+# The steps of CI, one by one. What a step does stands in its script alone, which .ci/run calls too.
 
 # What there is
 default:
@@ -8,11 +8,9 @@ default:
 fmt:
     cargo fmt
 
-# Lints, and documentation without broken links
+# Format, lints, and rustdoc without broken links
 lint:
-    cargo fmt --check
-    cargo clippy --all-targets --locked -- -D warnings
-    RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --locked
+    scripts/lint
 
 # Licences, banned crates, sources
 deny:

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use axum::http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::credential::coordinator::Health;
 
@@ -20,13 +20,37 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Readiness(AtomicU8);
 
+/// What a prober makes of trouble that a restart would not mend. Written `0` and `1` in a query.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum Strictness {
+    /// A degraded sidecar is ready.
+    #[default]
+    #[serde(rename = "0")]
+    Lenient,
+    /// It is not.
+    #[serde(rename = "1")]
+    Strict,
+}
+
 /// The body of `/readyz`.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    status: &'static str,
+    #[serde(rename = "status")]
+    condition: Condition,
     /// What is wrong, in words that do not change: `store_unreachable`, `custody_pending`, `custody_at_risk`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<&'static str>,
+}
+
+/// Whether requests are served, and how well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Condition {
+    Starting,
+    Ready,
+    /// Serving, with trouble that reasons name.
+    Degraded,
+    Draining,
 }
 
 // === impl Readiness ===
@@ -62,13 +86,13 @@ impl Readiness {
         .into_iter()
         .filter_map(|(holds, reason)| holds.then_some(reason))
         .collect();
-        let status = match self.phase() {
-            Phase::Starting => "starting",
-            Phase::Draining => "draining",
-            Phase::Serving if reasons.is_empty() => "ready",
-            Phase::Serving => "degraded",
+        let condition = match self.phase() {
+            Phase::Starting => Condition::Starting,
+            Phase::Draining => Condition::Draining,
+            Phase::Serving if reasons.is_empty() => Condition::Ready,
+            Phase::Serving => Condition::Degraded,
         };
-        Report { status, reasons }
+        Report { condition, reasons }
     }
 }
 
@@ -76,18 +100,22 @@ impl Readiness {
 
 impl Report {
     /// 503 while starting and draining, and for a degraded sidecar when the prober is strict.
-    pub fn status_code(&self, strict: bool) -> StatusCode {
-        match self.status {
-            "ready" => StatusCode::OK,
-            "degraded" if !strict => StatusCode::OK,
-            _ => StatusCode::SERVICE_UNAVAILABLE,
+    pub fn status_code(&self, strictness: Strictness) -> StatusCode {
+        match (self.condition, strictness) {
+            (Condition::Ready, _) | (Condition::Degraded, Strictness::Lenient) => StatusCode::OK,
+            (Condition::Degraded, Strictness::Strict) | (Condition::Starting | Condition::Draining, _) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Phase, Readiness};
+    use super::{
+        Phase, Readiness,
+        Strictness::{Lenient, Strict},
+    };
     use crate::credential::coordinator::Health;
 
     const WELL: Health = Health { store_reachable: true, waiting: 0, at_risk: 0 };
@@ -95,11 +123,11 @@ mod tests {
     #[test]
     fn only_a_serving_process_is_ready() {
         let readiness = Readiness::default();
-        assert_eq!(readiness.report(WELL).status_code(false), 503);
+        assert_eq!(readiness.report(WELL).status_code(Lenient), 503);
         readiness.enter(Phase::Serving);
-        assert_eq!(readiness.report(WELL).status_code(true), 200);
+        assert_eq!(readiness.report(WELL).status_code(Strict), 200);
         readiness.enter(Phase::Draining);
-        assert_eq!(readiness.report(WELL).status_code(false), 503);
+        assert_eq!(readiness.report(WELL).status_code(Lenient), 503);
     }
 
     #[test]
@@ -107,7 +135,7 @@ mod tests {
         let readiness = Readiness::default();
         readiness.enter(Phase::Serving);
         let report = readiness.report(Health { store_reachable: false, waiting: 1, at_risk: 1 });
-        assert_eq!((report.status_code(false).as_u16(), report.status_code(true).as_u16()), (200, 503));
+        assert_eq!((report.status_code(Lenient).as_u16(), report.status_code(Strict).as_u16()), (200, 503));
         assert_eq!(report.reasons, ["store_unreachable", "custody_pending", "custody_at_risk"]);
     }
 }

@@ -1,24 +1,24 @@
 //! The admin listener: whether the sidecar is alive and ready, and what it counts.
 
+mod error;
 pub mod health;
 pub mod metrics;
 
 use std::sync::Arc;
 
 use axum::{
-    Extension, Json, Router,
-    extract::{Query, State},
+    Json, Router,
+    extract::State,
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde::Deserialize;
 
-use crate::{
-    credential::Credentials,
-    model::{Action, Problem, problem::ProxyError},
-};
-use health::{Readiness, Report};
+use crate::credential::Credentials;
+pub use error::Code;
+use error::{Failure, Params};
+use health::{Readiness, Report, Strictness};
 use metrics::Metrics;
 
 /// What the routes look at.
@@ -29,10 +29,11 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
 }
 
-/// `?strict=1` makes a degraded sidecar count as not ready.
+/// What `/readyz` is asked.
 #[derive(Debug, Deserialize)]
-struct Strictness {
-    strict: Option<String>,
+struct Question {
+    #[serde(default)]
+    strict: Strictness,
 }
 
 /// The routes of the admin listener, which at the moment are those that need no authentication.
@@ -41,40 +42,26 @@ pub fn router(admin: Admin) -> Router {
         .route("/healthz", get(|| async { Json(serde_json::json!({ "status": "alive" })) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
-        .fallback(|| async { failed(NOT_FOUND) })
-        .method_not_allowed_fallback(|| async { failed(METHOD_NOT_ALLOWED) })
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
         .with_state(admin)
 }
 
-/// The codes of the admin listener.
-const NOT_FOUND: (StatusCode, &str, &str, &str) =
-    (StatusCode::NOT_FOUND, "not_found", "Not found", "The admin listener has /healthz, /readyz and /metrics.");
-const METHOD_NOT_ALLOWED: (StatusCode, &str, &str, &str) =
-    (StatusCode::METHOD_NOT_ALLOWED, "invalid", "Method not allowed", "This path is read with GET.");
-
-/// A failure for the server to write: the problem travels as an extension of the response.
-fn failed((status, code, title, detail): (StatusCode, &'static str, &'static str, &'static str)) -> Response {
-    let cause = ProxyError::HttpRequestDenied;
-    let problem = Problem {
-        code,
-        status,
-        title,
-        detail: detail.into(),
-        action: Action::FixRequest,
-        cause,
-        tenant: None,
-        retry_after: None,
-    };
-    (status, Extension(problem)).into_response()
-}
-
-async fn readyz(State(admin): State<Admin>, Query(query): Query<Strictness>) -> (StatusCode, Json<Report>) {
+async fn readyz(State(admin): State<Admin>, Params(asked): Params<Question>) -> (StatusCode, Json<Report>) {
     let report = admin.readiness.report(admin.credentials.health());
-    let strict = query.strict.is_some_and(|value| value == "1");
-    (report.status_code(strict), Json(report))
+    (report.status_code(asked.strict), Json(report))
 }
 
 async fn scrape(State(admin): State<Admin>) -> Response {
     let text = admin.metrics.text(admin.credentials.health());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+async fn not_found() -> Failure {
+    Code::NotFound.problem("The admin listener has /healthz, /readyz and /metrics.").into()
+}
+
+/// The `Allow` that RFC 9110 section 15.5.6 asks for is the router's to add.
+async fn method_not_allowed() -> Failure {
+    Code::MethodNotAllowed.problem("This path is read with GET or HEAD.").into()
 }

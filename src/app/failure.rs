@@ -1,4 +1,4 @@
-//! Why a sidecar did not start, and what mends it.
+//! Why a sidecar did not start, or takes no new configuration, and what mends it.
 
 use std::fmt;
 

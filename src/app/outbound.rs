@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use http::Uri;
+use http::uri::Scheme;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::{StartFailure, Surroundings};
@@ -29,10 +29,8 @@ impl Outbound {
             None => ProxySetting::Off,
             Some(proxy) => proxy_setting(proxy),
         };
-        let origin: Uri =
-            config.upstream.origin.as_str().parse().map_err(|_| StartFailure::new("upstream.url is no origin"))?;
         let params = UpstreamParams {
-            origin,
+            origin: config.upstream.origin.clone(),
             tls: Arc::clone(&tls),
             proxy,
             connect_timeout: config.upstream.connect_timeout,
@@ -82,9 +80,9 @@ impl Outbound {
 
 /// The trust roots. A plain-text upstream on loopback needs none, and starts on a machine that has none.
 fn trust(config: &Config) -> Result<Arc<ClientConfig>, StartFailure> {
-    let ca_file = config.upstream.extra_roots.as_ref().map(|roots| roots.path.as_path());
-    let needs_none = config.upstream.origin.url().scheme() == "http" && config.oauth.token_url.scheme() == "http";
-    match tls::client_config(ca_file) {
+    let extra_roots = config.upstream.extra_roots.as_ref().map_or(&[][..], |roots| &roots.certificates);
+    let needs_none = *config.upstream.origin.scheme() == Scheme::HTTP && config.oauth.token_url.scheme() == "http";
+    match tls::client_config(extra_roots) {
         Ok(config) => Ok(config),
         Err(tls::TlsConfigError::NoRoots) if needs_none => tls::with_roots(RootCertStore::empty())
             .map(Arc::new)

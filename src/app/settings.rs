@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    config::{AllowedHost, Config, ListenAddress, Listener, Presence, RewriteUrls},
+    config::{Config, RewriteUrls},
     credential::{self, RefreshPolicy, TenantPolicy},
     flexslot::TokenEndpoint,
     proxy::{
@@ -11,14 +11,8 @@ use crate::{
         guard::Guard,
         replay::{ReplayLimits, ReplayMemory},
         upstream::Upstream,
-        urls::UpstreamOrigin,
     },
-    server::{
-        accept::Limits,
-        access_log::Lines,
-        listen::{Address, ListenOn, Need},
-        wire::WireLimits,
-    },
+    server::{accept::Limits, access_log::Lines, wire::WireLimits},
 };
 
 /// The credential room's part.
@@ -44,14 +38,14 @@ pub fn credential(config: &Config, endpoint: Arc<dyn TokenEndpoint>) -> credenti
         max_parallel: config.refresh.max_parallel,
         spread: config.refresh.spread,
     };
-    credential::Settings { origin: config.upstream.origin.as_str().to_owned(), refresh, endpoint, tenants }
+    let cached_tenants = config.limits.cached_tenants;
+    credential::Settings { origin: config.upstream.origin.clone(), refresh, endpoint, tenants, cached_tenants }
 }
 
 /// The corridor's part.
 pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> proxy::Settings {
-    let origin = upstream_origin(config);
     let guard = Guard {
-        upstream: Some((origin.host.clone(), origin.port)),
+        upstream: Some(config.upstream.origin.clone()),
         client_token: config.server.client_token.as_ref().map(|configured| configured.secret.clone()),
         ..host_and_origin(config)
     };
@@ -60,10 +54,10 @@ pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> pr
         tenant_header: config.server.tenant_header.clone(),
         default_tenant: config.server.default_tenant.clone(),
         upstream,
-        origin: config.upstream.origin.as_str().to_owned(),
+        origin: config.upstream.origin.clone(),
         rewrite_urls: match config.server.rewrite_urls {
             RewriteUrls::Off => None,
-            RewriteUrls::Headers => Some(origin),
+            RewriteUrls::Headers => Some(config.upstream.origin.clone()),
         },
         replay: ReplayLimits {
             replay_body: config.limits.replay_body as u64,
@@ -81,24 +75,11 @@ pub fn admin_guard(config: &Config) -> Guard {
 }
 
 fn host_and_origin(config: &Config) -> Guard {
-    let host = |allowed: &AllowedHost| match allowed {
-        AllowedHost::Name(name) => name.clone(),
-        AllowedHost::Suffix(suffix) => format!("*{suffix}"),
-    };
     Guard {
-        allowed_hosts: config.server.allowed_hosts.iter().map(host).collect(),
-        allowed_origins: config.server.allowed_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
+        allowed_hosts: config.server.allowed_hosts.clone(),
+        allowed_origins: config.server.allowed_origins.clone(),
         client_token: None,
         upstream: None,
-    }
-}
-
-fn upstream_origin(config: &Config) -> UpstreamOrigin {
-    let url = config.upstream.origin.url();
-    UpstreamOrigin {
-        scheme: url.scheme().to_owned(),
-        host: url.host_str().unwrap_or_default().to_owned(),
-        port: url.port_or_known_default().unwrap_or(443),
     }
 }
 
@@ -118,19 +99,4 @@ pub fn connections(config: &Config) -> Limits {
 /// Whether the access log is written.
 pub fn lines(config: &Config) -> Lines {
     if config.log.access { Lines::Written } else { Lines::Off }
-}
-
-/// An address as the server room knows it.
-pub fn listen_on(listener: &Listener) -> ListenOn {
-    ListenOn {
-        address: match &listener.address {
-            ListenAddress::Tcp(address) => Address::Tcp(*address),
-            ListenAddress::Unix { path, mode } => Address::Unix { path: path.clone(), mode: *mode },
-        },
-        tenant: listener.tenant.clone(),
-        need: match listener.presence {
-            Presence::Required => Need::Required,
-            Presence::SkipIfAbsent => Need::IfPresent,
-        },
-    }
 }

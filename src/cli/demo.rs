@@ -1,14 +1,14 @@
 //! `demo`: everything on one machine, with tenants in every state.
 
-use std::{fmt, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{fmt, net::Ipv4Addr, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::{Console, Failure, World, logging::Logging, signals::Signals};
 use crate::{
     app::{self, App, Listeners, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
-    model::{Random, ScopeSet, SystemClock, TokenSet, TokenType},
+    model::{Origin, Random, ScopeSet, SystemClock, TokenSet, TokenType},
     sandbox::{Client, Running, Sandbox, Settings, TokenPair},
     store::{Existing, NewGrant, NewTenant, StoredPat},
 };
@@ -48,6 +48,9 @@ enum To {
     Admin(&'static str),
 }
 
+/// The command as it is pasted: 127.0.0.1 is where the demo listens, by whatever name it is called.
+struct Curl<'a>(&'a Line, u16, u16);
+
 // === impl DemoArgs ===
 
 impl DemoArgs {
@@ -63,18 +66,19 @@ impl DemoArgs {
     async fn demo(self, dir: &Path, world: &mut World<'_>) -> Result<(), Failure> {
         let mut signals = Signals::of_a_terminal()?;
         let sandbox = Sandbox::new(Settings::default(), Arc::new(SystemClock), Random::system());
-        let upstream =
-            sandbox.spawn().await.map_err(|error| Failure::new(format!("the sandbox cannot listen: {error}")))?;
+        let upstream = app::bind_tcp((Ipv4Addr::LOCALHOST, 0).into())
+            .and_then(|listener| sandbox.spawn(listener))
+            .map_err(|error| Failure::new(format!("the sandbox cannot listen: {error}")))?;
         let config = self.config(dir, &upstream)?;
         let _logging = Logging::start(&config.log, world.console.err_kind())?;
         let metrics = app::metrics()?;
         let around = Surroundings::system();
         let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
-        furnish(&sandbox, &upstream, &storage).await?;
+        furnish(&sandbox, &config.upstream.origin, &storage).await?;
         let listeners = Listeners::bind(&config)?;
         let ports = listeners.ports();
         let app = App::build(config, storage, &around, metrics)?;
-        let (_reload, reloads) = mpsc::channel(1);
+        let (_reloader, reloads) = app::reloads();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
         welcome(&mut world.console, ports, &upstream)?;
@@ -108,7 +112,7 @@ impl DemoArgs {
 }
 
 /// Puts users into the sandbox, and their tenants into the store, one in each state.
-async fn furnish(sandbox: &Sandbox, upstream: &Running, storage: &Storage) -> Result<(), Failure> {
+async fn furnish(sandbox: &Sandbox, origin: &Origin, storage: &Storage) -> Result<(), Failure> {
     sandbox.add_client(Client::public(CLIENT).redirect_uri("http://127.0.0.1:3540/oauth/callback").scopes(SCOPES));
     let tenants = ["fresh", "ageing", "expired", "refused", "revoked", "pat-only", "both"];
     let mut batch = Vec::new();
@@ -116,8 +120,8 @@ async fn furnish(sandbox: &Sandbox, upstream: &Running, storage: &Storage) -> Re
         sandbox.add_partner(tenant);
         sandbox.add_deck(tenant, "Izzet Phoenix");
         let pat = matches!(tenant, "pat-only" | "both")
-            .then(|| StoredPat { pat: sandbox.add_pat(tenant), origin: upstream.origin().to_owned() });
-        let grant = (tenant != "pat-only").then(|| grant(sandbox, upstream, tenant)).transpose()?;
+            .then(|| StoredPat { pat: sandbox.add_pat(tenant), origin: origin.clone() });
+        let grant = (tenant != "pat-only").then(|| grant(sandbox, origin, tenant)).transpose()?;
         let name = tenant.parse().map_err(|_| Failure::new("the demo's tenants have bad names"))?;
         batch.push(NewTenant { tenant: name, pat, grant });
     }
@@ -126,7 +130,7 @@ async fn furnish(sandbox: &Sandbox, upstream: &Running, storage: &Storage) -> Re
 }
 
 /// A consent of `user`, and the state that its tenant shows.
-fn grant(sandbox: &Sandbox, upstream: &Running, user: &str) -> Result<NewGrant, Failure> {
+fn grant(sandbox: &Sandbox, origin: &Origin, user: &str) -> Result<NewGrant, Failure> {
     let unknown = |_| Failure::new("the sandbox does not know its own users");
     let life = Duration::from_secs(if user == "ageing" { 120 } else { 3600 });
     let pair = sandbox.issue_grant_for(user, CLIENT, SCOPES, life).map_err(unknown)?;
@@ -146,7 +150,7 @@ fn grant(sandbox: &Sandbox, upstream: &Running, user: &str) -> Result<NewGrant, 
         }
         _ => life,
     };
-    Ok(NewGrant { client_id: CLIENT.to_owned(), origin: upstream.origin().to_owned(), tokens: tokens(pair, believed) })
+    Ok(NewGrant { client_id: CLIENT.to_owned(), origin: origin.clone(), tokens: tokens(pair, believed) })
 }
 
 fn tokens(pair: TokenPair, life: Duration) -> TokenSet {
@@ -170,10 +174,10 @@ fn lines() -> Vec<Line> {
     };
     vec![
         line("a fresh token: used as it is", as_tenant("fresh"), decks, 200),
-        line("a token about to expire: used, and renewed in the background", as_tenant("ageing"), decks, 200),
-        line("an expired token: renewed before the request is sent", as_tenant("expired"), decks, 200),
+        line("a token about to expire: used, and refreshed in the background", as_tenant("ageing"), decks, 200),
+        line("an expired token: refreshed before the request is sent", as_tenant("expired"), decks, 200),
         line(
-            "a token that Flexslot refuses: renewed, and the request sent again, body and all",
+            "a token that Flexslot refuses: refreshed, and the request sent again, body and all",
             refused_post(),
             "/api/public/v1/cards/resolve",
             200,
@@ -238,8 +242,7 @@ fn welcome(console: &mut Console, (sidecar, admin): (u16, u16), upstream: &Runni
     console.data_line("Ready. Ctrl-C stops the demo and removes what it kept.")
 }
 
-/// The command as it is pasted: 127.0.0.1 is where the demo listens, by whatever name it is called.
-struct Curl<'a>(&'a Line, u16, u16);
+// === impl Curl ===
 
 impl fmt::Display for Curl<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@ mod key;
 pub mod logging;
 mod man;
 mod overrides;
+mod reread;
 mod sandbox;
 mod serve;
 mod signals;
@@ -18,13 +19,7 @@ pub mod tenant;
 mod tests;
 mod watcher;
 
-use std::{
-    ffi::{OsStr, OsString},
-    fmt,
-    path::PathBuf,
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{ffi::OsString, fmt, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Parser, error::ErrorKind};
 
@@ -34,7 +29,7 @@ pub use overrides::{ServeOverrides, StoreOverrides};
 
 use crate::{
     config::{ConfigSource, Environment, SystemEnvironment},
-    model::{Clock, Random, SystemClock},
+    model::{Clock, Random, SystemClock, prefix},
 };
 
 /// Attach, refresh and guard Flexslot credentials for apps that know nothing about them
@@ -100,7 +95,7 @@ pub fn main() -> ExitCode {
 /// Runs the command that `args` (the program's name first) ask for, and tells how it ended.
 pub fn run(args: impl IntoIterator<Item = OsString>, world: &mut World<'_>) -> Status {
     let args: Vec<OsString> = args.into_iter().collect();
-    if args.iter().any(|arg| holds_credential(arg)) {
+    if args.iter().any(|arg| prefix::holds_credential(&arg.to_string_lossy())) {
         // Before clap sees it, whose messages repeat what they do not understand.
         let failure = Failure::misuse("a credential does not belong on the command line, where others can read it")
             .hint("revoke this one; a PAT is read from standard input: flexslot-proxy tenant set-pat TENANT");
@@ -133,12 +128,6 @@ fn tell_usage(answer: &clap::Error, console: &mut Console) -> Status {
             Status::Misused
         }
     }
-}
-
-/// Whether an argument holds one of Flexslot's credentials (Flexslot's documentation).
-fn holds_credential(arg: &OsStr) -> bool {
-    let text = arg.to_string_lossy().to_ascii_lowercase();
-    text.contains("flx_pat_") || text.contains("flx_cs_")
 }
 
 /// The runtime of the commands that talk to anybody.

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{Console, Failure, World, logging::Logging, signals::Signals};
 use crate::{
+    app,
     config::{Log, LogFormat, parse_duration},
     model::{Random, SystemClock},
     sandbox::{Consent, Sandbox, Seed, Settings},
@@ -62,8 +63,7 @@ impl SandboxArgs {
             ..Settings::default()
         };
         let mut signals = Signals::of_a_terminal()?;
-        let listener = tokio::net::TcpListener::bind(self.listen).await;
-        let listener = listener.map_err(|error| {
+        let listener = app::bind_tcp(self.listen).map_err(|error| {
             Failure::new(format!("{} cannot be listened on: {error}", self.listen))
                 .hint("choose another address with --listen")
         })?;

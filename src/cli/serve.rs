@@ -1,22 +1,19 @@
 //! `serve`, which is also what no command at all means.
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::{
-    signal::unix::{Signal, SignalKind},
-    sync::mpsc,
-};
+use tokio::signal::unix::SignalKind;
 
 use super::{
     Failure, GlobalArgs, ServeOverrides, World,
     logging::Logging,
+    reread::{Origin, Rereader},
     signals::{Signals, catch},
-    watcher::Watcher,
 };
 use crate::{
     app::{self, App, Ended, Listeners, StartFailure, Surroundings, storage::Storage},
-    config::{Config, ConfigSource, Overrides, SystemEnvironment},
+    config::Config,
 };
 
 /// Run the sidecar (the default)
@@ -29,18 +26,12 @@ pub(super) struct ServeArgs {
     pub(super) overrides: ServeOverrides,
 }
 
-/// What a running sidecar was started with, so that it can read its configuration again.
-struct Origin {
-    source: ConfigSource,
-    overrides: Overrides,
-}
-
 // === impl ServeArgs ===
 
 impl ServeArgs {
     pub(super) fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let origin = Origin { source: global.source(world.environment), overrides: self.overrides.into() };
-        let config = Config::load(&origin.source, &origin.overrides, world.environment)?;
+        let config = origin.read(world.environment)?;
         let logging = Logging::start(&config.log, world.console.err_kind())?;
         super::runtime()?.block_on(serve(config, origin, logging))
     }
@@ -56,8 +47,8 @@ async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), F
     let listeners = Listeners::bind(&config)?;
     announce(&listeners, &config);
     let app = App::build(config.clone(), storage, &around, metrics)?;
-    let (reload, reloads) = mpsc::channel(1);
-    let rereading = tokio::spawn(reread(origin, config, hangup, logging, reload));
+    let (reloader, reloads) = app::reloads();
+    let rereading = tokio::spawn(Rereader::new(origin, config, logging, reloader).run(hangup));
     let ended = app.run(listeners, reloads, signals.stop()).await;
     rereading.abort();
     match ended? {
@@ -79,41 +70,6 @@ fn announce(listeners: &Listeners, config: &Config) {
     let admin = if admin.is_empty() { "off".to_owned() } else { admin };
     let (version, upstream) = (env!("CARGO_PKG_VERSION"), config.upstream.origin.as_str());
     tracing::info!(version, listen, admin, upstream, "flexslot-proxy is listening");
-}
-
-/// Reads the configuration again whenever there is a reason, and hands it on if it is good and new.
-async fn reread(
-    origin: Origin,
-    mut current: Config,
-    mut hangup: Signal,
-    logging: Logging,
-    reload: mpsc::Sender<Config>,
-) {
-    let mut watcher = Watcher::new(&current.watched_files());
-    // Begins with a look, for what has changed after the configuration was read and before its files were watched.
-    let mut asked = false;
-    loop {
-        match Config::load(&origin.source, &origin.overrides, &SystemEnvironment) {
-            // A change of a file that means nothing new is no reason for a line in the log; a signal always gets its answer.
-            Ok(config) if current.says_the_same(&config) && !asked => current = config,
-            Ok(config) => {
-                logging.change(&config.log);
-                let before = mem::replace(&mut current, config.clone()).watched_files();
-                if reload.send(config).await.is_err() {
-                    return;
-                }
-                if current.watched_files() != before {
-                    (watcher, asked) = (Watcher::new(&current.watched_files()), false);
-                    continue;
-                }
-            }
-            Err(faults) => tracing::error!("the new configuration is not used, the old one stays:\n{faults}"),
-        }
-        asked = tokio::select! {
-            received = hangup.recv() => received.is_some(),
-            () = watcher.changed() => false,
-        };
-    }
 }
 
 impl From<StartFailure> for Failure {

@@ -8,7 +8,6 @@ use super::{
     report::{At, Completeness, Report, Setting, Spot},
     secret::{ConfiguredSecret, SecretSource, Unreadable},
 };
-use crate::model::Secret;
 
 /// What the second stage has at hand.
 pub(super) struct Resolver<'a> {
@@ -88,7 +87,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn header_secret(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
         let spot = setting.given()?.spot.clone();
         let secret = self.secret(setting)?;
-        if fits_into_a_header(&secret.secret) {
+        if secret.secret.is_header_safe() {
             return Some(secret);
         }
         self.fault(&spot, Wrong::new(format!("{} holds characters that cannot stand in a header", secret.source)));
@@ -98,9 +97,4 @@ impl<'a> Resolver<'a> {
     pub(super) fn unreadable(&self, spot: &Spot, unreadable: &Unreadable) {
         self.fault(spot, Wrong { what: unreadable.to_string(), hint: unreadable.hint() });
     }
-}
-
-/// Visible ASCII: what RFC 6750 section 2.1 allows, and a little more.
-pub(super) fn fits_into_a_header(secret: &Secret) -> bool {
-    secret.expose().bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,16 +1,16 @@
 //! proxy.toml -> [`Config`]: first what is written, then what it means; every fault at once.
 //!
-//! The first stage (`reader`, `sections::*::Written`) understands the text and looks at nothing else. Flags and variables replace what the
-//! file says (`overrides`). The second stage (`meaning`, `reach`) reads secrets, makes paths whole, fills in defaults and checks across
-//! tables. Both note faults with their places in one `report`.
+//! The first stage (`syntax`, `reader`, `sections::*::Written`) understands the text and looks at nothing else. Flags
+//! and variables replace what the file says (`overrides`). The second stage (`meaning`, `reach`) reads secrets, makes
+//! paths whole, fills in defaults and checks across tables. Both note faults with their places in one `report`.
 
 pub mod environment;
 pub mod fault;
-pub mod listen;
+mod listen;
 mod meaning;
 mod names;
 mod near;
-pub mod origin;
+mod origin;
 mod overrides;
 mod reach;
 mod reader;
@@ -19,17 +19,15 @@ mod report;
 pub mod secret;
 mod sections;
 mod source;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod units;
 mod written;
 
-use toml::de::DeTable;
-
 pub use environment::{Environment, SystemEnvironment};
 pub use fault::{Fault, Faults, Place};
-pub use listen::{ListenAddress, Listener, Presence};
-pub use origin::{AllowedHost, Origin, OutboundProxy, WebOrigin};
+pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{
@@ -67,10 +65,7 @@ impl Config {
     pub fn load(source: &ConfigSource, overrides: &Overrides, environment: &dyn Environment) -> Result<Self, Faults> {
         let text = source.read(environment)?;
         let report = Report::new(&text);
-        let (table, errors) = DeTable::parse_recoverable(&text);
-        for error in errors {
-            report.broken_syntax(error.span(), error.message());
-        }
+        let table = syntax::parse(&text, &report);
         let mut written = Written::read(Table::root(table.get_ref(), &report));
         let resolver = Resolver::new(environment, &report, source.path());
         overrides.apply(&mut written, &resolver);

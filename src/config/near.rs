@@ -31,12 +31,6 @@ fn slips(a: &str, b: &str) -> usize {
     best[a.len()][b.len()]
 }
 
-/// Whether this is one of Flexslot's credentials (Flexslot's documentation) rather than the name of one.
-pub(super) fn looks_like_a_secret(text: &str) -> bool {
-    let text = text.trim_start().to_ascii_lowercase();
-    text.starts_with("flx_pat_") || text.starts_with("flx_cs_")
-}
-
 #[cfg(test)]
 mod tests {
     use super::nearest;

@@ -2,9 +2,9 @@
 
 use super::{
     fault::{Place, Wrong},
-    listen::{self, Listener, Purpose},
+    listen::{self, Purpose},
     meaning::Resolver,
-    origin::Origin,
+    origin,
     report::{At, Setting, Spot},
     secret::SecretSource,
     sections::{
@@ -15,9 +15,9 @@ use super::{
     },
     written::Written,
 };
-use crate::model::TenantId;
+use crate::model::{ListenOn, TenantId};
 
-/// The flags that override the file, as given. Each also has an environment variable, which wins over the file but not over the flag.
+/// The flags that override the file, as given. Each also has an environment variable, which wins over the file alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Overrides {
     /// `--listen`: addresses, separated by commas. They replace all of `server.listen`.
@@ -48,7 +48,7 @@ impl Overrides {
         written.server.listen.overridden_by(listen);
         let admin = addresses("--admin-listen", "FLEXSLOT_PROXY_ADMIN_LISTEN", &self.admin_listen, Purpose::Operators);
         written.admin.listen.overridden_by(admin);
-        let upstream = setting("--upstream", "FLEXSLOT_PROXY_UPSTREAM", &self.upstream, resolver, Origin::parse);
+        let upstream = setting("--upstream", "FLEXSLOT_PROXY_UPSTREAM", &self.upstream, resolver, origin::origin);
         written.upstream.url.overridden_by(upstream);
         // Arguments are shown by ps; a variable is where a password may be.
         let parse = if self.store.is_some() { StoreUrl::parse_literal } else { StoreUrl::parse };
@@ -88,9 +88,9 @@ fn setting<T>(
     }
 }
 
-impl Setting<Vec<Listener>> {
+impl Setting<Vec<ListenOn>> {
     /// Every address with the place of the whole.
-    fn spread(self) -> Setting<Vec<At<Listener>>> {
+    fn spread(self) -> Setting<Vec<At<ListenOn>>> {
         match self {
             Self::Absent => Setting::Absent,
             Self::Faulty => Setting::Faulty,

@@ -12,6 +12,7 @@ use super::{
     near,
     report::{At, Completeness, Report, Setting, Spot},
 };
+use crate::model::prefix;
 
 /// A table whose keys are taken out one by one; what is left in the end is unknown.
 pub(super) struct Table<'a> {
@@ -246,7 +247,7 @@ fn one_of<T>(words: &[(&'static str, T)]) -> String {
 
 /// A key as a message may show it: escaped, and not at all when somebody wrote a credential where a name belongs.
 fn shown(key: &str) -> String {
-    if near::looks_like_a_secret(key) {
+    if prefix::holds_credential(key) {
         "(a credential in the place of a key; not shown)".to_owned()
     } else {
         key.escape_debug().to_string()

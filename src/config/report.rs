@@ -3,7 +3,6 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
-    ops::Range,
 };
 
 use super::fault::{Fault, Place, Wrong};
@@ -134,10 +133,10 @@ impl<'a> Report<'a> {
         self.faults.borrow_mut().push(Fault { place: spot.place, key: spot.key.clone(), what, hint });
     }
 
-    /// Notes a fault of syntax; only the first of a line, because the parser stumbles on.
-    pub(super) fn broken_syntax(&self, span: Option<Range<usize>>, what: &str) {
+    /// Notes a fault of syntax at a byte offset; only the first of a line, because the parser stumbles on.
+    pub(super) fn broken_syntax(&self, offset: usize, what: &str) {
         self.completeness.set(Completeness::Damaged);
-        let place = span.map_or(Place::File, |span| self.place(span.start));
+        let place = self.place(offset);
         if let Place::Line { line, .. } = place
             && !self.broken.borrow_mut().insert(line)
         {

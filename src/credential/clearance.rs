@@ -86,7 +86,7 @@ impl Renewal {
             }
             Recovery::Nothing => {}
         }
-        let unknown = "an earlier token request has no known outcome";
+        let unknown = "an earlier token request has no known outcome, and it is too early for another";
         if self.cause == Cause::Ageing {
             let wait = self.settings.refresh.uncertain_after;
             return Err(Failure::new(FailureClass::Deferred, unknown).retry_in(wait).into());

@@ -12,13 +12,18 @@ use super::{
     flight::{Boarding, Cause, Landing, board},
     pace::NotNow,
     pat_health::PatHealth,
-    pick::{Choice, permit},
+    permit::permit,
+    pick::Choice,
     policy::Settings,
-    state::{Live, Slot},
+    state::Slot,
     works::Works,
 };
 use crate::{
-    model::{Clock, CredentialKind, Observer, Random, TenantId, observe::FallbackCause, token::Freshness},
+    model::{
+        Clock, Observer, Origin, Random, TenantId,
+        observe::{FallbackCause, RetryOutcome},
+        token::Freshness,
+    },
     store::{StoreError, TokenStore, backend::Revision, instance::InstanceLock, spool::Spool},
 };
 
@@ -99,12 +104,12 @@ impl Credentials {
         class: PathClass,
         segments: &[Cow<'_, str>],
     ) -> Permission {
-        permit(&self.works.policy(tenant).1, method, class, segments)
+        permit(&self.works.settings().policy(tenant), method, class, segments)
     }
 
     /// Whether what is picked now is for the upstream at `origin`.
-    pub fn are_for(&self, origin: &str) -> bool {
-        self.works.settings().origin == origin
+    pub fn are_for(&self, origin: &Origin) -> bool {
+        self.works.settings().origin == *origin
     }
 
     /// The best available credential for a request.
@@ -142,26 +147,24 @@ impl Credentials {
     ) -> Result<(Picked, Option<FallbackCause>), Refusal> {
         let mut patient = ask.resend == Resend::Impossible;
         for _ in 0..ROUNDS {
-            let (live, freshness) = match self.works.decide(slot, ask, failed.as_ref()) {
+            let usable = match self.works.decide(slot, ask, failed.as_ref()) {
                 Choice::Refuse(refusal) => return Err(refusal),
-                Choice::Pat(authorization, stands_in) => {
-                    return Ok((Picked { kind: CredentialKind::Pat, authorization, at: None }, stands_in));
-                }
-                Choice::OAuth(live, freshness) => (live, freshness),
+                Choice::Pat(authorization, stands_in) => return Ok((Picked::pat(authorization), stands_in)),
+                Choice::OAuth(usable) => usable,
             };
-            match freshness {
-                Freshness::Fresh => return oauth(&live),
-                Freshness::Ageing => {
-                    let boarding = board(&self.works, slot, live.at(), Cause::Ageing);
-                    match boarding {
-                        Boarding::Aboard(flight) if patient => drop(flight.wait(deadline).await),
-                        Boarding::Aboard(_) | Boarding::NotNow(_) => return oauth(&live),
-                        Boarding::Moved => continue,
+            let at = usable.at;
+            match usable.freshness {
+                Freshness::Fresh => return Ok((Picked::oauth(usable), None)),
+                Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing) {
+                    Boarding::Aboard(flight) if patient => {
+                        flight.wait(deadline).await;
+                        patient = false;
                     }
-                    patient = false;
-                }
+                    Boarding::Aboard(_) | Boarding::NotNow(_) => return Ok((Picked::oauth(usable), None)),
+                    Boarding::Moved => {}
+                },
                 Freshness::Expired => {
-                    failed = self.renew(slot, live.at(), Cause::Expired, deadline).await.err().map(NotNow::into_failure)
+                    failed = self.renew(slot, at, Cause::Expired, deadline).await.err().map(NotNow::into_failure)
                 }
             }
         }
@@ -198,13 +201,7 @@ impl Credentials {
         let failed = match self.renew(&slot, at, Cause::Refused, deadline).await {
             Ok(()) => None,
             Err(NotNow::TooSoon) => {
-                slot.with(|state| {
-                    if state.pace.answers_401(at.version) {
-                        state.pace.not_cured(at.version);
-                    }
-                });
-                self.works.observer.unauthorized_after_refresh();
-                tracing::error!(tenant = %slot.tenant, version = %at.version, "Flexslot refuses a token that it issued moments ago");
+                self.refused_too_soon(&slot, at);
                 return Unauthorized::AfterRefresh;
             }
             Err(NotNow::Uncured) => return Unauthorized::Pass,
@@ -219,17 +216,30 @@ impl Credentials {
         }
     }
 
-    /// The upstream's answer to a retry: whether the new token cured the 401. Call it once per retry.
-    pub fn retried(&self, tenant: &TenantId, picked: &Picked, cured: bool) {
+    /// A token was refused within `min_interval` of its answer: another one would be no better.
+    fn refused_too_soon(&self, slot: &Slot, at: At) {
+        slot.with(|state| {
+            if state.pace.answers_401(at.version) {
+                state.pace.not_cured(at.version);
+            }
+        });
+        self.works.observer.unauthorized_after_refresh();
+        tracing::error!(tenant = %slot.tenant, version = %at.version, "Flexslot refuses a token that it issued moments ago");
+    }
+
+    /// How the upstream took `picked` when the request was sent the second time. Call it once per retry.
+    pub fn retried(&self, tenant: &TenantId, picked: &Picked, outcome: RetryOutcome) {
         let Some(slot) = self.works.held(tenant) else { return };
-        let Some(at) = picked.at else {
-            slot.with(|state| state.judge_pat(picked, if cured { PatHealth::accepted } else { PatHealth::refused }));
-            return;
-        };
-        slot.with(|state| if cured { state.pace.cured() } else { state.pace.not_cured(at.version) });
-        if !cured {
-            self.works.observer.unauthorized_after_refresh();
-            tracing::error!(%tenant, version = %at.version, "Flexslot refuses a token that was just renewed");
+        match (outcome, picked.at) {
+            (RetryOutcome::Failed, _) => {}
+            (RetryOutcome::Cured, None) => slot.with(|state| state.judge_pat(picked, PatHealth::accepted)),
+            (RetryOutcome::Cured, Some(_)) => slot.with(|state| state.pace.cured()),
+            (RetryOutcome::StillUnauthorized, None) => slot.with(|state| state.judge_pat(picked, PatHealth::refused)),
+            (RetryOutcome::StillUnauthorized, Some(at)) => {
+                slot.with(|state| state.pace.not_cured(at.version));
+                self.works.observer.unauthorized_after_refresh();
+                tracing::error!(%tenant, version = %at.version, "Flexslot refuses a token that was just refreshed");
+            }
         }
     }
 
@@ -271,12 +281,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn oauth(live: &Live) -> Result<(Picked, Option<FallbackCause>), Refusal> {
-    let Some(authorization) = live.authorization.clone() else {
-        return Err(Refusal::OAuthMisconfigured("the grant's access token cannot stand in a header".into()));
-    };
-    Ok((Picked { kind: CredentialKind::OAuth, authorization, at: Some(live.at()) }, None))
-}
+// === impl Parts ===
 
 impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -126,6 +126,9 @@ impl Custody {
         for tenant in &drained.stored {
             tracing::info!(%tenant, "a token pair from the spool was stored");
         }
+        for tenant in &drained.dropped {
+            tracing::info!(%tenant, "a token pair in the spool need not be stored any more: the record has moved on");
+        }
         for (path, error) in &drained.waiting {
             tracing::warn!(file = %path.display(), %error, "a token pair stays in the spool");
         }
@@ -182,6 +185,11 @@ impl Custody {
                 tracing::info!(%tenant, "the outcome of a token request need not be stored any more: the record has moved on");
             }
         }
+    }
+
+    /// Whether the store has still to take an outcome of `tenant`.
+    pub(super) fn awaits(&self, tenant: &TenantId) -> bool {
+        self.waiting.lock().contains_key(tenant)
     }
 
     /// How many outcomes wait for the store.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Refusal;
-use crate::store::StoreError;
+use crate::{flexslot::TokenError, model::Timestamp, store::StoreError};
 
 /// A failure, with words for logs and problem details; never a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,12 +40,21 @@ impl Failure {
         Self::new(FailureClass::Store, error.to_string())
     }
 
+    /// Flexslot does not want a token request now, and may have said for how long.
+    pub(super) fn refused(error: &TokenError, retry_after: Option<Duration>, now: Timestamp) -> Self {
+        let what = match retry_after {
+            None => error.to_string(),
+            Some(wait) => format!("{error}, and asks to wait until {}", now.plus(wait)),
+        };
+        Self { retry_after, ..Self::new(FailureClass::Refused, what) }
+    }
+
     pub(super) fn internal() -> Self {
-        Self::new(FailureClass::Internal, "the renewal ended without an outcome")
+        Self::new(FailureClass::Internal, "the refresh ended without an outcome")
     }
 
     pub(super) fn slow() -> Self {
-        Self::new(FailureClass::Slow, "the token is still being renewed")
+        Self::new(FailureClass::Slow, "the token is still being refreshed")
     }
 
     pub(super) fn retry_in(self, wait: Duration) -> Self {

@@ -7,7 +7,7 @@ use crate::model::Secret;
 /// `Bearer <token>` (RFC 6750 section 2.1), marked sensitive, so that it is neither printed nor indexed by HPACK. `None` for a token that
 /// cannot stand in a header.
 pub(super) fn bearer(token: &Secret) -> Option<HeaderValue> {
-    if token.is_empty() || !token.expose().bytes().all(|b| b.is_ascii_graphic()) {
+    if !token.is_header_safe() {
         return None;
     }
     let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()?;

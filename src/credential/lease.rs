@@ -5,36 +5,41 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::OwnedSemaphorePermit,
+    sync::watch,
     task::JoinHandle,
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{At, failure::Failure, flight::Landing, state::Slot, works::Works};
+use super::{At, flight::Landing, state::Slot, turns::Turn, works::Works};
 use crate::store::{StoreError, backend::Bid};
 
-/// How long a lease lasts unless its holder renews it.
+/// How long a lease lasts unless its holder extends it.
 const LENGTH: Duration = Duration::from_secs(15);
 
-/// How often the holder renews it.
-const RENEWAL: Duration = Duration::from_secs(4);
+/// How often the holder extends it.
+const EXTEND_EVERY: Duration = Duration::from_secs(4);
 
 /// The shortest wait before looking again at a lease that somebody else has; up to as much again is added at random.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A lease that is ours until [`Lease::release`]; renewed meanwhile. Dropped without release, it ends by itself.
+/// A lease that is ours until [`Lease::release`]; extended meanwhile. Dropped without release, it ends by itself.
 pub(super) struct Lease {
     works: Arc<Works>,
     slot: Arc<Slot>,
-    renewal: JoinHandle<()>,
+    extending: JoinHandle<()>,
     /// Whoever has the lease has a turn; whoever waits for it takes nobody else's.
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
-/// Waits until the lease is ours, or until what the holder stored makes it needless.
-pub(super) async fn win(works: &Arc<Works>, slot: &Arc<Slot>, at: At) -> Result<Lease, Landing> {
+/// Waits until the lease is ours, or until what the holder stored makes it needless. `awaited` says whether a request waits for that.
+pub(super) async fn win(
+    works: &Arc<Works>,
+    slot: &Arc<Slot>,
+    at: At,
+    awaited: &mut watch::Receiver<bool>,
+) -> Result<Lease, Landing> {
     loop {
-        let Some(turn) = works.turn().await else { return Err(Failure::internal().into()) };
+        let turn = works.turns.take(awaited).await;
         match works.store.bid(&slot.tenant, &works.owner, LENGTH).await {
             Ok(Bid::Won) => return Ok(Lease::held(works, slot, turn)),
             // Whoever died with the lease will not use it; what it may have asked Flexslot stands in its intent.
@@ -59,14 +64,14 @@ pub(super) async fn win(works: &Arc<Works>, slot: &Arc<Slot>, at: At) -> Result<
 // === impl Lease ===
 
 impl Lease {
-    fn held(works: &Arc<Works>, slot: &Arc<Slot>, turn: OwnedSemaphorePermit) -> Self {
-        let renewal = tokio::spawn(keep(Arc::clone(works), Arc::clone(slot)));
-        Self { works: Arc::clone(works), slot: Arc::clone(slot), renewal, _turn: turn }
+    fn held(works: &Arc<Works>, slot: &Arc<Slot>, turn: Turn) -> Self {
+        let extending = tokio::spawn(extend(Arc::clone(works), Arc::clone(slot)));
+        Self { works: Arc::clone(works), slot: Arc::clone(slot), extending, _turn: turn }
     }
 
     /// Gives the lease back. A failure is no harm: the lease ends by itself.
     pub(super) async fn release(self) {
-        self.renewal.abort();
+        self.extending.abort();
         if let Err(error) = self.works.store.release(&self.slot.tenant, &self.works.owner).await {
             tracing::debug!(tenant = %self.slot.tenant, %error, "the lease was not released and will run out");
         }
@@ -75,19 +80,19 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.renewal.abort();
+        self.extending.abort();
     }
 }
 
-async fn keep(works: Arc<Works>, slot: Arc<Slot>) {
-    let mut ticks = interval(RENEWAL);
+async fn extend(works: Arc<Works>, slot: Arc<Slot>) {
+    let mut ticks = interval(EXTEND_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.tick().await;
     loop {
         ticks.tick().await;
         let bid: Result<Bid, StoreError> = works.store.bid(&slot.tenant, &works.owner, LENGTH).await;
         if !matches!(bid, Ok(Bid::Won)) {
-            tracing::debug!(tenant = %slot.tenant, "the lease was not renewed; the outcome is still stored by grant id and version");
+            tracing::debug!(tenant = %slot.tenant, "the lease was not extended; the outcome is still stored by grant id and version");
         }
     }
 }

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::{
     At, Refusal,
     flight::Landing,
@@ -27,10 +29,11 @@ struct FirstLoading<'a> {
 
 impl Works {
     /// The tenant's slot, loaded. A tenant that nobody knows gets none.
-    pub(super) async fn slot(&self, tenant: &TenantId) -> Result<Arc<Slot>, Refusal> {
+    pub(super) async fn slot(self: &Arc<Self>, tenant: &TenantId) -> Result<Arc<Slot>, Refusal> {
         loop {
             let slot = self.held(tenant).unwrap_or_else(|| self.held_or_new(tenant));
-            if slot.with(|state| state.loaded) {
+            let asked = Instant::now();
+            if slot.with(|state| state.is_loaded_for(asked)) {
                 return Ok(slot);
             }
             let reading = match slot.reading.try_lock() {
@@ -47,6 +50,7 @@ impl Works {
                 let mut loading = FirstLoading { works: self, slot: &slot, done: false };
                 self.load(&slot).await?;
                 loading.done = true;
+                self.bound_memory();
             }
             drop(reading);
             return Ok(slot);
@@ -62,14 +66,13 @@ impl Works {
             }
             Err(error) => return Err(Refusal::StoreUnavailable(error.to_string())),
         };
-        let settings = self.settings();
         slot.with(|state| {
             // Looked up under the slot's lock, so that a reload during the load is not undone.
-            let (named, policy) = self.policy(&slot.tenant);
-            if !named && record.is_absent() {
+            let settings = self.settings();
+            if record.is_absent() && !settings.names(&slot.tenant) {
                 return Err(Refusal::NotConnected);
             }
-            state.set_file_pat(policy.pat.as_ref());
+            state.set_file_pat(settings.policy(&slot.tenant).pat.as_ref());
             state.adopt(record, &settings.refresh, &self.random);
             Ok(())
         })
@@ -79,7 +82,7 @@ impl Works {
     /// not stand in for, it does not.
     fn take_file_pat(&self, slot: &Slot) -> bool {
         slot.with(|state| {
-            let (_, policy) = self.policy(&slot.tenant);
+            let policy = self.settings().policy(&slot.tenant);
             let serves =
                 policy.pat_fallback == PatFallback::Always || !policy.credentials.contains(&CredentialKind::OAuth);
             let serves = serves && policy.pat.is_some();

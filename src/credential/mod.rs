@@ -1,20 +1,36 @@
 //! The one door to the tokens: which credential a request gets, and how it is kept fresh.
 //!
-//! - [`pick`]: which credential is best; a pure function.
-//! - `flight`: how all requests of a grant share one renewal.
-//! - `renewal`: what that one renewal does, step by step, and what it leaves behind when it fails.
-//! - `clearance`: whether a refresh token may be presented now.
-//! - `pace`: what keeps a tenant's renewals apart.
-//! - `state`: what is held in memory of a tenant.
-//! - `loading`: how what the store says gets there.
-//! - `custody`: outcomes of token requests that the store has still to take.
-//! - `works`: what all of these share.
+//! What a request meets:
+//!
 //! - [`coordinator`]: the door itself; the type that the corridor talks to.
+//! - `permit`: whether the tenant's rules let it through at all.
+//! - [`pick`]: which credential is best.
+//! - `header`: the only maker of `Authorization` values.
+//!
+//! How tokens are kept fresh:
+//!
+//! - `flight`: how all requests of a grant share one renewal.
+//! - `renewal`: what that one renewal does, step by step, and what it leaves behind when it fails (`failure`).
+//! - `clearance`: whether a refresh token may be presented now.
+//! - `lease`: which process renews; `turns`: which renewal is next; `pace`: what keeps a tenant's renewals apart.
+//! - `custody`: outcomes of token requests that the store has still to take.
+//!
+//! What is known:
+//!
+//! - `state`: what is held in memory of a tenant, with `pat_health` and `usage`; `loading`: how what the store says gets
+//!   there; `eviction`: how it goes.
+//! - [`policy`]: what the configuration says.
+//! - `background`: what runs beside the requests; `watch` follows the store's changes.
+//! - `works`: what all of these share; `tasks`: those of them that must not be cut off.
+//!
+//! A *refresh* is what the outside sees: the token request of RFC 6749 section 6, in configuration, codes, metrics and logs. A *renewal* is the
+//! task that does it, from the lease to the release; it may find that another process has refreshed already.
 
 mod background;
 mod clearance;
 pub mod coordinator;
 mod custody;
+mod eviction;
 mod failure;
 mod flight;
 mod header;
@@ -22,11 +38,13 @@ mod lease;
 mod loading;
 mod pace;
 mod pat_health;
+mod permit;
 pub mod pick;
 pub mod policy;
 mod renewal;
 mod state;
 mod tasks;
+mod turns;
 mod usage;
 mod watch;
 mod works;
@@ -38,9 +56,10 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::model::{CredentialKind, GrantId, Scope, TenantId, Version, token::DisconnectReason};
+use crate::model::{CredentialKind, Grant, GrantId, Scope, TenantId, Version, token::DisconnectReason};
 
 pub use coordinator::{Credentials, Unauthorized};
+pub use permit::Permission;
 pub use policy::{RefreshPolicy, Settings, TenantPolicy};
 
 /// What a request needs of a credential.
@@ -59,16 +78,6 @@ pub enum PathClass {
     Ordinary,
     /// `/me/partner…` and `/me/access-tokens/…`: a PAT alone; methods that write there hand out or change secrets.
     PatOnly,
-}
-
-/// What a tenant's rules say of a method and path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    Granted,
-    /// No `allow` pattern of the tenant covers the request.
-    NotAllowed,
-    /// The request hands out or changes secrets, and no `allow` pattern names it.
-    Guarded,
 }
 
 /// Whether the request could be sent again after a 401.
@@ -96,6 +105,15 @@ pub struct At {
     pub version: Version,
 }
 
+/// Why a PAT that is there cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PatFault {
+    /// It is for another origin than the configured upstream.
+    OtherOrigin { own: String, upstream: String },
+    /// It has characters that cannot stand in a header.
+    Malformed,
+}
+
 /// Why there is no credential for a request. The corridor makes problems of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -107,10 +125,33 @@ pub enum Refusal {
     PatRejected,
     /// The path takes a PAT only, and there is none.
     PatRequired,
-    /// The token cannot be renewed for now.
+    /// The token cannot be refreshed for now.
     RefreshUnavailable { what: String, retry_after: Option<Duration> },
-    /// The grant cannot be used with this configuration.
+    /// The grant cannot be used with this configuration, or Flexslot refuses to refresh its tokens for a reason that lies in it.
     OAuthMisconfigured(String),
+    /// The tenant has a PAT, and it cannot be sent.
+    PatUnusable(PatFault),
     /// What the request needs is in the store, and the store is out of reach.
     StoreUnavailable(String),
+}
+
+// === impl Picked ===
+
+impl Picked {
+    fn oauth(usable: pick::Usable) -> Self {
+        Self { kind: CredentialKind::OAuth, authorization: usable.authorization, at: Some(usable.at) }
+    }
+
+    fn pat(authorization: HeaderValue) -> Self {
+        Self { kind: CredentialKind::Pat, authorization, at: None }
+    }
+}
+
+// === impl At ===
+
+impl At {
+    /// The pair that `grant` has now.
+    fn of(grant: &Grant) -> Self {
+        Self { grant: grant.id, version: grant.version }
+    }
 }

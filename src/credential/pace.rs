@@ -80,6 +80,13 @@ impl Pace {
         }
     }
 
+    /// Whether anything is remembered that may still keep a renewal back.
+    pub(super) fn holds_back(&self, now: Instant) -> bool {
+        self.backoff.as_ref().is_some_and(|backoff| now < backoff.until)
+            || self.uncured.is_some_and(|uncured| now < uncured.until)
+            || self.answer_to_401.is_some()
+    }
+
     /// What speaks against renewing `version` now, whose token answer came `age` ago (`None`: nobody knows when).
     pub(super) fn held_back(
         &self,
@@ -110,7 +117,7 @@ impl NotNow {
     pub(super) fn into_failure(self) -> Failure {
         match self {
             Self::Failed(failure) => failure,
-            Self::TooSoon | Self::Uncured => Failure::new(FailureClass::Refused, "the last renewal was moments ago"),
+            Self::TooSoon | Self::Uncured => Failure::new(FailureClass::Refused, "the last refresh was moments ago"),
         }
     }
 }

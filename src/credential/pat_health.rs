@@ -37,6 +37,11 @@ impl PatHealth {
         }
     }
 
+    /// Whether no refusal is remembered.
+    pub(super) fn is_good(self) -> bool {
+        matches!(self, Self::Good)
+    }
+
     /// Flexslot answered 401 to the PAT.
     pub(super) fn refused(&mut self) {
         let now = Instant::now();

@@ -1,30 +1,25 @@
 //! Which credential is best for a request.
 //!
-//! The decision is a pure function of what is held of the tenant, the tenant's policy and the request: kinds are tried in the policy's order,
-//! a grant is passed over when its scopes do not cover the request and a PAT can stand in, and what Flexslot guards by PAT alone gets a PAT or
-//! nothing.
+//! The decision asks nobody and waits for nothing: it follows from what is held of the tenant, the tenant's policy and the request. Kinds are
+//! tried in the policy's order, a grant is passed over when its scopes do not cover the request and a PAT can stand in, and what Flexslot
+//! guards by PAT alone gets a PAT or nothing. It leaves one trace: a rejected PAT that has rested is probed by whoever is given it.
 
-use std::{borrow::Cow, sync::Arc};
-
-use http::Method;
+use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::{
-    Ask, PathClass, Permission, Refusal,
+    Ask, At, PatFault, PathClass, Refusal,
     failure::Failure,
     policy::{Settings, TenantPolicy},
-    state::{Held, Live, State},
+    state::{Held, State},
 };
 use crate::model::{
-    AllowRule, CredentialKind, PatFallback, Timestamp,
+    CredentialKind, PatFallback, Timestamp, TokenType,
     observe::FallbackCause,
     token::{DisconnectReason, Freshness},
 };
 
-/// What an `allow` pattern has to begin with, literally, to let a method through that hands out or changes secrets.
-const GUARDED: [&[&str]; 2] = [&["me", "partner"], &["me", "access-tokens"]];
-
-/// What the function looks at besides the request and the state.
+/// What the decision looks at besides the request and the state.
 pub(super) struct Circumstances<'a> {
     pub(super) policy: &'a TenantPolicy,
     pub(super) settings: &'a Settings,
@@ -36,10 +31,17 @@ pub(super) struct Circumstances<'a> {
 
 /// The decision.
 pub(super) enum Choice {
-    OAuth(Arc<Live>, Freshness),
+    OAuth(Usable),
     /// The PAT, and why it stands in for a grant, where it does.
-    Pat(http::HeaderValue, Option<FallbackCause>),
+    Pat(HeaderValue, Option<FallbackCause>),
     Refuse(Refusal),
+}
+
+/// A pair of tokens that may be used, as far as its freshness lets it.
+pub(super) struct Usable {
+    pub(super) at: At,
+    pub(super) authorization: HeaderValue,
+    pub(super) freshness: Freshness,
 }
 
 /// Why the grant was passed over.
@@ -49,27 +51,15 @@ enum Passed {
     Misconfigured(String),
     Failed(Failure),
     /// It would do, as far as Flexslot lets it.
-    Scope(Arc<Live>, Freshness),
+    Scope(Usable),
 }
 
-/// Whether the tenant's rules let a request through at all. `segments` are one reading of the path below `/api/public/v1/`.
-pub(super) fn permit(
-    policy: &TenantPolicy,
-    method: &Method,
-    class: PathClass,
-    segments: &[Cow<'_, str>],
-) -> Permission {
-    let names = |rule: &AllowRule| rule.matches(method, segments.iter().map(AsRef::as_ref));
-    let rules = policy.allow.as_deref();
-    match class {
-        _ if rules.is_some_and(|rules| !rules.iter().any(names)) => Permission::NotAllowed,
-        PathClass::PatOnly if !matches!(*method, Method::GET | Method::HEAD) => {
-            let literal = |rule: &&AllowRule| GUARDED.iter().any(|prefix| rule.begins_with(prefix));
-            let named = rules.unwrap_or_default().iter().filter(literal).any(names);
-            if named { Permission::Granted } else { Permission::Guarded }
-        }
-        PathClass::PatOnly | PathClass::Ordinary => Permission::Granted,
-    }
+/// What there is of a PAT.
+enum Pat {
+    Usable(HeaderValue),
+    Rejected,
+    Unusable(PatFault),
+    Absent,
 }
 
 /// Picks the credential for `ask`. Takes the state mutably because asking for a rejected PAT may make this request its probe.
@@ -87,7 +77,7 @@ fn pat_only(state: &mut State, on: &Circumstances<'_>) -> Choice {
     match pat(state, on) {
         Pat::Usable(authorization) => Choice::Pat(authorization, None),
         Pat::Rejected => Choice::Refuse(Refusal::PatRejected),
-        Pat::Foreign => Choice::Refuse(foreign_pat()),
+        Pat::Unusable(fault) => Choice::Refuse(Refusal::PatUnusable(fault)),
         Pat::Absent => Choice::Refuse(Refusal::PatRequired),
     }
 }
@@ -98,7 +88,7 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
     for kind in &on.policy.credentials {
         match kind {
             CredentialKind::OAuth => match grant(ask, state, on) {
-                Ok((live, freshness)) => return Choice::OAuth(live, freshness),
+                Ok(usable) => return Choice::OAuth(usable),
                 Err(why) => passed = Some(why),
             },
             CredentialKind::Pat => {
@@ -110,14 +100,14 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
                         return Choice::Pat(authorization, passed.and_then(|why| why.fallback_cause()));
                     }
                     Pat::Rejected => pat_refusal = Some(Refusal::PatRejected),
-                    Pat::Foreign => pat_refusal = Some(foreign_pat()),
+                    Pat::Unusable(fault) => pat_refusal = Some(Refusal::PatUnusable(fault)),
                     Pat::Absent => {}
                 }
             }
         }
     }
     match passed {
-        Some(Passed::Scope(live, freshness)) => Choice::OAuth(live, freshness),
+        Some(Passed::Scope(usable)) => Choice::OAuth(usable),
         Some(Passed::Failed(failure)) => Choice::Refuse(failure.into_refusal()),
         Some(Passed::Misconfigured(what)) => Choice::Refuse(Refusal::OAuthMisconfigured(what)),
         Some(Passed::Ended(reason)) => Choice::Refuse(Refusal::ReconnectRequired(reason)),
@@ -125,7 +115,7 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
     }
 }
 
-fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<(Arc<Live>, Freshness), Passed> {
+fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<Usable, Passed> {
     let live = match &state.grant {
         Held::Never => return Err(Passed::Absent),
         Held::Ended(disconnected) => return Err(Passed::Ended(disconnected.reason)),
@@ -137,41 +127,35 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<(Arc<Li
     if let Some(what) = on.settings.objection_to(&live.grant) {
         return Err(Passed::Misconfigured(what));
     }
-    if live.authorization.is_none() {
-        return Err(Passed::Misconfigured(
-            "the grant's tokens are bound to a key (DPoP), which this version cannot present".into(),
-        ));
-    }
-    let freshness = live.grant.tokens.freshness(on.now, live.window_opens);
+    let tokens = &live.grant.tokens;
+    let Some(authorization) = live.authorization.clone() else {
+        let what = match tokens.token_type {
+            TokenType::Dpop => "its tokens are bound to a key (DPoP), which this version cannot present",
+            TokenType::Bearer => "its access token cannot stand in a header",
+        };
+        return Err(Passed::Misconfigured(what.into()));
+    };
+    let freshness = tokens.freshness(on.now, live.window_opens);
+    let usable = Usable { at: live.at(), authorization, freshness };
     match ask.need {
-        Some(need) if !live.grant.tokens.scopes.covers(need) => Err(Passed::Scope(Arc::clone(live), freshness)),
-        _ => Ok((Arc::clone(live), freshness)),
+        Some(need) if !tokens.scopes.covers(need) => Err(Passed::Scope(usable)),
+        _ => Ok(usable),
     }
-}
-
-enum Pat {
-    Usable(http::HeaderValue),
-    Rejected,
-    /// Of another origin, or not fit for a header.
-    Foreign,
-    Absent,
 }
 
 fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
     let Some(pat) = state.pat() else { return Pat::Absent };
+    let upstream = &on.settings.origin;
+    if let Some(own) = pat.origin.as_ref().filter(|own| *own != upstream) {
+        return Pat::Unusable(PatFault::OtherOrigin { own: own.to_string(), upstream: upstream.to_string() });
+    }
     match &pat.authorization {
-        Some(authorization) if pat.belongs_to(&on.settings.origin) => {
+        None => Pat::Unusable(PatFault::Malformed),
+        Some(authorization) => {
             let authorization = authorization.clone();
             if pat.health.admits(on.instant) { Pat::Usable(authorization) } else { Pat::Rejected }
         }
-        _ => Pat::Foreign,
     }
-}
-
-fn foreign_pat() -> Refusal {
-    Refusal::OAuthMisconfigured(
-        "the stored PAT belongs to another origin than the configured upstream, or is no usable PAT".into(),
-    )
 }
 
 // === impl Passed ===

@@ -4,21 +4,23 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use crate::{
     flexslot::TokenEndpoint,
-    model::{AllowRule, CredentialKind, Grant, PatFallback, Secret, TenantId},
+    model::{AllowRule, CredentialKind, Grant, Origin, PatFallback, Secret, TenantId},
 };
 
 /// Everything of the configuration that this room needs.
 #[derive(Clone)]
 pub struct Settings {
     /// The upstream's origin. A stored credential of another origin is never sent.
-    pub origin: String,
+    pub origin: Origin,
     pub refresh: RefreshPolicy,
     pub endpoint: Arc<dyn TokenEndpoint>,
     /// Tenants that the file names; the others have [`TenantPolicy::default`].
     pub tenants: HashMap<TenantId, Arc<TenantPolicy>>,
+    /// About how many tenants are kept in memory.
+    pub cached_tenants: usize,
 }
 
-/// When and how tokens are renewed. See `[refresh]` in `proxy.toml.example`.
+/// When and how tokens are refreshed. See `[refresh]` in `proxy.toml.example`.
 #[derive(Debug, Clone)]
 pub struct RefreshPolicy {
     pub before_expiry: Duration,
@@ -44,17 +46,26 @@ pub struct TenantPolicy {
 // === impl Settings ===
 
 impl Settings {
-    pub(super) fn tenant(&self, tenant: &TenantId) -> Option<&Arc<TenantPolicy>> {
-        self.tenants.get(tenant)
+    /// The rules for `tenant`: its own where the file names it, else the defaults.
+    pub(super) fn policy(&self, tenant: &TenantId) -> Arc<TenantPolicy> {
+        self.tenants.get(tenant).map_or_else(Arc::default, Arc::clone)
     }
 
-    /// Why this configuration may not present `grant` to anybody, if it may not.
+    /// Whether the file names `tenant`, which then exists whatever the store says.
+    pub(super) fn names(&self, tenant: &TenantId) -> bool {
+        self.tenants.contains_key(tenant)
+    }
+
+    /// Why this configuration may not present `grant` to anybody, if it may not; words that go on from "the grant cannot be used".
     pub(super) fn objection_to(&self, grant: &Grant) -> Option<String> {
         if grant.origin != self.origin {
-            return Some(format!("the grant belongs to {}, not to the configured upstream", grant.origin));
+            let (own, configured) = (&grant.origin, &self.origin);
+            return Some(format!(
+                "it belongs to {own}, and upstream.url is {configured}; set it back, or connect anew"
+            ));
         }
         if !self.endpoint.knows(&grant.client_id) {
-            return Some(format!("the grant belongs to the OAuth client {}, which is not configured", grant.client_id));
+            return Some(format!("it belongs to the OAuth client {}, which [oauth] does not name", grant.client_id));
         }
         None
     }

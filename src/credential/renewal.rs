@@ -9,6 +9,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::{
     At,
     clearance::{Cleared, Unsent},
@@ -27,7 +29,7 @@ use crate::{
         observe::RefreshOutcome,
         token::{Attempt, DEFAULT_LIFE, DisconnectReason, Disconnected, Intent},
     },
-    store::{Cas, Settlement, StoreError},
+    store::{Cas, Settlement},
 };
 
 /// How often an intent is tried again because somebody else wrote the record between our load and our write.
@@ -44,9 +46,15 @@ pub(super) struct Renewal {
     pub(super) settings: Arc<Settings>,
 }
 
-/// Runs one renewal of version `at`.
-pub(super) async fn run(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) -> Landing {
-    let lease = match lease::win(works, slot, at).await {
+/// Runs one renewal of version `at`. `awaited` says whether a request waits for it.
+pub(super) async fn run(
+    works: &Arc<Works>,
+    slot: &Arc<Slot>,
+    at: At,
+    cause: Cause,
+    mut awaited: watch::Receiver<bool>,
+) -> Landing {
+    let lease = match lease::win(works, slot, at, &mut awaited).await {
         Ok(lease) => lease,
         Err(landing) => return landing,
     };
@@ -55,7 +63,7 @@ pub(super) async fn run(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cau
     let landing = renewal.fly().await.unwrap_or_else(|landing| landing);
     lease.release().await;
     if let Landing::Failed(failure) = &landing {
-        tracing::warn!(tenant = %slot.tenant, %cause, class = ?failure.class, what = failure.what, "the token was not renewed");
+        tracing::warn!(tenant = %slot.tenant, %cause, class = ?failure.class, what = failure.what, "the token was not refreshed");
     }
     landing
 }
@@ -86,14 +94,14 @@ impl Renewal {
         let failure = match answer {
             Ok(answer) => return self.keep(grant, intent, answer).await,
             Err(TokenError::Revoked) => return self.revoked(&intent).await,
-            Err(TokenError::Unknown(what)) => {
+            Err(error @ TokenError::Unknown(_)) => {
                 let wait = self.settings.refresh.uncertain_after;
-                return Failure::new(FailureClass::Unknown, what).retry_in(wait).into();
+                return Failure::new(FailureClass::Unknown, error.to_string()).retry_in(wait).into();
             }
-            Err(TokenError::NotSent(what)) => Failure::new(FailureClass::NotSent, what),
-            Err(TokenError::Misconfigured(what)) => Failure::new(FailureClass::Misconfigured, what),
-            Err(TokenError::RefusedForNow { what, retry_after }) => {
-                Failure { retry_after, ..Failure::new(FailureClass::Refused, what) }
+            Err(error @ TokenError::NotSent(_)) => Failure::new(FailureClass::NotSent, error.to_string()),
+            Err(error @ TokenError::Misconfigured(_)) => Failure::new(FailureClass::Misconfigured, error.to_string()),
+            Err(error @ TokenError::RefusedForNow { retry_after, .. }) => {
+                Failure::refused(&error, retry_after, self.works.now())
             }
         };
         self.untouched(intent, earlier, failure).await
@@ -110,7 +118,7 @@ impl Renewal {
                 self.look_again().await
             }
             Kept::Stored | Kept::Waiting => {
-                tracing::info!(tenant = %self.slot.tenant, %version, cause = %self.cause, %expires_at, "the token was renewed");
+                tracing::info!(tenant = %self.slot.tenant, %version, cause = %self.cause, %expires_at, "the token was refreshed");
                 let refresh = &self.settings.refresh;
                 let serves = self.slot.with(|state| state.advance(renewed, refresh, &self.works.random));
                 if serves { Landing::Renewed } else { Landing::Moved }
@@ -207,27 +215,5 @@ fn tokens(before: &TokenSet, answer: TokenAnswer, asked_at: Timestamp, now: Time
         scopes: answer.scope.as_deref().map_or_else(|| before.scopes.clone(), ScopeSet::new),
         expires_at: asked_at.plus(answer.expires_in.unwrap_or(DEFAULT_LIFE)),
         answered_at: Some(now),
-    }
-}
-
-// === impl Landing ===
-
-impl From<Failure> for Landing {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<StoreError> for Landing {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(Failure::store(&error))
-    }
-}
-
-// === impl At ===
-
-impl At {
-    pub(super) fn of(grant: &Grant) -> Self {
-        Self { grant: grant.id, version: grant.version }
     }
 }

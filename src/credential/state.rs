@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{
     At, Picked, clearance::Unsent, flight::Flight, header, pace::Pace, pat_health::PatHealth, policy::RefreshPolicy,
@@ -14,14 +15,15 @@ use super::{
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantState, Random, Secret, Timestamp, observe::FallbackCause, token::Disconnected,
+        CredentialKind, Grant, GrantState, Origin, Random, Secret, TenantId, Timestamp, TokenType,
+        observe::FallbackCause, token::Disconnected,
     },
     store::{StoredPat, TenantRecord},
 };
 
 /// One tenant's place in memory.
 pub(super) struct Slot {
-    pub(super) tenant: crate::model::TenantId,
+    pub(super) tenant: TenantId,
     state: Mutex<State>,
     /// Held while the tenant is read from the store: readings do not overtake each other, and a cold tenant costs one however many ask.
     pub(super) reading: tokio::sync::Mutex<()>,
@@ -35,6 +37,8 @@ pub(super) struct State {
     /// The PAT of the configuration file; wins over the stored one.
     pub(super) file_pat: Option<HeldPat>,
     pub(super) loaded: bool,
+    /// When a request last came for the tenant.
+    pub(super) asked: Option<Instant>,
     /// The renewal that is under way.
     pub(super) flight: Option<Flight>,
     pub(super) pace: Pace,
@@ -67,14 +71,14 @@ pub(super) struct HeldPat {
     secret: Secret,
     pub(super) authorization: Option<HeaderValue>,
     /// `None` for the configuration's own, which belongs to whatever upstream is configured.
-    pub(super) origin: Option<String>,
+    pub(super) origin: Option<Origin>,
     pub(super) health: PatHealth,
 }
 
 // === impl Slot ===
 
 impl Slot {
-    pub(super) fn new(tenant: crate::model::TenantId) -> Self {
+    pub(super) fn new(tenant: TenantId) -> Self {
         Self { tenant, state: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
@@ -87,6 +91,12 @@ impl Slot {
 // === impl State ===
 
 impl State {
+    /// Whether the tenant is known; a request asks for it at `now`.
+    pub(super) fn is_loaded_for(&mut self, now: Instant) -> bool {
+        self.asked = Some(now);
+        self.loaded
+    }
+
     /// Takes over what the store says, unless it is older than what is held.
     pub(super) fn adopt(&mut self, record: TenantRecord, policy: &RefreshPolicy, random: &Random) {
         self.adopt_pat(record.pat);
@@ -96,7 +106,7 @@ impl State {
 
     fn adopt_pat(&mut self, stored: Option<StoredPat>) {
         let unchanged = match (&self.stored_pat, &stored) {
-            (Some(held), Some(stored)) => held.secret == stored.pat && held.origin.as_deref() == Some(&stored.origin),
+            (Some(held), Some(stored)) => held.secret == stored.pat && held.origin.as_ref() == Some(&stored.origin),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         };
@@ -195,6 +205,12 @@ impl State {
         }
     }
 
+    /// Whether failures or refusals are remembered that should still have an effect.
+    pub(super) fn knows_of_trouble(&self, now: Instant) -> bool {
+        let pats = [&self.file_pat, &self.stored_pat];
+        self.pace.holds_back(now) || pats.into_iter().flatten().any(|pat| !pat.health.is_good())
+    }
+
     /// Takes over the PAT of the configuration; the same one keeps its health.
     pub(super) fn set_file_pat(&mut self, pat: Option<&Secret>) {
         if self.file_pat.as_ref().map(|held| &held.secret) != pat {
@@ -207,17 +223,15 @@ impl State {
 
 impl Live {
     fn new(grant: Grant, policy: &RefreshPolicy, random: &Random) -> Self {
-        let window = policy.before_expiry.min(grant.tokens.life() / 5);
+        let window = grant.tokens.refresh_window(policy.before_expiry);
         // A tenth of the window as jitter keeps sidecars, and tenants connected together, from renewing in the same moment.
-        let opens = grant
-            .tokens
-            .window_opens(policy.before_expiry, random.below(policy.spread))
-            .plus(random.below(window / 10));
+        let (earlier, later) = (random.below(policy.spread), random.below(window / 10));
+        let window_opens = grant.tokens.expires_at.minus(window).minus(earlier).plus(later);
         let authorization = match grant.tokens.token_type {
-            crate::model::TokenType::Bearer => header::bearer(&grant.tokens.access),
-            crate::model::TokenType::Dpop => None,
+            TokenType::Bearer => header::bearer(&grant.tokens.access),
+            TokenType::Dpop => None,
         };
-        Self { window_opens: opens, authorization, grant }
+        Self { window_opens, authorization, grant }
     }
 
     /// Which pair this is.
@@ -229,12 +243,7 @@ impl Live {
 // === impl HeldPat ===
 
 impl HeldPat {
-    fn new(secret: Secret, origin: Option<String>) -> Self {
+    fn new(secret: Secret, origin: Option<Origin>) -> Self {
         Self { authorization: header::bearer(&secret), secret, origin, health: PatHealth::default() }
-    }
-
-    /// Whether the PAT may be sent to `origin`.
-    pub(super) fn belongs_to(&self, origin: &str) -> bool {
-        self.origin.as_deref().is_none_or(|own| own == origin)
     }
 }

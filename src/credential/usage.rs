@@ -1,11 +1,11 @@
 //! When tenants' credentials were last used: noted in the slots, told to the store now and then.
 
-use std::{mem, sync::Arc};
+use std::mem;
 
 use parking_lot::Mutex;
 
 use super::{state::Slot, works::Works};
-use crate::model::{CredentialKind, Timestamp};
+use crate::model::{CredentialKind, TenantId, Timestamp};
 
 /// How many notes the store is given at a time.
 const BATCH: usize = 500;
@@ -17,9 +17,16 @@ pub(super) struct LastUse {
     pat: Option<Timestamp>,
 }
 
-/// The slots with notes, each once, so that telling costs as much as was used and not as much as there is.
+/// What the store has still to be told, so that telling costs as much as was used and not as much as there is.
 #[derive(Default)]
-pub(super) struct Used(Mutex<Vec<Arc<Slot>>>);
+pub(super) struct Used {
+    /// Whose slots have notes, each once. By name, since a slot that is in hand cannot be let go of.
+    tenants: Mutex<Vec<TenantId>>,
+    /// The notes of slots that were let go of.
+    left: Mutex<Vec<Note>>,
+}
+
+type Note = (TenantId, CredentialKind, Timestamp);
 
 // === impl LastUse ===
 
@@ -45,8 +52,13 @@ impl LastUse {
 
 impl Used {
     /// Remembers that `slot` has notes.
-    pub(super) fn push(&self, slot: &Arc<Slot>) {
-        self.0.lock().push(Arc::clone(slot));
+    pub(super) fn push(&self, slot: &Slot) {
+        self.tenants.lock().push(slot.tenant.clone());
+    }
+
+    /// Takes over the notes of a slot that goes.
+    pub(super) fn keep_notes_of(&self, slot: &Slot) {
+        self.left.lock().extend(notes(slot));
     }
 }
 
@@ -55,12 +67,10 @@ impl Used {
 impl Works {
     /// Tells the store what was noted since the last time. What it does not take is lost, which is no harm.
     pub(super) async fn tell_last_uses(&self) {
-        let slots = mem::take(&mut *self.used.0.lock());
-        let notes = slots.iter().flat_map(|slot| {
-            let notes = slot.with(|state| state.last_use.take());
-            notes.map(|(kind, at)| (slot.tenant.clone(), kind, at))
-        });
-        let notes: Vec<_> = notes.collect();
+        let used = mem::take(&mut *self.used.tenants.lock());
+        let held = used.iter().filter_map(|tenant| self.held(tenant)).flat_map(|slot| notes(&slot));
+        let mut notes: Vec<Note> = held.collect();
+        notes.append(&mut self.used.left.lock());
         for batch in notes.chunks(BATCH) {
             if let Err(error) = self.store.touch(batch).await {
                 tracing::debug!(%error, "the store does not take when credentials were last used");
@@ -68,4 +78,8 @@ impl Works {
             }
         }
     }
+}
+
+fn notes(slot: &Slot) -> Vec<Note> {
+    slot.with(|state| state.last_use.take()).map(|(kind, at)| (slot.tenant.clone(), kind, at)).collect()
 }

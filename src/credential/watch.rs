@@ -37,6 +37,10 @@ async fn once(works: &Arc<Works>) -> Result<(), StoreError> {
             }
         }
         works.set_seen(changes.next);
+        // Told once, now that the feed goes on behind them.
+        for error in &changes.unreadable {
+            tracing::error!(%error, "a change in the store is passed over");
+        }
         if !changes.more {
             return Ok(());
         }

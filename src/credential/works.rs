@@ -10,20 +10,19 @@ use std::{
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use super::{
     Ask,
     coordinator::{Health, Parts},
     custody::Custody,
+    eviction::Threshold,
     failure::Failure,
     pick::{Choice, Circumstances, decide},
-    policy::{Settings, TenantPolicy},
+    policy::Settings,
     state::Slot,
     tasks::Tasks,
+    turns::Turns,
     usage::Used,
 };
 use crate::{
@@ -48,11 +47,12 @@ pub(super) struct Works {
     skew: AtomicI64,
     pub(super) random: Random,
     pub(super) observer: Arc<dyn Observer>,
-    /// One permit for each token request that may be under way.
-    turns: Arc<Semaphore>,
+    /// One for each token request that may be under way.
+    pub(super) turns: Turns,
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
     pub(super) used: Used,
+    pub(super) room_below: Threshold,
     /// Up to where the store's changes have been followed.
     seen: AtomicU64,
 }
@@ -63,7 +63,8 @@ impl Works {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { settings, store, spool, instance, clock, random, observer } = parts;
         Self {
-            turns: Arc::new(Semaphore::new(settings.refresh.max_parallel)),
+            turns: Turns::new(settings.refresh.max_parallel),
+            room_below: Threshold::new(settings.cached_tenants),
             settings: ArcSwap::from_pointee(settings),
             slots: DashMap::new(),
             custody: Custody::new(store.clone(), spool),
@@ -83,12 +84,12 @@ impl Works {
 
     /// Takes over a new configuration.
     pub(super) fn reload(&self, settings: Settings) {
-        let max_parallel = settings.refresh.max_parallel;
-        let before = self.settings.swap(Arc::new(settings));
-        self.change_turns(before.refresh.max_parallel, max_parallel);
+        self.turns.set_limit(settings.refresh.max_parallel);
+        self.room_below.change(settings.cached_tenants);
+        self.settings.store(Arc::new(settings));
         for slot in &self.slots {
             slot.with(|state| {
-                state.set_file_pat(self.policy(slot.key()).1.pat.as_ref());
+                state.set_file_pat(self.settings.load().policy(slot.key()).pat.as_ref());
                 state.pace.configuration_changed();
             });
         }
@@ -109,21 +110,6 @@ impl Works {
 
     pub(super) fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
-    }
-
-    /// Waits for one of the turns that `refresh.max_parallel` gives out; `None` never.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.turns).acquire_owned().await.ok()
-    }
-
-    fn change_turns(&self, before: usize, after: usize) {
-        self.turns.add_permits(after.saturating_sub(before));
-        let too_many = u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX);
-        if too_many > 0 {
-            let turns = Arc::clone(&self.turns);
-            // Those that are taken now end when they come back.
-            tokio::spawn(async move { turns.acquire_many_owned(too_many).await.map(OwnedSemaphorePermit::forget) });
-        }
     }
 
     /// Now, by the store's clock.
@@ -176,14 +162,6 @@ impl Works {
         self.store_reachable.load(Ordering::Relaxed)
     }
 
-    /// The tenant's policy, and whether the configuration names the tenant.
-    pub(super) fn policy(&self, tenant: &TenantId) -> (bool, Arc<TenantPolicy>) {
-        match self.settings.load().tenant(tenant) {
-            Some(policy) => (true, Arc::clone(policy)),
-            None => (false, Arc::default()),
-        }
-    }
-
     /// The tenant's slot, if it is in memory.
     pub(super) fn held(&self, tenant: &TenantId) -> Option<Arc<Slot>> {
         self.slots.get(tenant).map(|slot| Arc::clone(&slot))
@@ -192,6 +170,16 @@ impl Works {
     /// The tenant's slot, if it is in memory; else a new one, still to be loaded.
     pub(super) fn held_or_new(&self, tenant: &TenantId) -> Arc<Slot> {
         Arc::clone(&self.slots.entry(tenant.clone()).or_insert_with(|| Arc::new(Slot::new(tenant.clone()))))
+    }
+
+    /// The slots that have a worth, with it.
+    pub(super) fn idle_slots<W>(&self, worth: impl Fn(&Arc<Slot>) -> Option<W>) -> Vec<(W, TenantId)> {
+        self.slots.iter().filter_map(|slot| Some((worth(slot.value())?, slot.key().clone()))).collect()
+    }
+
+    /// Takes the tenant's slot out of memory, if `may_go` says so, with nobody able to take it in hand meanwhile.
+    pub(super) fn take_out(&self, tenant: &TenantId, may_go: impl FnOnce(&Arc<Slot>) -> bool) -> Option<Arc<Slot>> {
+        self.slots.remove_if(tenant, |_, slot| may_go(slot)).map(|(_, slot)| slot)
     }
 
     /// Whether `slot` is still its tenant's slot.
@@ -206,7 +194,7 @@ impl Works {
 
     pub(super) fn decide(&self, slot: &Slot, ask: &Ask<'_>, failed: Option<&Failure>) -> Choice {
         let settings = self.settings.load();
-        let (_, policy) = self.policy(&slot.tenant);
+        let policy = settings.policy(&slot.tenant);
         let (now, instant) = (self.now(), Instant::now());
         let on = Circumstances { policy: &policy, settings: &settings, now, instant, failed };
         slot.with(|state| decide(ask, state, &on))

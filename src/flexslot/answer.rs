@@ -47,8 +47,28 @@ pub fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp
         429 => Err(TokenError::RefusedForNow { what, retry_after }),
         503 if retry_after.is_some() || error.is_some() => Err(TokenError::RefusedForNow { what, retry_after }),
         400..=499 if error.as_deref() == Some("invalid_grant") => Err(TokenError::Revoked),
-        300..=499 => Err(TokenError::Misconfigured(what)),
-        _ => Err(TokenError::Unknown(what)),
+        300..=499 => {
+            let mend = what_to_mend(status, error.as_deref());
+            Err(TokenError::Misconfigured(format!("Flexslot refused the token request with {what}; {mend}")))
+        }
+        _ => Err(TokenError::Unknown(format!("the answer was {what}"))),
+    }
+}
+
+/// Where the fault lies when Flexslot refuses a token request for good.
+fn what_to_mend(status: StatusCode, error: Option<&str>) -> &'static str {
+    match error {
+        Some("invalid_client") => "check oauth.client_id and oauth.client_secret",
+        Some("unauthorized_client") => {
+            "this OAuth client may not refresh tokens: check it at Flexslot, and oauth.client_id"
+        }
+        None if status.is_redirection() => {
+            "it redirects, which is not followed: check upstream.url and oauth.token_url"
+        }
+        None if matches!(status.as_u16(), 404 | 405) => {
+            "no token endpoint is there: check upstream.url and oauth.token_url"
+        }
+        Some(_) | None => "check [oauth] and upstream.url",
     }
 }
 
@@ -80,12 +100,10 @@ fn success(body: &[u8]) -> Option<TokenAnswer> {
     })
 }
 
-/// A token can stand in a header as it is (RFC 6750 section 2.1 allows less); anything else cannot be used.
+/// A token can stand in a header as it is; anything else cannot be used.
 fn token(value: Value) -> Option<Secret> {
     match value {
-        Value::String(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()) => {
-            Some(Secret::new(text))
-        }
+        Value::String(text) => Some(Secret::new(text)).filter(Secret::is_header_safe),
         _ => None,
     }
 }
@@ -180,7 +198,7 @@ mod tests {
         assert_eq!(answer(401, invalid_grant), Err(TokenError::Revoked));
         assert!(matches!(answer(500, invalid_grant), Err(TokenError::Unknown(_))));
         assert!(
-            matches!(answer(401, r#"{"error":"invalid_client"}"#), Err(TokenError::Misconfigured(what)) if what == "401 invalid_client")
+            matches!(answer(401, r#"{"error":"invalid_client"}"#), Err(TokenError::Misconfigured(what)) if what.contains("401 invalid_client"))
         );
         for status in [301, 302, 400, 403, 404, 405, 415] {
             assert!(matches!(answer(status, ""), Err(TokenError::Misconfigured(_))), "{status}");
@@ -190,6 +208,18 @@ mod tests {
         }
         assert!(matches!(answer(429, ""), Err(TokenError::RefusedForNow { .. })));
         assert!(matches!(answer(503, r#"{"error":"temporarily_unavailable"}"#), Err(TokenError::RefusedForNow { .. })));
+    }
+
+    #[test]
+    fn a_refusal_for_good_says_what_to_mend() {
+        let told = |status, body| answer(status, body).unwrap_err().to_string();
+        assert_eq!(
+            told(401, r#"{"error":"invalid_client","error_description":"SECRET"}"#),
+            "Flexslot refused the token request with 401 invalid_client; check oauth.client_id and oauth.client_secret"
+        );
+        assert!(told(302, "").ends_with("it redirects, which is not followed: check upstream.url and oauth.token_url"));
+        assert!(told(404, "<html>").ends_with("no token endpoint is there: check upstream.url and oauth.token_url"));
+        assert!(told(400, r#"{"error":"invalid_request"}"#).ends_with("check [oauth] and upstream.url"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The token endpoint over HTTP.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, error::Error, fmt, io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -43,7 +43,7 @@ impl HttpTokenEndpoint {
     }
 
     async fn exchange(&self, request: reqwest::Request) -> Result<TokenAnswer, TokenError> {
-        let mut response = self.http.execute(request).await.map_err(|error| unanswered(&error))?;
+        let mut response = self.http.execute(request).await.map_err(|error| self.unanswered(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) =
@@ -55,6 +55,20 @@ impl HttpTokenEndpoint {
             body.extend_from_slice(&chunk);
         }
         answer::read(status, &headers, &body, self.clock.now())
+    }
+
+    /// Before a connection stands nothing can have been sent; after that nobody knows.
+    fn unanswered(&self, error: &reqwest::Error) -> TokenError {
+        if error.is_connect() {
+            let origin = self.token_url.origin().ascii_serialization();
+            TokenError::NotSent(format!("could not connect to {origin}: {}", no_connection(error)))
+        } else if error.is_builder() {
+            cannot_be_asked()
+        } else if error.is_timeout() {
+            TokenError::Unknown("no answer in time".into())
+        } else {
+            TokenError::Unknown("the connection ended before the answer".into())
+        }
     }
 }
 
@@ -80,10 +94,9 @@ impl TokenEndpoint for HttpTokenEndpoint {
     }
 
     async fn refresh(&self, client_id: &str, refresh: &Secret) -> Result<TokenAnswer, TokenError> {
-        let client = self
-            .clients
-            .get(client_id)
-            .ok_or_else(|| TokenError::Misconfigured("the grant's client is not configured".into()))?;
+        let client = self.clients.get(client_id).ok_or_else(|| {
+            TokenError::Misconfigured("the grant's OAuth client is not configured; check [oauth]".into())
+        })?;
         let mut request = self.http.post(self.token_url.clone()).header(ACCEPT, "application/json");
         if let Some(secret) = &client.client_secret {
             request = request.header(AUTHORIZATION, basic(&client.client_id, secret)?);
@@ -92,7 +105,7 @@ impl TokenEndpoint for HttpTokenEndpoint {
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(refresh_form(client, refresh))
             .build()
-            .map_err(|_| TokenError::Misconfigured("oauth.token_url cannot be asked".into()))?;
+            .map_err(|_| cannot_be_asked())?;
         self.exchange(request).await
     }
 }
@@ -118,55 +131,51 @@ fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue, TokenError> {
     let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
     let pair = Zeroizing::new(format!("{}:{}", encode(client_id), encode(secret.expose())));
     let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes())))
-        .map_err(|_| TokenError::Misconfigured("the client's credentials cannot stand in a header".into()))?;
+        .map_err(|_| TokenError::Misconfigured("oauth.client_secret cannot stand in a header; check it".into()))?;
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// Before a connection stands nothing can have been sent; after that nobody knows.
-fn unanswered(error: &reqwest::Error) -> TokenError {
-    if error.is_connect() {
-        TokenError::NotSent(root_cause(error))
-    } else if error.is_builder() {
-        TokenError::Misconfigured("oauth.token_url cannot be asked".into())
-    } else if error.is_timeout() {
-        TokenError::Unknown("no answer in time".into())
-    } else {
-        TokenError::Unknown("the connection ended before the answer".into())
+fn cannot_be_asked() -> TokenError {
+    TokenError::Misconfigured("no token request can be made of oauth.token_url; check it".into())
+}
+
+/// Why there is no connection: in our own words where TLS failed, because a certificate's names are the other side's text; else the operating
+/// system's, or the HTTP library's, which hold neither URL nor header.
+fn no_connection(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no connection in time".into();
+    }
+    let mut innermost: &(dyn Error + 'static) = error;
+    loop {
+        if let Some(tls) = innermost.downcast_ref() {
+            return no_trust(tls).into();
+        }
+        // An io::Error does not name what it wraps as its source.
+        let wrapped = innermost.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| innermost.source()) {
+            Some(inner) => innermost = inner,
+            None => return innermost.to_string(),
+        }
     }
 }
 
-/// The innermost cause, which is an operating system's or a TLS library's text and holds neither URL nor header.
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
+fn no_trust(error: &rustls::Error) -> &'static str {
+    use rustls::{CertificateError, Error};
+    match error {
+        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "its certificate has expired"
+        }
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "its certificate is not trusted; upstream.ca_file names further roots"
+        }
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "its certificate is for another host",
+        Error::InvalidCertificate(_) => "its certificate is not valid",
+        _ => "TLS failed",
     }
-    cause.to_string()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{OAuthClient, basic, refresh_form};
-    use crate::model::Secret;
-
-    fn client(secret: Option<&str>) -> OAuthClient {
-        OAuthClient { client_id: "cli_1".into(), client_secret: secret.map(Secret::new) }
-    }
-
-    #[test]
-    fn a_public_client_names_itself_in_the_form_and_a_confidential_one_does_not() {
-        assert_eq!(
-            refresh_form(&client(None), &Secret::new("a+b")),
-            "grant_type=refresh_token&refresh_token=a%2Bb&client_id=cli_1"
-        );
-        assert_eq!(refresh_form(&client(Some("s")), &Secret::new("r")), "grant_type=refresh_token&refresh_token=r");
-    }
-
-    #[test]
-    fn basic_encodes_both_parts_before_joining_them() {
-        let value = basic("a:b", &Secret::new("p%q")).unwrap();
-        assert!(value.is_sensitive());
-        assert_eq!(value.to_str().unwrap(), "Basic YSUzQWI6cCUyNXE=");
-    }
-}
+mod tests;

@@ -28,17 +28,21 @@ pub struct TokenAnswer {
 }
 
 /// Why a refresh brought no tokens, by what it means for the refresh token that was presented.
+///
+/// `Display` is for users and operators: it says in our own words what happened, and of a misconfiguration what to mend. Of the server's text it
+/// repeats an error code at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenError {
-    /// It never left (DNS, connect, TLS); may be presented again.
+    /// It never left (DNS, connect, TLS); may be presented again. Says where it could not go, and why.
     NotSent(String),
     /// Flexslot does not want it now (429; 503 with `Retry-After` or an OAuth error body); may be presented again.
+    /// `what` is the status, and the error code where there is one.
     RefusedForNow { what: String, retry_after: Option<Duration> },
     /// It was sent, and no complete answer came back: it may already be spent.
     Unknown(String),
     /// `invalid_grant`.
     Revoked,
-    /// Any other refusal: the fault is in the configuration, not in the grant.
+    /// Any other refusal: the fault is in the configuration, not in the grant. Says what to mend.
     Misconfigured(String),
 }
 
@@ -57,11 +61,11 @@ pub trait TokenEndpoint: Send + Sync + 'static {
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotSent(what) => write!(f, "the token request could not be sent: {what}"),
-            Self::RefusedForNow { what, .. } => write!(f, "the token endpoint refuses for now: {what}"),
-            Self::Unknown(what) => write!(f, "the outcome of the token request is unknown: {what}"),
-            Self::Revoked => f.write_str("Flexslot answered invalid_grant"),
-            Self::Misconfigured(what) => write!(f, "the token endpoint refused the request: {what}"),
+            Self::NotSent(what) => write!(f, "the token request was not sent: {what}"),
+            Self::RefusedForNow { what, .. } => write!(f, "Flexslot refused the token request for now, with {what}"),
+            Self::Unknown(what) => write!(f, "the token request was sent, and its outcome is unknown: {what}"),
+            Self::Revoked => f.write_str("Flexslot refused the token request with invalid_grant"),
+            Self::Misconfigured(what) => f.write_str(what),
         }
     }
 }

@@ -1,26 +1,37 @@
 //! What exists: the words of this program, without any machinery behind them.
 //!
-//! Nothing in here imports another room. The clock ([`SystemClock`]) and the operating system's randomness ([`Random::system`]) are the only I/O,
-//! and both are handed to whoever needs them.
+//! Nothing in here imports another room. The clock ([`SystemClock`]) and the operating system's randomness
+//! ([`Random::system`]) are the only I/O, and both are handed to whoever needs them.
 
 pub mod allow;
 pub mod clock;
 pub mod credential;
+pub mod file_access;
+pub mod host;
+pub mod listen;
 pub mod observe;
+pub mod origin;
+pub mod prefix;
 pub mod problem;
 pub mod random;
 pub mod scope;
 pub mod secret;
 pub mod tenant;
 pub mod token;
+pub mod web_origin;
 
 pub use allow::AllowRule;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use credential::{CredentialKind, PatFallback};
+pub use file_access::FileAccess;
+pub use host::HostPattern;
+pub use listen::{ListenAddress, ListenOn, Need};
 pub use observe::{Observer, Unobserved};
+pub use origin::Origin;
 pub use problem::{Action, Problem};
 pub use random::Random;
 pub use scope::{Scope, ScopeSet};
 pub use secret::Secret;
 pub use tenant::TenantId;
 pub use token::{Freshness, Grant, GrantId, GrantState, TokenSet, TokenType, Version};
+pub use web_origin::WebOrigin;

@@ -1,10 +1,10 @@
 //! What the rooms tell about their work, for whoever counts it. The admin room makes metrics of it; tests listen in.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::CredentialKind;
 
-/// How a renewal ended; the label of `refreshes_total`.
+/// How a refresh ended; the label of `refreshes_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefreshOutcome {
     Refreshed,
@@ -34,7 +34,7 @@ pub enum FallbackCause {
     Disconnected,
     /// The grant's scopes do not cover the request.
     Scope,
-    /// The grant's token could not be renewed for now.
+    /// The grant's token could not be refreshed for now.
     RefreshUnavailable,
     /// The grant belongs to another client or origin, or the client is refused.
     Misconfigured,
@@ -48,8 +48,8 @@ pub enum StoreOutcome {
 }
 
 /// Receives what happened. Every method does nothing unless implemented, and none may block.
-pub trait Observer: Send + Sync + 'static {
-    /// A renewal ended.
+pub trait Observer: fmt::Debug + Send + Sync + 'static {
+    /// A refresh ended.
     fn refresh(&self, _outcome: RefreshOutcome) {}
     /// A request was retried after a 401.
     fn retry(&self, _outcome: RetryOutcome) {}

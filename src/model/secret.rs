@@ -5,10 +5,10 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A token, a PAT, a client secret or a key: text that is wiped when dropped, has no `Display` and prints as `[redacted]`.
+/// A token, a PAT, a client secret or a key: text that is wiped when dropped, and that `Debug` shows as `[redacted]`.
 ///
-/// The only way to the text is [`Secret::expose`], so that every place where a secret leaves its wrapper can be found by searching for that
-/// word.
+/// The only way to the text is [`Secret::expose`], so that every place where a secret leaves its wrapper can be found
+/// by searching for that word.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
@@ -23,6 +23,12 @@ impl Secret {
     /// The text itself. Whoever calls this answers for where it goes.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it can stand in a header as a token: at least one character, and visible ASCII throughout. (RFC 6750
+    /// section 2.1 allows less; what Flexslot hands out is presented as it is.)
+    pub fn is_header_safe(&self) -> bool {
+        !self.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_graphic())
     }
 
     /// Whether there is no text at all.
@@ -60,6 +66,14 @@ mod tests {
     fn debug_never_shows_the_text() {
         let secret = Secret::new("flx_pat_canary");
         assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "[redacted] Some([redacted])");
+    }
+
+    #[test]
+    fn only_visible_ascii_is_safe_in_a_header() {
+        assert!(Secret::new("flx_pat_~1").is_header_safe());
+        for text in ["", "a b", "a\r\nX: y", "ä", "a\0", "a\x7f"] {
+            assert!(!Secret::new(text).is_header_safe(), "{text:?}");
+        }
     }
 
     #[test]

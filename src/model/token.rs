@@ -4,13 +4,10 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use sha2::{Digest, Sha256};
 
-use super::{Random, ScopeSet, Secret, Timestamp};
+use super::{Origin, Random, ScopeSet, Secret, Timestamp};
 
 /// The life of an access token whose answer does not say (Flexslot's documentation).
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
-
-/// The life of a refresh token, counted from the last token answer.
-pub const REFRESH_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Names one consent for ever: random, and never used again after a reconnect, a disconnect or an import.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,8 +45,8 @@ pub struct Grant {
     pub version: Version,
     /// The OAuth client that the consent was given to; no other may present its tokens.
     pub client_id: String,
-    /// The origin that issued the tokens, such as `https://api.flexslot.gg`; they are sent nowhere else.
-    pub origin: String,
+    /// The origin that issued the tokens; they are sent nowhere else.
+    pub origin: Origin,
     pub tokens: TokenSet,
 }
 
@@ -122,6 +119,10 @@ pub struct Disconnected {
     pub at: Timestamp,
 }
 
+/// Not 32 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidGrantId;
+
 // === impl GrantId ===
 
 impl GrantId {
@@ -168,18 +169,6 @@ impl FromStr for GrantId {
         Ok(Self(id))
     }
 }
-
-/// Not 32 lower-case hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidGrantId;
-
-impl fmt::Display for InvalidGrantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a grant id is 32 lower-case hexadecimal digits")
-    }
-}
-
-impl std::error::Error for InvalidGrantId {}
 
 // === impl Version ===
 
@@ -233,9 +222,9 @@ impl TokenSet {
         self.answered_at.map_or(DEFAULT_LIFE, |at| self.expires_at.left(at))
     }
 
-    /// When the refresh window opens: the smaller of `before_expiry` and a fifth of the token's life ahead of its end, and `spread` earlier.
-    pub fn window_opens(&self, before_expiry: Duration, spread: Duration) -> Timestamp {
-        self.expires_at.minus(before_expiry.min(self.life() / 5)).minus(spread)
+    /// How long before its end the access token is refreshed: the smaller of `before_expiry` and a fifth of its life.
+    pub fn refresh_window(&self, before_expiry: Duration) -> Duration {
+        before_expiry.min(self.life() / 5)
     }
 
     /// How fresh the access token is at `now`, for a window that opens at `window_opens`.
@@ -275,18 +264,6 @@ impl Grant {
     }
 }
 
-// === impl GrantState ===
-
-impl GrantState {
-    /// The grant, where tokens exist.
-    pub fn grant(&self) -> Option<&Grant> {
-        match self {
-            Self::Connected(grant) | Self::Uncertain(grant, _) => Some(grant),
-            Self::NeverConnected | Self::Disconnected(_) => None,
-        }
-    }
-}
-
 // === impl DisconnectReason ===
 
 impl DisconnectReason {
@@ -307,6 +284,28 @@ impl DisconnectReason {
     }
 }
 
+// === impl GrantState ===
+
+impl GrantState {
+    /// The grant, where tokens exist.
+    pub fn grant(&self) -> Option<&Grant> {
+        match self {
+            Self::Connected(grant) | Self::Uncertain(grant, _) => Some(grant),
+            Self::NeverConnected | Self::Disconnected(_) => None,
+        }
+    }
+}
+
+// === impl InvalidGrantId ===
+
+impl fmt::Display for InvalidGrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a grant id is 32 lower-case hexadecimal digits")
+    }
+}
+
+impl std::error::Error for InvalidGrantId {}
+
 #[cfg(test)]
 mod tests {
     use super::{Freshness, GrantId, ScopeSet, Secret, TokenSet, TokenType};
@@ -326,10 +325,10 @@ mod tests {
 
     #[test]
     fn the_window_is_five_minutes_of_an_hour_and_a_fifth_of_a_short_life() {
-        let opens = |set: &TokenSet| set.window_opens(Duration::from_secs(300), Duration::ZERO).secs();
-        assert_eq!(opens(&tokens(Some(0), 3600)), 3300);
-        assert_eq!(opens(&tokens(Some(0), 100)), 80);
-        assert_eq!(opens(&tokens(None, 3600)), 3300);
+        let window = |set: &TokenSet| set.refresh_window(Duration::from_secs(300)).as_secs();
+        assert_eq!(window(&tokens(Some(0), 3600)), 300);
+        assert_eq!(window(&tokens(Some(0), 100)), 20);
+        assert_eq!(window(&tokens(None, 3600)), 300);
     }
 
     #[test]

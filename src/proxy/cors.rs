@@ -3,6 +3,18 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 
+/// What an answer tells browsers about who may read it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Readers {
+    /// No origin is allowed, so that the answer is the same for all; or it has said everything itself, as a preflight's does.
+    #[default]
+    Unsaid,
+    /// No web page this time; but for a page of an allowed origin, the answer would say so, and a cache must not mix them up.
+    NoPage,
+    /// Pages of this allowed origin.
+    Page(HeaderValue),
+}
+
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
@@ -38,17 +50,36 @@ pub fn preflight(request: &Parts, origin: &HeaderValue) -> HeaderMap {
     answer
 }
 
-/// Lets a page of `origin` read this response, problems included, with all its headers.
-pub fn allow(response: &mut HeaderMap, origin: &HeaderValue) {
-    response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-    response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
-    response.append(header::VARY, HeaderValue::from_static("Origin"));
+// === impl Readers ===
+
+impl Readers {
+    /// Says it in the header of a response, problems included: who may read it, with all its fields.
+    pub fn say(&self, response: &mut HeaderMap) {
+        match self {
+            Self::Unsaid => return,
+            Self::NoPage => {}
+            Self::Page(origin) => {
+                response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+                response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+            }
+        }
+        if !varies_by_origin(response) {
+            response.append(header::VARY, HeaderValue::from_static("Origin"));
+        }
+    }
+}
+
+/// Whether `Vary` says so already (RFC 9110 section 12.5.5).
+fn varies_by_origin(response: &HeaderMap) -> bool {
+    let lines = response.get_all(header::VARY).iter();
+    let mut members = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    members.any(|member| member == b"*" || member.eq_ignore_ascii_case(b"origin"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{allow, is_preflight, preflight};
-    use http::{HeaderMap, HeaderValue, Request, request::Parts};
+    use super::{Readers, is_preflight, preflight};
+    use http::{HeaderMap, HeaderValue, Request, header, request::Parts};
 
     const ORIGIN: HeaderValue = HeaderValue::from_static("https://app.example.com");
 
@@ -85,10 +116,27 @@ mod tests {
 
     #[test]
     fn an_answer_keeps_what_it_varied_by_before() {
-        let mut response = HeaderMap::new();
-        response.insert("vary", HeaderValue::from_static("Accept-Encoding"));
-        allow(&mut response, &ORIGIN);
-        assert_eq!(response.get_all("vary").iter().collect::<Vec<_>>(), ["Accept-Encoding", "Origin"]);
-        assert_eq!(response["access-control-allow-origin"], "https://app.example.com");
+        let vary = |readers: &Readers, before: &'static str| {
+            let mut response = HeaderMap::from_iter([(header::VARY, HeaderValue::from_static(before))]);
+            readers.say(&mut response);
+            response.get_all("vary").iter().map(|line| line.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        for readers in [Readers::NoPage, Readers::Page(ORIGIN)] {
+            assert_eq!(vary(&readers, "Accept-Encoding"), ["Accept-Encoding", "Origin"]);
+            assert_eq!(vary(&readers, "accept, origin"), ["accept, origin"]);
+            assert_eq!(vary(&readers, "*"), ["*"]);
+        }
+        assert_eq!(vary(&Readers::Unsaid, "Accept"), ["Accept"]);
+    }
+
+    #[test]
+    fn only_an_allowed_page_is_named() {
+        for (readers, named) in
+            [(Readers::Page(ORIGIN), Some(&ORIGIN)), (Readers::NoPage, None), (Readers::Unsaid, None)]
+        {
+            let mut response = HeaderMap::new();
+            readers.say(&mut response);
+            assert_eq!(response.get("access-control-allow-origin"), named);
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     upstream::{ErrorKind, Sent, UpstreamError},
 };
 use crate::{
-    credential::{Permission, Refusal},
+    credential::{PatFault, Permission, Refusal},
     model::{Action, Problem, problem::ProxyError, token::DisconnectReason},
 };
 
@@ -103,8 +103,8 @@ impl Code {
             Self::MethodUnsupported   => Row(501, "method_unsupported", "Method not supported", FixRequest, HttpRequestDenied),
             Self::UpstreamUnreachable => Row(502, "upstream_unreachable", "Flexslot not reached", Retry, ConnectionTerminated),
             Self::UpstreamInvalid     => Row(502, "upstream_invalid", "Flexslot's answer not usable", Retry, HttpProtocolError),
-            Self::RefreshUnavailable  => Row(503, "refresh_unavailable", "Token cannot be renewed for now", Retry, ProxyInternalError),
-            Self::OAuthMisconfigured  => Row(503, "oauth_misconfigured", "OAuth configuration not usable", FixConfig, ProxyConfigurationError),
+            Self::RefreshUnavailable  => Row(503, "refresh_unavailable", "Token cannot be refreshed for now", Retry, ProxyInternalError),
+            Self::OAuthMisconfigured  => Row(503, "oauth_misconfigured", "Credential not usable as configured", FixConfig, ProxyConfigurationError),
             Self::StoreUnavailable    => Row(503, "store_unavailable", "Store out of reach", Retry, ProxyInternalError),
             Self::Overloaded          => Row(503, "overloaded", "Too many requests at once", Retry, ProxyInternalError),
             Self::Draining            => Row(503, "draining", "Shutting down", Retry, ProxyInternalError),
@@ -142,17 +142,31 @@ impl From<Refusal> for Problem {
                 "Flexslot takes only a personal access token on this path, and this tenant has none that may be used: `flexslot-proxy tenant set-pat`.",
             ),
             Refusal::RefreshUnavailable { what, retry_after } => {
-                let problem = Code::RefreshUnavailable.problem(format!("The access token has expired and could not be renewed: {what}. Try again later."));
+                let problem = Code::RefreshUnavailable.problem(format!("The access token has expired and could not be refreshed: {what}. Try again later."));
                 problem.retry_after(retry_after.unwrap_or(std::time::Duration::from_secs(1)))
             }
             Refusal::OAuthMisconfigured(what) => {
-                Code::OAuthMisconfigured.problem(format!("{what}. The connection itself is kept; check [oauth] and upstream.url of the configuration."))
+                Code::OAuthMisconfigured.problem(format!("This tenant's grant cannot be used: {what}. The grant itself is kept."))
             }
+            Refusal::PatUnusable(fault) => Code::OAuthMisconfigured.problem(pat_detail(&fault)),
             Refusal::StoreUnavailable(what) => {
                 let problem = Code::StoreUnavailable.problem(format!("This tenant's credential is in the store, and the store does not answer: {what}"));
                 problem.retry_after(std::time::Duration::from_secs(1))
             }
         }
+    }
+}
+
+fn pat_detail(fault: &PatFault) -> Cow<'static, str> {
+    match fault {
+        PatFault::OtherOrigin { own, upstream } => format!(
+            "This tenant's personal access token belongs to {own}, and upstream.url is {upstream}, where it is never sent. Hand in one of \
+             {upstream} with `flexslot-proxy tenant set-pat`, or set upstream.url back."
+        )
+        .into(),
+        PatFault::Malformed => "This tenant's personal access token has characters that cannot stand in a header. Copy it from Flexslot once \
+            more, and hand it in with `flexslot-proxy tenant set-pat` or in proxy.toml."
+            .into(),
     }
 }
 

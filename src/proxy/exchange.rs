@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header::AUTHORIZATION};
-use tokio::time::Instant;
 
 use super::{
     error::{Code, upstream_failure},
-    facts::Facts,
+    facts::{Facts, UpstreamWait},
     handle::{Accepted, Failure},
     replay::{ReplayBody, Replayer},
     upstream::{Upstream, UpstreamBody},
@@ -15,13 +14,13 @@ use super::{
 };
 use crate::{
     credential::{Ask, Credentials, Picked, Unauthorized},
-    model::{CredentialKind, Observer, Problem, observe::RetryOutcome},
+    model::{CredentialKind, Observer, Origin, Problem, observe::RetryOutcome},
 };
 
 /// What an exchange works with.
 pub(super) struct Exchange<'a> {
     pub(super) upstream: &'a Upstream,
-    pub(super) origin: &'a str,
+    pub(super) origin: &'a Origin,
     pub(super) credentials: &'a Credentials,
     pub(super) observer: &'a dyn Observer,
     pub(super) request: &'a Accepted,
@@ -91,11 +90,7 @@ impl Exchange<'_> {
         };
         self.facts.retry = Some(outcome);
         self.observer.retry(outcome);
-        match outcome {
-            RetryOutcome::Cured => self.credentials.retried(&self.request.tenant, next, true),
-            RetryOutcome::StillUnauthorized => self.credentials.retried(&self.request.tenant, next, false),
-            RetryOutcome::Failed => {}
-        }
+        self.credentials.retried(&self.request.tenant, next, outcome);
         let fresh_refused = outcome == RetryOutcome::StillUnauthorized && next.kind == CredentialKind::OAuth;
         Ok(Exchanged {
             response: sent?,
@@ -131,9 +126,9 @@ impl Exchange<'_> {
         *request.uri_mut() = Uri::from(self.request.target.forward().clone());
         *request.headers_mut() = self.request.headers.clone();
         request.headers_mut().insert(AUTHORIZATION, picked.authorization.clone());
-        let started = Instant::now();
+        let waiting = UpstreamWait::begin(&mut self.facts.upstream_time);
         let outcome = self.upstream.send(request).await;
-        self.facts.upstream_time += started.elapsed();
+        drop(waiting);
         match outcome {
             Ok(response) => {
                 self.facts.upstream_status = Some(response.status().as_u16());
@@ -146,3 +141,6 @@ impl Exchange<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use tokio::time::Instant;
 
-use super::route::NamedBy;
+use super::{cors::Readers, route::NamedBy};
 use crate::model::{CredentialKind, TenantId, Version, observe::RetryOutcome};
 
 /// Filled in as far as the request comes.
@@ -20,10 +20,31 @@ pub struct Facts {
     pub retry: Option<RetryOutcome>,
     /// What the upstream answered last.
     pub upstream_status: Option<u16>,
-    /// The time that went into waiting for the upstream's response headers.
+    /// The time that went into waiting for the upstream's response headers, whether or not they came.
     pub upstream_time: Duration,
     /// Why the request got no response of the upstream's; for the log, never for the client.
     pub cause: Option<String>,
-    /// The web page's origin that may read the answer, whatever it is.
-    pub cors: Option<HeaderValue>,
+    /// Who may read the answer, whatever it is.
+    pub readers: Readers,
+}
+
+/// A wait for the upstream. Its time counts when it is dropped: a client that goes away ends it that way, in the middle of a request.
+#[derive(Debug)]
+pub(super) struct UpstreamWait<'a> {
+    upstream_time: &'a mut Duration,
+    since: Instant,
+}
+
+// === impl UpstreamWait ===
+
+impl<'a> UpstreamWait<'a> {
+    pub(super) fn begin(upstream_time: &'a mut Duration) -> Self {
+        Self { upstream_time, since: Instant::now() }
+    }
+}
+
+impl Drop for UpstreamWait<'_> {
+    fn drop(&mut self) {
+        *self.upstream_time += self.since.elapsed();
+    }
 }

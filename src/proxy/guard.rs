@@ -1,6 +1,6 @@
 //! Who may speak to the data plane: the client token, the Host rule against DNS rebinding, and the rules for browsers.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use base64::{
     Engine as _, alphabet,
@@ -12,9 +12,12 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-use crate::model::Secret;
+use crate::model::{
+    HostPattern, Origin, Secret, WebOrigin,
+    host::{address_literal, is_below},
+};
 
-use super::cors;
+use super::cors::{self, Readers};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -27,14 +30,13 @@ const BASIC: GeneralPurpose = GeneralPurpose::new(
 /// What is accepted besides the loopback names. `Debug` shows no token.
 #[derive(Debug, Clone, Default)]
 pub struct Guard {
-    /// Host names without port, compared without regard to case; `*.example.com` stands for every name below it.
-    pub allowed_hosts: Vec<String>,
-    /// Browser origins as browsers write them: `https://app.example.com`.
-    pub allowed_origins: Vec<String>,
+    pub allowed_hosts: Vec<HostPattern>,
+    /// Whose pages may call.
+    pub allowed_origins: Vec<WebOrigin>,
     /// Callers must send it where it is set.
     pub client_token: Option<Secret>,
-    /// The upstream's host, which absolute-form targets may name; with its port, which they may leave out.
-    pub upstream: Option<(String, u16)>,
+    /// The upstream, which absolute-form targets may name, with or without its port.
+    pub upstream: Option<Origin>,
 }
 
 /// The way by which a request reached us.
@@ -51,7 +53,7 @@ pub enum Reach {
 pub enum Admitted {
     /// Not from a web page.
     Direct,
-    /// From a page of this allowed origin: the answer, whatever it is, gets [`cors::allow`].
+    /// From a page of this allowed origin: the answer, whatever it is, names it ([`Readers::say`]).
     FromOrigin(HeaderValue),
     /// A page of this allowed origin asks first: the answer is [`cors::preflight`], and nothing is forwarded.
     Preflight(HeaderValue),
@@ -110,48 +112,45 @@ impl Guard {
     }
 
     fn is_upstream(&self, authority: &Authority) -> bool {
-        self.upstream.as_ref().is_some_and(|(host, port)| {
-            authority.host().eq_ignore_ascii_case(host) && authority.port_u16().is_none_or(|named| named == *port)
+        self.upstream.as_ref().is_some_and(|upstream| {
+            authority.host().eq_ignore_ascii_case(upstream.host())
+                && authority.port_u16().is_none_or(|named| named == upstream.port())
         })
     }
 
     /// Whether `host`, as in a Host header, is one that cannot be somebody else's name for us.
     fn accepts(&self, host: &str, reach: Reach) -> bool {
         let Some(name) = without_port(host) else { return false };
-        if let Some(literal) = literal(name) {
+        if let Some(literal) = address_literal(name) {
             let own = match reach {
                 Reach::Tcp(local) => literal == local.to_canonical(),
                 Reach::Unix => false,
             };
             return !literal.is_unspecified() && (literal.is_loopback() || own || self.lists(name));
         }
-        let below_localhost = || {
-            let at = name.len().checked_sub(".localhost".len())?;
-            name.get(at..).filter(|end| at > 0 && end.eq_ignore_ascii_case(".localhost"))
-        };
-        name.eq_ignore_ascii_case("localhost") || below_localhost().is_some() || self.lists(name)
+        name.eq_ignore_ascii_case("localhost") || is_below(name, ".localhost") || self.lists(name)
     }
 
     fn lists(&self, name: &str) -> bool {
-        self.allowed_hosts.iter().any(|allowed| match allowed.strip_prefix('*') {
-            Some(suffix) => name
-                .len()
-                .checked_sub(suffix.len())
-                .is_some_and(|at| at > 0 && name.get(at..).is_some_and(|end| end.eq_ignore_ascii_case(suffix))),
-            None => allowed.eq_ignore_ascii_case(name),
-        })
+        self.allowed_hosts.iter().any(|allowed| allowed.matches(name))
     }
 
-    /// The allowed origin that the request comes from, whatever else becomes of it: its page may read the answer.
-    pub fn allowed_origin<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
-        self.origin(headers).ok().flatten()
+    /// Who may read the answer to a request, whatever becomes of it.
+    pub fn readers(&self, headers: &HeaderMap) -> Readers {
+        match self.origin(headers) {
+            _ if self.allowed_origins.is_empty() => Readers::Unsaid,
+            Ok(Some(origin)) => Readers::Page(origin.clone()),
+            Ok(None) | Err(_) => Readers::NoPage,
+        }
     }
 
     /// The allowed origin that the request comes from; `None` where it does not come from a web page, or from one of our own.
     fn origin<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, Denied> {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
-            (Some(origin), None) if self.allowed_origins.iter().any(|allowed| origin == allowed) => Ok(Some(origin)),
+            (Some(origin), None) if self.allowed_origins.iter().any(|allowed| allowed.matches(origin)) => {
+                Ok(Some(origin))
+            }
             (Some(_), _) => Err(Denied::Origin),
             (None, _) if headers.get_all(SEC_FETCH_SITE).iter().all(|site| site == "none" || site == "same-origin") => {
                 Ok(None)
@@ -189,14 +188,6 @@ fn without_port(host: &str) -> Option<&str> {
     }
 }
 
-/// The address that a host is a literal of, an IPv4-mapped one as IPv4.
-fn literal(name: &str) -> Option<IpAddr> {
-    match name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
-        Some(inner) => inner.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical()),
-        None => name.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
-    }
-}
-
 /// Whether the request carries the token in one of the forms that clients can send (RFC 6750 section 2.1, RFC 7617 section 2).
 fn presents(headers: &HeaderMap, token: &Secret) -> bool {
     [header::PROXY_AUTHORIZATION, header::AUTHORIZATION]
@@ -219,8 +210,6 @@ fn credential(value: &HeaderValue) -> Option<Secret> {
     let pair = Secret::new(String::from_utf8(BASIC.decode(rest).ok()?).ok()?);
     pair.expose().split_once(':').map(|(_, password)| Secret::new(password))
 }
-
-// === impl Denied ===
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ use http_body::Body;
 use super::{
     body::{RequestBody, ResponseBody},
     busy::{Busy, Turn},
-    cors,
+    cors::{self, Readers},
     error::{Code, body_failure, guard_problem, lookalike_problem, path_problem, permitted},
     exchange::{Exchange, Exchanged},
     facts::Facts,
@@ -24,11 +24,11 @@ use super::{
     replay::{ReplayBody, ReplayLimits, Start},
     route,
     upstream::Upstream,
-    urls::{self, CallerBase, UpstreamOrigin},
+    urls::{self, CallerBase},
 };
 use crate::{
     credential::{Ask, Credentials, Resend},
-    model::{Observer, Problem, Scope, TenantId},
+    model::{Observer, Origin, Problem, Scope, TenantId},
 };
 
 /// How long an upload that expects `100 Continue` is kept back for the upstream's word.
@@ -54,9 +54,9 @@ pub struct Settings {
     pub default_tenant: Option<TenantId>,
     pub upstream: Upstream,
     /// The upstream's origin, as credentials name theirs.
-    pub origin: String,
+    pub origin: Origin,
     /// Absent: URLs in headers stay as they are.
-    pub rewrite_urls: Option<UpstreamOrigin>,
+    pub rewrite_urls: Option<Origin>,
     pub replay: ReplayLimits,
     pub in_flight_per_tenant: usize,
 }
@@ -115,12 +115,12 @@ impl Corridor {
     {
         let settings = self.settings.load_full();
         let (parts, body) = request.into_parts();
-        facts.cors = settings.guard.allowed_origin(&parts.headers).cloned();
+        facts.readers = settings.guard.readers(&parts.headers);
         check_method(&parts)?;
         match settings.guard.admit(&parts, caller.reach).map_err(guard_problem)? {
             Admitted::Direct | Admitted::FromOrigin(_) => {}
             Admitted::Preflight(origin) => {
-                facts.cors = None;
+                facts.readers = Readers::Unsaid;
                 return Ok(answer_preflight(&parts, &origin));
             }
         }
@@ -248,10 +248,7 @@ where
 
 /// Whether the request could be sent again after a 401, by what its body announces.
 fn resend(body: &ReplayBody, settings: &Settings) -> Resend {
-    match body.size_hint().exact() {
-        Some(length) if length > settings.replay.replay_body => Resend::Impossible,
-        _ => Resend::Possible,
-    }
+    if settings.replay.lets_keep(body.size_hint().exact()) { Resend::Possible } else { Resend::Impossible }
 }
 
 /// The upstream's response as it goes to the client.
@@ -262,8 +259,7 @@ fn deliver(settings: &Settings, accepted: Accepted, exchanged: Exchanged) -> Res
     parts.headers = headers::inbound(received, parts.version);
     headers::withhold(&mut parts.headers, &authorization);
     if let Some(upstream) = &settings.rewrite_urls {
-        let caller =
-            CallerBase { scheme: "http", authority: accepted.host.as_deref(), prefix: accepted.target.prefix() };
+        let caller = CallerBase { authority: accepted.host.as_deref(), prefix: accepted.target.prefix() };
         urls::rewrite(&mut parts.headers, upstream, caller);
     }
     if let Some(details) = details

@@ -3,21 +3,11 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// The upstream as its own URLs name it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UpstreamOrigin {
-    /// `https` or `http`.
-    pub scheme: String,
-    /// A name, or a literal in its brackets.
-    pub host: String,
-    pub port: u16,
-}
+use crate::model::Origin;
 
-/// The base URL by which the caller reached us.
+/// The base URL by which the caller reached us. Its scheme is `http`: the sidecar speaks no TLS to its callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallerBase<'a> {
-    /// `http`, unless something before us speaks TLS.
-    pub scheme: &'a str,
     /// `Host` as the caller wrote it. Without one, URLs become path-absolute, which every caller can resolve.
     pub authority: Option<&'a str>,
     /// `/t/<tenant>` as the caller wrote it, or nothing.
@@ -25,7 +15,7 @@ pub struct CallerBase<'a> {
 }
 
 /// Rewrites `Location`, `Content-Location` and `Link`. URLs of other origins, relative ones and what is malformed stay as they are.
-pub fn rewrite(headers: &mut HeaderMap, upstream: &UpstreamOrigin, caller: CallerBase<'_>) {
+pub fn rewrite(headers: &mut HeaderMap, upstream: &Origin, caller: CallerBase<'_>) {
     each(headers, &header::LOCATION, |value| caller.reference(value, upstream));
     each(headers, &header::CONTENT_LOCATION, |value| caller.reference(value, upstream));
     each(headers, &header::LINK, |value| links(value, |target| caller.reference(target, upstream)));
@@ -91,49 +81,45 @@ fn parameters_end(parameters: &[u8]) -> Option<usize> {
 
 impl CallerBase<'_> {
     /// A URI reference as the caller must see it; `None` where it stays as it is.
-    fn reference(&self, url: &[u8], upstream: &UpstreamOrigin) -> Option<Vec<u8>> {
+    fn reference(&self, url: &[u8], upstream: &Origin) -> Option<Vec<u8>> {
         // A browser reads a backslash as a slash and skips tabs; what such a reference points at is not ours to say.
         if url.iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'\\') {
             return None;
         }
         let path = match url {
-            [b'/', b'/', after @ ..] => upstream.strip(after)?,
+            [b'/', b'/', after @ ..] => path_at(upstream, after)?,
             [b'/', ..] if self.prefix.is_empty() => return None,
             [b'/', ..] => return Some([self.prefix.as_bytes(), url].concat()),
-            _ => upstream.strip_scheme(url).and_then(|after| upstream.strip(after))?,
+            _ => after_scheme(upstream, url).and_then(|after| path_at(upstream, after))?,
         };
         let slash: &[u8] = if path.starts_with(b"/") { b"" } else { b"/" };
-        let (scheme, colon, authority) = match self.authority {
-            Some(authority) => (self.scheme, "://", authority),
-            None => ("", "", ""),
+        let (scheme, authority) = match self.authority {
+            Some(authority) => ("http://", authority),
+            None => ("", ""),
         };
-        let [scheme, colon, authority, prefix] = [scheme, colon, authority, self.prefix].map(str::as_bytes);
-        Some([scheme, colon, authority, prefix, slash, path].concat())
+        let [scheme, authority, prefix] = [scheme, authority, self.prefix].map(str::as_bytes);
+        Some([scheme, authority, prefix, slash, path].concat())
     }
 }
 
-// === impl UpstreamOrigin ===
+/// What follows `scheme://`, where `url` begins with the upstream's.
+fn after_scheme<'a>(upstream: &Origin, url: &'a [u8]) -> Option<&'a [u8]> {
+    let own = upstream.scheme().as_str().as_bytes();
+    let (scheme, after) = url.split_at_checked(own.len())?;
+    if scheme.eq_ignore_ascii_case(own) { after.strip_prefix(b"://") } else { None }
+}
 
-impl UpstreamOrigin {
-    /// What follows `scheme://`, where `url` begins with this origin's.
-    fn strip_scheme<'a>(&self, url: &'a [u8]) -> Option<&'a [u8]> {
-        let (scheme, after) = url.split_at_checked(self.scheme.len())?;
-        if scheme.eq_ignore_ascii_case(self.scheme.as_bytes()) { after.strip_prefix(b"://") } else { None }
-    }
-
-    /// The path, query and fragment after an authority that is this origin's.
-    fn strip<'a>(&self, after_slashes: &'a [u8]) -> Option<&'a [u8]> {
-        let end = after_slashes.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(after_slashes.len());
-        let (authority, rest) = after_slashes.split_at(end);
-        let (host, port) = authority.split_at_checked(self.host.len())?;
-        let default = if self.scheme.eq_ignore_ascii_case("https") { 443 } else { 80 };
-        let same_port = match port {
-            [] | [b':'] => self.port == default,
-            [b':', digits @ ..] => str::from_utf8(digits).is_ok_and(|digits| digits == self.port.to_string()),
-            _ => false,
-        };
-        (host.eq_ignore_ascii_case(self.host.as_bytes()) && same_port).then_some(rest)
-    }
+/// The path, query and fragment after an authority that is the upstream's.
+fn path_at<'a>(upstream: &Origin, after_slashes: &'a [u8]) -> Option<&'a [u8]> {
+    let end = after_slashes.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(after_slashes.len());
+    let (authority, rest) = after_slashes.split_at(end);
+    let (host, port) = authority.split_at_checked(upstream.host().len())?;
+    let same_port = match port {
+        [] | [b':'] => upstream.authority().port().is_none(),
+        [b':', digits @ ..] => str::from_utf8(digits).is_ok_and(|digits| digits == upstream.port().to_string()),
+        _ => false,
+    };
+    (host.eq_ignore_ascii_case(upstream.host().as_bytes()) && same_port).then_some(rest)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use super::{
     settings::PreviousAccess,
     world::{Registered, User},
 };
-use crate::model::{GrantId, ScopeSet, Secret, Timestamp};
+use crate::model::{GrantId, ScopeSet, Secret, Timestamp, prefix};
 
 /// One user's consent to one client, with every token that came of it.
 pub(super) struct Grant {
@@ -285,7 +285,8 @@ impl Shared {
     }
 
     fn mint(&self, grant: &Arc<Grant>, version: u64, scope: &ScopeSet, life: Duration) -> TokenPair {
-        let (access, refresh) = (ids::token(&self.random, "flx_at_"), ids::token(&self.random, "flx_rt_"));
+        let (access, refresh) =
+            (ids::token(&self.random, prefix::ACCESS_TOKEN), ids::token(&self.random, prefix::REFRESH_TOKEN));
         let now = self.now();
         let entry = AccessToken {
             grant: Arc::clone(grant),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::{call::BodySeen, faults::Endpoint};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, prefix};
 
 /// How many lines a slow subscriber may lag behind, and how many the control API shows.
 const LINES: usize = 1024;
@@ -159,7 +159,8 @@ pub(super) fn visible(headers: &HeaderMap) -> Vec<(String, String)> {
 
 fn masked(value: &str) -> String {
     let (scheme, rest) = value.split_once(' ').unwrap_or(("", value));
-    let prefix = ["flx_at_", "flx_rt_", "flx_pat_"].into_iter().find(|prefix| rest.starts_with(prefix));
+    let prefix =
+        [prefix::ACCESS_TOKEN, prefix::REFRESH_TOKEN, prefix::PAT].into_iter().find(|prefix| rest.starts_with(prefix));
     format!("{scheme} {}[redacted]", prefix.unwrap_or_default()).trim_start().to_owned()
 }
 

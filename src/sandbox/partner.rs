@@ -13,7 +13,7 @@ use super::{
     settings::{Client, ClientRevocation, SCOPES},
     world::{Moment, Urls},
 };
-use crate::model::{Random, Secret, Timestamp};
+use crate::model::{Random, Secret, Timestamp, prefix};
 
 /// Active clients per partner; revoked ones do not count.
 const MAX_CLIENTS: usize = 10;
@@ -179,9 +179,9 @@ fn create(shared: &Shared, caller: &Caller, body: &Map<String, Value>) -> Answer
         return answer;
     }
     let now = shared.now();
-    let secret = (!public).then(|| ids::token(&shared.random, "flx_cs_"));
+    let secret = (!public).then(|| ids::token(&shared.random, prefix::CLIENT_SECRET));
     let client = Client {
-        client_id: format!("flx_client_{}", ids::ulid(&shared.random, now)),
+        client_id: format!("{}{}", prefix::CLIENT_ID, ids::ulid(&shared.random, now)),
         secret: secret.clone(),
         name,
         redirect_uris,

@@ -15,7 +15,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::{Notify, oneshot, watch},
     task::{JoinHandle, JoinSet},
 };
@@ -27,9 +27,6 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// How long to wait after a failed accept, so that a want of descriptors does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
-
-/// Connections that wait to be accepted. One over it is tried again by its client's system a second later, which looks like a slow sidecar.
-const BACKLOG: u32 = 1024;
 
 /// A sandbox that serves in its own task until it is dropped.
 pub struct Running {
@@ -69,11 +66,8 @@ impl Sandbox {
         let _ = tokio::time::timeout(GRACE, async { while connections.join_next().await.is_some() {} }).await;
     }
 
-    /// Serves on a free port of 127.0.0.1.
-    pub async fn spawn(&self) -> io::Result<Running> {
-        let socket = TcpSocket::new_v4()?;
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        let listener = socket.listen(BACKLOG)?;
+    /// Serves in a task of its own. Needs a tokio runtime.
+    pub fn spawn(&self, listener: TcpListener) -> io::Result<Running> {
         let origin = origin(listener.local_addr()?);
         // Known from now on, not only once the task has run.
         self.shared.origin.get_or_init(|| origin.clone());

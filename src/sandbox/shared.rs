@@ -21,7 +21,7 @@ use super::{
     settings::Client,
     world::{self, Pat, Registered, Urls, World},
 };
-use crate::model::{Clock, GrantId, Random, ScopeSet, Secret, Timestamp};
+use crate::model::{Clock, GrantId, Random, ScopeSet, Secret, Timestamp, prefix};
 
 /// What every clone of a sandbox shares.
 pub(super) struct Shared {
@@ -94,7 +94,7 @@ impl Shared {
 
     pub(super) fn add_pat(&self, user: &str, scopes: &str) -> Secret {
         let user = self.add_user(user);
-        let secret = ids::token(&self.random, "flx_pat_");
+        let secret = ids::token(&self.random, prefix::PAT);
         let pat = Pat {
             id: ids::uuid(&self.random, self.now()),
             user,

@@ -20,7 +20,7 @@ use super::{
     resources::Shelf,
     settings::Client,
 };
-use crate::model::{GrantId, Random, ScopeSet, Secret, Timestamp};
+use crate::model::{GrantId, Random, ScopeSet, Secret, Timestamp, prefix};
 
 pub(super) struct World {
     pub(super) users: DashMap<String, Arc<User>>,
@@ -210,7 +210,7 @@ impl Registered {
 
     /// Sets a new secret; the old one is invalid at once.
     pub(super) fn rotate_secret(&self, random: &Random, now: Timestamp) -> Secret {
-        let secret = ids::token(random, "flx_cs_");
+        let secret = ids::token(random, prefix::CLIENT_SECRET);
         *self.secret.lock() = Some(ids::digest(secret.expose()));
         self.secret_rotated.set(now);
         secret

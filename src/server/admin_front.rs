@@ -4,7 +4,7 @@ use std::fmt;
 
 use arc_swap::ArcSwap;
 use axum::{Router, body::Body};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, header::ALLOW};
 use hyper::body::Incoming;
 use tower_service::Service as _;
 
@@ -15,6 +15,7 @@ use super::{
     wire::Refusal,
 };
 use crate::{
+    admin,
     model::Problem,
     proxy::{
         error::guard_problem,
@@ -43,8 +44,14 @@ impl AdminFront {
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
-        if let Some(refusal) = request.extensions().get::<Refusal>() {
-            return respond::bare(refusal.status()).map(Body::new);
+        match request.extensions().get::<Refusal>() {
+            Some(Refusal::Fragment) => {
+                return self.problem(
+                    &admin::Code::Invalid.problem("The target has a fragment, which is for the client alone."),
+                );
+            }
+            Some(refusal) => return respond::bare(refusal.status()).map(Body::new),
+            None => {}
         }
         let reach = request.extensions().get::<std::sync::Arc<ConnInfo>>().map_or(Reach::Unix, |info| info.reach);
         let (parts, body) = request.into_parts();
@@ -53,14 +60,21 @@ impl AdminFront {
             Err(denied) => self.problem(&guard_problem(denied)),
             Ok(Admitted::Direct | Admitted::FromOrigin(_) | Admitted::Preflight(_)) => {
                 let Ok(answered) = self.router.clone().call(Request::from_parts(parts, body)).await;
-                match answered.extensions().get::<Problem>() {
-                    Some(problem) => self.problem(problem),
-                    None => answered,
-                }
+                self.completed(answered)
             }
         };
         // Nothing in here is a document, whatever a browser makes of it.
         response.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+
+    /// Writes the problem that a route has left to be written.
+    fn completed(&self, answered: Response<Body>) -> Response<Body> {
+        let Some(problem) = answered.extensions().get::<Problem>() else { return answered };
+        let mut response = self.problem(problem);
+        for methods in answered.headers().get_all(ALLOW) {
+            response.headers_mut().append(ALLOW, methods.clone());
+        }
         response
     }
 

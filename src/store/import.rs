@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::{
     Cas, StoreError, StoredPat, TokenStore,
     backend::{Change, Expect, Row},
+    intent::tombstone,
     keys_of,
-    renewal::tombstone,
     tenants::is_there,
 };
-use crate::model::{Grant, GrantId, TenantId, Timestamp, TokenSet, Version};
+use crate::model::{Grant, GrantId, Origin, TenantId, Timestamp, TokenSet, Version};
 
 /// A tenant to import.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct NewTenant {
 #[derive(Debug, Clone)]
 pub struct NewGrant {
     pub client_id: String,
-    pub origin: String,
+    pub origin: Origin,
     pub tokens: TokenSet,
 }
 

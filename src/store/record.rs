@@ -49,7 +49,7 @@ use super::{
     backend::{Key, Kind, Label, Row, RowState},
     seal::{Place, Sealed, Sealer},
 };
-use crate::model::{Grant, GrantId, Secret, TenantId, Timestamp, token::Intent};
+use crate::model::{Grant, GrantId, Origin, Secret, TenantId, Timestamp, token::Intent};
 
 /// The kind that a pair in the spool is sealed for: it cannot be put into the store by copying bytes.
 const SPOOL: &str = "spool";
@@ -95,13 +95,13 @@ pub(super) fn read_pat(sealer: &Sealer, tenant: &TenantId, row: &Row) -> Result<
 }
 
 /// The origin of a tenant's PAT, which needs no key.
-pub(super) fn read_pat_origin(tenant: &TenantId, row: &Row) -> Result<String, StoreError> {
+pub(super) fn read_pat_origin(tenant: &TenantId, row: &Row) -> Result<Origin, StoreError> {
     read_pat_fields(row).map(|(origin, _)| origin).map_err(unreadable(Kind::Pat, tenant.as_str()))
 }
 
-fn read_pat_fields(row: &Row) -> Result<(String, Sealed), Fault> {
+fn read_pat_fields(row: &Row) -> Result<(Origin, Sealed), Fault> {
     let mut fields = Reader::new(row.body.as_bytes())?;
-    let (origin, sealed) = (fields.text("origin")?, fields.sealed("pat")?);
+    let (origin, sealed) = (fields.origin("origin")?, fields.sealed("pat")?);
     fields.end().map(|()| (origin, sealed))
 }
 

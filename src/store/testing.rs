@@ -77,7 +77,7 @@ pub(super) fn tokens(name: &str) -> TokenSet {
 }
 
 pub(super) fn new_grant(name: &str) -> NewGrant {
-    NewGrant { client_id: "flx_client_1".into(), origin: ORIGIN.into(), tokens: tokens(name) }
+    NewGrant { client_id: "flx_client_1".into(), origin: ORIGIN.parse().expect("an origin"), tokens: tokens(name) }
 }
 
 pub(super) fn grant(name: &str) -> Grant {
@@ -86,7 +86,7 @@ pub(super) fn grant(name: &str) -> Grant {
 }
 
 pub(super) fn pat(text: &str) -> StoredPat {
-    StoredPat { pat: Secret::new(text), origin: ORIGIN.into() }
+    StoredPat { pat: Secret::new(text), origin: ORIGIN.parse().expect("an origin") }
 }
 
 pub(super) fn intent(grant: &Grant) -> Intent {

@@ -2,7 +2,9 @@
 
 use flexslot_proxy::sandbox::Endpoint;
 
-use crate::support::{GrantOf, Reply, World, in_time, until};
+use http::Method;
+
+use crate::support::{GrantOf, Raw, Reply, World, in_time, until};
 
 async fn readiness(world: &World, query: &str) -> (u16, String, String) {
     let reply = world.admin(&format!("/readyz{query}")).send().await;
@@ -112,8 +114,38 @@ async fn the_admin_listener_answers_for_nothing_else() {
     world.tenant("acme").with_pat().await;
     world.admin("/api/public/v1/decks/").tenant("acme").send().await.is_problem(404, "not_found");
     world.get("/decks/").header("x-a", "1").send().await.is_problem(400, "tenant_required");
-    world.target(http::Method::GET, "/healthz").send().await.is_problem(404, "not_proxied");
+    world.target(Method::GET, "/healthz").send().await.is_problem(404, "not_proxied");
     assert!(world.seen().is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn every_error_of_the_admin_listener_is_a_problem_document() {
+    let world = World::start().await;
+    for (method, target, (status, code)) in [
+        (Method::GET, "/readyz?strict=1&strict=2", (422, "invalid")),
+        (Method::GET, "/readyz?strict=yes", (422, "invalid")),
+        (Method::GET, "/readyz?strict", (422, "invalid")),
+        (Method::GET, "/readyz?strict=%ff", (422, "invalid")),
+        (Method::GET, "/readyz/", (404, "not_found")),
+        (Method::GET, "/%ff", (404, "not_found")),
+        (Method::OPTIONS, "*", (404, "not_found")),
+        (Method::POST, "/readyz", (405, "method_not_allowed")),
+        (Method::DELETE, "/metrics?x", (405, "method_not_allowed")),
+        (Method::from_bytes(b"BREW").unwrap(), "/healthz", (405, "method_not_allowed")),
+    ] {
+        let reply = world.admin(target).method(method).send().await;
+        reply.is_problem(status, code);
+        assert_eq!(reply.header("allow"), (status == 405).then_some("GET,HEAD"), "{target}");
+        assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{target}");
+    }
+    let mut raw = Raw::connect(world.admin_address()).await;
+    raw.send("GET /readyz#top HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    let reply = raw.reply().await;
+    assert!(reply.status == 422 && reply.head.contains("application/problem+json"), "{}", reply.head);
+    for harmless in ["/readyz?", "/readyz?probe=7", "/healthz?strict=2"] {
+        world.admin(harmless).send().await.is(200);
+    }
     world.finish().await;
 }
 

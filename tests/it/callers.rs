@@ -190,6 +190,32 @@ async fn pages_of_an_allowed_origin_can_read_every_answer() {
 }
 
 #[tokio::test]
+async fn answers_to_all_vary_by_origin_where_pages_may_read_some() {
+    let answer = "HTTP/1.1 200 OK\r\nVary: Accept-Encoding\r\nContent-Length: 0\r\n\r\n";
+    let upstream = Upstream::saying(answer).await;
+    let plan =
+        World::plan().upstream(&upstream).config(DEFAULT).config(&format!("server.allowed_origins = [{PAGE:?}]"));
+    let world = plan.start().await;
+    world.tenant("acme").with_this_pat("p").await;
+    let direct = world.get("/decks/").send().await;
+    let invalid = world.get("/../x").send().await;
+    let foreign = world.get("/decks/").header("origin", "https://evil.example").send().await;
+    assert!(direct.headers.get_all("vary").iter().any(|vary| vary == "Accept-Encoding"), "{direct:?}");
+    for reply in [direct.is(200), invalid.is(400), foreign.is(403)] {
+        assert!(reply.headers.get_all("vary").iter().any(|vary| vary == "Origin"), "{reply:?}");
+        assert_eq!(reply.header("access-control-allow-origin"), None);
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn answers_vary_by_nothing_of_ours_where_no_page_may_read_any() {
+    let world = world("").await;
+    assert_eq!(world.get("/decks/").send().await.is(200).header("vary"), None);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn an_options_request_that_is_no_preflight_is_forwarded() {
     let world = world(&format!("server.allowed_origins = [{PAGE:?}]")).await;
     world.call(Method::OPTIONS, "/sandbox/echo").header("origin", PAGE).send().await.is(200);

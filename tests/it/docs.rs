@@ -1,76 +1,29 @@
 //! Keeps what the documentation says true where a program can tell.
 
+mod errors;
+mod reading;
+
 use std::{
     collections::BTreeSet,
-    fs,
+    ffi::OsString,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use flexslot_proxy::{
-    admin::metrics::Metrics,
+    admin::{health::Readiness, metrics::Metrics},
+    config::{Config, ConfigSource, Environment, Overrides, environment::FileRead},
     credential::coordinator::Health,
     model::{
         Observer,
+        file_access::FileOwner,
         observe::{FallbackCause, RefreshOutcome, RequestTimes, RetryOutcome, StoreOutcome},
     },
-    proxy::error::Code,
 };
 use http::Method;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn read(path: impl AsRef<Path>) -> String {
-    let path = root().join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Files below `dir` whose names end in `ending`, `dir` itself relative to the crate.
-fn files_below(dir: &str, ending: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut pending = vec![root().join(dir)];
-    while let Some(dir) = pending.pop() {
-        for entry in fs::read_dir(&dir).expect("a directory") {
-            let path = entry.expect("an entry").path();
-            match path.is_dir() {
-                true => pending.push(path),
-                false if path.to_string_lossy().ends_with(ending) => found.push(path),
-                false => {}
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
-/// The part of a document below the heading that begins with `heading`, up to the next one of the same rank.
-fn section<'a>(text: &'a str, heading: &str) -> &'a str {
-    let start = text.find(&format!("\n{heading}")).unwrap_or_else(|| panic!("no heading {heading}")) + 1;
-    let rank = heading.split(' ').next().expect("a rank");
-    let end = text[start..].find(&format!("\n{rank} ")).map_or(text.len(), |end| start + end);
-    &text[start..end]
-}
-
-/// The first cells of a section's tables, which hold one name in code style, with the rest of their rows.
-fn rows(section: &str) -> impl Iterator<Item = (&str, &str)> {
-    section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
-}
-
-// === the error table ===
-
-#[test]
-fn every_error_code_stands_in_the_readme_with_its_status() {
-    let readme = read("README.md");
-    let table: Vec<_> = rows(section(&readme, "## Errors")).collect();
-    for code in Code::ALL {
-        let (name, status) = (code.as_str(), code.problem("").status.as_u16());
-        let (_, rest) = table.iter().find(|(row, _)| *row == name).unwrap_or_else(|| panic!("{name} has no row"));
-        assert!(rest.trim_start_matches([' ', '|']).starts_with(&status.to_string()), "{name} is {status}");
-    }
-    assert_eq!(table.len(), Code::ALL.len(), "a row for a code that does not exist, or one that stands twice");
-}
+use reading::{code_blocks, documents, files_below, read, root, rows, section};
 
 // === metrics, the access log and the configuration ===
 
@@ -108,7 +61,7 @@ fn every_metric_stands_in_the_operators_table_and_no_other() {
 #[test]
 fn every_metric_of_the_source_is_documented() {
     let (source, operations) = (read("src/admin/metrics.rs"), read("docs/operations.md"));
-    let names: BTreeSet<&str> = ["opts(", "histogram("]
+    let names: BTreeSet<&str> = ["counter(", "counters(", "gauge(", "histogram(", "histograms(", "opts("]
         .iter()
         .flat_map(|call| source.split(call).skip(1))
         .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
@@ -136,6 +89,19 @@ fn every_field_of_the_access_log_is_specified() {
 }
 
 #[test]
+fn every_log_line_that_operators_are_told_of_exists_at_its_level() {
+    let operations = read("docs/operations.md");
+    let source: String = files_below("src", ".rs").iter().map(read).collect();
+    let lines: Vec<_> = rows(section(&operations, "### Other lines")).collect();
+    assert!(lines.len() > 5, "{lines:?}");
+    for (line, row) in lines {
+        let (before, _) = source.split_once(&format!("\"{line}")).unwrap_or_else(|| panic!("nothing writes: {line}"));
+        let level = before.rsplit("tracing::").next().and_then(|call| call.split('!').next()).unwrap_or_default();
+        assert!(row.starts_with(&format!(" | {} | ", level.to_uppercase())), "{line}: {level}");
+    }
+}
+
+#[test]
 fn every_key_of_the_example_is_described_in_its_table_and_no_other() {
     let (example, described) = (read("proxy.toml.example"), read("docs/configuration.md"));
     let mut keys: BTreeSet<(String, String)> = BTreeSet::new();
@@ -158,7 +124,99 @@ fn every_key_of_the_example_is_described_in_its_table_and_no_other() {
     assert_eq!(documented, keys);
 }
 
-// === links ===
+/// A machine on which every variable is set and every file is there.
+struct WellEquipped {
+    file: String,
+}
+
+impl Environment for WellEquipped {
+    fn variable(&self, name: &str) -> Option<OsString> {
+        (!name.starts_with("FLEXSLOT_PROXY_")).then(|| "flx_pat_of_a_test".into())
+    }
+
+    fn current_dir(&self) -> io::Result<PathBuf> {
+        Ok("/".into())
+    }
+
+    fn read(&self, path: &Path) -> io::Result<FileRead> {
+        let text = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => self.file.clone(),
+            _ if path.ends_with("flexslot-key/key") => "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned(),
+            _ => "flx_pat_of_a_test".to_owned(),
+        };
+        Ok(FileRead { bytes: text.into_bytes().into(), mode: 0o600, owner: FileOwner::ThisProcess })
+    }
+
+    fn exists(&self, _: &Path) -> bool {
+        true
+    }
+}
+
+#[test]
+fn every_configuration_in_the_documents_is_valid() {
+    let mut seen = 0;
+    for document in documents() {
+        for file in code_blocks(&read(&document), "toml") {
+            let source = ConfigSource::File("/proxy.toml".into());
+            let loaded = Config::load(&source, &Overrides::default(), &WellEquipped { file: file.clone() });
+            assert!(loaded.is_ok(), "{}:\n{file}\n{}", document.display(), loaded.unwrap_err());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} files found");
+}
+
+#[test]
+fn every_reason_of_readyz_is_explained_and_no_other() {
+    let operations = read("docs/operations.md");
+    let documented: Vec<&str> =
+        rows(section(&operations, "### Reasons")).map(|(name, _)| name).filter(|name| !name.contains(' ')).collect();
+    let readiness = Readiness::default();
+    let report = readiness.report(Health { store_reachable: false, waiting: 1, at_risk: 1 });
+    let report = serde_json::to_value(report).expect("a report");
+    assert_eq!(serde_json::to_value(documented).expect("names"), report["reasons"]);
+}
+
+// === the sandbox ===
+
+/// The routes stand in the source as the segments that they match: `["gates", id] =>`.
+#[test]
+fn every_call_of_the_sandboxs_control_api_is_described() {
+    let (source, described) = (read("src/sandbox/control/mod.rs"), read("docs/sandbox.md"));
+    let described = section(&described, "## The control API");
+    let routes: BTreeSet<&str> = source
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix('[')?.split_once("] => "))
+        .map(|(segments, _)| segments)
+        .filter(|segments| segments.starts_with('"'))
+        .collect();
+    assert!(routes.len() > 12, "{routes:?}");
+    for route in routes {
+        let literal: Vec<&str> =
+            route.split(", ").map_while(|segment| segment.strip_prefix('"')?.strip_suffix('"')).collect();
+        assert!(described.contains(&format!("/_sandbox/{}", literal.join("/"))), "{route}");
+    }
+}
+
+#[test]
+fn every_counter_of_the_sandbox_is_described() {
+    let described = read("docs/sandbox.md");
+    let documented: BTreeSet<&str> = rows(section(&described, "### Counters")).map(|(name, _)| name).collect();
+    let counts = serde_json::to_value(flexslot_proxy::sandbox::Counts::default()).expect("counts");
+    let counted: BTreeSet<&str> = counts.as_object().expect("an object").keys().map(String::as_str).collect();
+    assert_eq!(documented, counted);
+}
+
+// === the map and the links ===
+
+#[test]
+fn the_map_names_every_page() {
+    let map = read("docs/README.md");
+    for page in files_below("docs", ".md").iter().filter(|page| page.parent() == Some(&root().join("docs"))) {
+        let name = page.file_name().expect("a name").to_string_lossy();
+        assert!(name == "README.md" || map.contains(&format!("]({name})")), "{name}");
+    }
+}
 
 /// The anchor that a heading gets: lower case, spaces as dashes, most punctuation gone.
 fn anchor(heading: &str) -> String {
@@ -172,10 +230,8 @@ fn without_code_blocks(text: &str) -> String {
 
 #[test]
 fn relative_links_point_to_what_exists() {
-    let mut documents = files_below("docs", ".md");
-    documents.extend(["README.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root().join(name)));
-    for document in documents.iter().filter(|document| document.exists()) {
-        let text = without_code_blocks(&read(document));
+    for document in documents() {
+        let text = without_code_blocks(&read(&document));
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if target.contains("://") || target.starts_with("mailto:") {
                 continue;
@@ -195,6 +251,23 @@ fn relative_links_point_to_what_exists() {
             }
         }
     }
+}
+
+/// "`name` in [path](…)", as the tables of docs/architecture.md say where to look.
+#[test]
+fn functions_are_where_the_documents_say() {
+    let mut seen = 0;
+    for document in documents() {
+        let text = read(&document);
+        for (before, after) in text.split("` in [").zip(text.split("` in [").skip(1)) {
+            let (name, path) = (before.rsplit('`').next().expect("a name"), after.split(']').next().expect("a path"));
+            if path.ends_with(".rs") {
+                assert!(read(path).contains(&format!("fn {name}(")), "{}: {name} in {path}", document.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 4, "{seen} found");
 }
 
 // === the invariants ===

@@ -2,11 +2,14 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use flexslot_proxy::{app::Ended, sandbox::Endpoint};
+use flexslot_proxy::{
+    app::{Ended, Reloaded},
+    sandbox::Endpoint,
+};
 use http::Method;
 use tokio::net::TcpStream;
 
-use crate::support::{GrantOf, World, in_time, until};
+use crate::support::{GrantOf, UNUSABLE_ROOTS, World, in_time, until};
 
 const DECKS: &str = "/api/public/v1/decks/";
 
@@ -106,6 +109,23 @@ async fn a_reload_changes_limits_guards_and_defaults() {
     world.post("/sandbox/echo").body(vec![0; 2048]).send().await.is_problem(413, "body_too_large");
     world.reload("server.allowed_origins = [\"https://app.example.com\"]").await;
     world.get("/decks/").header("origin", "https://app.example.com").send().await.is(200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_reload_that_is_refused_changes_nothing() {
+    let mut world = World::start().await;
+    world.tenant("acme").with_pat().await;
+    std::fs::write(world.dir().join("roots.pem"), UNUSABLE_ROOTS).unwrap();
+    let everything_else =
+        "server = { default_tenant = \"acme\", allowed_hosts = [\"proxy.internal\"] }\nlimits.request_body = \"1KiB\"";
+    let refused = world.try_reload(&format!("{everything_else}\nupstream.ca_file = \"roots.pem\"")).await;
+    assert!(matches!(&refused, Reloaded::Refused(failure) if failure.what.contains("roots.pem")), "{refused:?}");
+    world.get("/decks/").send().await.is_problem(400, "tenant_required");
+    let call = world.get("/decks/").tenant("acme").header("host", "proxy.internal");
+    call.send().await.is_problem(421, "host_denied");
+    world.admin("/healthz").header("host", "proxy.internal").send().await.is_problem(421, "host_denied");
+    world.post("/sandbox/echo").tenant("acme").body(vec![0; 2048]).send().await.is(200);
     world.finish().await;
 }
 

@@ -227,7 +227,9 @@ async fn a_credential_of_another_origin_is_never_sent() {
     world.reload(&format!("upstream.url = {origin:?}")).await;
     world.sandbox.reset_counters();
     decks(&world).await.is_problem(503, "oauth_misconfigured");
-    world.get("/decks/").tenant("beta").send().await.is_problem(503, "oauth_misconfigured");
+    let pat = world.get("/decks/").tenant("beta").send().await;
+    pat.is_problem(503, "oauth_misconfigured");
+    assert!(pat.detail().contains("personal access token") && !pat.detail().contains("OAuth"), "{}", pat.detail());
     assert!(world.sandbox.requests().is_empty());
     world.finish().await;
 }

@@ -15,6 +15,8 @@ struct Failure {
     name: &'static str,
     fault: Fault,
     code: &'static str,
+    /// A part of the problem's detail.
+    told: &'static str,
 }
 
 fn answer(status: u16, body: &str) -> Canned {
@@ -22,30 +24,82 @@ fn answer(status: u16, body: &str) -> Canned {
 }
 
 fn failures() -> Vec<Failure> {
-    let failure = |name, fault, code| Failure { name, fault, code };
+    let failure = |name, fault, code, told| Failure { name, fault, code, told };
     let says = |canned| Fault::new(Endpoint::Token, Effect::Answer(canned));
     vec![
-        failure("429", says(answer(429, "{}").retry_after(7)), "refresh_unavailable"),
-        failure("503 with Retry-After", says(answer(503, "").retry_after(7)), "refresh_unavailable"),
+        failure(
+            "429",
+            says(answer(429, "{}").retry_after(7)),
+            "refresh_unavailable",
+            "for now, with 429, and asks to wait until 20",
+        ),
+        failure(
+            "503 with Retry-After",
+            says(answer(503, "").retry_after(7)),
+            "refresh_unavailable",
+            "with 503, and asks to wait",
+        ),
         failure(
             "503 with an OAuth error",
             says(answer(503, "{\"error\":\"temporarily_unavailable\"}")),
             "refresh_unavailable",
+            "for now, with 503 temporarily_unavailable. Try",
         ),
-        failure("bare 503", says(answer(503, "")), "refresh_unavailable"),
-        failure("500", says(answer(500, "{\"error\":\"server_error\"}")), "refresh_unavailable"),
-        failure("malformed 200", Fault::malformed(Endpoint::Token), "refresh_unavailable"),
-        failure("cut before", Fault::cut(Endpoint::Token, Moment::BeforeProcessing), "refresh_unavailable"),
-        failure("cut after", Fault::cut(Endpoint::Token, Moment::AfterProcessing), "refresh_unavailable"),
-        failure("truncated", Fault::new(Endpoint::Token, Effect::Truncate(20)).after(), "refresh_unavailable"),
+        failure("bare 503", says(answer(503, "")), "refresh_unavailable", "its outcome is unknown: the answer was 503"),
+        failure(
+            "500",
+            says(answer(500, "{\"error\":\"server_error\"}")),
+            "refresh_unavailable",
+            "the answer was 500 server_error",
+        ),
+        failure(
+            "malformed 200",
+            Fault::malformed(Endpoint::Token),
+            "refresh_unavailable",
+            "a 200 that is no token answer",
+        ),
+        failure(
+            "cut before",
+            Fault::cut(Endpoint::Token, Moment::BeforeProcessing),
+            "refresh_unavailable",
+            "its outcome is unknown: the connection ended",
+        ),
+        failure(
+            "cut after",
+            Fault::cut(Endpoint::Token, Moment::AfterProcessing),
+            "refresh_unavailable",
+            "its outcome is unknown: the connection ended",
+        ),
+        failure(
+            "truncated",
+            Fault::new(Endpoint::Token, Effect::Truncate(20)).after(),
+            "refresh_unavailable",
+            "its outcome is unknown: the answer broke off",
+        ),
         failure(
             "redirect",
             says(answer(302, "").header(header::LOCATION, "/api/public/v1/oauth/elsewhere")),
             "oauth_misconfigured",
+            "with 302; it redirects",
         ),
-        failure("invalid_client", says(answer(401, "{\"error\":\"invalid_client\"}")), "oauth_misconfigured"),
-        failure("invalid_request", says(answer(400, "{\"error\":\"invalid_request\"}")), "oauth_misconfigured"),
-        failure("404", says(answer(404, "<html>")), "oauth_misconfigured"),
+        failure(
+            "invalid_client",
+            says(answer(401, "{\"error\":\"invalid_client\"}")),
+            "oauth_misconfigured",
+            "with 401 invalid_client; check oauth.client_id",
+        ),
+        failure(
+            "invalid_request",
+            says(answer(400, "{\"error\":\"invalid_request\"}")),
+            "oauth_misconfigured",
+            "with 400 invalid_request; check [oauth]",
+        ),
+        failure(
+            "404",
+            says(answer(404, "<html>")),
+            "oauth_misconfigured",
+            "with 404; no token endpoint is there: check",
+        ),
     ]
 }
 
@@ -59,12 +113,13 @@ fn token_requests(world: &World) -> u64 {
 
 #[tokio::test]
 async fn before_sending_a_failure_without_another_credential_is_told() {
-    for Failure { name, fault, code } in failures() {
+    for Failure { name, fault, code, told } in failures() {
         let world = World::start().await;
         world.tenant("acme").with_grant(GrantOf::expired()).await;
         world.sandbox.fault(fault);
         let reply = decks(&world).await;
         assert_eq!((reply.status, reply.problem().as_deref()), (503, Some(code)), "{name}: {reply:?}");
+        assert!(reply.detail().contains(told), "{name}: {}", reply.detail());
         if code == "refresh_unavailable" {
             assert!(reply.header("retry-after").is_some(), "{name}");
         }
@@ -171,7 +226,10 @@ async fn a_token_endpoint_that_cannot_be_reached_is_told() {
     };
     let world = World::with(&format!("oauth.token_url = \"http://{closed}/token\"")).await;
     world.tenant("acme").with_grant(GrantOf::expired()).await;
-    decks(&world).await.is_problem(503, "refresh_unavailable");
+    let reply = decks(&world).await;
+    reply.is_problem(503, "refresh_unavailable");
+    let told = format!("the token request was not sent: could not connect to http://{closed}: ");
+    assert!(reply.detail().contains(&told), "{}", reply.detail());
     assert!(
         matches!(world.stored("acme").await.grant, GrantState::Connected(_)),
         "nothing was sent, so nothing is uncertain"

@@ -35,7 +35,7 @@ impl SetPatArgs {
         }
         let pat = checked(world.console.secret_line(&format!("PAT of {tenant}: "))?)?;
         let store = store::open(&config, world).await?;
-        let origin = config.upstream.origin.as_str().to_owned();
+        let origin = config.upstream.origin.clone();
         store.put_pat(&tenant, &StoredPat { pat, origin }).await?;
         world.console.tell(format_args!("The PAT of {tenant} is stored."));
         Ok(())
@@ -45,11 +45,11 @@ impl SetPatArgs {
 /// A PAT stands in a header (RFC 6750 section 2.1), so one with a space or a line end in it was copied wrongly.
 fn checked(pat: Secret) -> Result<Secret, Failure> {
     let hint = "a PAT looks like flx_pat_… and stands on one line";
-    match pat.expose() {
-        "" => Err(Failure::new("there is no PAT on standard input").hint(hint)),
-        text if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Err(Failure::new("what is on standard input is no PAT").hint(hint))
-        }
-        _ => Ok(pat),
+    if pat.is_empty() {
+        return Err(Failure::new("there is no PAT on standard input").hint(hint));
     }
+    if !pat.is_header_safe() {
+        return Err(Failure::new("what is on standard input is no PAT").hint(hint));
+    }
+    Ok(pat)
 }

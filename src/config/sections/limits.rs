@@ -21,6 +21,7 @@ pub struct Limits {
     pub replay_body: usize,
     pub replay_memory: usize,
     pub in_flight_per_tenant: usize,
+    pub cached_tenants: usize,
 }
 
 /// `[limits]` as written.
@@ -34,6 +35,7 @@ pub(in crate::config) struct Written {
     replay_body: Setting<usize>,
     replay_memory: Setting<usize>,
     in_flight_per_tenant: Setting<usize>,
+    cached_tenants: Setting<usize>,
 }
 
 /// Room for what ordinary clients send, and the least that the HTTP parser works with.
@@ -54,6 +56,7 @@ impl Written {
             replay_body: table.key("replay_body", units::memory_size),
             replay_memory: table.key("replay_memory", units::memory_size),
             in_flight_per_tenant: table.key("in_flight_per_tenant", Value::count),
+            cached_tenants: table.key("cached_tenants", Value::count),
         };
         table.finish();
         written
@@ -69,6 +72,7 @@ impl Written {
             replay_body: self.replay_body.or(1 << 20),
             replay_memory: self.replay_memory.or(16 << 20),
             in_flight_per_tenant: self.in_flight_per_tenant.or(10_000),
+            cached_tenants: self.cached_tenants.or(100_000),
         }
     }
 }

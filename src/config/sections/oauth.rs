@@ -2,13 +2,16 @@
 
 use url::Url;
 
-use crate::config::{
-    fault::Wrong,
-    meaning::Resolver,
-    origin::{Origin, secure_url},
-    reader::Table,
-    report::Setting,
-    secret::{ConfiguredSecret, SecretSource},
+use crate::{
+    config::{
+        fault::Wrong,
+        meaning::Resolver,
+        origin::secure_url,
+        reader::Table,
+        report::Setting,
+        secret::{ConfiguredSecret, SecretSource},
+    },
+    model::Origin,
 };
 
 /// `[oauth]`

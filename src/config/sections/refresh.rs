@@ -1,4 +1,4 @@
-//! `[refresh]`: when and how patiently tokens are renewed.
+//! `[refresh]`: when and how patiently tokens are refreshed.
 
 use std::time::Duration;
 

@@ -10,26 +10,26 @@ use http::HeaderName;
 use crate::{
     config::{
         fault::Wrong,
-        listen::{self, Listener, Purpose},
+        listen::{self, Purpose},
         meaning::Resolver,
         names::tenant_header,
-        origin::{AllowedHost, WebOrigin},
+        origin,
         reader::{Table, Value},
         report::{At, Setting},
         secret::{ConfiguredSecret, SecretSource},
         units,
     },
-    model::TenantId,
+    model::{HostPattern, ListenOn, TenantId, WebOrigin},
 };
 
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// At least one.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<ListenOn>,
     pub tenant_header: HeaderName,
     pub default_tenant: Option<TenantId>,
-    pub allowed_hosts: Vec<AllowedHost>,
+    pub allowed_hosts: Vec<HostPattern>,
     pub allowed_origins: Vec<WebOrigin>,
     pub client_token: Option<ConfiguredSecret>,
     pub allow_remote: bool,
@@ -48,10 +48,10 @@ pub enum RewriteUrls {
 /// `[server]` as written.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Written {
-    pub(in crate::config) listen: Setting<Vec<At<Listener>>>,
+    pub(in crate::config) listen: Setting<Vec<At<ListenOn>>>,
     tenant_header: Setting<HeaderName>,
     pub(in crate::config) default_tenant: Setting<TenantId>,
-    allowed_hosts: Setting<Vec<AllowedHost>>,
+    allowed_hosts: Setting<Vec<HostPattern>>,
     allowed_origins: Setting<Vec<WebOrigin>>,
     pub(in crate::config) client_token: Setting<SecretSource>,
     pub(in crate::config) allow_remote: Setting<bool>,
@@ -62,6 +62,16 @@ pub(in crate::config) struct Written {
 /// The port on which apps find the sidecar.
 const PORT: u16 = 3539;
 
+// === impl Server ===
+
+impl Server {
+    /// Both loopback addresses.
+    pub(in crate::config) fn default_listeners() -> Vec<ListenOn> {
+        let addresses: [SocketAddr; 2] = [(Ipv4Addr::LOCALHOST, PORT).into(), (Ipv6Addr::LOCALHOST, PORT).into()];
+        addresses.map(ListenOn::by_default).into()
+    }
+}
+
 // === impl Written ===
 
 impl Written {
@@ -71,10 +81,10 @@ impl Written {
             tenant_header: table.key("tenant_header", |value| value.text("a header's name", tenant_header)),
             default_tenant: table.key("default_tenant", listen::tenant_name),
             allowed_hosts: table.key("allowed_hosts", |value| {
-                value.list("host names", |host| host.text("a host name", AllowedHost::parse))
+                value.list("host names", |host| host.text("a host name", origin::host_pattern))
             }),
             allowed_origins: table.key("allowed_origins", |value| {
-                value.list("origins", |origin| origin.text("an origin", WebOrigin::parse))
+                value.list("origins", |value| value.text("an origin", origin::web_origin))
             }),
             client_token: table.key("client_token", SecretSource::read_written),
             allow_remote: table.key("allow_remote", Value::boolean),
@@ -106,14 +116,4 @@ fn rewrite_urls(value: &Value<'_>) -> Option<RewriteUrls> {
         return None;
     }
     value.word(&[("off", RewriteUrls::Off), ("headers", RewriteUrls::Headers)])
-}
-
-// === impl Server ===
-
-impl Server {
-    /// Both loopback addresses.
-    pub(in crate::config) fn default_listeners() -> Vec<Listener> {
-        let addresses: [SocketAddr; 2] = [(Ipv4Addr::LOCALHOST, PORT).into(), (Ipv6Addr::LOCALHOST, PORT).into()];
-        addresses.map(Listener::by_default).into()
-    }
 }

@@ -11,10 +11,13 @@ use crate::{
         meaning::Resolver,
         reader::{Table, Value},
         report::{At, Setting, Spot},
-        secret::{AccessRule, SecretSource, Unreadable},
-        sections::store_url::{ServerUrl, StoreUrl},
+        secret::{SecretSource, Unreadable},
+        sections::{
+            store_url::{ServerUrl, StoreUrl},
+            upstream::ExtraRoots,
+        },
     },
-    model::Secret,
+    model::{FileAccess, Secret},
 };
 
 /// `[store]`
@@ -38,6 +41,7 @@ pub enum Engine {
     Server {
         address: ServerUrl,
         key: StoreKey,
+        extra_roots: Option<ExtraRoots>,
     },
 }
 
@@ -53,6 +57,7 @@ pub struct StoreKey {
 #[derive(Debug, Default)]
 pub(in crate::config) struct Written {
     pub(in crate::config) url: Setting<WrittenUrl>,
+    ca_file: Setting<PathBuf>,
     encryption_key: Setting<SecretSource>,
     state_dir: Setting<PathBuf>,
 }
@@ -76,6 +81,52 @@ pub(in crate::config) enum Unconfigured {
 const DATABASE: &str = "flexslot-proxy.db";
 const KEY_FILE: &str = "flexslot-proxy.key";
 
+// === impl Store ===
+
+impl Store {
+    /// Whether `other` is the same place, with its key in the same place. The key itself may have changed.
+    pub fn lies_where(&self, other: &Self) -> bool {
+        match (&self.engine, &other.engine) {
+            (Engine::Memory, Engine::Memory) => true,
+            (Engine::Sqlite { path: mine, key: own }, Engine::Sqlite { path, key }) => {
+                mine == path && own.source == key.source
+            }
+            (Engine::Memory, Engine::Sqlite { .. }) | (Engine::Sqlite { .. }, Engine::Memory) => false,
+        }
+    }
+
+    /// Where the encryption key is kept; `None` for a store that has none.
+    pub fn key_source(&self) -> Option<&SecretSource> {
+        match &self.engine {
+            Engine::Memory => None,
+            Engine::Sqlite { key, .. } => Some(&key.source),
+        }
+    }
+}
+
+// === impl StoreKey ===
+
+impl StoreKey {
+    fn read(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
+        let (source, spot) = match written.into_given() {
+            Some(At { value, spot }) => (resolver.source(value, spot.place), spot),
+            None => {
+                let beside = SecretSource::File { path: dir.join(KEY_FILE), access: FileAccess::Private };
+                (beside, Spot::new(Place::Default, "store.encryption_key"))
+            }
+        };
+        let text = match source.read(resolver.environment) {
+            Ok(text) => Some(text),
+            Err(Unreadable::Missing { .. }) => None,
+            Err(unreadable) => {
+                resolver.unreadable(&spot, &unreadable);
+                None
+            }
+        };
+        Self { source, text }
+    }
+}
+
 // === impl Written ===
 
 impl Written {
@@ -88,6 +139,7 @@ impl Written {
                     value.text("a store's URL", StoreUrl::parse_literal).map(WrittenUrl::Literal)
                 }
             }),
+            ca_file: table.key("ca_file", |value| value.text("a path", |text| Ok(text.into()))),
             encryption_key: table.key("encryption_key", SecretSource::read_written),
             state_dir: table.key("state_dir", |value: &Value<'_>| value.text("a path", |text| Ok(PathBuf::from(text)))),
         };
@@ -96,8 +148,9 @@ impl Written {
     }
 
     pub(in crate::config) fn meaning(self, unconfigured: Unconfigured, resolver: &Resolver<'_>) -> Store {
-        let Self { url, encryption_key, state_dir } = self;
+        let Self { url, ca_file, encryption_key, state_dir } = self;
         let state_dir = state_dir.into_given().map(|at| resolver.path(&at.value, at.spot.place));
+        let extra_roots = ca_file.into_given().and_then(|at| ExtraRoots::read(&at, resolver));
         let place = match url {
             Setting::Absent | Setting::Faulty => default_database(unconfigured, state_dir.as_deref(), resolver)
                 .map_or(StoreUrl::Memory, StoreUrl::Sqlite),
@@ -118,7 +171,7 @@ impl Written {
                 let state_dir = state_dir.or_else(|| required_state_dir(resolver));
                 let beside = resolver.file_dir().or(state_dir.as_deref()).unwrap_or(Path::new("."));
                 let key = StoreKey::read_shared(encryption_key, beside, resolver);
-                Store { engine: Engine::Server { address, key }, state_dir }
+                Store { engine: Engine::Server { address, key, extra_roots }, state_dir }
             }
         }
     }
@@ -254,7 +307,7 @@ impl StoreKey {
         let (source, spot) = match written.into_given() {
             Some(At { value, spot }) => (resolver.source(value, spot.place), spot),
             None => {
-                let beside = SecretSource::File { path: dir.join(KEY_FILE), access: AccessRule::Private };
+                let beside = SecretSource::File { path: dir.join(KEY_FILE), access: FileAccess::OwnerOnly };
                 (beside, Spot::new(Place::Default, "store.encryption_key"))
             }
         };

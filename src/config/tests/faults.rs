@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{FakeEnvironment, Overrides, faults};
-use crate::config::environment::FileOwner;
+use crate::{config::Place, model::file_access::FileOwner};
 
 #[test]
 fn all_faults_are_told_at_once_in_the_order_of_the_file() {
@@ -285,6 +285,43 @@ fn every_value_is_checked() {
 }
 
 #[test]
+fn a_key_of_too_many_parts_is_found_on_its_line() {
+    let long = vec!["x"; 81].join(".");
+    let text = format!("[{long}]\na = 1\n[log]\nlevel = \"\"\"\ninfo\"\"\"\n[[{long}]]\n[server]\n  {long} = 1\n");
+    assert_eq!(
+        faults(&text),
+        "proxy.toml:1: a key has more parts than can be read (column 1)\n\
+         proxy.toml:6: a key has more parts than can be read (column 1)\n\
+         proxy.toml:8: a key has more parts than can be read (column 3)"
+    );
+    let inline = format!("[log]\naccess = true\nlevel = {{ {long} = 1 }}\n");
+    assert!(faults(&inline).starts_with("proxy.toml:3: a key has more parts"), "{}", faults(&inline));
+}
+
+#[test]
+fn what_is_nested_too_deep_is_found_on_its_line() {
+    let arrays = format!("[server]\nlisten = {}", "[".repeat(200));
+    assert!(faults(&arrays).starts_with("proxy.toml:2: "), "{}", faults(&arrays));
+    let tables = format!("\n\nserver = {}", "{ a = ".repeat(200));
+    assert!(faults(&tables).starts_with("proxy.toml:3: "), "{}", faults(&tables));
+}
+
+#[test]
+fn dotted_keys_have_their_own_lines() {
+    assert!(
+        faults("\n\nupstream.url.x = 1")
+            .starts_with("proxy.toml:3: upstream.url: expected a URL in quotes, found a table")
+    );
+    assert!(faults("\n\nserver.listen = 1").starts_with("proxy.toml:3: server.listen: "));
+    assert!(faults("\nserver.x.y.z = 1").starts_with("proxy.toml:2: server.x: unknown key"));
+    assert!(
+        faults("[log]\naccess = true\n[store.encryption_key.file]")
+            .starts_with("proxy.toml:3: store.encryption_key.file")
+    );
+    assert!(faults("\n\n[store.url.x.y]").starts_with("proxy.toml:3: store.url: "));
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_a_fault() {
     let machine = FakeEnvironment::default().file_with(
         "/etc/fp/proxy.toml",
@@ -337,9 +374,8 @@ proptest! {
             let places: Vec<_> = faults.iter().map(|fault| fault.place).collect();
             prop_assert!(places.is_sorted());
             for place in places {
-                if let crate::config::Place::Line { line, .. } = place {
-                    prop_assert!(line >= 1 && line <= text.matches('\n').count() + 1);
-                }
+                let Place::Line { line, .. } = place else { panic!("a fault without its line: {faults}") };
+                prop_assert!(line >= 1 && line <= text.matches('\n').count() + 1);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The room as a whole, on paused time, against a strict Flexslot.
 
+mod evicting;
 mod faulty;
 mod flexslot;
 mod keeping;

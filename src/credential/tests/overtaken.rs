@@ -22,7 +22,7 @@ async fn an_answer_of_the_store_that_comes_late_does_not_undo_a_newer_one() {
     let late = world.backend.hold_next_read();
     let waiting = caller(&world, "acme");
     world.settle().await;
-    let new = StoredPat { pat: Secret::new("flx_pat_new"), origin: ORIGIN.into() };
+    let new = StoredPat { pat: Secret::new("flx_pat_new"), origin: ORIGIN.parse().unwrap() };
     world.store.put_pat(&tenant("acme"), &new).await.unwrap();
     pass(&world, 2 * SECOND).await;
     world.backend.refuse_writes(true);

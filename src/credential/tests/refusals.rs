@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::flexslot::Behaviour;
 use super::world::{HOUR, ORIGIN, SECOND, World, ask, pass, pat_only, pick, tenant, value};
 use crate::credential::{Refusal, Unauthorized};
-use crate::model::observe::FallbackCause;
+use crate::model::observe::{FallbackCause, RetryOutcome};
 use crate::model::token::DisconnectReason;
 use crate::model::{CredentialKind, Secret};
 use crate::store::StoredPat;
@@ -33,7 +33,7 @@ async fn late_401s_of_an_old_pat_do_not_count_against_the_new_one() {
     let _background = world.credentials.start().await.unwrap();
     world.give_pat("acme").await;
     let old = pick(&world, "acme").await.unwrap();
-    let new = StoredPat { pat: Secret::new("flx_pat_new"), origin: ORIGIN.into() };
+    let new = StoredPat { pat: Secret::new("flx_pat_new"), origin: ORIGIN.parse().unwrap() };
     world.store.put_pat(&acme, &new).await.unwrap();
     pass(&world, 2 * SECOND).await;
     for _ in 0..3 {
@@ -54,7 +54,7 @@ async fn a_401_on_the_retry_with_a_pat_counts_against_the_pat() {
         let answer = world.credentials.unauthorized(&ask(&acme), &grant).await;
         let Unauthorized::Retry(next) = answer else { panic!("{answer:?}") };
         assert_eq!(next.kind, CredentialKind::Pat);
-        world.credentials.retried(&acme, &next, false);
+        world.credentials.retried(&acme, &next, RetryOutcome::StillUnauthorized);
         pass(&world, 60 * SECOND).await;
     }
     let grant = pick(&world, "acme").await.unwrap();

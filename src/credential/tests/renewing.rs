@@ -10,7 +10,11 @@ use super::{
 };
 use crate::{
     credential::{Refusal, Resend, Unauthorized},
-    model::{GrantState, Random, observe::RefreshOutcome, token::DisconnectReason},
+    model::{
+        GrantState, Random,
+        observe::{RefreshOutcome, RetryOutcome},
+        token::DisconnectReason,
+    },
     store::{backend::Bid, instance::InstanceLock},
 };
 
@@ -171,7 +175,7 @@ async fn renewals_that_do_not_cure_a_401_come_a_minute_apart_and_then_two() {
     for _ in 0..300 {
         let now = world.credentials.pick(&ask(&acme)).await.unwrap();
         if let Unauthorized::Retry(next) = world.credentials.unauthorized(&ask(&acme), &now).await {
-            world.credentials.retried(&acme, &next, false);
+            world.credentials.retried(&acme, &next, RetryOutcome::StillUnauthorized);
         }
         requests.push(world.flexslot.requests());
         tokio::time::advance(SECOND).await;
@@ -189,8 +193,8 @@ async fn a_cured_401_ends_the_waiting() {
     let Unauthorized::Retry(second) = world.credentials.unauthorized(&ask(&acme), &first).await else {
         panic!("retry")
     };
-    world.credentials.retried(&acme, &second, false);
-    world.credentials.retried(&acme, &second, true);
+    world.credentials.retried(&acme, &second, RetryOutcome::StillUnauthorized);
+    world.credentials.retried(&acme, &second, RetryOutcome::Cured);
     tokio::time::advance(31 * SECOND).await;
     assert!(matches!(world.credentials.unauthorized(&ask(&acme), &second).await, Unauthorized::Retry(_)));
 }

@@ -31,7 +31,7 @@ pub(super) const ORIGIN: &str = "https://api.flexslot.gg";
 pub(super) const CLIENT: &str = "cli_1";
 pub(super) const START: Timestamp = Timestamp::from_secs(1_795_200_000);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) refreshes: Mutex<Vec<RefreshOutcome>>,
     pub(super) fallbacks: Mutex<Vec<FallbackCause>>,
@@ -76,7 +76,13 @@ impl World {
         let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
         let store = TokenStore::open(backend.clone(), sealer.clone(), random).await.unwrap();
         let flexslot = Arc::new(Flexslot::default());
-        let settings = Settings { origin: ORIGIN.into(), refresh, endpoint: flexslot.clone(), tenants: HashMap::new() };
+        let settings = Settings {
+            origin: ORIGIN.parse().unwrap(),
+            refresh,
+            endpoint: flexslot.clone(),
+            tenants: HashMap::new(),
+            cached_tenants: 1000,
+        };
         Self::on(store, backend, flexslot, clock, settings, sealer, None, None)
     }
 
@@ -149,13 +155,13 @@ impl World {
             expires_at: now.plus(left),
             answered_at: age.map(|age| now.minus(age)),
         };
-        let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.into(), tokens };
+        let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.parse().unwrap(), tokens };
         let new = NewTenant { tenant: tenant(name), pat: None, grant: Some(grant) };
         let _ = self.store.import(vec![new], Existing::Replace).await.unwrap();
     }
 
     pub(super) async fn give_pat(&self, name: &str) {
-        let pat = StoredPat { pat: Secret::new(format!("flx_pat_{name}")), origin: ORIGIN.into() };
+        let pat = StoredPat { pat: Secret::new(format!("flx_pat_{name}")), origin: ORIGIN.parse().unwrap() };
         self.store.put_pat(&tenant(name), &pat).await.unwrap();
     }
 
@@ -167,13 +173,19 @@ impl World {
 
     /// The configuration's upstream becomes another one.
     pub(super) fn move_upstream_to(&mut self, origin: &str) {
-        self.settings.origin = origin.into();
+        self.settings.origin = origin.parse().unwrap();
         self.credentials.reload(self.settings.clone());
     }
 
     /// The configuration's `[refresh]` becomes another one.
     pub(super) fn set_refresh(&mut self, refresh: RefreshPolicy) {
         self.settings.refresh = refresh;
+        self.credentials.reload(self.settings.clone());
+    }
+
+    /// `limits.cached_tenants` becomes another one.
+    pub(super) fn set_cached_tenants(&mut self, limit: usize) {
+        self.settings.cached_tenants = limit;
         self.credentials.reload(self.settings.clone());
     }
 

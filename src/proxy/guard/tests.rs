@@ -12,10 +12,10 @@ fn request(uri: &str, headers: &[(&str, &str)]) -> Parts {
 
 fn guard() -> Guard {
     Guard {
-        allowed_hosts: vec!["Proxy.Internal".into()],
-        allowed_origins: vec!["https://app.example.com".into()],
+        allowed_hosts: vec!["Proxy.Internal".parse().unwrap()],
+        allowed_origins: vec!["https://app.example.com".parse().unwrap()],
         client_token: None,
-        upstream: Some(("api.flexslot.gg".into(), 443)),
+        upstream: Some("https://api.flexslot.gg".parse().unwrap()),
     }
 }
 

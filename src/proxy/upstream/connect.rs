@@ -13,6 +13,8 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
+use crate::model::Origin;
+
 use super::{
     error::{ErrorKind, Sent, UpstreamError},
     tls::handshake_error,
@@ -87,7 +89,7 @@ pub(super) enum Protocol {
 // === impl Target ===
 
 impl Target {
-    /// From an absolute URI; `None` where it has no host or an unknown scheme.
+    /// That of a proxy, from its absolute URI; `None` where it has no host or an unknown scheme.
     pub fn of(uri: &Uri) -> Option<Self> {
         let port = match (uri.port_u16(), uri.scheme_str()?) {
             (Some(port), _) => port,
@@ -97,6 +99,13 @@ impl Target {
         };
         let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
         Some(Self { host, port })
+    }
+}
+
+impl From<&Origin> for Target {
+    fn from(origin: &Origin) -> Self {
+        let host = origin.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        Self { host, port: origin.port() }
     }
 }
 

@@ -9,7 +9,7 @@ use http::{
 use http_body::Body;
 
 use super::connect::Protocol;
-use crate::proxy::replay::ReplayBody;
+use crate::{model::Origin, proxy::replay::ReplayBody};
 
 /// The origin's part of every request.
 #[derive(Debug, Clone)]
@@ -22,11 +22,10 @@ pub(super) struct Form {
 // === impl Form ===
 
 impl Form {
-    /// `None` where the origin is not an absolute URI, or has a user in it.
-    pub(super) fn of(origin: &Uri) -> Option<Self> {
-        let authority = origin.authority().filter(|authority| !authority.as_str().contains('@'))?.clone();
-        let host = HeaderValue::from_str(authority.as_str()).ok()?;
-        Some(Self { scheme: origin.scheme()?.clone(), authority, host })
+    /// `None` where the authority cannot stand in a header.
+    pub(super) fn of(origin: &Origin) -> Option<Self> {
+        let host = HeaderValue::from_str(origin.authority().as_str()).ok()?;
+        Some(Self { scheme: origin.scheme().clone(), authority: origin.authority().clone(), host })
     }
 
     /// Path and query stay as they are, byte for byte; everything else of the target is ours.

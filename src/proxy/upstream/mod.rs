@@ -19,7 +19,7 @@ mod wire;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, header::EXPECT, request, uri::Scheme};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header::EXPECT, request, uri::Scheme};
 use hyper::body::Incoming;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::time::{Instant, sleep_until};
@@ -33,6 +33,8 @@ use connect::{Connector, Protocol, Tls};
 use error::StreamFault;
 use form::Form;
 use pool::{Lease, Pool, Want};
+
+use crate::model::Origin;
 
 use super::replay::{ReplayBody, Replayer, Upload};
 
@@ -48,8 +50,7 @@ pub struct Upstream {
 /// What an [`Upstream`] is built from: `[upstream]` and `limits.header_size`.
 #[derive(Debug, Clone)]
 pub struct UpstreamParams {
-    /// Scheme and authority; the rest of the URI is not looked at.
-    pub origin: Uri,
+    pub origin: Origin,
     /// As [`tls::client_config`] makes it. Not used for `http://`.
     pub tls: Arc<ClientConfig>,
     pub proxy: ProxySetting,
@@ -67,14 +68,10 @@ pub struct UpstreamParams {
 /// The parameters do not fit together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidUpstream {
-    /// Not `http://host` or `https://host`, with or without a port.
-    Origin,
+    /// Its host is no name that a certificate could have.
+    Host,
     Proxy(InvalidProxy),
 }
-
-/// How often a request was handed to a connection until this response came; an extension of the response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attempts(pub u32);
 
 /// The most connections that one request is tried on, while it provably goes nowhere.
 const MAX_ATTEMPTS: u32 = 4;
@@ -105,7 +102,7 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// Where origin or proxy cannot be used.
+    /// Where the origin's host or the proxy cannot be used.
     pub fn new(params: UpstreamParams) -> Result<Self, InvalidUpstream> {
         Self::with_dialer(params, Arc::new(TcpDialer))
     }
@@ -114,12 +111,12 @@ impl Upstream {
     ///
     /// # Errors
     ///
-    /// Where origin or proxy cannot be used.
+    /// Where the origin's host or the proxy cannot be used.
     pub fn with_dialer(params: UpstreamParams, dial: Arc<dyn Dial>) -> Result<Self, InvalidUpstream> {
-        let form = Form::of(&params.origin).ok_or(InvalidUpstream::Origin)?;
-        let target = Target::of(&params.origin).ok_or(InvalidUpstream::Origin)?;
-        let tls = if params.origin.scheme() == Some(&Scheme::HTTPS) {
-            let name = ServerName::try_from(target.host.clone()).map_err(|_| InvalidUpstream::Origin)?;
+        let form = Form::of(&params.origin).ok_or(InvalidUpstream::Host)?;
+        let target = Target::from(&params.origin);
+        let tls = if *params.origin.scheme() == Scheme::HTTPS {
+            let name = ServerName::try_from(target.host.clone()).map_err(|_| InvalidUpstream::Host)?;
             Some(Tls { config: params.tls, name })
         } else {
             None
@@ -143,14 +140,11 @@ impl Upstream {
     pub async fn send(&self, mut request: Request<ReplayBody>) -> Result<Response<UpstreamBody>, UpstreamError> {
         let (mut attempts, mut want, mut sent) = (0, Want::Any, Sent::NotSent);
         loop {
-            let lease = self.pool.lease(want).await.map_err(|error| error.after(attempts, sent))?;
+            let lease = self.pool.lease(want).await.map_err(|error| error.after(sent))?;
             attempts += 1;
             let spare = Spare::of(&request, &lease);
             let failure = match self.send_on(lease, request).await {
-                Ok(mut response) => {
-                    response.extensions_mut().insert(Attempts(attempts));
-                    return Ok(response);
-                }
+                Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
             let (again, error) = match failure {
@@ -164,7 +158,7 @@ impl Upstream {
             };
             request = match again {
                 Some(request) if attempts < MAX_ATTEMPTS => request,
-                _ => return Err(error.after(attempts, sent)),
+                _ => return Err(error.after(sent)),
             };
             want = Want::Fresh;
         }
@@ -319,7 +313,7 @@ impl Spare {
 impl fmt::Display for InvalidUpstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Origin => f.write_str("the upstream is not an http:// or https:// origin"),
+            Self::Host => f.write_str("no certificate could name the upstream's host"),
             Self::Proxy(invalid) => invalid.fmt(f),
         }
     }

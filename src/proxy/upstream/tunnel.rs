@@ -6,6 +6,8 @@ use http::{HeaderValue, Uri, uri::Scheme};
 use hyper_util::client::proxy::matcher::Matcher;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::model::Origin;
+
 use super::{
     connect::{BoxedIo, Target},
     error::{ErrorKind, Sent, UpstreamError},
@@ -48,11 +50,12 @@ const ANSWER_LIMIT: usize = 8 * 1024;
 
 impl ProxySetting {
     /// The proxy for requests to `origin`; `None` is the direct way.
-    pub(super) fn for_origin(&self, origin: &Uri) -> Result<Option<OutboundProxy>, InvalidProxy> {
+    pub(super) fn for_origin(&self, origin: &Origin) -> Result<Option<OutboundProxy>, InvalidProxy> {
         let Self::Through { url, bypass } = self else { return Ok(None) };
-        if origin.scheme() != Some(&Scheme::HTTPS) {
+        if *origin.scheme() != Scheme::HTTPS {
             return Ok(None);
         }
+        let origin = &Uri::try_from(origin.as_str()).map_err(|_| InvalidProxy)?;
         let found = Matcher::builder().https(url.as_str()).build().intercept(origin).ok_or(InvalidProxy)?;
         let exempt = Matcher::builder().https(url.as_str()).no(bypass.as_str()).build().intercept(origin).is_none();
         if exempt {

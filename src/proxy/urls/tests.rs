@@ -1,11 +1,12 @@
-use super::{CallerBase, UpstreamOrigin, rewrite};
+use super::{CallerBase, rewrite};
+use crate::model::Origin;
 use http::{HeaderMap, HeaderValue};
 
-fn upstream() -> UpstreamOrigin {
-    UpstreamOrigin { scheme: "https".into(), host: "api.flexslot.gg".into(), port: 443 }
+fn upstream() -> Origin {
+    "https://api.flexslot.gg".parse().unwrap()
 }
 
-const PLAIN: CallerBase<'_> = CallerBase { scheme: "http", authority: Some("localhost:3539"), prefix: "" };
+const PLAIN: CallerBase<'_> = CallerBase { authority: Some("localhost:3539"), prefix: "" };
 const TENANT: CallerBase<'_> = CallerBase { prefix: "/t/acme", ..PLAIN };
 
 fn rewritten(name: &'static str, value: &str, caller: CallerBase<'_>) -> String {

@@ -16,7 +16,7 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{
     Client, Running, SCOPES, Sandbox, Seed, SeedUser, Settings, TokenPair, ids, params::encode, settings::Role,
@@ -53,7 +53,7 @@ impl Test {
             Seed { users: vec![user("george", Role::Partner), user("ada", Role::Player)], clients: vec![client] };
         let clock = Arc::new(TokioClock::starting_at(Timestamp::from_secs(1_795_200_000)));
         let sandbox = Sandbox::new(Settings { seed, ..settings }, clock, Random::system());
-        let running = sandbox.spawn().await.unwrap();
+        let running = sandbox.spawn(TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
         Self { sandbox, running }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::{
-    model::{GrantId, Timestamp, Version},
+    model::{GrantId, Origin, Timestamp, Version},
     store::seal::{SealFault, Sealed},
 };
 
@@ -98,6 +98,10 @@ impl Reader {
 
     pub(super) fn grant_id(&mut self, field: &str) -> Result<GrantId, Fault> {
         self.parsed(field, "32 hexadecimal digits", |text| text.parse().ok())
+    }
+
+    pub(super) fn origin(&mut self, field: &str) -> Result<Origin, Fault> {
+        self.parsed(field, "an origin, https or on loopback", |text| text.parse().ok())
     }
 
     pub(super) fn version(&mut self, field: &str) -> Result<Version, Fault> {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{
-        Grant, GrantId, GrantState, ScopeSet, TenantId, Timestamp, TokenSet, TokenType, Version,
+        Grant, GrantId, GrantState, Origin, ScopeSet, TenantId, Timestamp, TokenSet, TokenType, Version,
         token::{Attempt, DisconnectReason, Disconnected, Intent, Owner},
     },
     store::{
@@ -25,7 +25,7 @@ pub struct GrantSummary {
     pub id: GrantId,
     pub version: Version,
     pub client_id: String,
-    pub origin: String,
+    pub origin: Origin,
     pub token_type: TokenType,
     pub scopes: ScopeSet,
     pub expires_at: Timestamp,
@@ -193,7 +193,7 @@ impl SealedGrant {
                 id: fields.grant_id("grant")?,
                 version: fields.version("version")?,
                 client_id: fields.text("client_id")?,
-                origin: fields.text("origin")?,
+                origin: fields.origin("origin")?,
                 token_type: fields.parsed(
                     "token_type",
                     "a token type that this version knows",

@@ -42,9 +42,8 @@ fn names(dir: &Path) -> Vec<String> {
 async fn a_spooled_pair_is_stored_and_its_file_deleted() {
     let dir = tempfile::tempdir().expect("a directory");
     let (world, spool) = (World::new().await, Spool::new(dir.path(), sealer(1)));
-    assert_eq!(spool.pending().await.expect("counted"), 0);
     let renewed = spooled(&world, &spool, "acme").await;
-    assert_eq!(spool.pending().await.expect("counted"), 1);
+    assert_eq!(names(dir.path()).len(), 1);
     let after_a_restart = Spool::new(dir.path(), sealer(1));
     let drained = after_a_restart.drain(&world.store).await.expect("drained");
     assert_eq!((drained.stored, drained.dropped.len(), drained.waiting.len()), (vec![tenant("acme")], 0, 0));
@@ -77,10 +76,8 @@ async fn a_damaged_file_is_set_aside_and_the_others_are_stored() {
     spooled(&world, &spool, "acme").await;
     fs::write(dir.path().join("spool/0-broken.pair"), "{\"format\":1,").expect("written");
     let drained = spool.drain(&world.store).await.expect("drained");
-    assert_eq!(drained.damaged, [dir.path().join("spool/0-broken.pair.damaged")]);
     assert_eq!(drained.stored, [tenant("acme")]);
     assert_eq!(names(dir.path()), ["0-broken.pair.damaged"]);
-    assert_eq!(spool.pending().await.expect("counted"), 0);
 }
 
 /// A store that answers nothing but errors, and counts.
@@ -144,7 +141,7 @@ async fn with_the_store_out_of_reach_every_pair_waits_and_the_store_is_asked_onc
     let store = TokenStore { backend: Arc::clone(&backend) as _, ..world.store.clone() };
     let drained = spool.drain(&store).await.expect("drained");
     assert!(matches!(drained.waiting.as_slice(), [(_, SpoolError::Store(StoreError::Unavailable(_)))]));
-    assert_eq!((backend.0.load(SeqCst), spool.pending().await.expect("counted")), (1, 2));
+    assert_eq!((backend.0.load(SeqCst), names(dir.path()).len()), (1, 2));
     assert_eq!(spool.drain(&world.store).await.expect("drained").stored.len(), 2);
 }
 

@@ -98,7 +98,7 @@ async fn a_list_tells_what_each_tenant_has() {
         let page = world.store.list(None, 10, standing).await.expect("listed");
         let six = page.tenants.iter().find(|summary| summary.tenant.as_str() == "6").expect("there");
         assert!(matches!(&six.grant, GrantStanding::Connected(grant) if grant.client_id == "flx_client_1"));
-        assert!(matches!(&six.pat, PatStanding::Stored { origin } if origin == "https://api.flexslot.gg"));
+        assert!(matches!(&six.pat, PatStanding::Stored { origin } if origin.as_str() == "https://api.flexslot.gg"));
         assert!(!format!("{page:?}").contains("canary"));
     }
 }
@@ -130,6 +130,24 @@ async fn changes_name_each_tenant_once_and_what_to_ask_next() {
     let _ = world.store.remove(&tenant("beta")).await.expect("removed");
     let changed = world.store.changed_since(changed.next).await.expect("read");
     assert_eq!((changed.tenants, changed.more), (vec![tenant("beta")], false));
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_tenants_does_not_hide_the_changes_around_it() {
+    let world = World::new().await;
+    let start = world.store.changed_since(Revision(0)).await.expect("read");
+    world.store.put_pat(&tenant("acme"), &pat("canary")).await.expect("stored");
+    let key = Key::new(Kind::Pat, "no tenant\n");
+    let change = Change { key, expect: Expect::Anything, label: Default::default(), body: Body::default() };
+    let _ = world.backend.write(vec![change]).await.expect("written");
+    world.store.put_pat(&tenant("beta"), &pat("canary")).await.expect("stored");
+    let changed = world.store.changed_since(start.next).await.expect("read");
+    assert_eq!((changed.tenants, changed.next), (vec![tenant("acme"), tenant("beta")], changed.head));
+    assert!(
+        matches!(&changed.unreadable[..], [StoreError::Unreadable { record, .. }] if record == "tenant no tenant\\n")
+    );
+    let changed = world.store.changed_since(changed.next).await.expect("read");
+    assert_eq!(changed.unreadable, [], "it is told once");
 }
 
 #[tokio::test]

@@ -255,7 +255,7 @@ async fn nothing_that_leaves_the_process_carries_a_secret() {
     leavings.add_files(world.dir.path(), &on_purpose);
     let exit = sidecar.stop().await;
     leavings.add_files(world.dir.path(), &on_purpose);
-    for line in ["the token was renewed", "the grant is disconnected", "\"target\":\"access\""] {
+    for line in ["the token was refreshed", "the grant is disconnected", "\"target\":\"access\""] {
         assert!(exit.stderr.contains(line), "the log tells of what happened: {line}");
     }
     leavings.add("standard error", exit.stderr);

@@ -6,11 +6,12 @@ use super::{
     http::{ask, get},
     world::World,
 };
-use crate::support::process::Sidecar;
+use crate::support::{UNUSABLE_ROOTS, process::Sidecar};
 
 const DECKS: &str = "/api/public/v1/decks/";
 const IN_USE: &str = "the new configuration is in use";
 const REFUSED: &str = "the new configuration is not used";
+const UNUSABLE: &str = "the new configuration cannot be used";
 
 /// One tenant whose PAT lies in the file `acme.pat`.
 async fn world() -> World {
@@ -93,4 +94,25 @@ async fn what_cannot_change_while_running_is_named() {
     assert_eq!(line["level"], "WARN");
     assert!(line["key"].as_str().unwrap().starts_with("store"), "{line}");
     assert_eq!(status(&sidecar).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_that_cannot_be_used_changes_nothing_until_it_is_mended() {
+    let mut world = world().await;
+    world.set("log", "access = true");
+    let sidecar = world.start().await;
+    std::fs::write(world.path("roots.pem"), UNUSABLE_ROOTS).unwrap();
+    let changed = world.toml().replace("access = true", "access = false\nlevel = \"flexslot_proxy=info\"");
+    let changed = changed.replace("[upstream]", "[upstream]\nca_file = \"roots.pem\"");
+    std::fs::write(world.path("proxy.toml"), changed).unwrap();
+    let line = sidecar.process.says(UNUSABLE).await;
+    assert!(line["failure"].as_str().unwrap().contains("roots.pem"), "{line}");
+    assert_eq!(status(&sidecar).await, 200);
+    let path = |line: &serde_json::Value| (line["target"] == "access").then(|| line["path"].clone());
+    assert_eq!(sidecar.process.log("a request, which the new filter hides", path).await, DECKS);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec!["flexslot.test".to_owned()]).unwrap().self_signed(&key).unwrap();
+    std::fs::write(world.path("roots.pem"), certificate.pem()).unwrap();
+    sidecar.process.says(IN_USE).await;
 }

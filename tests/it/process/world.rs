@@ -9,18 +9,20 @@ use std::{
 };
 
 use flexslot_proxy::{
-    model::{Clock, GrantId, GrantState, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
+    model::{
+        Clock, FileAccess, GrantId, GrantState, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType,
+    },
     sandbox::{Client, Running, Sandbox, Settings},
     store::{
-        Existing, NewGrant, NewTenant, StoredPat, TokenStore,
-        keyfile::{Access, KeyFile},
-        seal::Sealer,
-        sqlite::SqliteBackend,
+        Existing, NewGrant, NewTenant, StoredPat, TokenStore, keyfile::KeyFile, seal::Sealer, sqlite::SqliteBackend,
     },
 };
 use tempfile::TempDir;
 
-use crate::support::process::{Launch, Sidecar};
+use crate::support::{
+    free_port,
+    process::{Launch, Sidecar},
+};
 
 /// The OAuth client of every world.
 pub(crate) const CLIENT: &str = "flx_client_process";
@@ -62,7 +64,7 @@ impl World {
     pub(crate) async fn with_client(client: Client) -> Self {
         let sandbox = Sandbox::new(Settings::default(), Arc::new(SystemClock), Random::system());
         sandbox.add_client(client);
-        let serving = sandbox.spawn().await.unwrap();
+        let serving = sandbox.spawn(free_port()).unwrap();
         let upstream = format!("url = {:?}", serving.origin());
         let config = [
             ("server", vec!["listen = \"127.0.0.1:0\""]),
@@ -159,7 +161,7 @@ impl World {
                 expires_at,
                 answered_at: None,
             };
-            let grant = NewGrant { client_id: CLIENT.into(), origin: self.origin().into(), tokens };
+            let grant = NewGrant { client_id: CLIENT.into(), origin: self.origin().parse().unwrap(), tokens };
             batch.push(NewTenant { tenant: tenant(name), pat: None, grant: Some(grant) });
             tenants.push(Tenant { name: name.to_owned(), grant: pair.grant });
         }
@@ -170,7 +172,7 @@ impl World {
     /// A tenant with a PAT of the sandbox's.
     pub(crate) async fn give_pat(&self, name: &str) -> Secret {
         let pat = self.sandbox.add_pat(name);
-        let stored = StoredPat { pat: pat.clone(), origin: self.origin().into() };
+        let stored = StoredPat { pat: pat.clone(), origin: self.origin().parse().unwrap() };
         self.store().await.put_pat(&tenant(name), &stored).await.unwrap();
         pat
     }
@@ -187,7 +189,7 @@ pub(crate) fn tenant(name: &str) -> TenantId {
 
 async fn open_store(dir: &Path) -> TokenStore {
     let random = Random::system();
-    let file = KeyFile::new(dir.join("key"), Access::OwnerOnly);
+    let file = KeyFile::new(dir.join("key"), FileAccess::Private);
     let ring = if file.path().exists() { file.read().unwrap() } else { file.create(&random).unwrap() };
     let backend = SqliteBackend::open(&dir.join("store.db"), Arc::new(SystemClock), &random).unwrap();
     TokenStore::open(Arc::new(backend), Sealer::new(ring, random.clone()), random).await.unwrap()

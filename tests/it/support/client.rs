@@ -100,6 +100,11 @@ impl Call {
         Self { reach, protocol: Protocol::Http1, method, target: target.into(), headers: HeaderMap::new(), body }
     }
 
+    /// The same with another method.
+    pub(crate) fn method(self, method: Method) -> Self {
+        Self { method, ..self }
+    }
+
     /// Names the tenant by the header.
     pub(crate) fn tenant(self, name: &str) -> Self {
         self.header("x-flexslot-tenant", name)
@@ -264,6 +269,11 @@ impl Reply {
     pub(crate) fn problem(&self) -> Option<String> {
         let own = self.header("content-type") == Some("application/problem+json");
         own.then(|| self.json()["code"].as_str().expect("a code").to_owned())
+    }
+
+    /// The `detail` of a problem.
+    pub(crate) fn detail(&self) -> String {
+        self.json()["detail"].as_str().expect("a detail").to_owned()
     }
 
     /// Fails unless this is that problem.

@@ -15,22 +15,22 @@ use std::{
 
 use flexslot_proxy::{
     admin::metrics::Metrics,
-    app::{App, Ended, Listeners, StartFailure, Surroundings, storage::Storage},
-    config::{Config, ConfigSource, Environment, ListenAddress, Overrides, SystemEnvironment, environment::FileRead},
-    model::{Clock, GrantId, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
+    app::{self, App, Ended, Listeners, Reloaded, Reloader, StartFailure, Surroundings, storage::Storage},
+    config::{Config, ConfigSource, Environment, Overrides, SystemEnvironment, environment::FileRead},
+    model::{
+        Clock, GrantId, ListenAddress, Origin, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType,
+    },
     sandbox::{Client, Endpoint, Running, SCOPES, Sandbox, Seen, Settings},
     store::{Existing, NewGrant, NewTenant, StoredPat, TenantRecord, TokenStore, memory::MemoryBackend},
 };
 use http::Method;
 use tempfile::TempDir;
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::JoinHandle,
-};
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use super::{
     client::{Call, Reach, in_time},
     frail::{Frail, Frailty},
+    free_port,
     raw::Raw,
     upstream::Upstream,
 };
@@ -84,7 +84,7 @@ struct Sidecar {
     addresses: Vec<Reach>,
     admin: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
-    reloads: mpsc::Sender<Config>,
+    reloader: Reloader,
     task: JoinHandle<Result<Ended, StartFailure>>,
 }
 
@@ -168,7 +168,11 @@ impl World {
 
     /// A request to the admin listener.
     pub(crate) fn admin(&self, target: &str) -> Call {
-        Call::new(Reach::Tcp(self.sidecar().admin.expect("an admin listener")), Method::GET, target)
+        Call::new(Reach::Tcp(self.admin_address()), Method::GET, target)
+    }
+
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.sidecar().admin.expect("an admin listener")
     }
 
     /// A connection for bytes.
@@ -203,12 +207,15 @@ impl World {
 
     /// Has the sidecar take over its configuration with these keys besides; comes back when it has.
     pub(crate) async fn reload(&mut self, config: &str) {
+        let reloaded = self.try_reload(config).await;
+        assert!(matches!(reloaded, Reloaded::InUse), "{reloaded:?}");
+    }
+
+    /// The same, whatever becomes of it.
+    pub(crate) async fn try_reload(&mut self, config: &str) -> Reloaded {
         merge(&mut self.plan.config, config.parse().unwrap());
         let config = self.plan.load();
-        let reloads = &self.sidecar().reloads;
-        reloads.send(config).await.expect("the sidecar runs");
-        // The channel holds one. There is room again once the sidecar has taken it, and it takes it over before it waits again.
-        let _taken = in_time("the reload", reloads.reserve()).await.expect("the sidecar runs");
+        in_time("the reload", self.sidecar().reloader.reload(config)).await
     }
 
     /// Tells the sidecar to stop, without waiting.
@@ -345,7 +352,7 @@ impl Plan {
     }
 
     pub(crate) async fn start(mut self) -> World {
-        let flexslot = self.sandbox.spawn().await.unwrap();
+        let flexslot = self.sandbox.spawn(free_port()).unwrap();
         let origin = flexslot.origin();
         let own = format!("upstream.url = {origin:?}\noauth.token_url = \"{origin}/api/public/v1/oauth/token\"");
         let mut config: toml::Table = own.parse().unwrap();
@@ -405,9 +412,9 @@ impl Plan {
         let admin = listeners.admin.first().and_then(|listener| listener.local_addr());
         let app = App::build(config.clone(), storage, &Surroundings::system(), metrics).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let (reloads, reloaded) = mpsc::channel(1);
-        let task = tokio::spawn(app.run(listeners, reloaded, async { drop(stopped.await) }));
-        Sidecar { config, addresses, admin, stop, reloads, task }
+        let (reloader, reloads) = app::reloads();
+        let task = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
+        Sidecar { config, addresses, admin, stop, reloader, task }
     }
 }
 
@@ -468,8 +475,8 @@ impl Tenant<'_> {
         self.world.sandbox.add_deck(self.name.as_str(), "Deck");
     }
 
-    fn origin(&self) -> String {
-        self.world.sidecar().config.upstream.origin.as_str().to_owned()
+    fn origin(&self) -> Origin {
+        self.world.sidecar().config.upstream.origin.clone()
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_json::{Value, error::Category};
 
-use crate::model::{ScopeSet, Secret, TenantId, Timestamp, TokenType};
+use crate::model::{ScopeSet, Secret, TenantId, Timestamp, TokenType, prefix};
 
 /// A tenant with the credentials that the line brings; a line may bring neither, as an export of all users does for some.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,8 +137,8 @@ impl Fields {
     fn meaning(self) -> Result<ImportLine, LineFault> {
         let tenant = text("tenant", self.tenant)?.ok_or_else(|| LineFault::field("tenant", "missing"))?;
         let tenant = tenant.parse::<TenantId>().map_err(|invalid| LineFault::field("tenant", invalid))?;
-        let pat = secret("pat", self.pat, is_header_safe)?;
-        let access = secret("access_token", self.access_token, is_header_safe)?;
+        let pat = secret("pat", self.pat, Secret::is_header_safe)?;
+        let access = secret("access_token", self.access_token, Secret::is_header_safe)?;
         let refresh = secret("refresh_token", self.refresh_token, is_printable)?;
         let expires_at = self.expires_at.map(|value| time("expires_at", &value)).transpose()?;
         let scopes = text("scope", self.scope)?;
@@ -176,24 +176,17 @@ fn text(field: &'static str, value: Option<Value>) -> Result<Option<String>, Lin
     }
 }
 
-fn secret(field: &'static str, value: Option<Value>, is_fit: fn(u8) -> bool) -> Result<Option<Secret>, LineFault> {
+fn secret(field: &'static str, value: Option<Value>, is_fit: fn(&Secret) -> bool) -> Result<Option<Secret>, LineFault> {
     let secret = text(field, value)?.map(Secret::new);
     match &secret {
-        Some(secret) if !secret.expose().bytes().all(is_fit) => {
-            Err(LineFault::field(field, "holds a character that no token has"))
-        }
+        Some(secret) if !is_fit(secret) => Err(LineFault::field(field, "holds a character that no token has")),
         _ => Ok(secret),
     }
 }
 
-/// Stands in `Authorization` (RFC 6750 section 2.1).
-fn is_header_safe(byte: u8) -> bool {
-    byte.is_ascii_graphic()
-}
-
 /// VSCHAR (RFC 6749 appendix A.17).
-fn is_printable(byte: u8) -> bool {
-    byte.is_ascii_graphic() || byte == b' '
+fn is_printable(token: &Secret) -> bool {
+    token.expose().bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }
 
 fn token_type(name: Option<String>) -> Result<TokenType, LineFault> {
@@ -237,7 +230,7 @@ fn scope_set(text: &str) -> ScopeSet {
 /// A field's name, unless it looks like a value in the wrong place.
 fn shown(name: &str) -> String {
     let is_name = name.len() <= 32 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    if is_name && !name.starts_with("flx_") { name.to_owned() } else { "(a name that is not shown)".to_owned() }
+    if is_name && !name.starts_with(prefix::ANY) { name.to_owned() } else { "(a name that is not shown)".to_owned() }
 }
 
 // === impl LineFault ===

@@ -33,9 +33,9 @@ use write::Plan;
 ///      "expires_at":"2026-11-20T18:00:00Z","scope":"decks:read cards:read"}
 ///
 /// (each on a single line). The column names of Flexslot's migration guide, such as
-/// flexslot_access_token, do too. expires_at is RFC 3339 or Unix seconds; without it, or without an
-/// access token, the grant is refreshed at first need. null means nothing. client_id is by default
-/// the configured one.
+/// flexslot_access_token, are understood too. expires_at is RFC 3339 or Unix seconds; without it, or
+/// without an access token, the grant is refreshed at first need. A member that is null counts as
+/// absent. client_id names the OAuth client of the grant; by default it is oauth.client_id.
 ///
 /// All lines are checked before the first is written. A tenant that already has a credential is
 /// skipped, so that a second run never puts spent tokens over newer ones.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     cli::{Console, Failure, StreamKind},
     config::Config,
-    model::TokenSet,
+    model::{Origin, TokenSet},
     store::{Existing, Imported, NewGrant, NewTenant, StoredPat, TokenStore},
 };
 
@@ -37,7 +37,7 @@ const BAR: u64 = 30;
 
 impl Plan {
     pub(super) async fn write(self, source: &Source, config: &Config, console: &mut Console) -> Result<(), Failure> {
-        let origin = config.upstream.origin.as_str();
+        let origin = &config.upstream.origin;
         let mut progress = Progress { stream: console.err_kind(), total: self.checked.good, done: 0 };
         let mut checker = Checker::new(config);
         let mut lines = Lines::new(source.open()?);
@@ -119,16 +119,16 @@ impl Plan {
 }
 
 /// `None` for a line that brings nothing.
-fn new_tenant(line: ImportLine, origin: &str) -> Option<NewTenant> {
+fn new_tenant(line: ImportLine, origin: &Origin) -> Option<NewTenant> {
     let ImportLine { tenant, pat, grant } = line;
     if pat.is_none() && grant.is_none() {
         return None;
     }
-    let pat = pat.map(|pat| StoredPat { pat, origin: origin.to_owned() });
+    let pat = pat.map(|pat| StoredPat { pat, origin: origin.clone() });
     let grant = grant.map(|grant| NewGrant {
         // The checker has filled it in.
         client_id: grant.client_id.unwrap_or_default(),
-        origin: origin.to_owned(),
+        origin: origin.clone(),
         tokens: TokenSet {
             access: grant.access,
             refresh: grant.refresh,

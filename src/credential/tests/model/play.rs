@@ -21,7 +21,7 @@ use crate::{
         Ask, Credentials, PathClass, Picked, Resend, Unauthorized,
         tests::world::{CLIENT, ORIGIN, START, tenant},
     },
-    model::{Clock, Secret, TenantId, clock::TokioClock},
+    model::{Clock, Secret, TenantId, clock::TokioClock, observe::RetryOutcome},
     store::{
         Existing, NewGrant, NewTenant, StoredPat, TokenStore,
         memory::MemoryBackend,
@@ -255,11 +255,14 @@ impl Play {
             if next.at.is_some() && next.at == picked.at {
                 shared.monitor.violate(format!("{process} sends a request again with what was refused"));
             }
-            let cured = shared.monitor.takes(&next);
+            let outcome = match shared.monitor.takes(&next) {
+                true => RetryOutcome::Cured,
+                false => RetryOutcome::StillUnauthorized,
+            };
             let answer = Ok(next);
             shared.monitor.answered(process, &name, &answer);
             if let Ok(next) = answer {
-                credentials.retried(&name, &next, cured);
+                credentials.retried(&name, &next, outcome);
             }
         });
         self.requests.push(Request { process, task });
@@ -297,7 +300,7 @@ impl Play {
         let life = Duration::from_secs(self.dice.one_of(&[0, 20, 200, 400, 3600]));
         self.note(format!("{name} is connected as {line}, for {life:?}"));
         let tokens = self.shared.monitor.issue(&line, life);
-        let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.into(), tokens };
+        let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.parse().unwrap(), tokens };
         let new = NewTenant { tenant: tenant(name), pat: None, grant: Some(grant) };
         self.with_record(name, |play| {
             at_once(play.shared.store.import(vec![new], Existing::Replace)).map(drop).expect("imported");
@@ -307,7 +310,7 @@ impl Play {
     fn set_pat(&mut self) {
         self.pats += 1;
         self.note(format!("{WITH_PAT} gets its PAT number {}", self.pats));
-        let pat = StoredPat { pat: Secret::new(format!("flx_pat_{}", self.pats)), origin: ORIGIN.into() };
+        let pat = StoredPat { pat: Secret::new(format!("flx_pat_{}", self.pats)), origin: ORIGIN.parse().unwrap() };
         at_once(self.shared.store.put_pat(&tenant(WITH_PAT), &pat)).expect("stored");
     }
 

@@ -36,10 +36,11 @@ impl Play {
         let skew = self.dice.one_of(&[0, 0, 3_600_000, -3_600_000, 50]);
         let neighbours = Arc::new(Neighbours { shared: Arc::clone(&self.shared), process });
         let settings = Settings {
-            origin: ORIGIN.into(),
+            origin: ORIGIN.parse().unwrap(),
             refresh: RefreshPolicy::default(),
             endpoint: neighbours.clone(),
             tenants: HashMap::new(),
+            cached_tenants: 1000,
         };
         let life = Arc::new(Mutex::new(None));
         let spool = Spool::new(self.dir.path(), self.sealer.clone()).on_this_thread();

@@ -20,12 +20,12 @@ impl Dial for NeverConnects {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_does_not_come_about_is_given_up_in_time() {
-    for origin in ["http://api.test", "https://api.test"] {
+    for origin in ["http://api.localhost", "https://api.test"] {
         let upstream = Upstream::with_dialer(params(origin), Arc::new(NeverConnects)).unwrap();
         let began = Instant::now();
         let error = upstream.send(get("/")).await.unwrap_err();
         assert!(matches!(error.kind, ErrorKind::ConnectTimeout));
-        assert_eq!((error.sent, error.attempts), (Sent::NotSent, 0));
+        assert_eq!(error.sent, Sent::NotSent);
         assert_eq!(began.elapsed().as_secs(), 5);
     }
 }
@@ -64,7 +64,7 @@ async fn the_response_clock_starts_with_the_last_progress_of_the_upload() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_stops_in_the_middle_of_its_body_is_not_the_upstreams_fault() {
-    let params = UpstreamParams { response_timeout: Duration::from_secs(10), ..params("http://api.test") };
+    let params = UpstreamParams { response_timeout: Duration::from_secs(10), ..params("http://api.localhost") };
     let mut world = World::with(params);
     let (_sender, body) = upload(Start::Now);
     let sending = world.send(request(Method::POST, "/", body));

@@ -1,4 +1,4 @@
-//! The two writes around a token request: the intent before it, the outcome after it.
+//! The two writes around a token request: the intent before it, its settlement after it.
 
 use super::{
     Cas, Settlement, StoreError, TOMBSTONE_LIFE, TokenStore,

@@ -1,0 +1,97 @@
+//! Reads the configuration of a running sidecar again, whenever there is a reason to.
+
+use std::path::PathBuf;
+
+use tokio::signal::unix::Signal;
+
+use super::{logging::Logging, watcher::Watcher};
+use crate::{
+    app::{Reloaded, Reloader},
+    config::{Config, ConfigSource, Environment, Faults, Overrides, SystemEnvironment},
+};
+
+/// What a sidecar was started with, so that its configuration can be read again.
+pub(super) struct Origin {
+    pub(super) source: ConfigSource,
+    pub(super) overrides: Overrides,
+}
+
+/// Hands what it reads to the sidecar, if it is good and new.
+pub(super) struct Rereader {
+    origin: Origin,
+    /// What the sidecar works by.
+    in_use: Config,
+    logging: Logging,
+    reloader: Reloader,
+    /// The files of what was read last, in use or not: whoever mends what was refused is noticed, too.
+    files: Vec<PathBuf>,
+    watcher: Watcher,
+}
+
+/// Why the configuration is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// One of its files may have changed. A change that means nothing new is no reason for a line in the log.
+    Look,
+    /// A signal asks for it, which always gets its answer.
+    Asked,
+}
+
+// === impl Origin ===
+
+impl Origin {
+    pub(super) fn read(&self, environment: &dyn Environment) -> Result<Config, Faults> {
+        Config::load(&self.source, &self.overrides, environment)
+    }
+}
+
+// === impl Rereader ===
+
+impl Rereader {
+    /// For a sidecar that was started with `in_use`.
+    pub(super) fn new(origin: Origin, in_use: Config, logging: Logging, reloader: Reloader) -> Self {
+        let files = in_use.watched_files();
+        let watcher = Watcher::new(&files);
+        Self { origin, in_use, logging, reloader, files, watcher }
+    }
+
+    /// Ends with the sidecar.
+    pub(super) async fn run(mut self, mut hangup: Signal) {
+        // Begins with a look, for what has changed after the configuration was read and before its files were watched.
+        let mut reason = Reason::Look;
+        loop {
+            match self.origin.read(&SystemEnvironment) {
+                Ok(config) if config.watched_files() != self.files => {
+                    self.files = config.watched_files();
+                    self.watcher = Watcher::new(&self.files);
+                    continue;
+                }
+                Ok(config) if reason == Reason::Look && self.in_use.says_the_same(&config) => self.in_use = config,
+                Ok(config) => self.hand_over(config).await,
+                Err(faults) => tracing::error!("the new configuration is not used, the old one stays:\n{faults}"),
+            }
+            reason = tokio::select! {
+                Some(()) = hangup.recv() => Reason::Asked,
+                () = self.watcher.changed() => Reason::Look,
+            };
+        }
+    }
+
+    /// The filter of the log belongs to the configuration: it changes with the rest of it, or not at all.
+    async fn hand_over(&mut self, config: Config) {
+        match self.reloader.reload(config.clone()).await {
+            Reloaded::InUse => {
+                self.logging.change(&config.log);
+                for key in self.in_use.changes_needing_restart(&config) {
+                    tracing::warn!(key, "this change takes effect only with the next start");
+                }
+                tracing::info!("the new configuration is in use");
+                self.in_use = config;
+            }
+            Reloaded::Refused(failure) => {
+                tracing::error!(%failure, "the new configuration cannot be used; the old one stays");
+            }
+            Reloaded::Stopping => {}
+        }
+    }
+}

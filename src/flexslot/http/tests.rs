@@ -1,0 +1,63 @@
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+
+use rcgen::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring, pki_types::PrivateKeyDer};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use super::{HttpTokenEndpoint, OAuthClient, basic, client_builder, refresh_form};
+use crate::{
+    flexslot::{TokenEndpoint, TokenError},
+    model::{Secret, clock::SystemClock},
+};
+
+fn client(secret: Option<&str>) -> OAuthClient {
+    OAuthClient { client_id: "cli_1".into(), client_secret: secret.map(Secret::new) }
+}
+
+#[test]
+fn a_public_client_names_itself_in_the_form_and_a_confidential_one_does_not() {
+    assert_eq!(
+        refresh_form(&client(None), &Secret::new("a+b")),
+        "grant_type=refresh_token&refresh_token=a%2Bb&client_id=cli_1"
+    );
+    assert_eq!(refresh_form(&client(Some("s")), &Secret::new("r")), "grant_type=refresh_token&refresh_token=r");
+}
+
+#[test]
+fn basic_encodes_both_parts_before_joining_them() {
+    let value = basic("a:b", &Secret::new("p%q")).unwrap();
+    assert!(value.is_sensitive());
+    assert_eq!(value.to_str().unwrap(), "Basic YSUzQWI6cCUyNXE=");
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_host_is_told_without_its_names() {
+    let provider = Arc::new(ring::default_provider());
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["their-words.test".into()]).unwrap();
+    let server =
+        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let server = server.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone()).unwrap();
+    let trust = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let trust = trust.with_root_certificates(roots).with_no_client_auth();
+
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let origin = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let _ = TlsAcceptor::from(Arc::new(server)).accept(stream).await;
+    });
+    let patience = Duration::from_secs(60);
+    let http = client_builder(patience, patience).tls_backend_preconfigured(trust).no_proxy().build().unwrap();
+    let clients = vec![client(None)];
+    let token_url = format!("{origin}/token").parse().unwrap();
+    let endpoint = HttpTokenEndpoint::new(http, token_url, clients, Arc::new(SystemClock));
+    let error = endpoint.refresh("cli_1", &Secret::new("r")).await.unwrap_err();
+    assert_eq!(
+        error,
+        TokenError::NotSent(format!("could not connect to {origin}: its certificate is for another host"))
+    );
+}

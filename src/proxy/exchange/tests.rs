@@ -1,0 +1,113 @@
+//! Through the whole corridor, before an upstream that takes its time; on paused time.
+
+use std::{collections::HashMap, future::pending, net::Ipv4Addr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderName, Request};
+use http_body_util::Empty;
+use rustls::RootCertStore;
+use tokio::time::timeout;
+
+use crate::{
+    credential::{self, Credentials, RefreshPolicy, TenantPolicy, coordinator::Parts},
+    flexslot::{TokenAnswer, TokenEndpoint, TokenError},
+    model::{Random, Secret, Timestamp, clock::TokioClock, observe::Unobserved},
+    proxy::{
+        Caller, Corridor, Facts, Settings,
+        guard::{Guard, Reach},
+        replay::{ReplayLimits, ReplayMemory},
+        upstream::{BoxedIo, Dial, DialError, ProxySetting, Target, Upstream, UpstreamParams, tls},
+    },
+    store::{
+        TokenStore,
+        memory::MemoryBackend,
+        seal::{KeyRing, Sealer},
+    },
+};
+
+const ORIGIN: &str = "https://flexslot.test";
+const LONG: Duration = Duration::from_secs(60);
+
+/// Packets to this upstream vanish.
+#[derive(Debug)]
+struct BlackHole;
+
+#[async_trait]
+impl Dial for BlackHole {
+    async fn dial(&self, _: &Target) -> Result<BoxedIo, DialError> {
+        pending().await
+    }
+}
+
+/// PATs need no token endpoint.
+struct NoEndpoint;
+
+#[async_trait]
+impl TokenEndpoint for NoEndpoint {
+    fn knows(&self, _: &str) -> bool {
+        false
+    }
+
+    async fn refresh(&self, _: &str, _: &Secret) -> Result<TokenAnswer, TokenError> {
+        unreachable!("no tenant of these tests has a grant")
+    }
+}
+
+fn settings() -> Settings {
+    let params = UpstreamParams {
+        origin: ORIGIN.parse().unwrap(),
+        tls: Arc::new(tls::with_roots(RootCertStore::empty()).unwrap()),
+        proxy: ProxySetting::Off,
+        connect_timeout: LONG,
+        response_timeout: LONG,
+        body_idle_timeout: LONG,
+        pool_idle_timeout: LONG,
+        header_size: 64 * 1024,
+    };
+    Settings {
+        guard: Guard::default(),
+        tenant_header: HeaderName::from_static("x-flexslot-tenant"),
+        default_tenant: Some("acme".parse().unwrap()),
+        upstream: Upstream::with_dialer(params, Arc::new(BlackHole)).unwrap(),
+        origin: ORIGIN.parse().unwrap(),
+        rewrite_urls: None,
+        replay: ReplayLimits { replay_body: 0, request_body: 0, idle_timeout: LONG, memory: ReplayMemory::new(0) },
+        in_flight_per_tenant: 1,
+    }
+}
+
+/// One tenant, acme, with a PAT.
+async fn credentials() -> Credentials {
+    let (random, clock) = (Random::system(), Arc::new(TokioClock::starting_at(Timestamp::from_secs(1_795_200_000))));
+    let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
+    let backend = Arc::new(MemoryBackend::new(clock.clone(), &random));
+    let policy = TenantPolicy { pat: Some(Secret::new("flx_pat_acme")), ..TenantPolicy::default() };
+    Credentials::new(Parts {
+        settings: credential::Settings {
+            origin: ORIGIN.parse().unwrap(),
+            refresh: RefreshPolicy::default(),
+            endpoint: Arc::new(NoEndpoint),
+            tenants: HashMap::from([("acme".parse().unwrap(), Arc::new(policy))]),
+            cached_tenants: 10,
+        },
+        store: TokenStore::open(backend, sealer, random.clone()).await.unwrap(),
+        spool: None,
+        instance: None,
+        clock,
+        random,
+        observer: Arc::new(Unobserved),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_the_upstream_is_its_own_also_when_the_client_goes_away() {
+    let corridor = Corridor::new(settings(), credentials().await, Arc::new(Unobserved));
+    let caller = Caller { reach: Reach::Tcp(Ipv4Addr::LOCALHOST.into()), tenant: None };
+    let request = Request::get("/api/public/v1/decks/").header("host", "localhost");
+    let mut facts = Facts::default();
+    let call = corridor.handle(&caller, request.body(Empty::<Bytes>::new()).unwrap(), &mut facts);
+    let patience = Duration::from_secs(10);
+    assert!(timeout(patience, call).await.is_err(), "the client went away first");
+    assert_eq!(facts.upstream_time, patience);
+}
