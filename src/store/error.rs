@@ -28,6 +28,8 @@ pub enum OpenError {
     WrongKey { sealed_with: KeyId, configured: KeyId },
     /// The record that tells a right key from a wrong one is itself damaged.
     KeyCheckDamaged { what: String },
+    /// A server that cannot be used as it is: who we are, what we may, or what lies there is not right.
+    Refused { what: String, hint: String },
     /// The store answered with an error.
     Store(StoreError),
 }
@@ -71,6 +73,7 @@ impl OpenError {
                 "give the key that this store was made with in store.encryption_key, or name another store; nothing was written".into(),
             ),
             Self::KeyCheckDamaged { .. } => Some("restore the store from a backup; nothing was written".into()),
+            Self::Refused { hint, .. } => Some(hint.clone()),
             Self::File { .. } | Self::Store(_) => None,
         }
     }
@@ -94,6 +97,7 @@ impl fmt::Display for OpenError {
                 "wrong encryption key: the store is sealed with the key {sealed_with}, the first configured key is {configured}"
             ),
             Self::KeyCheckDamaged { what } => write!(f, "the store's key check is damaged: {what}"),
+            Self::Refused { what, .. } => f.write_str(what),
             Self::Store(error) => error.fmt(f),
         }
     }

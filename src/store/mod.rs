@@ -13,6 +13,7 @@ pub mod instance;
 pub mod keyfile;
 pub mod memory;
 pub mod metered;
+pub mod postgres;
 pub mod record;
 mod renewal;
 pub mod seal;
@@ -245,6 +246,9 @@ impl From<Written> for Cas {
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+#[path = "../../tests/servers/mod.rs"]
+mod servers;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -1,0 +1,8 @@
+//! Real servers for the tests, each in a directory of its own and on a free port.
+//!
+//! - [`postgres`]: PostgreSQL, one for each test process with a database for each test, or one of a test's own
+//!
+//! Included by the tests of the library and by those of the program, which is why not everything is used everywhere.
+#![allow(dead_code, unreachable_pub, reason = "each of the test programs uses its part")]
+
+pub(crate) mod postgres;
