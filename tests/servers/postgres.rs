@@ -84,6 +84,7 @@ impl PostgresServer {
         let dir = tempfile::Builder::new().prefix("postgres-").tempdir().expect("a directory");
         let bin = programs();
         give_away(dir.path());
+        let watched = Watched::start(dir.path(), &bin);
         // ICU, so that a name without COLLATE "C" is found to sort by another order than that of its bytes.
         run(
             dir.path(),
@@ -114,7 +115,7 @@ impl PostgresServer {
         )
         .expect("written");
         fs::write(data.join("pg_hba.conf"), ACCESS).expect("written");
-        let server = Self { port, _watched: Watched::start(dir.path(), &bin), bin, dir };
+        let server = Self { port, _watched: watched, bin, dir };
         server.start_again();
         let (owner, password) = OWNER;
         server.sql("postgres", &format!("CREATE ROLE {owner} LOGIN PASSWORD '{password}'"));

@@ -156,7 +156,7 @@ fn remedy_of(code: &SqlState) -> Remedy {
 }
 
 fn remedy_without_code(error: &tokio_postgres::Error) -> Remedy {
-    let message = error.to_string();
+    let message = text(error);
     let io = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     if let Some(hint) = io.and_then(tls_hint) {
         return Remedy::Hint(hint.to_owned());
@@ -164,7 +164,7 @@ fn remedy_without_code(error: &tokio_postgres::Error) -> Remedy {
     if message.contains("TLS") {
         return Remedy::Hint("check sslmode of store.url, and whether the server has ssl = on".into());
     }
-    if message.contains("authentication") {
+    if message.contains("authentication") || message.contains("password missing") {
         return Remedy::Hint("give the password in store.url; nothing else is looked for".into());
     }
     match io.map(io::Error::kind) {

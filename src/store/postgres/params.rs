@@ -71,7 +71,11 @@ impl Target {
                 "postgres://user@host:5432/database; a socket is ?host=/run/postgresql",
             ));
         }
-        let (mode, verify) = asked.tls(params.roots.is_some())?;
+        let (mut mode, verify) = asked.tls(params.roots.is_some())?;
+        if config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_))) && config.get_hostaddrs().is_empty() {
+            // There is no TLS on a socket, and nobody to listen. libpq leaves sslmode unheard there too.
+            mode = SslMode::Disable;
+        }
         let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
         let tls = tls::connector(verify, params.roots.clone(), direct)?;
         config.ssl_mode(mode);

@@ -85,13 +85,11 @@ const TOUCH: &str = concat!(
     hurried!()
 );
 
-/// Leaves rows out as `TOUCH` does; the next purge finds them.
-const PURGE: &str = "WITH over AS (
-        SELECT kind, name FROM flexslot_proxy.records WHERE kind = $1::smallint AND due < $2::bigint
-        ORDER BY due LIMIT $3::bigint FOR UPDATE SKIP LOCKED),
-    gone AS (
-        DELETE FROM flexslot_proxy.records r USING over
-        WHERE r.kind = over.kind AND r.name = over.name AND r.due < $2::bigint RETURNING 1)
+/// Leaves rows out as `TOUCH` does; the next purge finds them. A row is locked where it lies (`ctid`), and so found without a search.
+const PURGE: &str = "WITH gone AS (
+        DELETE FROM flexslot_proxy.records WHERE due < $2::bigint AND ctid = ANY (ARRAY(
+            SELECT ctid FROM flexslot_proxy.records WHERE kind = $1::smallint AND due < $2::bigint
+            ORDER BY due LIMIT $3::bigint FOR UPDATE SKIP LOCKED)) RETURNING 1)
     SELECT count(*) FROM gone";
 
 const CAVEATS: &str = "SELECT current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on',
@@ -288,3 +286,16 @@ fn unreadable(record: String, what: &str) -> Fault {
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+/// Every statement that looks for rows, with values for it; a test looks at how the server goes about them.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[(&str, &str)] = &[
+    (GET, "'{1}', '{tenant-7}'"),
+    (LIST, "1, '{0,1}', 'tenant-7', 100"),
+    (CHANGES, "7, 100"),
+    (LOOK_AT_LEASE, "'tenant-7'"),
+    (TAKE_LEASE, "'tenant-7', 'host', 'instance', 7, 'host', 'instance', 7"),
+    (RELEASE, "'tenant-7', 'host', 'instance'"),
+    (TOUCH, "'{1}', '{tenant-7}', '{7}'"),
+    (PURGE, "1, 7, 1000"),
+];

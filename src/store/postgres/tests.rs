@@ -1,5 +1,12 @@
 //! Against a real server.
 
+mod outages;
+mod plans;
+mod rights;
+mod secure;
+mod sharing;
+mod urls;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, task::block_in_place};
@@ -8,12 +15,16 @@ use super::{Postgres, PostgresParams};
 use crate::{
     model::{Random, Secret},
     store::{
-        OpenError,
-        backend::Backend,
+        OpenError, StoreError,
+        backend::{Backend, Change, Expect, Key, Kind, Label, Revision, Written},
         conformance::{Engine, conformance},
-        servers::postgres::PostgresServer,
+        record::Body,
+        servers::postgres::{OWNER, PostgresServer},
     },
 };
+
+/// How long an operation may take where nothing is meant to be late, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A database whose clock stands still until it is told to move: a function in front of the server's own.
 struct Database {
@@ -53,11 +64,42 @@ impl Engine for Database {
 }
 
 fn params(url: &str) -> PostgresParams {
-    PostgresParams { url: Secret::new(url), roots: None, timeout: Duration::from_secs(20) }
+    PostgresParams { url: Secret::new(url), roots: None, timeout: PATIENCE }
 }
 
 async fn open(url: &str) -> Result<Postgres, OpenError> {
     Postgres::open(&params(url), Random::system()).await
+}
+
+fn put(name: &str) -> Change {
+    let (key, body) = (Key::new(Kind::Grant, name), Body::from_stored(b"{}".to_vec()));
+    Change { key, expect: Expect::Anything, label: Label::default(), body }
+}
+
+async fn done(store: &Postgres, name: &str) -> Revision {
+    match store.write(vec![put(name)]).await.expect("written") {
+        Written::Done(revision) => revision,
+        Written::Conflict(at) => panic!("change {at} is in conflict"),
+    }
+}
+
+/// What an operator reads of a store that is out of reach; never the password.
+fn unavailable<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
+    match answer {
+        Err(StoreError::Unavailable(what)) => {
+            assert!(!what.contains(OWNER.1), "{what}");
+            what
+        }
+        other => panic!("expected it to be unavailable: {other:?}"),
+    }
+}
+
+/// What an operator reads of a store that cannot be opened, and the hint; never the password.
+fn refused(answer: Result<Postgres, OpenError>) -> (String, String) {
+    let error = answer.expect_err("refused");
+    let (what, hint) = (error.to_string(), error.hint().unwrap_or_else(|| panic!("{error:?} has no hint")));
+    assert!(![&what, &hint, &format!("{error:?}")].iter().any(|text| text.contains(OWNER.1)), "{error:?}");
+    (what, hint)
 }
 
 conformance!(Database::new());

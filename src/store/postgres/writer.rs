@@ -214,3 +214,10 @@ async fn finish(session: &Session, plan: &Plan<'_>) -> Result<(), Fault> {
     )?;
     Ok(())
 }
+
+/// Every statement that looks for rows, with values for it; a test looks at how the server goes about them.
+#[cfg(test)]
+pub(super) const STATEMENTS: &[(&str, &str)] = &[
+    (LABELS, "'{1}', '{tenant-7}'"),
+    (PUT, "'{1}', '{tenant-7}', '{7}', '{NULL}', '{NULL}', '{0}', '{NULL}', '{x}', '{NULL}'"),
+];
