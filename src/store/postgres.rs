@@ -28,7 +28,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-pub use self::params::PostgresParams;
+pub use self::params::{PostgresParams, Tables};
 use self::{
     params::Target,
     session::{Lane, Opener, Session},

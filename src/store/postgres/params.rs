@@ -24,6 +24,16 @@ pub struct PostgresParams {
     pub roots: Option<RootCertStore>,
     /// How long one operation may take, from the wait for a connection to its answer. The limits that the server is told follow from it.
     pub timeout: Duration,
+    pub tables: Tables,
+}
+
+/// What to do about tables that are missing, or of an older program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tables {
+    /// Make them, or bring them up to date, where the role may.
+    Make,
+    /// Leave the database as it is, and say so; for who only looks.
+    Expect,
 }
 
 /// Where sessions are opened, and how.
@@ -32,6 +42,7 @@ pub(super) struct Target {
     pub(super) config: Config,
     pub(super) tls: MakeRustlsConnect,
     pub(super) timeout: Duration,
+    pub(super) tables: Tables,
     /// `db.example:5432`, for messages.
     pub(super) address: String,
 }
@@ -49,7 +60,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Every key that a URL may have, for the hint.
 const KEYS: &str = "host, hostaddr, port, user, password, dbname, application_name, options, sslmode, sslnegotiation, channel_binding, \
-                    connect_timeout, keepalives, keepalives_idle, keepalives_interval, keepalives_retries, tcp_user_timeout, load_balance_hosts";
+                    connect_timeout, keepalives, keepalives_idle, keepalives_interval, keepalives_retries, tcp_user_timeout, target_session_attrs, load_balance_hosts";
 
 // === impl PostgresParams ===
 
@@ -81,7 +92,9 @@ impl Target {
         config.ssl_mode(mode);
         // Of several hosts, the one that takes writes.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        config.tcp_user_timeout(params.timeout);
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(params.timeout);
+        }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(params.timeout);
         }
@@ -91,7 +104,7 @@ impl Target {
         if !asked.keepalives {
             config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE / 3).keepalives_retries(3);
         }
-        Ok(Self { address: address(&config), config, tls, timeout: params.timeout })
+        Ok(Self { address: address(&config), config, tls, timeout: params.timeout, tables: params.tables })
     }
 
     /// Trouble with the server, in words for the operator.
@@ -121,6 +134,12 @@ impl Asked {
             for pair in query.split('&').filter(|pair| !pair.is_empty()) {
                 match pair.split_once('=') {
                     Some(("sslmode", value)) => asked.sslmode = Some(value.to_owned()),
+                    Some(("target_session_attrs", value)) if value != "read-write" => {
+                        return Err(fault(
+                            "asks for a server that a sidecar cannot use",
+                            "target_session_attrs is always read-write",
+                        ));
+                    }
                     _ => kept.push(pair),
                 }
                 asked.keepalives |= pair.starts_with("keepalives");

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use tokio_postgres::{Client, GenericClient, error::SqlState};
 
-use super::faults::Fault;
+use super::{faults::Fault, params::Tables};
 use crate::model::Random;
 
 /// The schema's name.
@@ -94,9 +94,12 @@ enum Place {
 }
 
 /// Sees to it that the tables are there, are of the version that this program knows, and may be used.
-pub(super) async fn ensure(client: &mut Client, random: &Random) -> Result<(), Fault> {
-    if !is_current(look(client).await?)? {
-        migrate(client, random).await?;
+pub(super) async fn ensure(client: &mut Client, tables: Tables, random: &Random) -> Result<(), Fault> {
+    let found = look(client).await?;
+    match tables {
+        _ if is_current(found)? => {}
+        Tables::Expect => return Err(not_ready(found)),
+        Tables::Make => migrate(client, random).await?,
     }
     let missing: Vec<String> = client.query(MISSING, &[]).await?.iter().map(|row| row.get(0)).collect();
     if missing.is_empty() {
@@ -198,6 +201,15 @@ fn is_current(found: Found) -> Result<bool, Fault> {
         Found::Ours(version) => Ok(version == KNOWN),
         Found::Blank(_) => Ok(false),
     }
+}
+
+/// For who only looks.
+fn not_ready(found: Found) -> Fault {
+    let what = match found {
+        Found::Blank(_) => format!("there are no tables in the schema {SCHEMA} yet"),
+        Found::Ours(version) => format!("the tables are of version {version}, and this program needs {KNOWN}"),
+    };
+    Fault::Refused { what, hint: "whoever opens the store to use it sees to that: flexslot-proxy serve".into() }
 }
 
 fn cannot_migrate(from: i32) -> Fault {

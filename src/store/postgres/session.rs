@@ -54,7 +54,7 @@ pub(super) struct Lane {
 impl Opener {
     /// Connects, sets the session up, and sees to the tables.
     pub(super) async fn open(&self) -> Result<Session, Fault> {
-        let Target { config, tls, timeout: limit, .. } = &*self.target;
+        let Target { config, tls, timeout: limit, tables, .. } = &*self.target;
         let connecting = timeout(*limit, config.connect(tls.clone())).await;
         let (client, connection) = connecting.map_err(|_| Fault::Late(*limit))??;
         let driver = tokio::spawn(async move {
@@ -65,7 +65,7 @@ impl Opener {
         let mut session = Session { client, driver, statements: Mutex::default(), retired: AtomicBool::new(false) };
         let set_up = async {
             session.client.batch_execute(&setup(*limit)).await?;
-            schema::ensure(&mut session.client, &self.random).await
+            schema::ensure(&mut session.client, *tables, &self.random).await
         };
         // A migration is not bound by the time that an operation may take, unless an operation waits for it.
         timeout(MIGRATION, set_up).await.unwrap_or(Err(Fault::Late(MIGRATION)))?;

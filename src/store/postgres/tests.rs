@@ -11,7 +11,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, task::block_in_place};
 
-use super::{Postgres, PostgresParams};
+use super::{Postgres, PostgresParams, Tables};
 use crate::{
     model::{Random, Secret},
     store::{
@@ -64,7 +64,7 @@ impl Engine for Database {
 }
 
 fn params(url: &str) -> PostgresParams {
-    PostgresParams { url: Secret::new(url), roots: None, timeout: PATIENCE }
+    PostgresParams { url: Secret::new(url), roots: None, timeout: PATIENCE, tables: Tables::Make }
 }
 
 async fn open(url: &str) -> Result<Postgres, OpenError> {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::{OWNER, done, open, put, refused, unavailable};
+use super::{OWNER, done, open, params, put, refused, unavailable};
 use crate::{
-    model::{GrantId, Timestamp, Version, token::Owner},
+    model::{GrantId, Random, Timestamp, Version, token::Owner},
     store::{
-        backend::{Backend, Bid, Expect, Kind, Label, Revision, Written},
+        backend::{Backend, Bid, Change, Expect, Kind, Label, Revision, Written},
+        postgres::{Postgres, PostgresParams, Tables},
         servers::postgres::PostgresServer,
     },
 };
@@ -48,9 +49,9 @@ async fn a_role_with_the_documented_rights_does_everything_that_a_sidecar_does()
     let store = open(&url).await.expect("opened");
     let (grant, due) = (GrantId::from_stored([7; 16]), Some(Timestamp::from_secs(1)));
     let label = Label { grant: Some(grant), version: Some(Version::FIRST), due, ..Label::default() };
-    let first = store.write(vec![crate::store::backend::Change { label, ..put("a") }]).await;
+    let first = store.write(vec![Change { label, ..put("a") }]).await;
     assert_eq!(first, Ok(Written::Done(Revision(1))));
-    let again = crate::store::backend::Change { expect: Expect::Grant(grant, Version::FIRST), label, ..put("a") };
+    let again = Change { expect: Expect::Grant(grant, Version::FIRST), label, ..put("a") };
     assert_eq!(store.write(vec![again]).await, Ok(Written::Done(Revision(2))));
     store.touch(&[(put("a").key, Timestamp::from_secs(5))]).await.expect("noted");
     assert!(store.get(&[put("a").key]).await.expect("read")[0].is_some());
@@ -136,6 +137,19 @@ async fn tables_of_a_newer_program_are_refused_and_left_alone() {
     assert!(what.contains("version 99") && hint.contains("newer program"), "{what}\n{hint}");
     let versions = SHARED().sql(&database, "SELECT count(*) FROM flexslot_proxy.schema_version");
     assert_eq!(versions.trim(), "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_looks_makes_no_tables() {
+    let database = SHARED().database();
+    let url = SHARED().url(&database);
+    let looking = PostgresParams { tables: Tables::Expect, ..params(&url) };
+    let (what, hint) = refused(Postgres::open(&looking, Random::system()).await);
+    assert!(what.contains("no tables") && hint.contains("serve"), "{what}\n{hint}");
+    let there = SHARED().sql(&database, "SELECT count(*) FROM pg_namespace WHERE nspname = 'flexslot_proxy'");
+    assert_eq!(there.trim(), "0");
+    drop(open(&url).await.expect("made"));
+    assert!(Postgres::open(&looking, Random::system()).await.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

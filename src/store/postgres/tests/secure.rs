@@ -3,9 +3,9 @@
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{RootCertStore, pki_types::CertificateDer};
 
-use super::{PATIENCE, open, refused};
+use super::{open, params, refused};
 use crate::{
-    model::{Random, Secret},
+    model::Random,
     store::{
         OpenError,
         postgres::{Postgres, PostgresParams},
@@ -46,7 +46,7 @@ impl Authority {
 }
 
 async fn open_with(url: &str, roots: &RootCertStore) -> Result<Postgres, OpenError> {
-    let params = PostgresParams { url: Secret::new(url), roots: Some(roots.clone()), timeout: PATIENCE };
+    let params = PostgresParams { roots: Some(roots.clone()), ..params(url) };
     Postgres::open(&params, Random::system()).await
 }
 

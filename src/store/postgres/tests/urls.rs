@@ -80,5 +80,6 @@ fn a_key_that_is_not_understood_is_named_and_its_value_is_not() {
     assert!(fault(&format!("postgres://u@db/store?sslpassword={CANARY}")).contains("`sslpassword`"));
     assert!(fault(&format!("postgres://u@db:{CANARY}/store")).contains("`port`"));
     assert!(fault("postgres:///store").contains("host"));
+    assert!(fault("postgres://u@db/store?target_session_attrs=read-only").contains("read-write"));
     assert!(fault(&format!("mysql://u:{CANARY}@db/store")).contains("postgres://"));
 }
