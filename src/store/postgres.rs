@@ -1,6 +1,6 @@
 //! `postgres://…`: rows in a database that several hosts share, durable when a write is answered.
 //!
-//! A sidecar has two connections: on one, writes are made one after the other ([`writer`]); the other answers everything else, with
+//! A sidecar has two connections: on one, writes are made one after the other (`writer`); the other answers everything else, with
 //! as many questions under way at a time as there are. Times are the server's.
 //!
 //! # Rights

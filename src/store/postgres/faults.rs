@@ -4,7 +4,7 @@
 
 use std::{error::Error as _, io, time::Duration};
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 use super::params::Target;
 use crate::store::{OpenError, StoreError};
@@ -57,9 +57,14 @@ impl Fault {
         passing.contains(code)
     }
 
-    /// Whether the server has said that the transaction is not committed.
+    /// Whether the server has said that the transaction is not committed. What ends a session (FATAL) may come after the commit: an
+    /// administrator can end one that waits for its standby.
     pub(super) fn is_certain(&self) -> bool {
-        matches!(self, Self::Server(error) if error.code().is_some_and(|code| *code != SqlState::TRANSACTION_RESOLUTION_UNKNOWN))
+        let Self::Server(error) = self else { return false };
+        error.as_db_error().is_some_and(|error| {
+            error.parsed_severity() == Some(Severity::Error)
+                && *error.code() != SqlState::TRANSACTION_RESOLUTION_UNKNOWN
+        })
     }
 
     /// For an operation on a store that is open.

@@ -214,6 +214,50 @@ async fn a_deadlock_is_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_write_whose_session_is_ended_by_its_commit_is_not_done_again() {
+    let database = SHARED().database();
+    let store = open(&SHARED().url(&database)).await.expect("opened");
+    SHARED().sql(
+        &database,
+        "CREATE FUNCTION public.leave() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN
+            PERFORM pg_terminate_backend(pg_backend_pid());
+            RETURN NULL;
+         END $$;
+         CREATE CONSTRAINT TRIGGER leave AFTER INSERT ON flexslot_proxy.records
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.name = 'a') EXECUTE FUNCTION public.leave()",
+    );
+    let what = unavailable(store.write(vec![put("a")]).await);
+    assert!(what.contains("57P01") && what.contains("may have been done"), "{what}");
+    assert_eq!(done(&store, "b").await, Revision(1), "the next one has a session of its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_has_not_reached_its_standby_is_not_called_done() {
+    let server = PostgresServer::start(Disk::Unsynced, "");
+    let url = server.url(&server.database());
+    let store = Postgres::open(&impatient(&url, Duration::from_secs(2)), Random::system()).await.expect("opened");
+    let standby = |name: &str| {
+        server.sql("postgres", &format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'"));
+        server.sql("postgres", "SELECT pg_reload_conf()");
+    };
+    done(&store, "a").await;
+    standby("nobody");
+    // Until the server has read its configuration again.
+    let refused = timeout(PATIENCE, async {
+        loop {
+            match store.write(vec![put("b")]).await {
+                Ok(_) => {}
+                refused => break unavailable(refused),
+            }
+        }
+    });
+    assert!(refused.await.expect("it waits for the standby").contains("no answer within 2s"));
+    standby("");
+    let healed = timeout(PATIENCE, async { while store.write(vec![put("c")]).await.is_err() {} }).await;
+    assert!(healed.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_is_told_with_what_to_do() {
     let database = SHARED().database();
     let store = open(&SHARED().url(&database)).await.expect("opened");
