@@ -7,8 +7,9 @@ use std::{
 
 use super::{StartFailure, Surroundings};
 use crate::{
-    config::{self, Engine, SecretSource, StoreKey},
+    config::{self, Engine, ExtraRoots, SecretSource, ServerKind, ServerUrl, StoreKey},
     model::{Observer, Secret},
+    proxy::upstream::tls,
     store::{
         KeyFileError, TokenStore,
         backend::Backend,
@@ -16,6 +17,8 @@ use crate::{
         keyfile::KeyFile,
         memory::MemoryBackend,
         metered::Metered,
+        postgres::{Postgres, PostgresParams, Tables},
+        redis::{RedisBackend, RedisParams},
         seal::{KeyRing, Sealer},
         spool::Spool,
         sqlite::SqliteBackend,
@@ -57,7 +60,11 @@ impl Storage {
                 };
                 Self::on(Arc::new(backend), sealer, config.state_dir.as_deref(), around, observer).await
             }
-            Engine::Server { address, .. } => todo!("{address}"),
+            Engine::Server { address, key, extra_roots } => {
+                let sealer = shared_sealer(key, around)?;
+                let backend = server(address, extra_roots.as_ref(), around).await?;
+                Self::on(backend, sealer, config.state_dir.as_deref(), around, observer).await
+            }
         }
     }
 
@@ -82,6 +89,41 @@ impl Storage {
             })
         };
         self.state_dir.as_ref().map(lock).transpose()
+    }
+}
+
+/// The database server at `address`. Over TLS the roots of `store.ca_file` count besides the system's.
+async fn server(
+    address: &ServerUrl,
+    extra_roots: Option<&ExtraRoots>,
+    around: &Surroundings,
+) -> Result<Arc<dyn Backend>, StartFailure> {
+    let (url, random) = (address.url.clone(), around.random.clone());
+    let roots = extra_roots.map(|roots| tls::roots_with(&roots.certificates));
+    Ok(match address.kind {
+        ServerKind::Redis => {
+            let params = RedisParams { roots, ..RedisParams::new(url) };
+            Arc::new(RedisBackend::open(params, &random).await?)
+        }
+        ServerKind::Postgres => {
+            let params = PostgresParams { url, roots, timeout: PostgresParams::TIMEOUT, tables: Tables::Make };
+            Arc::new(Postgres::open(&params, random).await?)
+        }
+    })
+}
+
+/// The sealer of a store that others use too, whose key was found when the configuration was read.
+fn shared_sealer(key: &StoreKey, around: &Surroundings) -> Result<Sealer, StartFailure> {
+    let Some(text) = &key.text else {
+        return Err(StartFailure::new(format!("the encryption key ({}) does not exist", key.source)));
+    };
+    Ok(sealer_with(parse(text, &key.source)?, key_file(&key.source), around))
+}
+
+fn sealer_with(ring: KeyRing, file: Option<KeyFile>, around: &Surroundings) -> Sealer {
+    match file {
+        Some(file) => Sealer::with_source(ring, file, around.random.clone()),
+        None => Sealer::new(ring, around.random.clone()),
     }
 }
 
@@ -110,10 +152,7 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
             ));
         }
     };
-    Ok(match file {
-        Some(file) => Sealer::with_source(ring, file, around.random.clone()),
-        None => Sealer::new(ring, around.random.clone()),
-    })
+    Ok(sealer_with(ring, file, around))
 }
 
 /// The keys of a configuration that was read again; `None` where there are none to take over.

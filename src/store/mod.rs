@@ -15,6 +15,7 @@ mod intent;
 pub mod keyfile;
 pub mod memory;
 pub mod metered;
+pub mod postgres;
 pub mod record;
 pub mod redis;
 pub mod seal;

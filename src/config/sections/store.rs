@@ -86,20 +86,52 @@ const KEY_FILE: &str = "flexslot-proxy.key";
 impl Store {
     /// Whether `other` is the same place, with its key in the same place. The key itself may have changed.
     pub fn lies_where(&self, other: &Self) -> bool {
-        match (&self.engine, &other.engine) {
-            (Engine::Memory, Engine::Memory) => true,
-            (Engine::Sqlite { path: mine, key: own }, Engine::Sqlite { path, key }) => {
-                mine == path && own.source == key.source
-            }
-            (Engine::Memory, Engine::Sqlite { .. }) | (Engine::Sqlite { .. }, Engine::Memory) => false,
-        }
+        self.engine.lies_where(&other.engine)
+            && self.key_source() == other.key_source()
     }
 
     /// Where the encryption key is kept; `None` for a store that has none.
     pub fn key_source(&self) -> Option<&SecretSource> {
-        match &self.engine {
-            Engine::Memory => None,
-            Engine::Sqlite { key, .. } => Some(&key.source),
+        self.engine.key().map(|key| &key.source)
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Whether `other` is the same place, whatever its key.
+    pub fn lies_where(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Memory, Self::Memory) => true,
+            (Self::Sqlite { path: mine, .. }, Self::Sqlite { path, .. }) => mine == path,
+            (Self::Server { address: mine, .. }, Self::Server { address, .. }) => mine == address,
+            (Self::Memory | Self::Sqlite { .. } | Self::Server { .. }, _) => false,
+        }
+    }
+
+    /// The key that seals; `None` for a store that makes its own and forgets it.
+    pub fn key(&self) -> Option<&StoreKey> {
+        match self {
+            Self::Memory => None,
+            Self::Sqlite { key, .. } | Self::Server { key, .. } => Some(key),
+        }
+    }
+
+    pub(in crate::config) fn key_mut(&mut self) -> Option<&mut StoreKey> {
+        match self {
+            Self::Memory => None,
+            Self::Sqlite { key, .. } | Self::Server { key, .. } => Some(key),
+        }
+    }
+}
+
+/// As `store.url` has it, without user, password and options.
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Sqlite { path, .. } => write!(f, "sqlite:{}", path.display()),
+            Self::Server { address, .. } => address.fmt(f),
         }
     }
 }
@@ -107,7 +139,25 @@ impl Store {
 // === impl StoreKey ===
 
 impl StoreKey {
+    /// The key of a database, which begins with a new one where the file does not exist.
     fn read(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
+        Self::read_or(written, dir, resolver, |_, _| {})
+    }
+
+    /// The key of a store that other machines may use too. Somebody has to hand the same one to all of them.
+    fn read_shared(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
+        Self::read_or(written, dir, resolver, |source, spot| {
+            let wrong = Wrong::new(format!("{source} does not exist, and every sidecar on this store needs the same key"));
+            resolver.fault(spot, wrong.hint("make one with: flexslot-proxy key generate"));
+        })
+    }
+
+    fn read_or(
+        written: Setting<SecretSource>,
+        dir: &Path,
+        resolver: &Resolver<'_>,
+        missing: impl FnOnce(&SecretSource, &Spot),
+    ) -> Self {
         let (source, spot) = match written.into_given() {
             Some(At { value, spot }) => (resolver.source(value, spot.place), spot),
             None => {
@@ -117,7 +167,10 @@ impl StoreKey {
         };
         let text = match source.read(resolver.environment) {
             Ok(text) => Some(text),
-            Err(Unreadable::Missing { .. }) => None,
+            Err(Unreadable::Missing { .. }) => {
+                missing(&source, &spot);
+                None
+            }
             Err(unreadable) => {
                 resolver.unreadable(&spot, &unreadable);
                 None
@@ -214,61 +267,6 @@ fn required_state_dir(resolver: &Resolver<'_>) -> Option<PathBuf> {
     dir
 }
 
-// === impl Store ===
-
-impl Store {
-    /// Whether `other` is the same place, with its key in the same place. The key itself may have changed.
-    pub fn lies_where(&self, other: &Self) -> bool {
-        self.engine.lies_where(&other.engine)
-            && self.key_source() == other.key_source()
-    }
-
-    /// Where the encryption key is kept; `None` for a store that has none.
-    pub fn key_source(&self) -> Option<&SecretSource> {
-        self.engine.key().map(|key| &key.source)
-    }
-}
-
-// === impl Engine ===
-
-impl Engine {
-    /// Whether `other` is the same place, whatever its key.
-    pub fn lies_where(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Memory, Self::Memory) => true,
-            (Self::Sqlite { path: mine, .. }, Self::Sqlite { path, .. }) => mine == path,
-            (Self::Server { address: mine, .. }, Self::Server { address, .. }) => mine == address,
-            (Self::Memory | Self::Sqlite { .. } | Self::Server { .. }, _) => false,
-        }
-    }
-
-    /// The key that seals; `None` for a store that makes its own and forgets it.
-    pub fn key(&self) -> Option<&StoreKey> {
-        match self {
-            Self::Memory => None,
-            Self::Sqlite { key, .. } | Self::Server { key, .. } => Some(key),
-        }
-    }
-
-    pub(in crate::config) fn key_mut(&mut self) -> Option<&mut StoreKey> {
-        match self {
-            Self::Memory => None,
-            Self::Sqlite { key, .. } | Self::Server { key, .. } => Some(key),
-        }
-    }
-}
-
-/// As `store.url` has it, without user, password and options.
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory => f.write_str("memory:"),
-            Self::Sqlite { path, .. } => write!(f, "sqlite:{}", path.display()),
-            Self::Server { address, .. } => address.fmt(f),
-        }
-    }
-}
-
 // === impl WrittenUrl ===
 
 impl WrittenUrl {
@@ -279,49 +277,5 @@ impl WrittenUrl {
         };
         let secret = resolver.secret(Setting::Given(At { value: source, spot: spot.clone() }))?;
         StoreUrl::parse(secret.secret.expose()).map_err(|wrong| resolver.fault(spot, wrong)).ok()
-    }
-}
-
-// === impl StoreKey ===
-
-impl StoreKey {
-    /// The key of a database, which begins with a new one where the file does not exist.
-    fn read(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
-        Self::read_or(written, dir, resolver, |_, _| {})
-    }
-
-    /// The key of a store that other machines may use too. Somebody has to hand the same one to all of them.
-    fn read_shared(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
-        Self::read_or(written, dir, resolver, |source, spot| {
-            let wrong = Wrong::new(format!("{source} does not exist, and every sidecar on this store needs the same key"));
-            resolver.fault(spot, wrong.hint("make one with: flexslot-proxy key generate"));
-        })
-    }
-
-    fn read_or(
-        written: Setting<SecretSource>,
-        dir: &Path,
-        resolver: &Resolver<'_>,
-        missing: impl FnOnce(&SecretSource, &Spot),
-    ) -> Self {
-        let (source, spot) = match written.into_given() {
-            Some(At { value, spot }) => (resolver.source(value, spot.place), spot),
-            None => {
-                let beside = SecretSource::File { path: dir.join(KEY_FILE), access: FileAccess::OwnerOnly };
-                (beside, Spot::new(Place::Default, "store.encryption_key"))
-            }
-        };
-        let text = match source.read(resolver.environment) {
-            Ok(text) => Some(text),
-            Err(Unreadable::Missing { .. }) => {
-                missing(&source, &spot);
-                None
-            }
-            Err(unreadable) => {
-                resolver.unreadable(&spot, &unreadable);
-                None
-            }
-        };
-        Self { source, text }
     }
 }

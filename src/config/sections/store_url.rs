@@ -1,8 +1,8 @@
 //! `store.url`: which engine, and where.
 
-use std::{fmt, path::PathBuf};
+use std::{borrow::Cow, fmt, path::PathBuf};
 
-use url::Url;
+use url::form_urlencoded;
 
 use crate::{config::fault::Wrong, model::Secret};
 
@@ -30,6 +30,15 @@ pub enum ServerKind {
     Redis,
     /// `postgres://` or `postgresql://` (PostgreSQL's documentation, section 34.1.1.2).
     Postgres,
+}
+
+/// `scheme://user@hosts/database?options`. PostgreSQL's may name several hosts, so it is not always a URL by RFC 3986.
+struct Parts<'a> {
+    scheme: &'a str,
+    user: &'a str,
+    hosts: &'a str,
+    database: &'a str,
+    query: &'a str,
 }
 
 const FORMS: &str = "write \"sqlite:PATH\", \"redis://HOST:6379/0\", \"postgres://USER@HOST/DATABASE\" or \"memory:\"";
@@ -83,27 +92,22 @@ impl ServerUrl {
             Some("postgres" | "postgresql") => ServerKind::Postgres,
             _ => return Err(Wrong::new("not a store that this version knows").hint(FORMS)),
         };
-        let url = Url::parse(text).map_err(|_| kind.malformed())?;
+        let parts = Parts::of(text);
         // In libpq's form the host may be an option: a directory with a socket in it.
         let is_somewhere =
-            url.has_host() || (kind == ServerKind::Postgres && url.query_pairs().any(|(name, _)| name == "host"));
+            !parts.hosts.is_empty() || (kind == ServerKind::Postgres && parts.options().any(|(name, _)| name == "host"));
         // A fragment means something to some clients: "insecure" turns the check of certificates off.
-        if !is_somewhere || url.fragment().is_some() || !kind.accepts(url.path()) {
+        if !is_somewhere || text.contains(['#', ' ']) || text.contains(char::is_control) || !kind.accepts(parts.database) {
             return Err(kind.malformed());
         }
-        let authority = match (url.host_str(), url.port()) {
-            (None, _) => String::new(),
-            (Some(host), None) => host.to_owned(),
-            (Some(host), Some(port)) => format!("{host}:{port}"),
-        };
-        let shown = format!("{}://{authority}{}", url.scheme(), url.path());
+        let slash = if parts.database.is_empty() { "" } else { "/" };
+        let shown = format!("{}://{}{slash}{}", parts.scheme, parts.hosts, parts.database);
         Ok(Self { kind, url: Secret::new(text), shown })
     }
 
     fn has_password(&self) -> bool {
-        Url::parse(self.url.expose()).is_ok_and(|url| {
-            url.password().is_some() || url.query_pairs().any(|(name, _)| name.eq_ignore_ascii_case("password"))
-        })
+        let parts = Parts::of(self.url.expose());
+        parts.user.contains(':') || parts.options().any(|(name, _)| name.eq_ignore_ascii_case("password"))
     }
 }
 
@@ -116,9 +120,8 @@ impl fmt::Display for ServerUrl {
 // === impl ServerKind ===
 
 impl ServerKind {
-    /// Whether `path` can name a database: a number in Redis.
-    fn accepts(self, path: &str) -> bool {
-        let name = path.strip_prefix('/').unwrap_or(path);
+    /// Whether `name` can be a database's: a number in Redis.
+    fn accepts(self, name: &str) -> bool {
         match self {
             Self::Redis => name.is_empty() || name.parse::<u32>().is_ok(),
             Self::Postgres => !name.contains('/'),
@@ -132,6 +135,22 @@ impl ServerKind {
                 Wrong::new("not the URL of a PostgreSQL database").hint("write \"postgres://USER@HOST:5432/DATABASE\"")
             }
         }
+    }
+}
+
+// === impl Parts ===
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Self {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        Self { scheme, user, hosts, database, query }
+    }
+
+    fn options(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+        form_urlencoded::parse(self.query.as_bytes())
     }
 }
 
@@ -153,9 +172,10 @@ mod tests {
         for (text, expected) in [
             ("redis://localhost", "redis://localhost"),
             ("rediss://u:canary@cache.internal:6380/3", "rediss://cache.internal:6380/3"),
-            ("redis://:canary@[::1]:6379/", "redis://[::1]:6379/"),
+            ("redis://:canary@[::1]:6379/", "redis://[::1]:6379"),
             ("postgres://app:canary@db.internal/flexslot?sslmode=require", "postgres://db.internal/flexslot"),
             ("postgresql://db:5433", "postgresql://db:5433"),
+            ("postgres://u:canary@a:5432,b:5433/x", "postgres://a:5432,b:5433/x"),
             ("postgres:///flexslot?host=/run/postgresql&password=canary", "postgres:///flexslot"),
         ] {
             assert_eq!(shown(text), expected);
