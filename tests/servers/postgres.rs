@@ -4,17 +4,18 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     net::TcpListener,
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
 };
 
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// The role that owns the tests' databases, and its password.
@@ -34,24 +35,47 @@ pub(crate) struct PostgresServer {
     port: u16,
     bin: PathBuf,
     /// Ends the server first, so it is dropped first.
-    _watched: Watched,
+    watched: Watched,
     dir: tempfile::TempDir,
 }
 
-/// A shell that waits for the end of its standard input, which is a pipe of ours: it comes when this value is dropped, and when this process
-/// dies of whatever. Then the shell stops the server.
+/// A shell that runs the server's programs for us, and waits for the end of its standard input, which is a pipe of ours: it comes when this
+/// value is dropped, and when this process dies of whatever. Then the shell stops the server. That it runs them itself is why none is
+/// overlooked that is starting just then.
 #[derive(Debug)]
-struct Watched(Child);
+struct Watched {
+    shell: Child,
+    /// Where a program and its arguments are written, and the status of its end is read.
+    pipes: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
+}
 
 /// `$1` is the server's directory, `$2` that of its programs, the rest runs a program as the server's user. A server that was paused must be
 /// able to hear.
 const WATCH: &str = r#"
     dir=$1 bin=$2; shift 2
-    read -r _
-    pid=$(head -n 1 "$dir/data/postmaster.pid" 2>/dev/null) && kill -CONT "$pid"
-    "$@" "$bin/pg_ctl" --pgdata="$dir/data" --mode=immediate --silent stop
+    trap '' PIPE # nobody may be there to hear the answer
+    cd "$dir"
+    while read -r program arguments; do
+        "$@" "$bin$program" $arguments </dev/null >output 2>&1
+        echo $?
+    done
+    pid=$(head -n 1 data/postmaster.pid 2>/dev/null) && kill -CONT "$pid"
+    "$@" "${bin}pg_ctl" --pgdata=data --mode=immediate --silent stop
+    cd /
     rm -rf "$dir"
 "#;
+
+const INITDB: [&str; 8] = [
+    "--no-sync",
+    "--pgdata=data",
+    "--username=postgres",
+    "--auth=trust",
+    "--encoding=UTF8",
+    "--locale=C.UTF-8",
+    // So that a name without COLLATE "C" is found to sort by another order than that of its bytes.
+    "--locale-provider=icu",
+    "--icu-locale=en-US",
+];
 
 const CONFIGURATION: &str = "
 listen_addresses = '127.0.0.1'
@@ -85,21 +109,7 @@ impl PostgresServer {
         let bin = programs();
         give_away(dir.path());
         let watched = Watched::start(dir.path(), &bin);
-        // ICU, so that a name without COLLATE "C" is found to sort by another order than that of its bytes.
-        run(
-            dir.path(),
-            &bin.join("initdb"),
-            &[
-                "--no-sync",
-                "--pgdata=data",
-                "--username=postgres",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C.UTF-8",
-                "--locale-provider=icu",
-                "--icu-locale=en-US",
-            ],
-        );
+        watched.run(dir.path(), "initdb", &INITDB);
         for (name, text) in files {
             write_private(&dir.path().join(name), text);
         }
@@ -115,7 +125,7 @@ impl PostgresServer {
         )
         .expect("written");
         fs::write(data.join("pg_hba.conf"), ACCESS).expect("written");
-        let server = Self { port, _watched: watched, bin, dir };
+        let server = Self { port, watched, bin, dir };
         server.start_again();
         let (owner, password) = OWNER;
         server.sql("postgres", &format!("CREATE ROLE {owner} LOGIN PASSWORD '{password}'"));
@@ -150,27 +160,16 @@ impl PostgresServer {
 
     /// Runs SQL as superuser, and answers what it prints: values only, a line for each row.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
-        let (dir, port) = (self.dir.path().display().to_string(), self.port.to_string());
-        run(
-            self.dir.path(),
-            &self.bin.join("psql"),
-            &[
-                "--no-psqlrc",
-                "--quiet",
-                "--tuples-only",
-                "--no-align",
-                "--set=ON_ERROR_STOP=1",
-                "--username=postgres",
-                "--host",
-                &dir,
-                "--port",
-                &port,
-                "--dbname",
-                database,
-                "--command",
-                sql,
-            ],
-        )
+        let user = as_server_user();
+        let mut psql = Command::new(user[0]);
+        psql.args(&user[1..]).arg(self.bin.join("psql")).current_dir(self.dir.path());
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]);
+        psql.arg("--host").arg(self.dir.path()).arg(format!("--port={}", self.port));
+        psql.args(["--username=postgres", "--dbname", database, "--command", sql]);
+        clean(&mut psql);
+        let output = psql.output().expect("psql is there");
+        assert!(output.status.success(), "{sql}\n{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
     }
 
     /// Stops it in good order, with its connections cut; it may be started again.
@@ -210,7 +209,7 @@ impl PostgresServer {
 
     fn pg_ctl(&self, args: &[&str]) {
         let args: Vec<_> = ["--pgdata=data", "--silent"].iter().chain(args).copied().collect();
-        run(self.dir.path(), &self.bin.join("pg_ctl"), &args);
+        self.watched.run(self.dir.path(), "pg_ctl", &args);
     }
 }
 
@@ -219,17 +218,34 @@ impl PostgresServer {
 impl Watched {
     fn start(dir: &Path, bin: &Path) -> Self {
         let mut shell = Command::new("sh");
-        shell.args(["-c", WATCH, "sh"]).arg(dir).arg(bin).args(as_server_user());
+        shell.args(["-c", WATCH, "sh"]).arg(dir).arg(bin.join("")).args(as_server_user());
         // A group of its own: Ctrl-C at the terminal is for us, and our end is what it waits for.
-        shell.process_group(0).current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(shell.spawn().expect("sh is there"))
+        shell.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        clean(&mut shell);
+        let mut shell = shell.spawn().expect("sh is there");
+        let pipes = shell.stdin.take().zip(shell.stdout.take().map(BufReader::new));
+        Self { shell, pipes: Mutex::new(pipes) }
+    }
+
+    /// Runs a program to its end; no argument may have a space in it.
+    fn run(&self, dir: &Path, program: &str, args: &[&str]) {
+        let mut pipes = self.pipes.lock();
+        let (commands, answers) = pipes.as_mut().expect("there until it is dropped");
+        let mut status = String::new();
+        writeln!(commands, "{program} {}", args.join(" ")).expect("the shell runs");
+        answers.read_line(&mut status).expect("the shell runs");
+        if status.trim() != "0" {
+            let said = fs::read_to_string(dir.join("output")).unwrap_or_default();
+            let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
+            panic!("{program} {args:?}: {}; scripts/test installs PostgreSQL\n{said}\n{log}", status.trim());
+        }
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
+        drop(self.pipes.get_mut().take());
+        let _ = self.shell.wait();
     }
 }
 
@@ -250,29 +266,9 @@ fn as_server_user() -> &'static [&'static str] {
     }
 }
 
-fn run(dir: &Path, program: &Path, args: &[&str]) -> String {
-    let user = as_server_user();
-    let mut command = Command::new(user[0]);
-    // Nothing of the caller's PG… variables, and messages in English.
-    command
-        .args(&user[1..])
-        .arg(program)
-        .args(args)
-        .current_dir(dir)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin:/usr/local/bin:/opt/homebrew/bin");
-    let log = dir.join("output");
-    // pg_ctl leaves its output to the server, so that a pipe would never end.
-    let output = fs::File::create(&log).expect("a file");
-    let errors = output.try_clone().expect("a file");
-    let status = command.stdin(Stdio::null()).stdout(output).stderr(errors).status();
-    let said = fs::read_to_string(&log).unwrap_or_default();
-    let log = || fs::read_to_string(dir.join("log")).unwrap_or_default();
-    match status {
-        Ok(status) if status.success() => said,
-        Ok(status) => panic!("{} {args:?}: {status}\n{said}\n{}", program.display(), log()),
-        Err(error) => panic!("{}: {error}; scripts/test installs PostgreSQL", program.display()),
-    }
+/// Nothing of the caller's `PG…` variables, and messages in English.
+fn clean(command: &mut Command) {
+    command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin:/opt/homebrew/bin");
 }
 
 /// Taken by nobody at this moment.
