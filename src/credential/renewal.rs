@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     At,
@@ -86,10 +86,17 @@ impl Renewal {
         Err(Failure::new(FailureClass::Store, "the record keeps changing under our hands").into())
     }
 
-    /// Presents the refresh token, once.
+    /// Presents the refresh token, once, and within the time that the intent keeps the others from it.
     async fn ask(&self, grant: Grant, intent: Intent, earlier: Option<Intent>) -> Landing {
+        let left = self.works.left_now(&intent, &self.settings);
+        if left.is_zero() {
+            let what = "the intent was too old before the token endpoint could be asked";
+            return self.untouched(intent, earlier, Failure::new(FailureClass::NotSent, what)).await;
+        }
         self.slot.with(|state| state.unsent = None);
-        let answer = self.settings.endpoint.refresh(&grant.client_id, &grant.tokens.refresh).await;
+        let asked = self.settings.endpoint.refresh(&grant.client_id, &grant.tokens.refresh);
+        let answer =
+            timeout(left, asked).await.unwrap_or_else(|_| Err(TokenError::Unknown("no answer in time".into())));
         self.works.observer.refresh(outcome_of(&answer));
         let failure = match answer {
             Ok(answer) => return self.keep(grant, intent, answer).await,

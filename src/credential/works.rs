@@ -229,9 +229,14 @@ impl Works {
 
     /// How long until an intent is old enough that its token request cannot be under way any more. An age below zero counts as old.
     pub(super) async fn left_of(&self, intent: &Intent) -> Result<Duration, StoreError> {
-        let now = self.set_clock().await?;
-        let age = now.since(intent.at).unwrap_or(Duration::MAX);
-        Ok(self.settings.load().refresh.uncertain_after.saturating_sub(age))
+        self.set_clock().await?;
+        Ok(self.left_now(intent, &self.settings.load()))
+    }
+
+    /// The same without asking the store what time it is.
+    pub(super) fn left_now(&self, intent: &Intent, settings: &Settings) -> Duration {
+        let age = self.now().since(intent.at).unwrap_or(Duration::MAX);
+        settings.refresh.uncertain_after.saturating_sub(age)
     }
 
     pub(super) fn is_provably_gone(&self, owner: &Owner) -> bool {

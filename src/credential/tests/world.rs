@@ -125,7 +125,8 @@ impl World {
         self.another_like(state_dir, None)
     }
 
-    fn another_like(&self, state_dir: Option<&Path>, instance: Option<InstanceLock>) -> Self {
+    /// Another process on the same store, with a spool, a lock, both or neither.
+    pub(super) fn another_like(&self, state_dir: Option<&Path>, instance: Option<InstanceLock>) -> Self {
         Self::on(
             self.store.clone(),
             self.backend.clone(),
