@@ -39,9 +39,27 @@ pub struct Storage {
 // === impl Storage ===
 
 impl Storage {
-    /// Opens the store. A key is generated only for a SQLite file that does not exist yet.
+    /// Opens the store, and makes what it needs where it is new. A key is generated only for a SQLite file that does not exist yet.
     pub async fn open(
         config: &config::Store,
+        around: &Surroundings,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StartFailure> {
+        Self::open_with(config, Tables::Make, around, observer).await
+    }
+
+    /// The same for who only looks: PostgreSQL's tables are expected, and not made.
+    pub async fn open_to_look(
+        config: &config::Store,
+        around: &Surroundings,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StartFailure> {
+        Self::open_with(config, Tables::Expect, around, observer).await
+    }
+
+    async fn open_with(
+        config: &config::Store,
+        tables: Tables,
         around: &Surroundings,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StartFailure> {
@@ -62,7 +80,7 @@ impl Storage {
             }
             Engine::Server { address, key, extra_roots } => {
                 let sealer = shared_sealer(key, around)?;
-                let backend = server(address, extra_roots.as_ref(), around).await?;
+                let backend = server(address, extra_roots.as_ref(), tables, around).await?;
                 Self::on(backend, sealer, config.state_dir.as_deref(), around, observer).await
             }
         }
@@ -96,6 +114,7 @@ impl Storage {
 async fn server(
     address: &ServerUrl,
     extra_roots: Option<&ExtraRoots>,
+    tables: Tables,
     around: &Surroundings,
 ) -> Result<Arc<dyn Backend>, StartFailure> {
     let (url, random) = (address.url.clone(), around.random.clone());
@@ -106,7 +125,7 @@ async fn server(
             Arc::new(RedisBackend::open(params, &random).await?)
         }
         ServerKind::Postgres => {
-            let params = PostgresParams { url, roots, timeout: PostgresParams::TIMEOUT, tables: Tables::Make };
+            let params = PostgresParams { url, roots, timeout: PostgresParams::TIMEOUT, tables };
             Arc::new(Postgres::open(&params, random).await?)
         }
     })

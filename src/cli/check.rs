@@ -26,6 +26,8 @@ const LEASE: Duration = Duration::from_secs(5);
 /// What one check found.
 enum Finding {
     Good(String),
+    /// It works, and an operator should know.
+    Doubtful(String),
     Bad(Failure),
 }
 
@@ -71,7 +73,7 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
         let finding = format!("{name} does not exist yet; serve creates it, with {key}");
         return vec![("store", Finding::Good(finding))];
     }
-    let storage = match Storage::open(&config.store, &Surroundings::system(), Arc::new(Unobserved)).await {
+    let storage = match Storage::open_to_look(&config.store, &Surroundings::system(), Arc::new(Unobserved)).await {
         Ok(storage) => storage,
         Err(failure) => return vec![("store", Finding::Bad(failure.into()))],
     };
@@ -80,7 +82,11 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
         Ok(()) => Finding::Good(format!("{name} takes and gives back what is written")),
         Err(error) => Finding::Bad(Failure::new(error.to_string())),
     };
-    vec![key, ("store", probed), ("lock", lock(&storage).await)]
+    let mut findings = vec![key, ("store", probed), ("lock", lock(&storage).await)];
+    // What cannot be found out is told by the other findings.
+    let caveats = storage.store.caveats().await.unwrap_or_default();
+    findings.extend(caveats.into_iter().map(|caveat| ("store", Finding::Doubtful(caveat))));
+    findings
 }
 
 /// Whether of two processes that want to renew for the same tenant one has to wait.
@@ -114,6 +120,7 @@ impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.1 {
             Finding::Good(text) => write!(f, "ok    {:<14}{text}", self.0),
+            Finding::Doubtful(text) => write!(f, "WARN  {:<14}{text}", self.0),
             Finding::Bad(failure) => write!(f, "FAIL  {:<14}{failure}", self.0),
         }
     }

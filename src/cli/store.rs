@@ -21,10 +21,8 @@ pub(super) async fn open(config: &Config, world: &World<'_>) -> Result<TokenStor
 pub(super) fn require_durable(config: &Config) -> Result<(), Failure> {
     match &config.store.engine {
         config::Engine::Sqlite { .. } | config::Engine::Server { .. } => Ok(()),
-        config::Engine::Memory => {
-            Err(Failure::misuse("a memory: store ends with the command")
-                .hint("name a store that lasts, such as --store sqlite:PATH"))
-        }
+        config::Engine::Memory => Err(Failure::misuse("a memory: store ends with the command")
+            .hint("name a store that lasts, such as --store sqlite:PATH")),
     }
 }
 

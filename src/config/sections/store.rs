@@ -86,8 +86,7 @@ const KEY_FILE: &str = "flexslot-proxy.key";
 impl Store {
     /// Whether `other` is the same place, with its key in the same place. The key itself may have changed.
     pub fn lies_where(&self, other: &Self) -> bool {
-        self.engine.lies_where(&other.engine)
-            && self.key_source() == other.key_source()
+        self.engine.lies_where(&other.engine) && self.key_source() == other.key_source()
     }
 
     /// Where the encryption key is kept; `None` for a store that has none.
@@ -147,7 +146,8 @@ impl StoreKey {
     /// The key of a store that other machines may use too. Somebody has to hand the same one to all of them.
     fn read_shared(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
         Self::read_or(written, dir, resolver, |source, spot| {
-            let wrong = Wrong::new(format!("{source} does not exist, and every sidecar on this store needs the same key"));
+            let wrong =
+                Wrong::new(format!("{source} does not exist, and every sidecar on this store needs the same key"));
             resolver.fault(spot, wrong.hint("make one with: flexslot-proxy key generate"));
         })
     }
@@ -214,7 +214,9 @@ impl Written {
             },
         };
         match place {
-            StoreUrl::Memory => Store { engine: Engine::Memory, state_dir: state_dir.or_else(|| default_state_dir(resolver)) },
+            StoreUrl::Memory => {
+                Store { engine: Engine::Memory, state_dir: state_dir.or_else(|| default_state_dir(resolver)) }
+            }
             StoreUrl::Sqlite(path) => {
                 let dir = path.parent().unwrap_or(Path::new(".")).to_owned();
                 let key = StoreKey::read(encryption_key, &dir, resolver);
@@ -262,7 +264,8 @@ fn required_state_dir(resolver: &Resolver<'_>) -> Option<PathBuf> {
     let dir = default_state_dir(resolver);
     if dir.is_none() {
         let wrong = Wrong::new("nothing tells where tokens can be kept while the store is out of reach");
-        resolver.fault(&Spot::new(Place::Default, "store.state_dir"), wrong.hint("name a directory of this sidecar's own"));
+        resolver
+            .fault(&Spot::new(Place::Default, "store.state_dir"), wrong.hint("name a directory of this sidecar's own"));
     }
     dir
 }

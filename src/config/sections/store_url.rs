@@ -94,10 +94,14 @@ impl ServerUrl {
         };
         let parts = Parts::of(text);
         // In libpq's form the host may be an option: a directory with a socket in it.
-        let is_somewhere =
-            !parts.hosts.is_empty() || (kind == ServerKind::Postgres && parts.options().any(|(name, _)| name == "host"));
+        let is_somewhere = !parts.hosts.is_empty()
+            || (kind == ServerKind::Postgres && parts.options().any(|(name, _)| name == "host"));
         // A fragment means something to some clients: "insecure" turns the check of certificates off.
-        if !is_somewhere || text.contains(['#', ' ']) || text.contains(char::is_control) || !kind.accepts(parts.database) {
+        if !is_somewhere
+            || text.contains(['#', ' '])
+            || text.contains(char::is_control)
+            || !kind.accepts(parts.database)
+        {
             return Err(kind.malformed());
         }
         let slash = if parts.database.is_empty() { "" } else { "/" };

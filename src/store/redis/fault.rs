@@ -81,7 +81,8 @@ impl Fault {
 
     /// The error of opening the store at `place`.
     pub(super) fn at_open(&self, place: &Address) -> OpenError {
-        let refused = |what: String, hint: &str| OpenError::Refused { what: format!("{place}: {what}"), hint: hint.into() };
+        let refused =
+            |what: String, hint: &str| OpenError::Refused { what: format!("{place}: {what}"), hint: hint.into() };
         if let Self::Untrusted(why) = self {
             return refused(format!("its certificate is not trusted: {why}"), TRUST);
         }
