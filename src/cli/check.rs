@@ -26,6 +26,8 @@ const LEASE: Duration = Duration::from_secs(5);
 /// What one check found.
 enum Finding {
     Good(String),
+    /// It works, and an operator should know.
+    Doubtful(String),
     Bad(Failure),
 }
 
@@ -63,16 +65,15 @@ fn describe(source: &ConfigSource, config: &Config) -> String {
 
 /// Key, store and lock, as far as they can be looked at.
 async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
-    let name = match &config.store.engine {
-        Engine::Memory => "memory:".to_owned(),
-        Engine::Sqlite { path, key } if !path.exists() => {
-            let key = if key.text.is_some() { "the configured key" } else { "a new key" };
-            let finding = format!("sqlite:{} does not exist yet; serve creates it, with {key}", path.display());
-            return vec![("store", Finding::Good(finding))];
-        }
-        Engine::Sqlite { path, .. } => format!("sqlite:{}", path.display()),
-    };
-    let storage = match Storage::open(&config.store, &Surroundings::system(), Arc::new(Unobserved)).await {
+    let name = &config.store.engine;
+    if let Engine::Sqlite { path, key } = name
+        && !path.exists()
+    {
+        let key = if key.text.is_some() { "the configured key" } else { "a new key" };
+        let finding = format!("{name} does not exist yet; serve creates it, with {key}");
+        return vec![("store", Finding::Good(finding))];
+    }
+    let storage = match Storage::open_to_look(&config.store, &Surroundings::system(), Arc::new(Unobserved)).await {
         Ok(storage) => storage,
         Err(failure) => return vec![("store", Finding::Bad(failure.into()))],
     };
@@ -81,7 +82,11 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
         Ok(()) => Finding::Good(format!("{name} takes and gives back what is written")),
         Err(error) => Finding::Bad(Failure::new(error.to_string())),
     };
-    vec![key, ("store", probed), ("lock", lock(&storage).await)]
+    let mut findings = vec![key, ("store", probed), ("lock", lock(&storage).await)];
+    // What cannot be found out is told by the other findings.
+    let caveats = storage.store.caveats().await.unwrap_or_default();
+    findings.extend(caveats.into_iter().map(|caveat| ("store", Finding::Doubtful(caveat))));
+    findings
 }
 
 /// Which records are sealed with which key. All of them are opened.
@@ -135,6 +140,7 @@ impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.1 {
             Finding::Good(text) => write!(f, "ok    {:<14}{text}", self.0),
+            Finding::Doubtful(text) => write!(f, "WARN  {:<14}{text}", self.0),
             Finding::Bad(failure) => write!(f, "FAIL  {:<14}{failure}", self.0),
         }
     }

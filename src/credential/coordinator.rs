@@ -72,6 +72,8 @@ pub struct Health {
     pub waiting: usize,
     /// Of these, pairs that are in memory alone.
     pub at_risk: usize,
+    /// The store may forget what it has been given, as it is set up.
+    pub forgetful: bool,
 }
 
 // === impl Credentials ===

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
@@ -53,6 +54,8 @@ pub(super) struct Works {
     pub(super) turns: Turns,
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
+    /// What an operator should know and mend about the store, as it said last.
+    caveats: Mutex<Vec<String>>,
     pub(super) used: Used,
     /// What was told of whose record, so that it is not told with every request.
     pub(super) unreadable: Mutex<HashMap<TenantId, StoreError>>,
@@ -81,6 +84,7 @@ impl Works {
             observer,
             tasks: Tasks::default(),
             store_reachable: AtomicBool::new(true),
+            caveats: Mutex::default(),
             used: Used::default(),
             unreadable: Mutex::default(),
             seen: AtomicU64::new(0),
@@ -103,6 +107,7 @@ impl Works {
     pub(super) fn health(&self) -> Health {
         Health {
             store_reachable: self.is_store_reachable(),
+            forgetful: !self.caveats.lock().is_empty(),
             waiting: self.custody.waiting(),
             at_risk: self.custody.at_risk(),
         }
@@ -160,6 +165,15 @@ impl Works {
     pub(super) fn out_of_reach(&self, error: &StoreError) {
         if self.store_reachable.swap(false, Ordering::Relaxed) {
             tracing::error!(%error, "the store is out of reach; tenants in memory go on working");
+        }
+    }
+
+    /// Asks the store what about it should be mended, and tells what was not so the last time.
+    pub(super) async fn ask_for_caveats(&self) {
+        let Ok(found) = self.store.caveats().await else { return };
+        let before = mem::replace(&mut *self.caveats.lock(), found.clone());
+        for caveat in found.iter().filter(|caveat| !before.contains(caveat)) {
+            tracing::warn!(caveat, "the store may forget what it is given");
         }
     }
 

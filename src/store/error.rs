@@ -29,9 +29,9 @@ pub enum OpenError {
     WrongKey { sealed_with: KeyId, configured: KeyId },
     /// The record that tells a right key from a wrong one is itself damaged.
     KeyCheckDamaged { what: String },
-    /// A server that refuses to be our store until something is mended: `what` is wrong at `place` (never with user or
-    /// password), and `hint` says what to do.
-    Server { place: String, what: String, hint: String },
+    /// A server that cannot be used until something is mended: who we are, what we may, or what lies there is not right. Never holds a
+    /// user's name or password.
+    Refused { what: String, hint: String },
     /// The store answered with an error.
     Store(StoreError),
 }
@@ -79,7 +79,7 @@ impl OpenError {
                     .into(),
             ),
             Self::KeyCheckDamaged { .. } => Some("restore the store from a backup; nothing was written".into()),
-            Self::Server { hint, .. } => Some(hint.clone()),
+            Self::Refused { hint, .. } => Some(hint.clone()),
             Self::File { .. } | Self::Store(_) => None,
         }
     }
@@ -103,7 +103,7 @@ impl fmt::Display for OpenError {
                 "wrong encryption key: the store is sealed with the key {sealed_with}, the first configured key is {configured}"
             ),
             Self::KeyCheckDamaged { what } => write!(f, "the store's key check is damaged: {what}"),
-            Self::Server { place, what, .. } => write!(f, "{place}: {what}"),
+            Self::Refused { what, .. } => f.write_str(what),
             Self::Store(error) => error.fmt(f),
         }
     }

@@ -16,6 +16,7 @@ pub mod key;
 pub mod keyfile;
 pub mod memory;
 pub mod metered;
+pub mod postgres;
 pub mod record;
 pub mod redis;
 pub mod rotate;
