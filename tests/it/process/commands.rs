@@ -2,14 +2,14 @@
 
 use std::{fs, time::Duration};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
     engines::{Engine, on_each_engine},
     http::{Answer, ask, get},
     world::{CLIENT, World},
 };
-use crate::support::process::{Exit, PATIENCE, Sidecar};
+use crate::support::process::{Exit, Sidecar, eventually};
 
 const DECKS: &str = "/api/public/v1/decks/";
 
@@ -35,8 +35,7 @@ impl Watched {
     /// Waits until the sidecar serves a tenant as `expected` has it.
     async fn sees(&mut self, change: &'static str, tenant: &str, expected: impl Fn(&Answer) -> bool) {
         let since = Instant::now();
-        let seen = async { while !expected(&ask(self.sidecar.proxy, &get(DECKS, tenant)).await) {} };
-        timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("{change}: not seen"));
+        eventually(change, async || expected(&ask(self.sidecar.proxy, &get(DECKS, tenant)).await)).await;
         self.took.push((change, since.elapsed()));
     }
 

@@ -13,6 +13,7 @@ mod http;
 mod keys;
 mod kill;
 mod memory;
+mod outages;
 mod refusals;
 mod reload;
 mod shared_store;

@@ -19,7 +19,7 @@ use crate::{
         http::{Answer, Connection, ask, get},
         world::{Life, Tenant, World, tenant},
     },
-    support::process::{PATIENCE, Sidecar},
+    support::process::{PATIENCE, Sidecar, eventually},
 };
 
 const TENANTS: usize = 20;
@@ -115,8 +115,8 @@ impl Tally {
 async fn reconnect(world: &World, sidecars: &[Sidecar], tenants: &mut [Tenant], lost: &[String]) {
     for new in world.connect_all(lost, Life::Fresh).await {
         for sidecar in sidecars {
-            let seen = async { while ask(sidecar.proxy, &get(DECKS, &new.name)).await.status != 200 {} };
-            timeout(PATIENCE, seen).await.expect("a new grant is seen");
+            let seen = async || ask(sidecar.proxy, &get(DECKS, &new.name)).await.status == 200;
+            eventually("a new grant is seen", seen).await;
         }
         let old = tenants.iter_mut().find(|one| one.name == new.name);
         *old.expect("one of ours") = new;

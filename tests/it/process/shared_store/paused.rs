@@ -16,7 +16,7 @@ use crate::{
         http::{Answer, Connection, ask, get},
         world::{Life, Tenant, World},
     },
-    support::process::{PATIENCE, Sidecar},
+    support::process::{PATIENCE, Sidecar, eventually},
 };
 
 /// As many leases are held at a time.
@@ -71,8 +71,8 @@ async fn a_round(world: &World, sidecars: &[Sidecar; SIDECARS], tenants: &[Tenan
     assert!(late.iter().all(|answer| answer.status == 200), "{late:?}\n{}", logs(sidecars));
     for one in tenants {
         for sidecar in sidecars {
-            let served = async { while ask(sidecar.proxy, &get(DECKS, &one.name)).await.status != 200 {} };
-            timeout(PATIENCE, served).await.expect("the late pair is seen");
+            let served = async || ask(sidecar.proxy, &get(DECKS, &one.name)).await.status == 200;
+            eventually("the late pair is seen", served).await;
         }
         let GrantState::Connected(stored) = world.stored(&one.name).await else {
             panic!("{}: the late pair is stored\n{}", one.name, logs(sidecars));
