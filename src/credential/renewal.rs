@@ -61,7 +61,11 @@ pub(super) async fn run(
     let settings = works.settings();
     let renewal = Renewal { works: Arc::clone(works), slot: Arc::clone(slot), at, cause, settings };
     let landing = renewal.fly().await.unwrap_or_else(|landing| landing);
-    lease.release().await;
+    match landing {
+        // A store that did not take the pair does not take the lease either; who waits for the pair waits no longer, and the lease runs out.
+        Landing::Renewed if works.custody.awaits(&slot.tenant) => drop(lease),
+        _ => lease.release().await,
+    }
     if let Landing::Failed(failure) = &landing {
         tracing::warn!(tenant = %slot.tenant, %cause, class = ?failure.class, what = failure.what, "the token was not refreshed");
     }

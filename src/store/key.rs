@@ -98,9 +98,11 @@ impl TokenStore {
 
     /// Writes all of `changes` or none, sealed with the key of the store as far as we have it.
     pub(super) async fn write(&self, mut changes: Vec<Change>) -> Result<Written, StoreError> {
-        if self.looked.is_old() {
-            // A look that fails is made up for below; a new pair does not wait for it.
-            let _ = self.look_at_key().await;
+        if self.looked.is_old()
+            && let Err(error @ StoreError::Unavailable(_)) = self.look_at_key().await
+        {
+            // It would not take them either, and a new pair is nowhere but in memory while both are waited for.
+            return Err(error);
         }
         let sealed_with = self.sealer.sealing_key();
         if !self.sealer.keys().others().is_empty() {
@@ -109,15 +111,27 @@ impl TokenStore {
         }
         let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
         let written = self.backend.write(changes).await;
+        match &written {
+            Ok(_) => self.look_after(sealed_with, &keys).await,
+            // It may have been done, and whoever has to keep a pair elsewhere does not wait to know.
+            Err(_) => {
+                let store = self.clone();
+                tokio::spawn(async move { store.look_after(sealed_with, &keys).await });
+            }
+        }
+        written
+    }
+
+    /// Seals anew what was written with the key `sealed_with`, if another one seals by now.
+    async fn look_after(&self, sealed_with: KeyId, keys: &[Key]) {
         if self.looked.is_old() {
             let _ = self.look_at_key().await;
         }
         if self.sealer.sealing_key() != sealed_with
-            && let Err(error) = self.reseal_rows(&keys).await
+            && let Err(error) = self.reseal_rows(keys).await
         {
             tracing::warn!(%error, "what was written while the encryption key changed is still sealed with the old one");
         }
-        written
     }
 
     fn seal_anew(&self, change: &mut Change) {

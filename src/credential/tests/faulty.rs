@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::sleep};
 
 use crate::{
     model::{TenantId, Timestamp, token::Owner},
@@ -22,11 +22,15 @@ use crate::{
     },
 };
 
+/// How long an engine waits for its server.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
 /// A memory store with faults. Everything works unless a test says otherwise.
 pub(super) struct Faulty {
     inner: MemoryBackend,
     refuses_writes: AtomicBool,
     refuses_reads: AtomicBool,
+    halted: AtomicBool,
     /// What becomes of the next writes, one each.
     writes: Mutex<VecDeque<Fault>>,
     /// What becomes of the next reads of records, one each.
@@ -57,6 +61,7 @@ impl Faulty {
             inner,
             refuses_writes: AtomicBool::new(false),
             refuses_reads: AtomicBool::new(false),
+            halted: AtomicBool::new(false),
             writes: Mutex::default(),
             reads: Mutex::default(),
             clock: Mutex::default(),
@@ -71,6 +76,21 @@ impl Faulty {
 
     pub(super) fn refuse_reads(&self, refuse: bool) {
         self.refuses_reads.store(refuse, Ordering::SeqCst);
+    }
+
+    /// From now on nothing happens any more, and each operation takes [`PATIENCE`] to fail.
+    pub(super) fn halt(&self) {
+        self.halted.store(true, Ordering::SeqCst);
+    }
+
+    async fn moving(&self) -> Result<(), StoreError> {
+        match self.halted.load(Ordering::SeqCst) {
+            true => {
+                sleep(PATIENCE).await;
+                Err(unavailable())
+            }
+            false => Ok(()),
+        }
     }
 
     pub(super) fn next_write(&self, fault: Fault) {
@@ -143,12 +163,14 @@ impl Backend for Faulty {
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.moving().await?;
         self.readable()?;
         let fault = self.clock.lock().take();
         afflicted(fault, self.inner.now()).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
+        self.moving().await?;
         self.readable()?;
         self.times_read.fetch_add(1, Ordering::SeqCst);
         let fault = self.reads.lock().pop_front();
@@ -156,6 +178,7 @@ impl Backend for Faulty {
     }
 
     async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError> {
+        self.moving().await?;
         if self.refuses_writes.load(Ordering::SeqCst) {
             return Err(unavailable());
         }
@@ -174,16 +197,19 @@ impl Backend for Faulty {
     }
 
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
+        self.moving().await?;
         assert!(!self.panics_at_changes.swap(false, Ordering::SeqCst), "scripted");
         self.readable()?;
         self.inner.changes(since, limit).await
     }
 
     async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+        self.moving().await?;
         self.inner.bid(tenant, owner, length).await
     }
 
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {
+        self.moving().await?;
         self.inner.release(tenant, owner).await
     }
 

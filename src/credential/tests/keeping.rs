@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::faulty::Fault;
+use tokio::time::Instant;
+
+use super::faulty::{Fault, PATIENCE};
 use super::world::{HOUR, SECOND, World, caller, pass, pick, tenant, value};
 use crate::credential::Refusal;
 
@@ -109,4 +111,23 @@ async fn a_pair_that_was_stored_though_the_store_said_no_is_stored_once() {
     pass(&world, 5 * SECOND).await;
     assert_eq!(value(&pick(&world, "acme").await), "Bearer at.acme.1");
     assert_eq!(world.credentials.health().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_is_kept_from_its_callers_for_one_wait_by_a_store_that_does_not_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::new().await.another_in(Some(dir.path()));
+    let _background = world.credentials.start().await.unwrap();
+    world.connect("acme", Duration::ZERO, Some(HOUR)).await;
+    let gate = world.flexslot.hold();
+    let waiting = caller(&world, "acme");
+    world.settle().await;
+    world.backend.halt();
+    // Long enough that all that is known of the store is old.
+    pass(&world, 3 * SECOND).await;
+    let answered = Instant::now();
+    gate.add_permits(1);
+    assert_eq!(value(&waiting.await.unwrap()), "Bearer at.acme.1");
+    assert!(answered.elapsed() <= PATIENCE, "{:?}", answered.elapsed());
+    assert_eq!((world.credentials.health().waiting, world.credentials.health().at_risk), (1, 0));
 }

@@ -209,7 +209,8 @@ impl Monitor {
 
     // --- requests ---
 
-    /// A request got a credential or none: what a process hands out never goes back, has not expired, and was offered to the store before.
+    /// A request got a credential or none: what a process hands out never goes back, has not expired, and was offered to the store or spooled
+    /// before.
     pub(super) fn answered(&self, process: Process, tenant: &TenantId, answer: &Result<Picked, Refusal>) {
         let mut seen = self.seen.lock();
         let here = (process, tenant.clone());
@@ -217,7 +218,8 @@ impl Monitor {
             Ok(picked) => {
                 if let (Some(at), Some((name, number))) = (picked.at, access_of(picked)) {
                     let token = format!("at.{name}.{number}");
-                    if let Err(what) = seen.may_hand_out(&here, at, &name, number, self.clock.now()) {
+                    let spooled = self.spooled().contains(&format!("{}-{}.pair", at.grant, at.version));
+                    if let Err(what) = seen.may_hand_out(&here, at, (&name, number), spooled, self.clock.now()) {
                         seen.violate(format!("{process} hands out {token} of {tenant}, {what}"));
                     }
                     seen.shown.insert(here, at);
@@ -267,15 +269,15 @@ impl Seen {
         &self,
         here: &(Process, TenantId),
         at: At,
-        line: &str,
-        number: u64,
+        (line, number): (&str, u64),
+        spooled: bool,
         now: Timestamp,
     ) -> Result<(), &'static str> {
         if self.lines[line].expires.get(number as usize).is_none_or(|end| *end <= now) {
             return Err("which has expired");
         }
         let offered = self.offered.contains(&(here.0, at.grant, at.version));
-        if !offered && !self.stored.contains(&(at.grant, at.version)) {
+        if !offered && !spooled && !self.stored.contains(&(at.grant, at.version)) {
             return Err("before it was kept");
         }
         if self.ended.get(here).is_some_and(|ended| ended.grant == at.grant && ended.version >= at.version) {
