@@ -9,6 +9,7 @@
 //! - `state`: what is held in memory of a tenant.
 //! - `loading`: how what the store says gets there, and `eviction`: how it goes.
 //! - `custody`: outcomes of token requests that the store has still to take.
+//! - `travel`: what tells that the store has come back older, and `watch`: what follows its changes.
 //! - `works`: what all of these share.
 //! - [`coordinator`]: the door itself; the type that the corridor talks to.
 //!
@@ -33,6 +34,7 @@ pub mod policy;
 mod renewal;
 mod state;
 mod tasks;
+mod travel;
 mod usage;
 mod watch;
 mod works;

@@ -36,7 +36,11 @@ impl TokenStore {
         match outcome {
             Settlement::Renewed(grant) => {
                 let change = self.grant_change(tenant, expect, &grant, None);
-                Ok(self.backend.write(vec![change]).await?.into())
+                match self.backend.write(vec![change]).await?.into() {
+                    Cas::Stored => Ok(Cas::Stored),
+                    // The pair is dropped only where the record says that it is void, and not where it says nothing or less.
+                    Cas::Moved => self.raise(tenant, grant).await,
+                }
             }
             Settlement::Untouched { earlier } => self.revert(tenant, intent, earlier.as_ref()).await,
             Settlement::Ended(end) => self.end(tenant, expect, &end).await,
@@ -106,5 +110,9 @@ impl TokenStore {
 /// Keeps `grant` from coming back for [`TOMBSTONE_LIFE`].
 pub(super) fn tombstone(grant: GrantId, now: Timestamp) -> Change {
     let (label, body) = record::tombstone(grant, now.plus(TOMBSTONE_LIFE));
-    Change { key: Key::new(Kind::Tombstone, grant.to_string()), expect: Expect::Anything, label, body }
+    Change { key: tombstone_key(grant), expect: Expect::Anything, label, body }
+}
+
+pub(super) fn tombstone_key(grant: GrantId) -> Key {
+    Key::new(Kind::Tombstone, grant.to_string())
 }

@@ -6,6 +6,7 @@
 //! others whether we are still alive.
 
 pub mod backend;
+pub mod era;
 pub mod error;
 mod files;
 mod import;
@@ -19,11 +20,13 @@ pub mod seal;
 pub mod spool;
 pub mod sqlite;
 mod tenants;
+mod write_back;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use self::{
     backend::{Backend, Bid, Change, Expect, Key, Kind, Revision, Row, Written},
+    era::EraId,
     record::What,
     seal::{SealFault, Sealer},
 };
@@ -31,6 +34,7 @@ pub use self::{
     error::{KeyFileError, OpenError, StoreError},
     import::{Existing, Imported, NewGrant, NewTenant},
     tenants::{Changed, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary},
+    write_back::{Known, KnownGrant, KnownPat, Reconciled},
 };
 use crate::model::{
     CredentialKind, Grant, GrantState, Origin, Random, Secret, TenantId, Timestamp,
@@ -54,6 +58,10 @@ pub struct TenantRecord {
     /// Names the grant's row as it was read; `None` when there is no row.
     pub revision: Option<Revision>,
     pub pat: Option<StoredPat>,
+    /// The PAT's row, in the same way; that of a removed PAT too.
+    pub pat_revision: Option<Revision>,
+    /// The era that the record was read in.
+    pub era: EraId,
     pub last_used: Option<Timestamp>,
 }
 
@@ -145,20 +153,36 @@ impl TokenStore {
 
     /// What is stored for `tenant`; a tenant that nobody knows is one without anything.
     pub async fn load(&self, tenant: &TenantId) -> Result<TenantRecord, StoreError> {
-        let rows = self.backend.get(&keys_of(tenant)).await?;
-        let [grant, pat] = pair(rows)?;
-        let last_used = [&grant, &pat].into_iter().flatten().filter_map(|row| row.last_used).max();
+        let known = Known::default();
+        loop {
+            // Who knows nothing has nothing to write back.
+            if let Reconciled::TakeOver(record) = self.reconcile(tenant, &known).await? {
+                return Ok(record);
+            }
+        }
+    }
+
+    /// A tenant's rows, opened.
+    fn record(
+        &self,
+        tenant: &TenantId,
+        grant: Option<&Row>,
+        pat: Option<&Row>,
+        era: EraId,
+    ) -> Result<TenantRecord, StoreError> {
         Ok(TenantRecord {
-            revision: grant.as_ref().map(|row| row.revision),
+            revision: grant.map(|row| row.revision),
             grant: match grant {
                 None => GrantState::NeverConnected,
-                Some(row) => record::read_grant(&self.sealer, tenant, &row)?,
+                Some(row) => record::read_grant(&self.sealer, tenant, row)?,
             },
             pat: match pat {
                 None => None,
-                Some(row) => record::read_pat(&self.sealer, tenant, &row)?,
+                Some(row) => record::read_pat(&self.sealer, tenant, row)?,
             },
-            last_used,
+            pat_revision: pat.map(|row| row.revision),
+            era,
+            last_used: [grant, pat].into_iter().flatten().filter_map(|row| row.last_used).max(),
         })
     }
 

@@ -22,7 +22,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use self::worker::Worker;
 use super::{
     OpenError, StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
     files::{beside, create_private, create_private_dir, dir_of, sync_dir_of},
 };
 use crate::model::{Clock, Random, TenantId, Timestamp, token::Owner};
@@ -104,6 +104,11 @@ impl Backend for SqliteBackend {
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         Ok(self.clock.now())
+    }
+
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        let (store, newest) = self.read(rows::pulse).await?;
+        Ok(Pulse { store, newest, now: self.clock.now() })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

@@ -15,7 +15,7 @@ use crate::{
     model::{GrantState, Secret, TenantId, Timestamp, token::Owner},
     store::{
         StoreError, TokenStore,
-        backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
         memory::MemoryBackend,
     },
 };
@@ -112,6 +112,10 @@ impl Backend for Neighbours {
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.ask(Asked::Read, "now".into(), |shared| at_once(shared.backend.now())).await
+    }
+
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        self.ask(Asked::Read, "pulse".into(), |shared| at_once(shared.backend.pulse())).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
