@@ -71,7 +71,7 @@ impl Renewal {
             match self.works.store.begin(&self.slot.tenant, revision, &grant, &intent).await {
                 Ok(Cas::Stored) => {
                     // Should the store travel now, it has to be told of it again.
-                    self.slot.with(|state| state.note_intent(self.at, Some(intent.clone())));
+                    self.slot.with(|state| state.begun(revision, &intent));
                     return Ok(self.ask(grant, intent, earlier).await);
                 }
                 Ok(Cas::Moved) => {}

@@ -179,6 +179,16 @@ impl State {
         self.note_intent(at, intent);
     }
 
+    /// Notes that `intent` was written over the row as it was at `revision`: a row that is as it was then is from before.
+    pub(super) fn begun(&mut self, revision: Revision, intent: &Intent) {
+        let at = At { grant: intent.grant, version: intent.version };
+        if self.live().is_some_and(|live| live.at() == at) {
+            self.found.grant = self.found.grant.max(Some(Revision(revision.0 + 1)));
+            self.changes += 1;
+        }
+        self.note_intent(at, Some(intent.clone()));
+    }
+
     /// Notes the token request for the pair after `at`, or that there is none, if that is the pair held.
     pub(super) fn note_intent(&mut self, at: At, intent: Option<Intent>) {
         if let Held::Live(live) = &mut self.grant

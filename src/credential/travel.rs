@@ -106,10 +106,11 @@ impl Works {
     pub(super) async fn vitals(&self) -> Result<Vitals, StoreError> {
         loop {
             let before = *self.journal.page.lock();
+            let at_least = before.last.map_or(Revision(0), |last| last.newest).max(self.store.written());
             let asked = self.own_time();
             let vitals = self.store.vitals().await?;
             self.set_clock(asked, vitals.now);
-            let news = self.journal.page.lock().compare(&vitals, &before);
+            let news = self.journal.page.lock().compare(&vitals, before.travels, at_least);
             match news {
                 News::Nothing => return Ok(vitals),
                 News::Overtaken => {}
@@ -153,6 +154,7 @@ impl Works {
             };
             let left = era.quiet_left(vitals.now);
             tracing::error!(wait = ?left, "the store has come back older or empty; what is known is written back, and nobody refreshes meanwhile");
+            self.store.forget_written();
             self.journal.page.lock().arrive(&vitals, era);
             self.read_all_again();
             return Ok(());
@@ -163,15 +165,16 @@ impl Works {
 // === impl Page ===
 
 impl Page {
-    /// What `vitals` say that was not known `before` they were asked for.
-    fn compare(&mut self, vitals: &Vitals, before: &Self) -> News {
+    /// What `vitals` say that was not known. When they were asked for, the store had travelled so often, and its newest revision was `at_least`
+    /// this one.
+    fn compare(&mut self, vitals: &Vitals, travels: Travels, at_least: Revision) -> News {
         // An answer that was overtaken by the news of a travel says nothing about the store as it is.
-        if self.travels != before.travels {
+        if self.travels != travels {
             return News::Overtaken;
         }
         match &mut self.last {
             None => self.arrive(vitals, vitals.era),
-            Some(last) if !last.is_followed_by(vitals, before.last) => return News::Travelled,
+            Some(last) if !last.is_followed_by(vitals, at_least) => return News::Travelled,
             Some(last) => last.newest = last.newest.max(vitals.newest),
         }
         News::Nothing
@@ -190,9 +193,8 @@ impl Page {
 // === impl Last ===
 
 impl Last {
-    /// Whether `vitals` are of the same store in the same era, and not from before what was known when they were asked for.
-    fn is_followed_by(&self, vitals: &Vitals, when_asked: Option<Self>) -> bool {
-        let at_least = when_asked.map_or(Revision(0), |last| last.newest);
+    /// Whether `vitals` are of the same store in the same era, and not from before `at_least`.
+    fn is_followed_by(&self, vitals: &Vitals, at_least: Revision) -> bool {
         self.store == vitals.store && self.era == vitals.era.id && vitals.newest >= at_least
     }
 }

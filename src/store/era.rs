@@ -120,10 +120,12 @@ impl TokenStore {
         Ok(Vitals { store, newest, now, era: Era::of_row(row.as_ref())?, row: row.map(|row| row.revision) })
     }
 
-    /// Begins `era` in place of the one that `seen` found; [`Cas::Moved`] where somebody else has begun one meanwhile.
+    /// Begins `era` in place of the one that `seen` found; [`Cas::Moved`] where somebody else has begun one meanwhile. An emptied store is given
+    /// its key check again.
     pub async fn begin_era(&self, seen: &Vitals, era: &Era) -> Result<Cas, StoreError> {
+        self.put_check().await?;
         let expect = seen.row.map_or(Expect::Absent, Expect::Revision);
         let (label, body) = record::era(era);
-        Ok(self.backend.write(vec![Change { key: era_key(), expect, label, body }]).await?.into())
+        Ok(self.write(vec![Change { key: era_key(), expect, label, body }]).await?.into())
     }
 }

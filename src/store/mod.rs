@@ -22,7 +22,14 @@ pub mod sqlite;
 mod tenants;
 mod write_back;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use self::{
     backend::{Backend, Bid, Change, Expect, Key, Kind, Revision, Row, Written},
@@ -102,6 +109,8 @@ pub struct TokenStore {
     backend: Arc<dyn Backend>,
     sealer: Sealer,
     random: Random,
+    /// The newest revision that was written here.
+    written: Arc<AtomicU64>,
 }
 
 // === impl TenantRecord ===
@@ -122,14 +131,9 @@ impl TokenStore {
     ///
     /// With a key that did not seal this store nothing is written.
     pub async fn open(backend: Arc<dyn Backend>, sealer: Sealer, random: Random) -> Result<Self, OpenError> {
-        let store = Self { backend, sealer, random };
+        let store = Self { backend, sealer, random, written: Arc::default() };
         let key = Key::new(Kind::Meta, KEY_CHECK);
-        if store.row(&key).await?.is_none() {
-            let (label, body) = record::check(&store.sealer, KEY_CHECK, &Secret::new(KEY_CHECK_TEXT));
-            let change = Change { key: key.clone(), expect: Expect::Absent, label, body };
-            // In a conflict another process was first, with a key that may not be ours; the check below tells.
-            let _ = store.backend.write(vec![change]).await?;
-        }
+        store.put_check().await?;
         let row = store.row(&key).await?.ok_or_else(|| StoreError::Unavailable("it forgot what was written".into()))?;
         match record::read_check(&store.sealer, KEY_CHECK, &row) {
             Ok(text) if text.expose() == KEY_CHECK_TEXT => Ok(store),
@@ -139,6 +143,18 @@ impl TokenStore {
             }
             Err(fault) => Err(OpenError::KeyCheckDamaged { what: fault.to_string() }),
         }
+    }
+
+    /// Gives a store that has none the record that tells a right key from a wrong one.
+    pub(crate) async fn put_check(&self) -> Result<(), StoreError> {
+        let key = Key::new(Kind::Meta, KEY_CHECK);
+        if self.row(&key).await?.is_none() {
+            let (label, body) = record::check(&self.sealer, KEY_CHECK, &Secret::new(KEY_CHECK_TEXT));
+            let change = Change { key, expect: Expect::Absent, label, body };
+            // In a conflict another process was first, with a key that may not be ours.
+            let _ = self.write(vec![change]).await?;
+        }
+        Ok(())
     }
 
     /// A random id, made when the store was. Another one than before means that the store was emptied or restored.
@@ -223,7 +239,7 @@ impl TokenStore {
         let (label, body) = record::check(&self.sealer, PROBE, &text);
         let key = Key::new(Kind::Meta, PROBE);
         let change = Change { key: key.clone(), expect: Expect::Anything, label, body };
-        let Written::Done(revision) = self.backend.write(vec![change]).await? else {
+        let Written::Done(revision) = self.write(vec![change]).await? else {
             return Err(StoreError::Unavailable("it refused a write that nothing was in the way of".into()));
         };
         let row = self.row(&key).await?;
@@ -233,6 +249,30 @@ impl TokenStore {
             Some((newer, Ok(_))) if newer > revision => Ok(()),
             _ => Err(StoreError::Unavailable("it does not give back what was written".into())),
         }
+    }
+
+    async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError> {
+        let written = self.backend.write(changes).await?;
+        if let Written::Done(revision) = written {
+            self.written.fetch_max(revision.0, Ordering::Relaxed);
+        }
+        Ok(written)
+    }
+
+    /// The newest revision that this process has written since [`TokenStore::forget_written`]: a store without it has travelled.
+    pub fn written(&self) -> Revision {
+        Revision(self.written.load(Ordering::Relaxed))
+    }
+
+    /// The store has travelled: what was written before tells nothing of it any more.
+    pub fn forget_written(&self) {
+        self.written.store(0, Ordering::Relaxed);
+    }
+
+    /// The same store as another process has it.
+    #[cfg(test)]
+    pub(crate) fn of_another_process(&self) -> Self {
+        Self { written: Arc::default(), ..self.clone() }
     }
 
     async fn row(&self, key: &Key) -> Result<Option<Row>, StoreError> {

@@ -92,7 +92,7 @@ impl TokenStore {
     /// Stores a PAT in place of whatever PAT the tenant had.
     pub async fn put_pat(&self, tenant: &TenantId, stored: &StoredPat) -> Result<(), StoreError> {
         let change = self.pat_change(tenant, Expect::Anything, stored);
-        match self.backend.write(vec![change]).await?.into() {
+        match self.write(vec![change]).await?.into() {
             Cas::Stored => Ok(()),
             Cas::Moved => Err(StoreError::Unavailable("it refused a write that nothing was in the way of".into())),
         }
@@ -111,7 +111,7 @@ impl TokenStore {
                 changes.push(Change { key, expect: Expect::Revision(row.revision), label, body });
             }
             // A conflict means that somebody else has written in between: what they wrote is to be forgotten too.
-            if changes.is_empty() || Cas::from(self.backend.write(changes).await?) == Cas::Stored {
+            if changes.is_empty() || Cas::from(self.write(changes).await?) == Cas::Stored {
                 let [grant, pat] = rows.map(|row| row.is_some_and(|row| is_there(&row)));
                 return Ok(Removed { grant, pat });
             }

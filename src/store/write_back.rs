@@ -117,7 +117,7 @@ impl TokenStore {
         if matches!(of_pat, Verdict::WriteBack) {
             changes.push(self.pat_back(tenant, known, pat_row.as_ref(), now));
         }
-        let _ = self.backend.write(changes).await?;
+        let _ = self.write(changes).await?;
         Ok(Reconciled::Again)
     }
 
