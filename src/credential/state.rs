@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantId, GrantState, Origin, Random, Secret, Timestamp, observe::FallbackCause,
+        CredentialKind, Grant, GrantId, GrantState, Origin, Random, Secret, Timestamp,
+        observe::FallbackCause,
         token::{Disconnected, Intent},
     },
     store::{Known, KnownGrant, KnownPat, StoredPat, TenantRecord, backend::Revision, era::EraId},

@@ -157,11 +157,6 @@ impl TokenStore {
         Ok(())
     }
 
-    /// A random id, made when the store was. Another one than before means that the store was emptied or restored.
-    pub async fn store_id(&self) -> Result<[u8; 16], StoreError> {
-        self.backend.store_id().await
-    }
-
     /// The store's clock, by which every stored time is meant.
     pub async fn now(&self) -> Result<Timestamp, StoreError> {
         self.backend.now().await

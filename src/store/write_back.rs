@@ -128,9 +128,8 @@ impl TokenStore {
         loop {
             let Reconciled::TakeOver(record) = self.reconcile(tenant, &known).await? else { continue };
             let stored = record.grant.grant();
-            let ours = |stored: &Grant| {
-                (stored.id, stored.version, stored.tokens.refresh_hash()) == (id, version, refresh)
-            };
+            let ours =
+                |stored: &Grant| (stored.id, stored.version, stored.tokens.refresh_hash()) == (id, version, refresh);
             return Ok(if stored.is_some_and(ours) { Cas::Stored } else { Cas::Moved });
         }
     }
@@ -142,9 +141,7 @@ impl TokenStore {
         let (written, over) = match (&known.grant, row) {
             (KnownGrant::Live(..) | KnownGrant::Ended(_), None) => return vec![placeholder(key, known, now)],
             (KnownGrant::Nothing, _) => return Vec::new(),
-            (KnownGrant::Live(grant, intent), _) => {
-                (record::grant(&self.sealer, tenant, grant, intent.as_ref()), None)
-            }
+            (KnownGrant::Live(grant, intent), _) => (record::grant(&self.sealer, tenant, grant, intent.as_ref()), None),
             (KnownGrant::Ended(end), _) => (record::disconnected(end), Some(end.id)),
             (KnownGrant::Removed(id), _) => (gone(), Some(*id)),
         };

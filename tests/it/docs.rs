@@ -39,7 +39,8 @@ fn everything_counted() -> String {
     metrics.request(&Method::GET, 200, None, RequestTimes::default());
     metrics.in_flight(1);
     metrics.store("get", StoreOutcome::Ok, Duration::ZERO);
-    String::from_utf8(metrics.text(Health { store_reachable: true, waiting: 0, at_risk: 0, travelled: false })).expect("text")
+    String::from_utf8(metrics.text(Health { store_reachable: true, waiting: 0, at_risk: 0, travelled: false }))
+        .expect("text")
 }
 
 #[test]

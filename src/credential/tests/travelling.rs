@@ -300,8 +300,7 @@ async fn what_one_process_knows_to_have_ended_another_does_not_bring_back() {
         let _ = refused(&world, "acme").await;
         drop(background);
         empty(&world);
-        let order =
-            if first_to_write_is_the_one_that_knows { [&world, &behind] } else { [&behind, &world] };
+        let order = if first_to_write_is_the_one_that_knows { [&world, &behind] } else { [&behind, &world] };
         let mut running = Vec::new();
         for sidecar in order {
             running.push(sidecar.credentials.start().await.unwrap());
