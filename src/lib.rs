@@ -25,7 +25,7 @@
 //!
 //! ```text
 //! main -> cli -> app, config, store, sandbox, model
-//! app -> every room             server -> proxy, model
+//! app -> every room             server -> proxy, admin, model
 //! proxy -> credential, model    admin -> credential, model
 //! credential -> flexslot, store, model
 //! config, flexslot, store, sandbox -> model             model -> nothing

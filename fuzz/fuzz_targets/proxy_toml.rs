@@ -8,9 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use flexslot_proxy::config::{
-    Config, ConfigSource, Environment, Overrides, Place,
-    environment::{FileOwner, FileRead},
+use flexslot_proxy::{
+    config::{Config, ConfigSource, Environment, Overrides, Place, environment::FileRead},
+    model::file_access::FileOwner,
 };
 use libfuzzer_sys::fuzz_target;
 use zeroize::Zeroizing;

@@ -25,19 +25,37 @@ const SMALL: [f64; 12] = [0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002
 /// All counters of the process.
 pub struct Metrics {
     registry: Registry,
-    requests: IntCounterVec,
-    request_duration: Histogram,
+    requests: Requests,
+    credentials: Credentials,
+    storing: Storing,
+}
+
+/// What callers get.
+struct Requests {
+    answered: IntCounterVec,
+    in_flight: IntGauge,
+    duration: Histogram,
     upstream_duration: Histogram,
     overhead_duration: Histogram,
+}
+
+/// What becomes of credentials.
+struct Credentials {
     refreshes: IntCounterVec,
     retries: IntCounterVec,
     unauthorized_after_refresh: IntCounter,
     pat_fallbacks: IntCounterVec,
-    in_flight: IntGauge,
-    store_operations: IntCounterVec,
-    store_duration: HistogramVec,
+}
+
+/// What becomes of what is stored.
+struct Storing {
+    operations: IntCounterVec,
+    duration: HistogramVec,
     spooled_pairs: IntGauge,
 }
+
+/// Makes what counts, and has it gathered from then on. Fails for a name that is not fit or stands twice.
+struct Registrar<'a>(&'a Registry);
 
 // === impl Metrics ===
 
@@ -49,90 +67,17 @@ impl Metrics {
     /// Only for a name that is not fit or stands twice, which the tests would show.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let metrics = Self {
-            requests: add(
-                &registry,
-                IntCounterVec::new(opts("requests_total", "Requests answered."), &["method", "status", "credential"])?,
-            )?,
-            request_duration: add(
-                &registry,
-                histogram(
-                    "request_duration_seconds",
-                    "From a request's header to the end of its response.",
-                    &LATENCIES,
-                )?,
-            )?,
-            upstream_duration: add(
-                &registry,
-                histogram("upstream_duration_seconds", "Waiting for Flexslot's response headers.", &LATENCIES)?,
-            )?,
-            overhead_duration: add(
-                &registry,
-                histogram(
-                    "overhead_duration_seconds",
-                    "From a request's header to its response's, less the wait for Flexslot.",
-                    &SMALL,
-                )?,
-            )?,
-            refreshes: add(
-                &registry,
-                IntCounterVec::new(opts("refreshes_total", "Refreshes by outcome."), &["outcome"])?,
-            )?,
-            retries: add(
-                &registry,
-                IntCounterVec::new(
-                    opts("retries_total", "Requests sent once more after a 401, by outcome."),
-                    &["outcome"],
-                )?,
-            )?,
-            unauthorized_after_refresh: add(
-                &registry,
-                IntCounter::with_opts(opts(
-                    "unauthorized_after_refresh_total",
-                    "Fresh tokens that were answered with 401.",
-                ))?,
-            )?,
-            pat_fallbacks: add(
-                &registry,
-                IntCounterVec::new(
-                    opts("pat_fallbacks_total", "Switches of a tenant from its grant to its PAT, by cause."),
-                    &["cause"],
-                )?,
-            )?,
-            in_flight: add(&registry, IntGauge::with_opts(opts("in_flight_requests", "Requests under way."))?)?,
-            store_operations: add(
-                &registry,
-                IntCounterVec::new(
-                    opts("store_operations_total", "Operations on the store."),
-                    &["operation", "outcome"],
-                )?,
-            )?,
-            store_duration: add(
-                &registry,
-                HistogramVec::new(
-                    HistogramOpts::from(opts("store_duration_seconds", "Time of operations on the store."))
-                        .buckets(SMALL.to_vec()),
-                    &["operation"],
-                )?,
-            )?,
-            spooled_pairs: add(
-                &registry,
-                IntGauge::with_opts(opts(
-                    "spooled_pairs",
-                    "Outcomes of token requests that the store has still to take.",
-                ))?,
-            )?,
-            registry,
-        };
-        let build =
-            opts("build_info", "The program's version, as a label.").const_label("version", env!("CARGO_PKG_VERSION"));
-        add(&metrics.registry, Gauge::with_opts(build)?)?.set(1.0);
-        Ok(metrics)
+        let registrar = Registrar(&registry);
+        let requests = Requests::register(&registrar)?;
+        let credentials = Credentials::register(&registrar)?;
+        let storing = Storing::register(&registrar)?;
+        registrar.build_info()?;
+        Ok(Self { registry, requests, credentials, storing })
     }
 
     /// Everything in the Prometheus text format.
     pub fn text(&self, health: Health) -> Vec<u8> {
-        self.spooled_pairs.set(i64::try_from(health.waiting).unwrap_or(i64::MAX));
+        self.storing.spooled_pairs.set(i64::try_from(health.waiting).unwrap_or(i64::MAX));
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "the metrics could not be written");
@@ -141,55 +86,42 @@ impl Metrics {
     }
 }
 
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("flexslot_proxy")
-}
-
-fn histogram(name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
-    Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec()))
-}
-
-fn add<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
-}
-
 impl Observer for Metrics {
     fn refresh(&self, outcome: RefreshOutcome) {
-        self.refreshes.with_label_values(&[outcome.as_str()]).inc();
+        self.credentials.refreshes.with_label_values(&[outcome.as_str()]).inc();
     }
 
     fn retry(&self, outcome: RetryOutcome) {
-        self.retries.with_label_values(&[outcome.as_str()]).inc();
+        self.credentials.retries.with_label_values(&[outcome.as_str()]).inc();
     }
 
     fn unauthorized_after_refresh(&self) {
-        self.unauthorized_after_refresh.inc();
+        self.credentials.unauthorized_after_refresh.inc();
     }
 
     fn pat_fallback(&self, cause: FallbackCause) {
-        self.pat_fallbacks.with_label_values(&[cause.as_str()]).inc();
+        self.credentials.pat_fallbacks.with_label_values(&[cause.as_str()]).inc();
     }
 
     fn request(&self, method: &Method, status: u16, credential: Option<CredentialKind>, took: RequestTimes) {
         let credential = credential.map_or("none", CredentialKind::as_str);
         let digits = [b'0' + (status / 100 % 10) as u8, b'0' + (status / 10 % 10) as u8, b'0' + (status % 10) as u8];
         let status = std::str::from_utf8(&digits).unwrap_or("");
-        self.requests.with_label_values(&[known_method(method), status, credential]).inc();
-        self.request_duration.observe(took.total.as_secs_f64());
-        self.overhead_duration.observe(took.overhead.as_secs_f64());
+        self.requests.answered.with_label_values(&[known_method(method), status, credential]).inc();
+        self.requests.duration.observe(took.total.as_secs_f64());
+        self.requests.overhead_duration.observe(took.overhead.as_secs_f64());
         if took.upstream > Duration::ZERO {
-            self.upstream_duration.observe(took.upstream.as_secs_f64());
+            self.requests.upstream_duration.observe(took.upstream.as_secs_f64());
         }
     }
 
     fn in_flight(&self, change: i64) {
-        self.in_flight.add(change);
+        self.requests.in_flight.add(change);
     }
 
     fn store(&self, operation: &'static str, outcome: StoreOutcome, took: Duration) {
-        self.store_operations.with_label_values(&[operation, outcome.as_str()]).inc();
-        self.store_duration.with_label_values(&[operation]).observe(took.as_secs_f64());
+        self.storing.operations.with_label_values(&[operation, outcome.as_str()]).inc();
+        self.storing.duration.with_label_values(&[operation]).observe(took.as_secs_f64());
     }
 }
 
@@ -211,6 +143,103 @@ fn known_method(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         _ => "other",
     }
+}
+
+// === impl Requests ===
+
+impl Requests {
+    fn register(to: &Registrar<'_>) -> Result<Self, prometheus::Error> {
+        let overhead = "From a request's header to its response's, less the wait for Flexslot.";
+        Ok(Self {
+            answered: to.counters("requests_total", "Requests answered.", &["method", "status", "credential"])?,
+            in_flight: to.gauge("in_flight_requests", "Requests under way.")?,
+            duration: to.histogram(
+                "request_duration_seconds",
+                "From a request's header to the end of its response.",
+                &LATENCIES,
+            )?,
+            upstream_duration: to.histogram(
+                "upstream_duration_seconds",
+                "Waiting for Flexslot's response headers.",
+                &LATENCIES,
+            )?,
+            overhead_duration: to.histogram("overhead_duration_seconds", overhead, &SMALL)?,
+        })
+    }
+}
+
+// === impl Credentials ===
+
+impl Credentials {
+    fn register(to: &Registrar<'_>) -> Result<Self, prometheus::Error> {
+        let fallbacks = "Switches of a tenant from its grant to its PAT, by cause.";
+        Ok(Self {
+            refreshes: to.counters("refreshes_total", "Refreshes by outcome.", &["outcome"])?,
+            retries: to.counters("retries_total", "Requests sent once more after a 401, by outcome.", &["outcome"])?,
+            unauthorized_after_refresh: to
+                .counter("unauthorized_after_refresh_total", "Fresh tokens that were answered with 401.")?,
+            pat_fallbacks: to.counters("pat_fallbacks_total", fallbacks, &["cause"])?,
+        })
+    }
+}
+
+// === impl Storing ===
+
+impl Storing {
+    fn register(to: &Registrar<'_>) -> Result<Self, prometheus::Error> {
+        let (operations, duration) = ("Operations on the store.", "Time of operations on the store.");
+        Ok(Self {
+            operations: to.counters("store_operations_total", operations, &["operation", "outcome"])?,
+            duration: to.histograms("store_duration_seconds", duration, &SMALL, &["operation"])?,
+            spooled_pairs: to.gauge("spooled_pairs", "Outcomes of token requests that the store has still to take.")?,
+        })
+    }
+}
+
+// === impl Registrar ===
+
+impl Registrar<'_> {
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.add(IntCounter::with_opts(opts(name, help))?)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        self.add(IntCounterVec::new(opts(name, help), labels)?)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        self.add(IntGauge::with_opts(opts(name, help))?)
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {
+        self.add(Histogram::with_opts(HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec()))?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+        labels: &[&str],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        self.add(HistogramVec::new(HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec()), labels)?)
+    }
+
+    fn build_info(&self) -> Result<(), prometheus::Error> {
+        let build = opts("build_info", "The program's version, as a label.");
+        let build = Gauge::with_opts(build.const_label("version", env!("CARGO_PKG_VERSION")))?;
+        build.set(1.0);
+        self.add(build).map(drop)
+    }
+
+    fn add<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("flexslot_proxy")
 }
 
 #[cfg(test)]

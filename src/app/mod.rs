@@ -3,14 +3,16 @@
 //! Rooms do not know `Config`: [`settings`] says what each of them is told of it.
 
 pub mod failure;
+mod listeners;
 pub mod outbound;
 pub mod reload;
+mod serving;
 pub mod settings;
 pub mod storage;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 pub use crate::server::listen::bind_tcp;
 use crate::{
@@ -23,18 +25,14 @@ use crate::{
     credential::{self, Credentials, coordinator::Parts},
     model::{Clock, Random},
     proxy::{self, Corridor, replay::ReplayMemory},
-    server::{
-        accept::{self, Drained},
-        admin_front::AdminFront,
-        dispatch::Front,
-        listen::{self, Listener},
-        request_id::RequestIds,
-    },
+    server::{accept::Drained, admin_front::AdminFront, dispatch::Front, request_id::RequestIds},
     store::seal::{KeyRing, Sealer},
 };
 pub use failure::StartFailure;
+pub use listeners::Listeners;
 use outbound::Outbound;
 pub use reload::{Reloaded, Reloader, Reloads, reloads};
+use serving::Serving;
 use storage::Storage;
 
 /// What the process hands in.
@@ -42,15 +40,6 @@ use storage::Storage;
 pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     pub random: Random,
-}
-
-/// The sockets of a sidecar.
-#[derive(Debug, Default)]
-pub struct Listeners {
-    /// The data plane's.
-    pub server: Vec<Listener>,
-    /// The admin listener's, and those that serve health and metrics only.
-    pub admin: Vec<Listener>,
 }
 
 /// A sidecar, built and not yet running.
@@ -87,38 +76,27 @@ pub enum Ended {
     CutOff,
 }
 
-// === impl Listeners ===
-
-impl Listeners {
-    /// Binds what the configuration names.
-    pub fn bind(config: &Config) -> Result<Self, StartFailure> {
-        let bind = |listeners: &[crate::config::Listener]| {
-            let addresses: Vec<_> = listeners.iter().map(settings::listen_on).collect();
-            listen::bind_all(&addresses).map_err(|error| StartFailure::listen(&error))
-        };
-        let mut admin = bind(&config.admin.listeners)?;
-        admin.extend(bind(&config.admin.metrics_listeners)?);
-        Ok(Self { server: bind(&config.server.listeners)?, admin })
-    }
-
-    /// The addresses of the data plane and of the admin listener, as one would type them.
-    pub fn addresses(&self) -> (String, String) {
-        let list = |listeners: &[Listener]| listeners.iter().map(Listener::to_string).collect::<Vec<_>>().join(", ");
-        (list(&self.server), list(&self.admin))
-    }
-
-    /// The first TCP port of the data plane and of the admin listener; 0 where there is none.
-    pub fn ports(&self) -> (u16, u16) {
-        let port = |listeners: &[Listener]| {
-            listeners.iter().find_map(Listener::local_addr).map_or(0, |address| address.port())
-        };
-        (port(&self.server), port(&self.admin))
-    }
-}
+/// How long probes that are being answered at the end may take.
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
 
 /// The process's counters.
 pub fn metrics() -> Result<Arc<Metrics>, StartFailure> {
     Metrics::new().map(Arc::new).map_err(|error| StartFailure::new(format!("the metrics cannot be set up: {error}")))
+}
+
+// === impl Surroundings ===
+
+impl Surroundings {
+    /// The machine's clock and randomness.
+    pub fn system() -> Self {
+        Self { clock: Arc::new(crate::model::SystemClock), random: Random::system() }
+    }
+}
+
+impl fmt::Debug for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Surroundings")
+    }
 }
 
 // === impl App ===
@@ -184,21 +162,11 @@ impl App {
         mut reloads: Reloads,
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, StartFailure> {
-        let limits = settings::connections(&self.config);
-        let drain = self.config.server.drain_timeout;
-        let (stop_data, data_stopped) = watch::channel(false);
-        let (stop_admin, admin_stopped) = watch::channel(false);
+        let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
         // First of all the admin listener, so that probes are told that we are starting.
-        let admin = tokio::spawn(accept::serve(
-            listeners.admin,
-            limits,
-            Arc::clone(&self.admin),
-            until(admin_stopped),
-            Duration::from_secs(1),
-        ));
+        let admin = Serving::start(listeners.admin, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
         let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
-        let data =
-            tokio::spawn(accept::serve(listeners.server, limits, Arc::clone(&self.front), until(data_stopped), drain));
+        let data = Serving::start(listeners.server, limits, Arc::clone(&self.front), drain);
         self.readiness.enter(Phase::Serving);
         tokio::pin!(shutdown);
         loop {
@@ -210,22 +178,27 @@ impl App {
                 }
             }
         }
+        let ended = self.finish(data, drain).await;
+        // Last of all, so that probes are told that we are stopping.
+        let _probes = admin.stop().await;
+        Ok(ended)
+    }
+
+    /// Ends the data plane in good order, then the token requests that are under way, all within `drain`.
+    async fn finish(&self, data: Serving, drain: Duration) -> Ended {
         tracing::info!(drain_timeout = ?drain, "stopping: no new connections, what is under way is finished");
         self.readiness.enter(Phase::Draining);
         self.draining.send_replace(true);
-        let began = tokio::time::Instant::now();
-        stop_data.send_replace(true);
-        let ended = data.await.unwrap_or(Drained::CutOff(0));
+        let began = Instant::now();
+        let drained = data.stop().await;
         self.credentials.drain(drain.saturating_sub(began.elapsed())).await;
-        stop_admin.send_replace(true);
-        let _ = admin.await;
-        Ok(match ended {
+        match drained {
             Drained::All => Ended::Drained,
             Drained::CutOff(connections) => {
                 tracing::warn!(connections, "drain_timeout is over; connections were cut off");
                 Ended::CutOff
             }
-        })
+        }
     }
 
     /// Takes over a new configuration as far as it can be while running: the whole of it, or nothing.
@@ -274,24 +247,6 @@ impl App {
             return Err(failure.hint("put it back, on any line; a new first line seals from then on"));
         }
         Ok(None)
-    }
-}
-
-async fn until(mut stopped: watch::Receiver<bool>) {
-    // A sender that is gone stops as well as one that says so.
-    let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-impl Surroundings {
-    /// The machine's clock and randomness.
-    pub fn system() -> Self {
-        Self { clock: Arc::new(crate::model::SystemClock), random: Random::system() }
-    }
-}
-
-impl fmt::Debug for Surroundings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Surroundings")
     }
 }
 

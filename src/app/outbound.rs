@@ -80,9 +80,9 @@ impl Outbound {
 
 /// The trust roots. A plain-text upstream on loopback needs none, and starts on a machine that has none.
 fn trust(config: &Config) -> Result<Arc<ClientConfig>, StartFailure> {
-    let ca_file = config.upstream.extra_roots.as_ref().map(|roots| roots.path.as_path());
+    let extra_roots = config.upstream.extra_roots.as_ref().map_or(&[][..], |roots| &roots.certificates);
     let needs_none = *config.upstream.origin.scheme() == Scheme::HTTP && config.oauth.token_url.scheme() == "http";
-    match tls::client_config(ca_file) {
+    match tls::client_config(extra_roots) {
         Ok(config) => Ok(config),
         Err(tls::TlsConfigError::NoRoots) if needs_none => tls::with_roots(RootCertStore::empty())
             .map(Arc::new)

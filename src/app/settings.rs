@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    config::{Config, ListenAddress, Listener, Presence, RewriteUrls},
+    config::{Config, RewriteUrls},
     credential::{self, RefreshPolicy, TenantPolicy},
     flexslot::TokenEndpoint,
     proxy::{
@@ -12,12 +12,7 @@ use crate::{
         replay::{ReplayLimits, ReplayMemory},
         upstream::Upstream,
     },
-    server::{
-        accept::Limits,
-        access_log::Lines,
-        listen::{Address, ListenOn, Need},
-        wire::WireLimits,
-    },
+    server::{accept::Limits, access_log::Lines, wire::WireLimits},
 };
 
 /// The credential room's part.
@@ -104,19 +99,4 @@ pub fn connections(config: &Config) -> Limits {
 /// Whether the access log is written.
 pub fn lines(config: &Config) -> Lines {
     if config.log.access { Lines::Written } else { Lines::Off }
-}
-
-/// An address as the server room knows it.
-pub fn listen_on(listener: &Listener) -> ListenOn {
-    ListenOn {
-        address: match &listener.address {
-            ListenAddress::Tcp(address) => Address::Tcp(*address),
-            ListenAddress::Unix { path, mode } => Address::Unix { path: path.clone(), mode: *mode },
-        },
-        tenant: listener.tenant.clone(),
-        need: match listener.presence {
-            Presence::Required => Need::Required,
-            Presence::SkipIfAbsent => Need::IfPresent,
-        },
-    }
 }

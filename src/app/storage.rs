@@ -13,7 +13,7 @@ use crate::{
         KeyFileError, TokenStore,
         backend::Backend,
         instance::InstanceLock,
-        keyfile::{Access, KeyFile},
+        keyfile::KeyFile,
         memory::MemoryBackend,
         metered::Metered,
         seal::{KeyRing, Sealer},
@@ -133,12 +133,6 @@ fn parse(text: &Secret, source: &SecretSource) -> Result<KeyRing, StartFailure> 
 fn key_file(source: &SecretSource) -> Option<KeyFile> {
     match source {
         SecretSource::Env { .. } => None,
-        SecretSource::File { path, access } => {
-            let access = match access {
-                config::secret::AccessRule::Private => Access::OwnerOnly,
-                config::secret::AccessRule::AnyMode => Access::AnyMode,
-            };
-            Some(KeyFile::new(path, access))
-        }
+        SecretSource::File { path, access } => Some(KeyFile::new(path, *access)),
     }
 }

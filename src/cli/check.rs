@@ -29,6 +29,9 @@ enum Finding {
     Bad(Failure),
 }
 
+/// `ok    store          …`
+struct Row<'a>(&'a str, &'a Finding);
+
 // === impl CheckArgs ===
 
 impl CheckArgs {
@@ -106,8 +109,7 @@ fn report(console: &mut Console, what: &str, finding: Finding) -> Result<usize, 
     Ok(usize::from(matches!(finding, Finding::Bad(_))))
 }
 
-/// `ok    store          …`
-struct Row<'a>(&'a str, &'a Finding);
+// === impl Row ===
 
 impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -51,6 +51,7 @@ impl Console {
     }
 
     /// Streams of a test.
+    #[cfg(test)]
     pub fn new(
         input: impl BufRead + Send + 'static,
         out: impl Write + Send + 'static,
@@ -68,11 +69,6 @@ impl Console {
     /// What standard error is: a progress bar and a prompt make sense on a terminal only.
     pub fn err_kind(&self) -> StreamKind {
         self.err_kind
-    }
-
-    /// What standard input is.
-    pub fn input_kind(&self) -> StreamKind {
-        self.input_kind
     }
 
     /// Standard input.

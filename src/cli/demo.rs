@@ -48,6 +48,9 @@ enum To {
     Admin(&'static str),
 }
 
+/// The command as it is pasted: 127.0.0.1 is where the demo listens, by whatever name it is called.
+struct Curl<'a>(&'a Line, u16, u16);
+
 // === impl DemoArgs ===
 
 impl DemoArgs {
@@ -239,8 +242,7 @@ fn welcome(console: &mut Console, (sidecar, admin): (u16, u16), upstream: &Runni
     console.data_line("Ready. Ctrl-C stops the demo and removes what it kept.")
 }
 
-/// The command as it is pasted: 127.0.0.1 is where the demo listens, by whatever name it is called.
-struct Curl<'a>(&'a Line, u16, u16);
+// === impl Curl ===
 
 impl fmt::Display for Curl<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,11 +4,8 @@ use std::path::PathBuf;
 
 use super::{Console, Failure};
 use crate::{
-    model::Random,
-    store::{
-        keyfile::{Access, KeyFile},
-        seal::Sealer,
-    },
+    model::{FileAccess, Random},
+    store::{keyfile::KeyFile, seal::Sealer},
 };
 
 /// The encryption key of the store
@@ -44,7 +41,7 @@ impl KeyArgs {
         let Some(path) = out else {
             return console.data_line(Sealer::generate_key_line(random).expose());
         };
-        KeyFile::new(&path, Access::OwnerOnly).create(random)?;
+        KeyFile::new(&path, FileAccess::Private).create(random)?;
         console
             .tell(format_args!("A new key is in {}. Back it up: without it the store cannot be read.", path.display()));
         Ok(())

@@ -10,6 +10,8 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use crate::model::file_access::FileOwner;
+
 /// The most that is read of any file that the configuration names: room for a large CA bundle.
 const MAX_FILE: u64 = 4 << 20;
 
@@ -37,13 +39,6 @@ pub struct FileRead {
     pub owner: FileOwner,
 }
 
-/// Whose file it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileOwner {
-    ThisProcess,
-    SomebodyElse,
-}
-
 /// The machine's variables and files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemEnvironment;
@@ -65,14 +60,14 @@ impl Environment for SystemEnvironment {
         if facts.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        // Never grown while it is filled, so that no copy of a secret is left behind in freed memory; the size is a guess for pipes.
+        // Never grown while it is filled, so that no copy of a secret is left behind in freed memory; the size is a
+        // guess for pipes.
         let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(facts.len().min(MAX_FILE)).unwrap_or(0) + 1));
         file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > MAX_FILE {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let ours = facts.uid() == rustix::process::geteuid().as_raw();
-        let owner = if ours { FileOwner::ThisProcess } else { FileOwner::SomebodyElse };
+        let owner = FileOwner::of(facts.uid(), rustix::process::geteuid().as_raw());
         Ok(FileRead { bytes, mode: facts.mode() & 0o7777, owner })
     }
 

@@ -1,10 +1,6 @@
 //! Addresses to listen on.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{
     fault::Wrong,
@@ -12,36 +8,7 @@ use super::{
     reader::Value,
     report::{At, Setting},
 };
-use crate::model::TenantId;
-
-/// One address that a server binds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listener {
-    pub address: ListenAddress,
-    /// Every request that arrives here is this tenant's.
-    pub tenant: Option<TenantId>,
-    pub presence: Presence,
-}
-
-/// Where to bind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenAddress {
-    Tcp(SocketAddr),
-    /// A unix socket and the permission bits that it gets.
-    Unix {
-        path: PathBuf,
-        mode: u32,
-    },
-}
-
-/// What it means that the host lacks the address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Presence {
-    /// Somebody wrote the address down: not getting it is an error.
-    Required,
-    /// A default, such as `[::1]` on a host without IPv6.
-    SkipIfAbsent,
-}
+use crate::model::{ListenAddress, ListenOn, TenantId};
 
 /// Who may be bound to what, in the table where addresses are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,38 +25,8 @@ const DEFAULT_SOCKET_MODE: u32 = 0o600;
 /// The longest path of a unix socket: what `sockaddr_un` holds on Linux, less its terminating zero byte.
 const MAX_SOCKET_PATH: usize = 107;
 
-// === impl ListenAddress ===
-
-impl ListenAddress {
-    /// Whether only processes of this host can connect. An unspecified address (`0.0.0.0`, `[::]`) reaches beyond.
-    pub fn is_local(&self) -> bool {
-        match self {
-            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
-            Self::Unix { .. } => true,
-        }
-    }
-}
-
-impl fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-// === impl Listener ===
-
-impl Listener {
-    /// A default address for all tenants.
-    pub(super) fn by_default(address: SocketAddr) -> Self {
-        Self { address: ListenAddress::Tcp(address), tenant: None, presence: Presence::SkipIfAbsent }
-    }
-}
-
 /// Addresses as a file writes them: one or an array of them, each a string or a table.
-pub(super) fn read(value: &Value<'_>, purpose: Purpose) -> Option<Vec<At<Listener>>> {
+pub(super) fn read(value: &Value<'_>, purpose: Purpose) -> Option<Vec<At<ListenOn>>> {
     if purpose == Purpose::Operators && value.is_word("off") {
         return Some(Vec::new());
     }
@@ -107,7 +44,7 @@ pub(super) fn read(value: &Value<'_>, purpose: Purpose) -> Option<Vec<At<Listene
 }
 
 /// Addresses as a flag or a variable writes them: separated by commas.
-pub(super) fn parse_list(text: &str, purpose: Purpose) -> Result<Vec<Listener>, Wrong> {
+pub(super) fn parse_list(text: &str, purpose: Purpose) -> Result<Vec<ListenOn>, Wrong> {
     if purpose == Purpose::Operators && text == "off" {
         return Ok(Vec::new());
     }
@@ -117,28 +54,28 @@ pub(super) fn parse_list(text: &str, purpose: Purpose) -> Result<Vec<Listener>, 
 
 /// What the listeners mean: those of `default` where nothing was said, sockets' paths made whole.
 pub(super) fn meaning(
-    written: Setting<Vec<At<Listener>>>,
-    default: impl FnOnce() -> Vec<Listener>,
+    written: Setting<Vec<At<ListenOn>>>,
+    default: impl FnOnce() -> Vec<ListenOn>,
     resolver: &Resolver<'_>,
-) -> Vec<Listener> {
+) -> Vec<ListenOn> {
     let Some(written) = written.into_given() else { return default() };
-    let made_whole = |At { value: listener, spot }: At<Listener>| {
+    let made_whole = |At { value: listener, spot }: At<ListenOn>| {
         let ListenAddress::Unix { path, mode } = listener.address else { return listener };
         let path = resolver.path(&path, spot.place);
         if path.as_os_str().len() > MAX_SOCKET_PATH {
             resolver.fault(&spot, Wrong::new(format!("the socket's path is longer than {MAX_SOCKET_PATH} bytes")));
         }
-        Listener { address: ListenAddress::Unix { path, mode }, ..listener }
+        ListenOn { address: ListenAddress::Unix { path, mode }, ..listener }
     };
     written.value.into_iter().map(made_whole).collect()
 }
 
-fn read_one(value: &Value<'_>, purpose: Purpose) -> Option<Vec<At<Listener>>> {
+fn read_one(value: &Value<'_>, purpose: Purpose) -> Option<Vec<At<ListenOn>>> {
     let listeners = if value.is_table() { read_table(value, purpose)? } else { value.text("an address", parse)? };
     Some(listeners.into_iter().map(|listener| At { value: listener, spot: value.spot().clone() }).collect())
 }
 
-fn read_table(value: &Value<'_>, purpose: Purpose) -> Option<Vec<Listener>> {
+fn read_table(value: &Value<'_>, purpose: Purpose) -> Option<Vec<ListenOn>> {
     let mut table = value.table()?;
     let address = table.key("address", |value| value.text("an address", parse));
     let mode = table.key("mode", |value| value.text("permission bits", parse_mode));
@@ -155,14 +92,14 @@ fn read_table(value: &Value<'_>, purpose: Purpose) -> Option<Vec<Listener>> {
     }
     let mut listeners = address.into_given()?.value;
     if let Some(given) = mode.into_given() {
-        let [Listener { address: ListenAddress::Unix { mode, .. }, .. }] = listeners.as_mut_slice() else {
+        let [ListenOn { address: ListenAddress::Unix { mode, .. }, .. }] = listeners.as_mut_slice() else {
             value.fault(Wrong::new("mode is for unix sockets only"));
             return None;
         };
         *mode = given.value;
     }
     let tenant = tenant.into_given().map(|at| at.value);
-    Some(listeners.into_iter().map(|listener| Listener { tenant: tenant.clone(), ..listener }).collect())
+    Some(listeners.into_iter().map(|listener| ListenOn { tenant: tenant.clone(), ..listener }).collect())
 }
 
 /// A tenant's name.
@@ -171,21 +108,20 @@ pub(super) fn tenant_name(value: &Value<'_>) -> Option<TenantId> {
 }
 
 /// `localhost` means both loopback addresses, of which the host may lack that of IPv6.
-fn parse(text: &str) -> Result<Vec<Listener>, Wrong> {
-    let required = |address| Listener { address, tenant: None, presence: Presence::Required };
+fn parse(text: &str) -> Result<Vec<ListenOn>, Wrong> {
     if let Some(path) = text.strip_prefix("unix:") {
         return match path {
             "" => Err(Wrong::new("no path after unix:")),
-            path => Ok(vec![required(ListenAddress::Unix { path: path.into(), mode: DEFAULT_SOCKET_MODE })]),
+            path => Ok(vec![ListenOn::required(ListenAddress::Unix { path: path.into(), mode: DEFAULT_SOCKET_MODE })]),
         };
     }
     if let Some(port) = text.strip_prefix("localhost:").and_then(|port| port.parse::<u16>().ok()) {
         let v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
-        return Ok(vec![required(ListenAddress::Tcp(v4)), Listener::by_default(v6)]);
+        return Ok(vec![ListenOn::required(ListenAddress::Tcp(v4)), ListenOn::by_default(v6)]);
     }
     match text.parse::<SocketAddr>() {
-        Ok(address) => Ok(vec![required(ListenAddress::Tcp(address))]),
+        Ok(address) => Ok(vec![ListenOn::required(ListenAddress::Tcp(address))]),
         Err(_) => Err(Wrong::new("not an address with a port").hint(
             "write \"127.0.0.1:3539\", \"[::1]:3539\", \"localhost:3539\" or \"unix:/run/flexslot-proxy/proxy.sock\"",
         )),
@@ -202,24 +138,24 @@ fn parse_mode(text: &str) -> Result<u32, Wrong> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ListenAddress, Listener, Presence, Purpose, parse, parse_list, parse_mode};
+    use super::{ListenAddress, ListenOn, Purpose, parse, parse_list, parse_mode};
+    use crate::model::Need;
 
-    fn shown(listeners: &[Listener]) -> Vec<(String, Presence)> {
-        listeners.iter().map(|listener| (listener.address.to_string(), listener.presence)).collect()
+    fn shown(listeners: &[ListenOn]) -> Vec<(String, Need)> {
+        listeners.iter().map(|listener| (listener.address.to_string(), listener.need)).collect()
     }
 
     #[test]
     fn localhost_means_both_loopback_addresses() {
         let listeners = parse("localhost:3539").unwrap();
-        let both =
-            [("127.0.0.1:3539".to_owned(), Presence::Required), ("[::1]:3539".to_owned(), Presence::SkipIfAbsent)];
+        let both = [("127.0.0.1:3539".to_owned(), Need::Required), ("[::1]:3539".to_owned(), Need::IfPresent)];
         assert_eq!(shown(&listeners), both);
     }
 
     #[test]
     fn takes_tcp_and_unix_addresses() {
         for text in ["127.0.0.1:0", "[::]:80", "10.0.0.1:3539", "unix:/run/x.sock", "unix:x.sock"] {
-            assert_eq!(shown(&parse(text).unwrap()), [(text.to_owned(), Presence::Required)]);
+            assert_eq!(shown(&parse(text).unwrap()), [(text.to_owned(), Need::Required)]);
         }
         for text in
             ["", "3539", ":3539", "127.0.0.1", "example.com:80", "localhost", "localhost:x", "127.0.0.1:70000", "unix:"]
@@ -229,24 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn unspecified_addresses_reach_beyond_loopback() {
-        for (text, local) in [
-            ("127.0.0.1:1", true),
-            ("127.9.9.9:1", true),
-            ("[::1]:1", true),
-            ("[::ffff:127.0.0.1]:1", true),
-            ("unix:/x", true),
-            ("0.0.0.0:1", false),
-            ("[::]:1", false),
-            ("10.0.0.1:1", false),
-        ] {
-            assert!(parse(text).unwrap().iter().all(|listener| listener.address.is_local() == local), "{text}");
-        }
-    }
-
-    #[test]
     fn sockets_are_private_unless_told_otherwise() {
-        let [Listener { address: ListenAddress::Unix { mode, .. }, .. }] = parse("unix:/x").unwrap()[..] else {
+        let [ListenOn { address: ListenAddress::Unix { mode, .. }, .. }] = parse("unix:/x").unwrap()[..] else {
             panic!()
         };
         assert_eq!(mode, 0o600);

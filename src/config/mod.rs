@@ -1,12 +1,12 @@
 //! proxy.toml -> [`Config`]: first what is written, then what it means; every fault at once.
 //!
-//! The first stage (`syntax`, `reader`, `sections::*::Written`) understands the text and looks at nothing else. Flags and variables replace what the
-//! file says (`overrides`). The second stage (`meaning`, `reach`) reads secrets, makes paths whole, fills in defaults and checks across
-//! tables. Both note faults with their places in one `report`.
+//! The first stage (`syntax`, `reader`, `sections::*::Written`) understands the text and looks at nothing else. Flags
+//! and variables replace what the file says (`overrides`). The second stage (`meaning`, `reach`) reads secrets, makes
+//! paths whole, fills in defaults and checks across tables. Both note faults with their places in one `report`.
 
 pub mod environment;
 pub mod fault;
-pub mod listen;
+mod listen;
 mod meaning;
 mod names;
 mod near;
@@ -27,7 +27,6 @@ mod written;
 
 pub use environment::{Environment, SystemEnvironment};
 pub use fault::{Fault, Faults, Place};
-pub use listen::{ListenAddress, Listener, Presence};
 pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};

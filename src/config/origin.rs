@@ -25,7 +25,7 @@ const FLEXSLOT: &str = "https://api.flexslot.gg";
 // === impl OutboundProxy ===
 
 impl OutboundProxy {
-    /// The URL of a proxy; http because what goes through it is TLS of our own. As in curl, the scheme may be left away.
+    /// The URL of a proxy; http because what goes through it is TLS of our own. As in curl, the scheme may be missing.
     pub(super) fn parse_url(text: &str) -> Result<Url, Wrong> {
         let not_one = || Wrong::new("not the URL of an HTTP proxy").hint("write \"http://proxy.internal:3128\"");
         let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };

@@ -2,7 +2,7 @@
 
 use super::{
     fault::{Place, Wrong},
-    listen::{self, Listener, Purpose},
+    listen::{self, Purpose},
     meaning::Resolver,
     origin,
     report::{At, Setting, Spot},
@@ -14,9 +14,9 @@ use super::{
     },
     written::Written,
 };
-use crate::model::TenantId;
+use crate::model::{ListenOn, TenantId};
 
-/// The flags that override the file, as given. Each also has an environment variable, which wins over the file but not over the flag.
+/// The flags that override the file, as given. Each also has an environment variable, which wins over the file alone.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Overrides {
     /// `--listen`: addresses, separated by commas. They replace all of `server.listen`.
@@ -85,9 +85,9 @@ fn setting<T>(
     }
 }
 
-impl Setting<Vec<Listener>> {
+impl Setting<Vec<ListenOn>> {
     /// Every address with the place of the whole.
-    fn spread(self) -> Setting<Vec<At<Listener>>> {
+    fn spread(self) -> Setting<Vec<At<ListenOn>>> {
         match self {
             Self::Absent => Setting::Absent,
             Self::Faulty => Setting::Faulty,

@@ -2,12 +2,12 @@
 
 use super::{
     fault::{Place, Wrong},
-    listen::{ListenAddress, Listener},
     meaning::Resolver,
     report::{At, Setting, Spot},
     sections::{Admin, Server},
     written::Written,
 };
+use crate::model::{ListenAddress, ListenOn};
 
 /// Notes what the addresses, taken together, get wrong.
 pub(super) fn check(written: &Written, resolver: &Resolver<'_>) {
@@ -17,8 +17,8 @@ pub(super) fn check(written: &Written, resolver: &Resolver<'_>) {
     check_twice(written, resolver);
 }
 
-/// Whoever can connect can use the tenants' credentials, so leaving loopback takes a decision that is written down. The metrics listener
-/// gives nothing away and is there for probes and scrapers from elsewhere.
+/// Whoever can connect can use the tenants' credentials, so leaving loopback takes a decision that is written down. The
+/// metrics listener gives nothing away and is there for probes and scrapers from elsewhere.
 fn check_reach(written: &Written, resolver: &Resolver<'_>) {
     let Some(allow_remote) = written.server.allow_remote.effective(&false) else { return };
     if *allow_remote {
@@ -36,7 +36,7 @@ fn check_reach(written: &Written, resolver: &Resolver<'_>) {
     }
 }
 
-fn remote(listen: &Setting<Vec<At<Listener>>>) -> impl Iterator<Item = &At<Listener>> {
+fn remote(listen: &Setting<Vec<At<ListenOn>>>) -> impl Iterator<Item = &At<ListenOn>> {
     let listeners = listen.given().map_or(&[][..], |at| &at.value);
     listeners.iter().filter(|listener| !listener.value.address.is_local())
 }
@@ -71,9 +71,9 @@ fn addresses(written: &Written) -> Vec<(ListenAddress, Spot)> {
 }
 
 fn with_spots(
-    setting: &Setting<Vec<At<Listener>>>,
+    setting: &Setting<Vec<At<ListenOn>>>,
     key: &str,
-    default: impl FnOnce() -> Vec<Listener>,
+    default: impl FnOnce() -> Vec<ListenOn>,
 ) -> Vec<(ListenAddress, Spot)> {
     let by_default = || Spot::new(Place::Default, key);
     match setting {

@@ -7,7 +7,8 @@ use super::{Config, ConfiguredSecret, Engine, SecretSource};
 // === impl Config ===
 
 impl Config {
-    /// The files whose change is a reason to read the configuration again: proxy.toml, every secret's file, the CA file, the key file.
+    /// The files whose change is a reason to read the configuration again: proxy.toml, every secret's file, the CA
+    /// file, the key file.
     pub fn watched_files(&self) -> Vec<PathBuf> {
         let secrets =
             [self.server.client_token.as_ref(), self.oauth.client.as_ref().and_then(|client| client.secret.as_ref())];
@@ -58,7 +59,6 @@ impl Config {
             ("limits.header_size", self.limits.header_size == new.limits.header_size),
             ("limits.header_timeout", self.limits.header_timeout == new.limits.header_timeout),
             ("limits.keep_alive_timeout", self.limits.keep_alive_timeout == new.limits.keep_alive_timeout),
-            ("refresh.max_parallel", self.refresh.max_parallel == new.refresh.max_parallel),
             // The client's side of it; the upstream's follows at once.
             ("upstream.body_idle_timeout", self.upstream.body_idle_timeout == new.upstream.body_idle_timeout),
             ("log.format", self.log.format == new.log.format),

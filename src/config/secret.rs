@@ -7,29 +7,14 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{
-    environment::{Environment, FileOwner, FileRead},
-    fault::Wrong,
-    reader::Value,
-    report::Setting,
-};
-use crate::model::{Secret, prefix};
+use super::{environment::Environment, fault::Wrong, reader::Value, report::Setting};
+use crate::model::{FileAccess, Secret, file_access::TooOpen, prefix};
 
 /// Where a secret is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     Env { name: String },
-    File { path: PathBuf, access: AccessRule },
-}
-
-/// Who may have access to a secret file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AccessRule {
-    /// Nobody else may write it and, where it belongs to this process, nobody else may read it. "Else" is group and others alike. (A file
-    /// of another owner, such as a mounted Kubernetes secret, is readable to us only because others can read it.)
-    Private,
-    /// `any_mode = true`
-    AnyMode,
+    File { path: PathBuf, access: FileAccess },
 }
 
 /// A secret as it was when the configuration was read, and where to read it again.
@@ -45,8 +30,7 @@ pub enum Unreadable {
     NotSet { name: String },
     Missing { path: PathBuf },
     Failed { path: PathBuf, kind: io::ErrorKind },
-    OthersCanRead { path: PathBuf, mode: u32 },
-    OthersCanWrite { path: PathBuf, mode: u32 },
+    TooOpen { path: PathBuf, mode: u32, to_others: TooOpen },
     Empty { source: SecretSource },
     NotText { source: SecretSource },
 }
@@ -75,7 +59,7 @@ impl SecretSource {
                 None
             }
             (Setting::Absent, Setting::Given(path)) => {
-                let access = if any_mode.or(false) { AccessRule::AnyMode } else { AccessRule::Private };
+                let access = if any_mode.or(false) { FileAccess::AnyMode } else { FileAccess::Private };
                 Some(Self::File { path: path.value, access })
             }
             (Setting::Faulty, _) | (_, Setting::Faulty) => None,
@@ -99,7 +83,8 @@ impl SecretSource {
                 .map_err(|_| Unreadable::NotText { source: self.clone() })?,
             Self::File { path, access } => {
                 let file = environment.read(path).map_err(|error| Unreadable::from_io(path, &error))?;
-                access.check(path, &file)?;
+                let too_open = |to_others| Unreadable::TooOpen { path: path.clone(), mode: file.mode, to_others };
+                access.check(file.mode, file.owner).map_err(too_open)?;
                 let text =
                     std::str::from_utf8(&file.bytes).map_err(|_| Unreadable::NotText { source: self.clone() })?;
                 Zeroizing::new(text.to_owned())
@@ -130,70 +115,6 @@ impl fmt::Display for SecretSource {
     }
 }
 
-// === impl AccessRule ===
-
-impl AccessRule {
-    fn check(self, path: &Path, file: &FileRead) -> Result<(), Unreadable> {
-        let FileRead { mode, owner, .. } = *file;
-        match self {
-            Self::AnyMode => Ok(()),
-            Self::Private if mode & 0o022 != 0 => Err(Unreadable::OthersCanWrite { path: path.to_owned(), mode }),
-            Self::Private if mode & 0o044 != 0 && owner == FileOwner::ThisProcess => {
-                Err(Unreadable::OthersCanRead { path: path.to_owned(), mode })
-            }
-            Self::Private => Ok(()),
-        }
-    }
-}
-
-// === impl Unreadable ===
-
-impl Unreadable {
-    fn from_io(path: &Path, error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::Missing { path: path.to_owned() },
-            kind => Self::Failed { path: path.to_owned(), kind },
-        }
-    }
-
-    /// What mends it, where there is one thing that does.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::OthersCanRead { path, .. } => {
-                Some(format!("chmod 600 {}, or add any_mode = true beside the path", path.display()))
-            }
-            Self::OthersCanWrite { path, .. } => {
-                Some(format!("chmod go-w {}, or add any_mode = true beside the path", path.display()))
-            }
-            Self::NotSet { .. }
-            | Self::Missing { .. }
-            | Self::Failed { .. }
-            | Self::Empty { .. }
-            | Self::NotText { .. } => None,
-        }
-    }
-}
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotSet { name } => write!(f, "environment variable {name} is not set"),
-            Self::Missing { path } => write!(f, "{} does not exist", path.display()),
-            Self::Failed { path, kind } => write!(f, "{} cannot be read: {kind}", path.display()),
-            Self::OthersCanRead { path, mode } => {
-                write!(f, "{} (mode {mode:04o}) can be read by others", path.display())
-            }
-            Self::OthersCanWrite { path, mode } => {
-                write!(f, "{} (mode {mode:04o}) can be written by others", path.display())
-            }
-            Self::Empty { source } => write!(f, "{source} is empty"),
-            Self::NotText { source } => write!(f, "{source} is not UTF-8 text"),
-        }
-    }
-}
-
-impl std::error::Error for Unreadable {}
-
 // === impl ConfiguredSecret ===
 
 impl ConfiguredSecret {
@@ -215,3 +136,47 @@ fn file_path(text: &str) -> Result<PathBuf, Wrong> {
     let is_path = !text.is_empty() && !text.contains('\0') && !prefix::is_credential(text);
     is_path.then(|| text.into()).ok_or_else(|| Wrong::new("not a path"))
 }
+
+// === impl Unreadable ===
+
+impl Unreadable {
+    fn from_io(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing { path: path.to_owned() },
+            kind => Self::Failed { path: path.to_owned(), kind },
+        }
+    }
+
+    /// What mends it, where there is one thing that does.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::TooOpen { path, to_others, .. } => {
+                let mode = match to_others {
+                    TooOpen::Read => "600",
+                    TooOpen::Write => "go-w",
+                };
+                Some(format!("chmod {mode} {}, or add any_mode = true beside the path", path.display()))
+            }
+            Self::NotSet { .. }
+            | Self::Missing { .. }
+            | Self::Failed { .. }
+            | Self::Empty { .. }
+            | Self::NotText { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotSet { name } => write!(f, "environment variable {name} is not set"),
+            Self::Missing { path } => write!(f, "{} does not exist", path.display()),
+            Self::Failed { path, kind } => write!(f, "{} cannot be read: {kind}", path.display()),
+            Self::TooOpen { path, mode, to_others } => write!(f, "{} (mode {mode:04o}) {to_others}", path.display()),
+            Self::Empty { source } => write!(f, "{source} is empty"),
+            Self::NotText { source } => write!(f, "{source} is not UTF-8 text"),
+        }
+    }
+}
+
+impl std::error::Error for Unreadable {}

@@ -24,7 +24,7 @@ const IN_CURRENT_DIR: &str = "proxy.toml";
 // === impl ConfigSource ===
 
 impl ConfigSource {
-    /// The file that `--config` names, else the one that `FLEXSLOT_PROXY_CONFIG` names, else `./proxy.toml` if it is there.
+    /// The file that `--config` names, else that of `FLEXSLOT_PROXY_CONFIG`, else `./proxy.toml` if it is there.
     pub fn find(flag: Option<&Path>, environment: &dyn Environment) -> Self {
         if let Some(path) = flag {
             return Self::File(path.to_owned());

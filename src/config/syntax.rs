@@ -7,7 +7,7 @@ use toml::{
 
 use super::report::Report;
 
-/// So many of the errors for which the parser names no place are told at once: each costs a few more readings of the file.
+/// So many of the errors for which the parser names no place are told at once; each costs more readings of the file.
 const MAX_UNPLACED: usize = 8;
 
 /// The tables of `text`, as far as they can be read.
@@ -27,8 +27,8 @@ pub(super) fn parse<'t>(text: &'t str, report: &Report<'_>) -> Spanned<DeTable<'
     table
 }
 
-/// Where the parser stumbles for the `nth` time, counted from 1, without saying where: at the beginning of the line with which that many such
-/// errors are there.
+/// Where the parser stumbles for the `nth` time, counted from 1, without saying where: at the beginning of the line
+/// with which that many such errors are there.
 fn find_unplaced(text: &str, nth: usize) -> usize {
     let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).chain([text.len()]).collect();
     let lines_before = ends.partition_point(|&end| count_unplaced(&text[..end]) < nth);

@@ -12,10 +12,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Config, ConfigSource, Environment, Faults, Overrides,
-    environment::{FileOwner, FileRead},
-};
+use super::{Config, ConfigSource, Environment, Faults, Overrides, environment::FileRead};
+use crate::model::file_access::FileOwner;
 
 /// A machine that exists only in the test.
 #[derive(Default)]
@@ -84,4 +82,11 @@ impl Environment for FakeEnvironment {
 fn faults(text: &str) -> String {
     let faults = FakeEnvironment::with_config(text).load().expect_err("the file is faulty");
     faults.to_string().replace("/etc/fp/", "")
+}
+
+/// A certificate that can be a trust root.
+fn authority() -> rcgen::Certificate {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap()
 }

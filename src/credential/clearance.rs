@@ -74,6 +74,9 @@ impl Renewal {
         if let Some(repeated) = unsent {
             return Ok(repeated);
         }
+        // Looked at before the spool: who is gone, or has had time enough, puts nothing into it any more.
+        let left = self.works.left_of(&intent).await?;
+        let may_try = left.is_zero() || self.works.is_provably_gone(&intent.owner);
         // The pair may lie in the spool of a process that died between the answer and the store.
         match self.works.custody.recover(&self.slot.tenant, intent.grant).await {
             Recovery::Stored => {
@@ -91,8 +94,7 @@ impl Renewal {
             let wait = self.settings.refresh.uncertain_after;
             return Err(Failure::new(FailureClass::Deferred, unknown).retry_in(wait).into());
         }
-        let left = self.works.left_of(&intent).await?;
-        if !left.is_zero() && !self.works.is_provably_gone(&intent.owner) {
+        if !may_try {
             return Err(Failure::new(FailureClass::Unknown, unknown).retry_in(left).into());
         }
         match intent.attempt {

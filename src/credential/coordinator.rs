@@ -15,12 +15,12 @@ use super::{
     permit::permit,
     pick::Choice,
     policy::Settings,
-    state::{Live, Slot},
+    state::Slot,
     works::Works,
 };
 use crate::{
     model::{
-        Clock, CredentialKind, Observer, Origin, Random, TenantId,
+        Clock, Observer, Origin, Random, TenantId,
         observe::{FallbackCause, RetryOutcome},
         token::Freshness,
     },
@@ -148,26 +148,24 @@ impl Credentials {
     ) -> Result<(Picked, Option<FallbackCause>), Refusal> {
         let mut patient = ask.resend == Resend::Impossible;
         for _ in 0..ROUNDS {
-            let (live, freshness) = match self.works.decide(slot, ask, failed.as_ref()) {
+            let usable = match self.works.decide(slot, ask, failed.as_ref()) {
                 Choice::Refuse(refusal) => return Err(refusal),
-                Choice::Pat(authorization, stands_in) => {
-                    return Ok((Picked { kind: CredentialKind::Pat, authorization, at: None }, stands_in));
-                }
-                Choice::OAuth(live, freshness) => (live, freshness),
+                Choice::Pat(authorization, stands_in) => return Ok((Picked::pat(authorization), stands_in)),
+                Choice::OAuth(usable) => usable,
             };
-            match freshness {
-                Freshness::Fresh => return oauth(&live),
-                Freshness::Ageing => {
-                    let boarding = board(&self.works, slot, live.at(), Cause::Ageing);
-                    match boarding {
-                        Boarding::Aboard(flight) if patient => drop(flight.wait(deadline).await),
-                        Boarding::Aboard(_) | Boarding::NotNow(_) => return oauth(&live),
-                        Boarding::Moved => continue,
+            let at = usable.at;
+            match usable.freshness {
+                Freshness::Fresh => return Ok((Picked::oauth(usable), None)),
+                Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing) {
+                    Boarding::Aboard(flight) if patient => {
+                        flight.wait(deadline).await;
+                        patient = false;
                     }
-                    patient = false;
-                }
+                    Boarding::Aboard(_) | Boarding::NotNow(_) => return Ok((Picked::oauth(usable), None)),
+                    Boarding::Moved => {}
+                },
                 Freshness::Expired => {
-                    failed = self.renew(slot, live.at(), Cause::Expired, deadline).await.err().map(NotNow::into_failure)
+                    failed = self.renew(slot, at, Cause::Expired, deadline).await.err().map(NotNow::into_failure)
                 }
             }
         }
@@ -204,13 +202,7 @@ impl Credentials {
         let failed = match self.renew(&slot, at, Cause::Refused, deadline).await {
             Ok(()) => None,
             Err(NotNow::TooSoon) => {
-                slot.with(|state| {
-                    if state.pace.answers_401(at.version) {
-                        state.pace.not_cured(at.version);
-                    }
-                });
-                self.works.observer.unauthorized_after_refresh();
-                tracing::error!(tenant = %slot.tenant, version = %at.version, "Flexslot refuses a token that it issued moments ago");
+                self.refused_too_soon(&slot, at);
                 return Unauthorized::AfterRefresh;
             }
             Err(NotNow::Uncured) => return Unauthorized::Pass,
@@ -223,6 +215,17 @@ impl Credentials {
             Err(_) if after_failure => Unauthorized::RefreshUnavailable,
             Err(refusal) => Unauthorized::Refuse(refusal),
         }
+    }
+
+    /// A token was refused within `min_interval` of its answer: another one would be no better.
+    fn refused_too_soon(&self, slot: &Slot, at: At) {
+        slot.with(|state| {
+            if state.pace.answers_401(at.version) {
+                state.pace.not_cured(at.version);
+            }
+        });
+        self.works.observer.unauthorized_after_refresh();
+        tracing::error!(tenant = %slot.tenant, version = %at.version, "Flexslot refuses a token that it issued moments ago");
     }
 
     /// How the upstream took `picked` when the request was sent the second time. Call it once per retry.
@@ -279,12 +282,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn oauth(live: &Live) -> Result<(Picked, Option<FallbackCause>), Refusal> {
-    let Some(authorization) = live.authorization.clone() else {
-        return Err(Refusal::OAuthMisconfigured("its access token cannot stand in a header".into()));
-    };
-    Ok((Picked { kind: CredentialKind::OAuth, authorization, at: Some(live.at()) }, None))
-}
+// === impl Parts ===
 
 impl fmt::Debug for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

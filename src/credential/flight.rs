@@ -6,7 +6,7 @@
 //!
 //! What is deliberately not here: what a renewal does ([`super::renewal`]), and which credential to use after a failure ([`super::pick`]).
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use tokio::{
     sync::watch,
@@ -21,7 +21,7 @@ use super::{
     state::Slot,
     works::Works,
 };
-use crate::model::token::DisconnectReason;
+use crate::{model::token::DisconnectReason, store::StoreError};
 
 /// Why a renewal is wanted. Ends up in its log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,11 @@ pub(super) enum Landing {
 
 /// A renewal under way: a place to wait for its [`Landing`].
 #[derive(Clone)]
-pub(super) struct Flight(watch::Receiver<Option<Landing>>);
+pub(super) struct Flight {
+    landing: watch::Receiver<Option<Landing>>,
+    /// Whether a request waits, or has waited: such renewals go first.
+    awaited: watch::Sender<bool>,
+}
 
 /// What [`board`] found.
 pub(super) enum Boarding {
@@ -69,12 +73,39 @@ struct Settle {
     landed: watch::Sender<Option<Landing>>,
 }
 
+// === impl Cause ===
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ageing => "about to expire",
+            Self::Expired => "expired",
+            Self::Refused => "refused by Flexslot",
+        })
+    }
+}
+
+// === impl Landing ===
+
+impl From<Failure> for Landing {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<StoreError> for Landing {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(Failure::store(&error))
+    }
+}
+
 // === impl Flight ===
 
 impl Flight {
     /// Waits for the landing until `deadline`. The renewal goes on without us.
     pub(super) async fn wait(mut self, deadline: Instant) -> Landing {
-        let landed = timeout_at(deadline, self.0.wait_for(Option::is_some)).await;
+        self.awaited.send_if_modified(|awaited| !mem::replace(awaited, true));
+        let landed = timeout_at(deadline, self.landing.wait_for(Option::is_some)).await;
         match landed {
             Ok(Ok(landing)) => landing.clone().unwrap_or(Landing::Moved),
             Ok(Err(_)) => Landing::Failed(Failure::internal()),
@@ -102,17 +133,18 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) 
             state.pace.early_expiry = Some(at.version);
         }
         let (landed, landing) = watch::channel(None);
-        let flight = Flight(landing);
+        let (awaited, is_awaited) = watch::channel(false);
+        let flight = Flight { landing, awaited };
         state.flight = Some(flight.clone());
         let landing = Landing::Failed(Failure::internal());
         let settle = Settle { works: Arc::clone(works), slot: Arc::clone(slot), at, cause, landing, landed };
-        works.tasks.spawn(fly(settle));
+        works.tasks.spawn(fly(settle, is_awaited));
         Boarding::Aboard(flight)
     })
 }
 
-async fn fly(mut settle: Settle) {
-    settle.landing = renewal::run(&settle.works, &settle.slot, settle.at, settle.cause).await;
+async fn fly(mut settle: Settle, awaited: watch::Receiver<bool>) {
+    settle.landing = renewal::run(&settle.works, &settle.slot, settle.at, settle.cause, awaited).await;
 }
 
 // === impl Settle ===
@@ -139,17 +171,5 @@ impl Drop for Settle {
             }
         });
         self.landed.send_replace(Some(landing));
-    }
-}
-
-// === impl Cause ===
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ageing => "about to expire",
-            Self::Expired => "expired",
-            Self::Refused => "refused by Flexslot",
-        })
     }
 }

@@ -5,12 +5,12 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::OwnedSemaphorePermit,
+    sync::watch,
     task::JoinHandle,
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{At, failure::Failure, flight::Landing, state::Slot, works::Works};
+use super::{At, flight::Landing, state::Slot, turns::Turn, works::Works};
 use crate::store::{StoreError, backend::Bid};
 
 /// How long a lease lasts unless its holder extends it.
@@ -28,13 +28,18 @@ pub(super) struct Lease {
     slot: Arc<Slot>,
     extending: JoinHandle<()>,
     /// Whoever has the lease has a turn; whoever waits for it takes nobody else's.
-    _turn: OwnedSemaphorePermit,
+    _turn: Turn,
 }
 
-/// Waits until the lease is ours, or until what the holder stored makes it needless.
-pub(super) async fn win(works: &Arc<Works>, slot: &Arc<Slot>, at: At) -> Result<Lease, Landing> {
+/// Waits until the lease is ours, or until what the holder stored makes it needless. `awaited` says whether a request waits for that.
+pub(super) async fn win(
+    works: &Arc<Works>,
+    slot: &Arc<Slot>,
+    at: At,
+    awaited: &mut watch::Receiver<bool>,
+) -> Result<Lease, Landing> {
     loop {
-        let Some(turn) = works.turn().await else { return Err(Failure::internal().into()) };
+        let turn = works.turns.take(awaited).await;
         match works.store.bid(&slot.tenant, &works.owner, LENGTH).await {
             Ok(Bid::Won) => return Ok(Lease::held(works, slot, turn)),
             // Whoever died with the lease will not use it; what it may have asked Flexslot stands in its intent.
@@ -59,7 +64,7 @@ pub(super) async fn win(works: &Arc<Works>, slot: &Arc<Slot>, at: At) -> Result<
 // === impl Lease ===
 
 impl Lease {
-    fn held(works: &Arc<Works>, slot: &Arc<Slot>, turn: OwnedSemaphorePermit) -> Self {
+    fn held(works: &Arc<Works>, slot: &Arc<Slot>, turn: Turn) -> Self {
         let extending = tokio::spawn(extend(Arc::clone(works), Arc::clone(slot)));
         Self { works: Arc::clone(works), slot: Arc::clone(slot), extending, _turn: turn }
     }

@@ -1,17 +1,27 @@
 //! The one door to the tokens: which credential a request gets, and how it is kept fresh.
 //!
-//! - `permit`: whether the tenant's rules let a request through at all.
-//! - [`pick`]: which credential is best.
-//! - `flight`: how all requests of a grant share one renewal.
-//! - `renewal`: what that one renewal does, step by step, and what it leaves behind when it fails.
-//! - `clearance`: whether a refresh token may be presented now.
-//! - `pace`: what keeps a tenant's renewals apart.
-//! - `state`: what is held in memory of a tenant.
-//! - `loading`: how what the store says gets there, and `eviction`: how it goes.
-//! - `custody`: outcomes of token requests that the store has still to take.
-//! - `travel`: what tells that the store has come back older, and `watch`: what follows its changes.
-//! - `works`: what all of these share.
+//! What a request meets:
+//!
 //! - [`coordinator`]: the door itself; the type that the corridor talks to.
+//! - `permit`: whether the tenant's rules let it through at all.
+//! - [`pick`]: which credential is best.
+//! - `header`: the only maker of `Authorization` values.
+//!
+//! How tokens are kept fresh:
+//!
+//! - `flight`: how all requests of a grant share one renewal.
+//! - `renewal`: what that one renewal does, step by step, and what it leaves behind when it fails (`failure`).
+//! - `clearance`: whether a refresh token may be presented now.
+//! - `lease`: which process renews; `turns`: which renewal is next; `pace`: what keeps a tenant's renewals apart.
+//! - `custody`: outcomes of token requests that the store has still to take.
+//!
+//! What is known:
+//!
+//! - `state`: what is held in memory of a tenant, with `pat_health` and `usage`; `loading`: how what the store says gets
+//!   there; `eviction`: how it goes.
+//! - [`policy`]: what the configuration says.
+//! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has come back older.
+//! - `works`: what all of these share; `tasks`: those of them that must not be cut off.
 //!
 //! A *refresh* is what the outside sees: the token request of RFC 6749 section 6, in configuration, codes, metrics and logs. A *renewal* is the
 //! task that does it, from the lease to the release; it may find that another process has refreshed already.
@@ -35,6 +45,7 @@ mod renewal;
 mod state;
 mod tasks;
 mod travel;
+mod turns;
 mod usage;
 mod watch;
 mod works;
@@ -46,7 +57,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::model::{CredentialKind, GrantId, Scope, TenantId, Version, token::DisconnectReason};
+use crate::model::{CredentialKind, Grant, GrantId, Scope, TenantId, Version, token::DisconnectReason};
 
 pub use coordinator::{Credentials, Unauthorized};
 pub use permit::Permission;
@@ -123,4 +134,25 @@ pub enum Refusal {
     PatUnusable(PatFault),
     /// What the request needs is in the store, and the store is out of reach.
     StoreUnavailable(String),
+}
+
+// === impl Picked ===
+
+impl Picked {
+    fn oauth(usable: pick::Usable) -> Self {
+        Self { kind: CredentialKind::OAuth, authorization: usable.authorization, at: Some(usable.at) }
+    }
+
+    fn pat(authorization: HeaderValue) -> Self {
+        Self { kind: CredentialKind::Pat, authorization, at: None }
+    }
+}
+
+// === impl At ===
+
+impl At {
+    /// The pair that `grant` has now.
+    fn of(grant: &Grant) -> Self {
+        Self { grant: grant.id, version: grant.version }
+    }
 }

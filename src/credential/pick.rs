@@ -4,18 +4,17 @@
 //! tried in the policy's order, a grant is passed over when its scopes do not cover the request and a PAT can stand in, and what Flexslot
 //! guards by PAT alone gets a PAT or nothing. It leaves one trace: a rejected PAT that has rested is probed by whoever is given it.
 
-use std::sync::Arc;
-
+use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::{
-    Ask, PatFault, PathClass, Refusal,
+    Ask, At, PatFault, PathClass, Refusal,
     failure::Failure,
     policy::{Settings, TenantPolicy},
-    state::{Held, Live, State},
+    state::{Held, State},
 };
 use crate::model::{
-    CredentialKind, PatFallback, Timestamp,
+    CredentialKind, PatFallback, Timestamp, TokenType,
     observe::FallbackCause,
     token::{DisconnectReason, Freshness},
 };
@@ -32,10 +31,17 @@ pub(super) struct Circumstances<'a> {
 
 /// The decision.
 pub(super) enum Choice {
-    OAuth(Arc<Live>, Freshness),
+    OAuth(Usable),
     /// The PAT, and why it stands in for a grant, where it does.
-    Pat(http::HeaderValue, Option<FallbackCause>),
+    Pat(HeaderValue, Option<FallbackCause>),
     Refuse(Refusal),
+}
+
+/// A pair of tokens that may be used, as far as its freshness lets it.
+pub(super) struct Usable {
+    pub(super) at: At,
+    pub(super) authorization: HeaderValue,
+    pub(super) freshness: Freshness,
 }
 
 /// Why the grant was passed over.
@@ -45,12 +51,12 @@ enum Passed {
     Misconfigured(String),
     Failed(Failure),
     /// It would do, as far as Flexslot lets it.
-    Scope(Arc<Live>, Freshness),
+    Scope(Usable),
 }
 
 /// What there is of a PAT.
 enum Pat {
-    Usable(http::HeaderValue),
+    Usable(HeaderValue),
     Rejected,
     Unusable(PatFault),
     Absent,
@@ -82,7 +88,7 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
     for kind in &on.policy.credentials {
         match kind {
             CredentialKind::OAuth => match grant(ask, state, on) {
-                Ok((live, freshness)) => return Choice::OAuth(live, freshness),
+                Ok(usable) => return Choice::OAuth(usable),
                 Err(why) => passed = Some(why),
             },
             CredentialKind::Pat => {
@@ -101,7 +107,7 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
         }
     }
     match passed {
-        Some(Passed::Scope(live, freshness)) => Choice::OAuth(live, freshness),
+        Some(Passed::Scope(usable)) => Choice::OAuth(usable),
         Some(Passed::Failed(failure)) => Choice::Refuse(failure.into_refusal()),
         Some(Passed::Misconfigured(what)) => Choice::Refuse(Refusal::OAuthMisconfigured(what)),
         Some(Passed::Ended(reason)) => Choice::Refuse(Refusal::ReconnectRequired(reason)),
@@ -109,7 +115,7 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
     }
 }
 
-fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<(Arc<Live>, Freshness), Passed> {
+fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<Usable, Passed> {
     let live = match &state.grant {
         Held::Never | Held::Removed(_) => return Err(Passed::Absent),
         Held::Ended(disconnected) => return Err(Passed::Ended(disconnected.reason)),
@@ -121,15 +127,19 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<(Arc<Li
     if let Some(what) = on.settings.objection_to(&live.grant) {
         return Err(Passed::Misconfigured(what));
     }
-    if live.authorization.is_none() {
-        return Err(Passed::Misconfigured(
-            "its tokens are bound to a key (DPoP), which this version cannot present".into(),
-        ));
-    }
-    let freshness = live.grant.tokens.freshness(on.now, live.window_opens);
+    let tokens = &live.grant.tokens;
+    let Some(authorization) = live.authorization.clone() else {
+        let what = match tokens.token_type {
+            TokenType::Dpop => "its tokens are bound to a key (DPoP), which this version cannot present",
+            TokenType::Bearer => "its access token cannot stand in a header",
+        };
+        return Err(Passed::Misconfigured(what.into()));
+    };
+    let freshness = tokens.freshness(on.now, live.window_opens);
+    let usable = Usable { at: live.at(), authorization, freshness };
     match ask.need {
-        Some(need) if !live.grant.tokens.scopes.covers(need) => Err(Passed::Scope(Arc::clone(live), freshness)),
-        _ => Ok((Arc::clone(live), freshness)),
+        Some(need) if !tokens.scopes.covers(need) => Err(Passed::Scope(usable)),
+        _ => Ok(usable),
     }
 }
 

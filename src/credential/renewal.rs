@@ -9,6 +9,8 @@
 
 use std::sync::Arc;
 
+use tokio::{sync::watch, time::timeout};
+
 use super::{
     At,
     clearance::{Cleared, Unsent},
@@ -27,7 +29,7 @@ use crate::{
         observe::RefreshOutcome,
         token::{Attempt, DEFAULT_LIFE, DisconnectReason, Disconnected, Intent},
     },
-    store::{Cas, Settlement, StoreError},
+    store::{Cas, Settlement},
 };
 
 /// How often an intent is tried again because somebody else wrote the record between our load and our write.
@@ -44,9 +46,15 @@ pub(super) struct Renewal {
     pub(super) settings: Arc<Settings>,
 }
 
-/// Runs one renewal of version `at`.
-pub(super) async fn run(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) -> Landing {
-    let lease = match lease::win(works, slot, at).await {
+/// Runs one renewal of version `at`. `awaited` says whether a request waits for it.
+pub(super) async fn run(
+    works: &Arc<Works>,
+    slot: &Arc<Slot>,
+    at: At,
+    cause: Cause,
+    mut awaited: watch::Receiver<bool>,
+) -> Landing {
+    let lease = match lease::win(works, slot, at, &mut awaited).await {
         Ok(lease) => lease,
         Err(landing) => return landing,
     };
@@ -82,10 +90,17 @@ impl Renewal {
         Err(Failure::new(FailureClass::Store, "the record keeps changing under our hands").into())
     }
 
-    /// Presents the refresh token, once.
+    /// Presents the refresh token, once, and within the time that the intent keeps the others from it.
     async fn ask(&self, grant: Grant, intent: Intent, earlier: Option<Intent>) -> Landing {
+        let left = self.works.left_now(&intent, &self.settings);
+        if left.is_zero() {
+            let what = "the intent was too old before the token endpoint could be asked";
+            return self.untouched(intent, earlier, Failure::new(FailureClass::NotSent, what)).await;
+        }
         self.slot.with(|state| state.unsent = None);
-        let answer = self.settings.endpoint.refresh(&grant.client_id, &grant.tokens.refresh).await;
+        let asked = self.settings.endpoint.refresh(&grant.client_id, &grant.tokens.refresh);
+        let answer =
+            timeout(left, asked).await.unwrap_or_else(|_| Err(TokenError::Unknown("no answer in time".into())));
         self.works.observer.refresh(outcome_of(&answer));
         let failure = match answer {
             Ok(answer) => return self.keep(grant, intent, answer).await,
@@ -229,27 +244,5 @@ fn tokens(before: &TokenSet, answer: TokenAnswer, asked_at: Timestamp, now: Time
         scopes: answer.scope.as_deref().map_or_else(|| before.scopes.clone(), ScopeSet::new),
         expires_at: asked_at.plus(answer.expires_in.unwrap_or(DEFAULT_LIFE)),
         answered_at: Some(now),
-    }
-}
-
-// === impl Landing ===
-
-impl From<Failure> for Landing {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<StoreError> for Landing {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(Failure::store(&error))
-    }
-}
-
-// === impl At ===
-
-impl At {
-    pub(super) fn of(grant: &Grant) -> Self {
-        Self { grant: grant.id, version: grant.version }
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantId, GrantState, Origin, Random, Secret, Timestamp,
+        CredentialKind, Grant, GrantId, GrantState, Origin, Random, Secret, TenantId, Timestamp, TokenType,
         observe::FallbackCause,
         token::{Disconnected, Intent},
     },
@@ -24,7 +24,7 @@ use crate::{
 
 /// One tenant's place in memory.
 pub(super) struct Slot {
-    pub(super) tenant: crate::model::TenantId,
+    pub(super) tenant: TenantId,
     state: Mutex<State>,
     /// Held while the tenant is read from the store: readings do not overtake each other, and a cold tenant costs one however many ask.
     pub(super) reading: tokio::sync::Mutex<()>,
@@ -96,7 +96,7 @@ pub(super) struct HeldPat {
 // === impl Slot ===
 
 impl Slot {
-    pub(super) fn new(tenant: crate::model::TenantId) -> Self {
+    pub(super) fn new(tenant: TenantId) -> Self {
         Self { tenant, state: Mutex::default(), reading: tokio::sync::Mutex::default() }
     }
 
@@ -304,8 +304,8 @@ impl Live {
         let (earlier, later) = (random.below(policy.spread), random.below(window / 10));
         let window_opens = grant.tokens.expires_at.minus(window).minus(earlier).plus(later);
         let authorization = match grant.tokens.token_type {
-            crate::model::TokenType::Bearer => header::bearer(&grant.tokens.access),
-            crate::model::TokenType::Dpop => None,
+            TokenType::Bearer => header::bearer(&grant.tokens.access),
+            TokenType::Dpop => None,
         };
         Self { window_opens, authorization, grant, intent: None }
     }

@@ -42,6 +42,10 @@ async fn once(works: &Arc<Works>) -> Result<(), StoreError> {
             }
         }
         works.set_followed(changes.next, travels);
+        // Told once, now that the feed goes on behind them.
+        for error in &changes.unreadable {
+            tracing::error!(%error, "a change in the store is passed over");
+        }
         if !changes.more {
             return Ok(());
         }

@@ -10,10 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 
 use super::{
     Ask,
@@ -26,6 +23,7 @@ use super::{
     state::Slot,
     tasks::Tasks,
     travel::Journal,
+    turns::Turns,
     usage::Used,
 };
 use crate::{
@@ -50,8 +48,8 @@ pub(super) struct Works {
     skew: AtomicI64,
     pub(super) random: Random,
     pub(super) observer: Arc<dyn Observer>,
-    /// One permit for each token request that may be under way.
-    turns: Arc<Semaphore>,
+    /// One for each token request that may be under way.
+    pub(super) turns: Turns,
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
     pub(super) used: Used,
@@ -65,7 +63,7 @@ impl Works {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { settings, store, spool, instance, clock, random, observer } = parts;
         Self {
-            turns: Arc::new(Semaphore::new(settings.refresh.max_parallel)),
+            turns: Turns::new(settings.refresh.max_parallel),
             room_below: Threshold::new(settings.cached_tenants),
             settings: ArcSwap::from_pointee(settings),
             slots: DashMap::new(),
@@ -86,10 +84,9 @@ impl Works {
 
     /// Takes over a new configuration.
     pub(super) fn reload(&self, settings: Settings) {
-        let max_parallel = settings.refresh.max_parallel;
+        self.turns.set_limit(settings.refresh.max_parallel);
         self.room_below.change(settings.cached_tenants);
-        let before = self.settings.swap(Arc::new(settings));
-        self.change_turns(before.refresh.max_parallel, max_parallel);
+        self.settings.store(Arc::new(settings));
         for slot in &self.slots {
             slot.with(|state| {
                 state.set_file_pat(self.settings.load().policy(slot.key()).pat.as_ref());
@@ -119,21 +116,6 @@ impl Works {
 
     pub(super) fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
-    }
-
-    /// Waits for one of the turns that `refresh.max_parallel` gives out; `None` never.
-    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.turns).acquire_owned().await.ok()
-    }
-
-    fn change_turns(&self, before: usize, after: usize) {
-        self.turns.add_permits(after.saturating_sub(before));
-        let too_many = u32::try_from(before.saturating_sub(after)).unwrap_or(u32::MAX);
-        if too_many > 0 {
-            let turns = Arc::clone(&self.turns);
-            // Those that are taken now end when they come back.
-            tokio::spawn(async move { turns.acquire_many_owned(too_many).await.map(OwnedSemaphorePermit::forget) });
-        }
     }
 
     /// Now, by the store's clock.
@@ -248,9 +230,14 @@ impl Works {
 
     /// How long until an intent is old enough that its token request cannot be under way any more. An age below zero counts as old.
     pub(super) async fn left_of(&self, intent: &Intent) -> Result<Duration, StoreError> {
-        let now = self.vitals().await?.now;
-        let age = now.since(intent.at).unwrap_or(Duration::MAX);
-        Ok(self.settings.load().refresh.uncertain_after.saturating_sub(age))
+        self.vitals().await?;
+        Ok(self.left_now(intent, &self.settings.load()))
+    }
+
+    /// The same without asking the store what time it is.
+    pub(super) fn left_now(&self, intent: &Intent, settings: &Settings) -> Duration {
+        let age = self.now().since(intent.at).unwrap_or(Duration::MAX);
+        settings.refresh.uncertain_after.saturating_sub(age)
     }
 
     pub(super) fn is_provably_gone(&self, owner: &Owner) -> bool {

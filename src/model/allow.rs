@@ -6,8 +6,9 @@ use http::Method;
 
 /// One entry of `allow`: a method (or `*`) and a path pattern below `/api/public/v1`, such as `GET /decks/**`.
 ///
-/// In the pattern `*` stands for exactly one segment and `**`, only at the end, for any rest, the empty one included. Everything else is
-/// compared literally, with regard to case, with the percent-decoded segments of a request; a trailing slash makes no difference.
+/// In the pattern `*` stands for exactly one segment and `**`, only at the end, for any rest, the empty one included.
+/// Everything else is compared literally, with regard to case, with the percent-decoded segments of a request; a
+/// trailing slash makes no difference.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AllowRule {
     method: MethodPattern,
@@ -89,14 +90,6 @@ impl AllowRule {
                 given.next().is_none()
             }
         }
-    }
-
-    /// The literal segments before the first wildcard. Some paths are open only to rules that name them outright.
-    pub fn literal_prefix(&self) -> impl Iterator<Item = &str> {
-        self.segments.iter().map_while(|segment| match segment {
-            Segment::Literal(text) => Some(&**text),
-            Segment::Any => None,
-        })
     }
 }
 
@@ -275,9 +268,12 @@ mod tests {
     }
 
     #[test]
-    fn the_literal_prefix_ends_at_the_first_wildcard() {
-        assert_eq!(rule("* /me/partner/*/x").literal_prefix().collect::<Vec<_>>(), ["me", "partner"]);
-        assert_eq!(rule("* /**").literal_prefix().count(), 0);
+    fn what_a_rule_begins_with_ends_at_the_first_wildcard() {
+        assert!(rule("* /me/partner/*/x").begins_with(&["me", "partner"]));
+        assert!(rule("* /me/partner").begins_with(&["me", "partner"]));
+        for text in ["* /me/*", "* /*/partner", "* /me", "* /**", "* /me/Partner"] {
+            assert!(!rule(text).begins_with(&["me", "partner"]), "{text}");
+        }
     }
 
     fn segment() -> impl Strategy<Value = String> {

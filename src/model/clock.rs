@@ -10,7 +10,8 @@ use std::{
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// The time of day. Durations are measured by `tokio::time::Instant`, which tests can pause; this is for times that outlive the process.
+/// The time of day. Durations are measured by `tokio::time::Instant`, which tests can pause; this is for times that
+/// outlive the process.
 pub trait Clock: Send + Sync + 'static {
     /// Now, in wall-clock time.
     fn now(&self) -> Timestamp;

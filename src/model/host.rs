@@ -8,7 +8,8 @@ use std::{
 
 use url::Host;
 
-/// Hosts that requests may name in `Host` besides those that are always ours. Without ports: the port is known by the connection.
+/// Hosts that requests may name in `Host` besides those that are always ours. Ports are left out of it: which one we
+/// are reached by is not ours to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostPattern {
     /// A name, in lower case.
@@ -31,7 +32,7 @@ pub fn address_literal(host: &str) -> Option<IpAddr> {
     }
 }
 
-/// Whether `host` is a name that ends in `suffix`, which begins with a dot, and has something before it. Case makes no difference.
+/// Whether `host` has something before `suffix`, which begins with a dot, and ends in it. Case makes no difference.
 pub fn is_below(host: &str, suffix: &str) -> bool {
     let at = host.len().checked_sub(suffix.len()).filter(|&at| at > 0);
     at.and_then(|at| host.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))

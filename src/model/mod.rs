@@ -1,12 +1,14 @@
 //! What exists: the words of this program, without any machinery behind them.
 //!
-//! Nothing in here imports another room. The clock ([`SystemClock`]) and the operating system's randomness ([`Random::system`]) are the only I/O,
-//! and both are handed to whoever needs them.
+//! Nothing in here imports another room. The clock ([`SystemClock`]) and the operating system's randomness
+//! ([`Random::system`]) are the only I/O, and both are handed to whoever needs them.
 
 pub mod allow;
 pub mod clock;
 pub mod credential;
+pub mod file_access;
 pub mod host;
+pub mod listen;
 pub mod observe;
 pub mod origin;
 pub mod prefix;
@@ -21,7 +23,9 @@ pub mod web_origin;
 pub use allow::AllowRule;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use credential::{CredentialKind, PatFallback};
+pub use file_access::FileAccess;
 pub use host::HostPattern;
+pub use listen::{ListenAddress, ListenOn, Need};
 pub use observe::{Observer, Unobserved};
 pub use origin::Origin;
 pub use problem::{Action, Problem};

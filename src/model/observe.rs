@@ -1,6 +1,6 @@
 //! What the rooms tell about their work, for whoever counts it. The admin room makes metrics of it; tests listen in.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use super::CredentialKind;
 
@@ -48,7 +48,7 @@ pub enum StoreOutcome {
 }
 
 /// Receives what happened. Every method does nothing unless implemented, and none may block.
-pub trait Observer: Send + Sync + 'static {
+pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// A refresh ended.
     fn refresh(&self, _outcome: RefreshOutcome) {}
     /// A request was retried after a 401.

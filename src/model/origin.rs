@@ -7,7 +7,8 @@ use url::{Host, Position, Url};
 
 /// Where Flexslot is: scheme, host and port (RFC 6454 section 4), `http` only for loopback hosts. Cheap to clone.
 ///
-/// A credential belongs to the origin that issued it and is sent nowhere else. Two origins are equal where their serialized forms are.
+/// A credential belongs to the origin that issued it and is sent nowhere else. Two origins are equal where their
+/// serialized forms are.
 #[derive(Clone)]
 pub struct Origin(Arc<Parts>);
 
@@ -36,7 +37,7 @@ pub enum InvalidUrl {
 
 /// An absolute URL without credentials that is `https`, or `http` to a loopback host: one that secrets may be sent to.
 pub fn secure_url(text: &str) -> Result<Url, InvalidUrl> {
-    // The URL standard would drop white space and take "https:host" for "https://host"; somebody's typing error is more likely.
+    // The URL standard drops white space and takes "https:host" for "https://host". A typing error is more likely.
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') || !text.contains("://") {
         return Err(InvalidUrl::NotAbsolute);
     }
@@ -64,8 +65,8 @@ fn is_loopback(url: &Url) -> bool {
 // === impl Origin ===
 
 impl Origin {
-    /// The serialized origin (RFC 6454 section 6.2), such as `https://api.flexslot.gg`: in lower case, without a port that is the scheme's
-    /// own, without a slash at its end.
+    /// The serialized origin (RFC 6454 section 6.2), such as `https://api.flexslot.gg`: in lower case, without a port
+    /// that is the scheme's own, without a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.0.url[..Position::BeforePath]
     }

@@ -1,7 +1,7 @@
 //! How Flexslot's credentials and identifiers begin.
 //!
-//! All of them are opaque, and nothing is decided by a prefix but this: what looks like a credential is not shown, and not taken where only
-//! the name of one belongs. The sandbox makes its own to look like these.
+//! All of them are opaque, and nothing is decided by a prefix but this: what looks like a credential is not shown, and
+//! not taken where only the name of one belongs. The sandbox makes its own to look like these.
 
 /// Every one of them.
 pub const ANY: &str = "flx_";
@@ -24,7 +24,7 @@ pub const REFRESH_TOKEN: &str = "flx_rt_";
 /// What people copy from Flexslot's pages, and may paste into the wrong place.
 const COPIED: [&str; 2] = [PAT, CLIENT_SECRET];
 
-/// Whether `text` is one of Flexslot's credentials rather than the name of one. Case and space before it make no difference.
+/// Whether `text` is one of Flexslot's credentials rather than the name of one. Case and leading space do not matter.
 pub fn is_credential(text: &str) -> bool {
     let text = text.trim_start().to_ascii_lowercase();
     COPIED.iter().any(|prefix| text.starts_with(prefix))

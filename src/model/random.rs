@@ -2,7 +2,8 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-/// A source of random bytes. [`Random::system`] is the operating system's generator and fit for keys and nonces; tests hand in their own.
+/// A source of random bytes. [`Random::system`] is the operating system's generator and fit for keys and nonces; tests
+/// hand in their own.
 #[derive(Clone)]
 pub struct Random(Arc<Fill>);
 

@@ -1,7 +1,7 @@
 //! Flexslot's scopes, and which of them a request needs.
 //!
-//! No page of Flexslot's documentation states a scope per endpoint; the table in [`Scope::needed`] is read off the scope catalogue. It only
-//! decides which credential is tried first. Flexslot itself judges every request.
+//! No page of Flexslot's documentation states a scope per endpoint; the table in [`Scope::needed`] is read off the
+//! scope catalogue. It only decides which credential is tried first. Flexslot itself judges every request.
 
 use std::{fmt, sync::Arc};
 
@@ -28,8 +28,8 @@ pub enum Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Scope(pub Resource, pub Access);
 
-/// The `scope` of a token answer: the text as granted. Where no text is known (an import without `scope`), every need counts as covered, and
-/// Flexslot judges.
+/// The `scope` of a token answer: the text as granted. Where no text is known (an import without `scope`), every need
+/// counts as covered, and Flexslot judges.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ScopeSet(Option<Arc<str>>);
 
@@ -61,8 +61,8 @@ impl Resource {
 // === impl Scope ===
 
 impl Scope {
-    /// The scope that a request needs. `segments` are those of the percent-decoded path below `/api/public/v1/`; an unknown first segment
-    /// needs nothing.
+    /// The scope that a request needs. `segments` are those of the percent-decoded path below `/api/public/v1/`; an
+    /// unknown first segment needs nothing.
     pub fn needed<'a>(method: &Method, segments: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut segments = segments.into_iter();
         let resource = match Resource::from_segment(segments.next()?)? {

@@ -5,10 +5,10 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A token, a PAT, a client secret or a key: text that is wiped when dropped, has no `Display` and prints as `[redacted]`.
+/// A token, a PAT, a client secret or a key: text that is wiped when dropped, and that `Debug` shows as `[redacted]`.
 ///
-/// The only way to the text is [`Secret::expose`], so that every place where a secret leaves its wrapper can be found by searching for that
-/// word.
+/// The only way to the text is [`Secret::expose`], so that every place where a secret leaves its wrapper can be found
+/// by searching for that word.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
@@ -25,8 +25,8 @@ impl Secret {
         &self.0
     }
 
-    /// Whether it can stand in a header as a token: at least one character, and visible ASCII throughout. (RFC 6750 section 2.1 allows less;
-    /// what Flexslot hands out is presented as it is.)
+    /// Whether it can stand in a header as a token: at least one character, and visible ASCII throughout. (RFC 6750
+    /// section 2.1 allows less; what Flexslot hands out is presented as it is.)
     pub fn is_header_safe(&self) -> bool {
         !self.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_graphic())
     }

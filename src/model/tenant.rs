@@ -7,7 +7,7 @@ const MAX_LEN: usize = 128;
 
 /// A tenant's name: `[A-Za-z0-9][A-Za-z0-9._:@+|=-]{0,127}`. Cheap to clone.
 ///
-/// [`FromStr`] is the only way in, so a `TenantId` can stand in a log line, a path or a store key without another check.
+/// [`FromStr`] is the only way in, so a `TenantId` can stand in a log line, a path or a store key as it is.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TenantId(Arc<str>);
 

@@ -9,9 +9,6 @@ use super::{Origin, Random, ScopeSet, Secret, Timestamp};
 /// The life of an access token whose answer does not say (Flexslot's documentation).
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
 
-/// The life of a refresh token, counted from the last token answer.
-pub const REFRESH_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
-
 /// Names one consent for ever: random, and never used again after a reconnect, a disconnect or an import.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GrantId([u8; 16]);
@@ -122,6 +119,10 @@ pub struct Disconnected {
     pub at: Timestamp,
 }
 
+/// Not 32 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidGrantId;
+
 // === impl GrantId ===
 
 impl GrantId {
@@ -168,18 +169,6 @@ impl FromStr for GrantId {
         Ok(Self(id))
     }
 }
-
-/// Not 32 lower-case hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidGrantId;
-
-impl fmt::Display for InvalidGrantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a grant id is 32 lower-case hexadecimal digits")
-    }
-}
-
-impl std::error::Error for InvalidGrantId {}
 
 // === impl Version ===
 
@@ -275,18 +264,6 @@ impl Grant {
     }
 }
 
-// === impl GrantState ===
-
-impl GrantState {
-    /// The grant, where tokens exist.
-    pub fn grant(&self) -> Option<&Grant> {
-        match self {
-            Self::Connected(grant) | Self::Uncertain(grant, _) => Some(grant),
-            Self::NeverConnected | Self::Disconnected(_) => None,
-        }
-    }
-}
-
 // === impl DisconnectReason ===
 
 impl DisconnectReason {
@@ -306,6 +283,28 @@ impl DisconnectReason {
             .find(|reason| reason.as_str() == text)
     }
 }
+
+// === impl GrantState ===
+
+impl GrantState {
+    /// The grant, where tokens exist.
+    pub fn grant(&self) -> Option<&Grant> {
+        match self {
+            Self::Connected(grant) | Self::Uncertain(grant, _) => Some(grant),
+            Self::NeverConnected | Self::Disconnected(_) => None,
+        }
+    }
+}
+
+// === impl InvalidGrantId ===
+
+impl fmt::Display for InvalidGrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a grant id is 32 lower-case hexadecimal digits")
+    }
+}
+
+impl std::error::Error for InvalidGrantId {}
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,8 @@ use std::{fmt, str::FromStr};
 use http::HeaderValue;
 use url::Url;
 
-/// A browser's origin as the `Origin` header spells it (RFC 6454 section 6.2): a scheme, a host, and the port where it is not the scheme's own.
+/// A browser's origin as the `Origin` header spells it (RFC 6454 section 6.2): a scheme, a host, and the port where it
+/// is not the scheme's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebOrigin(String);
 

@@ -248,10 +248,7 @@ where
 
 /// Whether the request could be sent again after a 401, by what its body announces.
 fn resend(body: &ReplayBody, settings: &Settings) -> Resend {
-    match body.size_hint().exact() {
-        Some(length) if length > settings.replay.replay_body => Resend::Impossible,
-        _ => Resend::Possible,
-    }
+    if settings.replay.lets_keep(body.size_hint().exact()) { Resend::Possible } else { Resend::Impossible }
 }
 
 /// The upstream's response as it goes to the client.
@@ -262,8 +259,7 @@ fn deliver(settings: &Settings, accepted: Accepted, exchanged: Exchanged) -> Res
     parts.headers = headers::inbound(received, parts.version);
     headers::withhold(&mut parts.headers, &authorization);
     if let Some(upstream) = &settings.rewrite_urls {
-        let caller =
-            CallerBase { scheme: "http", authority: accepted.host.as_deref(), prefix: accepted.target.prefix() };
+        let caller = CallerBase { authority: accepted.host.as_deref(), prefix: accepted.target.prefix() };
         urls::rewrite(&mut parts.headers, upstream, caller);
     }
     if let Some(details) = details

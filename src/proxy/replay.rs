@@ -117,6 +117,15 @@ struct Shared {
     length: Option<u64>,
 }
 
+// === impl ReplayLimits ===
+
+impl ReplayLimits {
+    /// Whether a body of this announced length is kept, to be sent again. One of unknown length is, until it turns out to be longer.
+    pub fn lets_keep(&self, announced: Option<u64>) -> bool {
+        announced.is_none_or(|length| length <= self.replay_body)
+    }
+}
+
 // === impl ReplayBody ===
 
 impl ReplayBody {

@@ -5,11 +5,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::model::Origin;
 
-/// The base URL by which the caller reached us.
+/// The base URL by which the caller reached us. Its scheme is `http`: the sidecar speaks no TLS to its callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallerBase<'a> {
-    /// `http`, unless something before us speaks TLS.
-    pub scheme: &'a str,
     /// `Host` as the caller wrote it. Without one, URLs become path-absolute, which every caller can resolve.
     pub authority: Option<&'a str>,
     /// `/t/<tenant>` as the caller wrote it, or nothing.
@@ -95,12 +93,12 @@ impl CallerBase<'_> {
             _ => after_scheme(upstream, url).and_then(|after| path_at(upstream, after))?,
         };
         let slash: &[u8] = if path.starts_with(b"/") { b"" } else { b"/" };
-        let (scheme, colon, authority) = match self.authority {
-            Some(authority) => (self.scheme, "://", authority),
-            None => ("", "", ""),
+        let (scheme, authority) = match self.authority {
+            Some(authority) => ("http://", authority),
+            None => ("", ""),
         };
-        let [scheme, colon, authority, prefix] = [scheme, colon, authority, self.prefix].map(str::as_bytes);
-        Some([scheme, colon, authority, prefix, slash, path].concat())
+        let [scheme, authority, prefix] = [scheme, authority, self.prefix].map(str::as_bytes);
+        Some([scheme, authority, prefix, slash, path].concat())
     }
 }
 

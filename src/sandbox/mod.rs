@@ -24,34 +24,7 @@
 //!
 //! # The control API
 //!
-//! Without authentication, and not for web pages (a request with `Origin` is refused). JSON in and out; `{user}` and `{grant}` are a name and an id.
-//!
-//! | | |
-//! |---|---|
-//! | `POST /_sandbox/users` | `{"name", "partner"?: bool, "decks"?: n}` |
-//! | `POST /_sandbox/sign-in` | `{"user"}`: whose browser it is |
-//! | `POST /_sandbox/clients` | `{"client_id", "secret"?, "redirect_uris"?, "scopes"?, "owner"?}`; without `secret` a public client |
-//! | `POST /_sandbox/pats` | `{"user", "scopes"?}`: answers `{"pat"}` |
-//! | `POST /_sandbox/pats/revoke` | `{"pat"}` |
-//! | `POST /_sandbox/grants` | `{"user", "client_id", "scope"?, "expires_in"?}`: answers a token response with `grant` |
-//! | `GET /_sandbox/grants` | every grant with its counters; `GET /_sandbox/grants/{grant}` one |
-//! | `POST /_sandbox/grants/{grant}/expire` | the access token is expired from now on; `…/expire-refresh` the refresh token |
-//! | `POST /_sandbox/grants/{grant}/revoke` | the grant ends |
-//! | `POST /_sandbox/users/{user}/expire`, `…/expire-refresh`, `…/revoke` | the same for every grant of a user |
-//! | `POST /_sandbox/faults` | see below; `GET` lists, `DELETE` clears and opens every gate |
-//! | `POST /_sandbox/gates` | `{"endpoint", "moment"?, "user"?}`: answers `{"id"}`; requests now wait there |
-//! | `GET /_sandbox/gates/{id}` | `{"arrived"}`; with `?arrived=n` it answers when n have arrived; `DELETE` releases |
-//! | `POST /_sandbox/clock` | `{"offset_seconds"}`: the sandbox's clock against the real one |
-//! | `POST /_sandbox/consent` | `{"mode": "automatic" \| "page"}` |
-//! | `GET /_sandbox/counters` | [`Counts`]; `DELETE` sets them to zero and forgets the requests |
-//! | `GET /_sandbox/requests` | the last requests, see [`Seen`] |
-//! | `GET /_sandbox/events` | the last lines of the log, as text |
-//!
-//! ## Faults over HTTP
-//!
-//! `{"endpoint": "token" | "resource" | "revoke" | "introspect" | "authorize" | "site", "moment"?: "before_processing" | "after_processing",
-//! "times"?: n, "user"?: name}` and exactly one of: `"status": n` (with `"headers"?: {…}`, `"body"?: text`, `"unread"?: true`),
-//! `"oauth_error": code`, `"delay_ms": n`, `"cut": true`, `"truncate": bytes`. Without `times` a fault lasts until it is cleared.
+//! `control/` has it over HTTP. Its calls, faults and counters are described in `docs/sandbox.md`, and a test holds that page to the routes.
 
 #![allow(clippy::result_large_err, reason = "an answer made early is moved once per request, next to work far larger")]
 

@@ -1,6 +1,6 @@
 //! Takes connections, hands their requests to a service, and ends them in good order.
 
-use std::{error::Error, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{error::Error, future::Future, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -37,8 +37,6 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct ConnInfo {
     pub reach: Reach,
-    /// The client; `None` on a unix socket.
-    pub peer: Option<SocketAddr>,
     /// The tenant that the listener is bound to.
     pub tenant: Option<TenantId>,
     /// What the strict reader noted. A request that it refused carries the [`super::wire::Refusal`] as an extension.
@@ -53,6 +51,14 @@ pub enum Drained {
     All,
     /// This many were cut off when the time was over.
     CutOff(usize),
+}
+
+/// Accepts on one listener.
+struct Acceptor {
+    listener: Listener,
+    limits: Limits,
+    slots: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
 }
 
 /// What answers the requests of all connections. A closure from request to future will do.
@@ -110,13 +116,6 @@ pub async fn serve<S: Answers>(
     }
 }
 
-struct Acceptor {
-    listener: Listener,
-    limits: Limits,
-    slots: Arc<Semaphore>,
-    stopping: watch::Receiver<bool>,
-}
-
 // === impl Acceptor ===
 
 impl Acceptor {
@@ -171,10 +170,8 @@ impl Acceptor {
 
     /// `None` where the client is gone again.
     fn info(&self, stream: &Stream) -> Option<ConnInfo> {
-        let addresses = stream.addresses().ok()?;
         Some(ConnInfo {
-            reach: addresses.map_or(Reach::Unix, |(local, _)| Reach::Tcp(local.ip())),
-            peer: addresses.map(|(_, peer)| peer),
+            reach: stream.local_addr().ok()?.map_or(Reach::Unix, |local| Reach::Tcp(local.ip())),
             tenant: self.listener.tenant().cloned(),
             wire: Arc::new(WireState::default()),
         })

@@ -2,15 +2,12 @@
 //!
 //! The query of a request is not logged: it is the caller's, and nobody knows what is in it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{Method, Version};
 use tokio::time::Instant;
 
-use super::request_id::RequestId;
+use super::{request_id::RequestId, under_way::Place};
 use crate::{
     model::{CredentialKind, Observer, observe::RequestTimes},
     proxy::Facts,
@@ -24,27 +21,17 @@ pub struct Record {
     path: String,
     version: Version,
     started: Instant,
-    observer: Arc<dyn ObserverDebug>,
+    observer: Arc<dyn Observer>,
     lines: Lines,
     pub facts: Facts,
     /// The code of a problem of ours.
     pub problem: Option<&'static str>,
     outcome: Outcome,
     /// From the request's header to the response's.
-    head_after: Option<std::time::Duration>,
+    head_after: Option<Duration>,
     pub bytes_sent: u64,
-    /// Counts among the requests under way, to the end of the response.
-    pub turn: Option<UnderWay>,
-}
-
-/// One request under way; counts down when dropped.
-#[derive(Debug)]
-pub struct UnderWay(pub(super) Arc<AtomicUsize>);
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    /// Held to the end of the response.
+    pub place: Option<Place>,
 }
 
 /// How far a request came.
@@ -64,10 +51,6 @@ pub enum Lines {
     Off,
 }
 
-/// An observer that can stand in a struct with `Debug`.
-pub trait ObserverDebug: Observer + std::fmt::Debug {}
-impl<T: Observer + std::fmt::Debug> ObserverDebug for T {}
-
 /// What nginx logs for a client that went away before its response.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
@@ -80,7 +63,7 @@ impl Record {
         method: Method,
         path: &str,
         version: Version,
-        observer: Arc<dyn ObserverDebug>,
+        observer: Arc<dyn Observer>,
         lines: Lines,
     ) -> Self {
         observer.in_flight(1);
@@ -97,7 +80,7 @@ impl Record {
             outcome: Outcome::Unanswered,
             head_after: None,
             bytes_sent: 0,
-            turn: None,
+            place: None,
         }
     }
 
@@ -119,7 +102,7 @@ impl Record {
         }
     }
 
-    fn line(&self, total: std::time::Duration) {
+    fn line(&self, total: Duration) {
         let (status, complete) = match self.outcome {
             Outcome::Unanswered => (CLIENT_CLOSED_REQUEST, false),
             Outcome::Broken(status) => (status, false),
@@ -167,7 +150,7 @@ impl Drop for Record {
 }
 
 /// Milliseconds with three decimals.
-fn millis(time: std::time::Duration) -> f64 {
+fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 

@@ -1,13 +1,6 @@
 //! Between the wire and the rooms: names each request, keeps its record, and turns whatever comes out of the corridor into a response.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -18,14 +11,15 @@ use tokio::sync::watch;
 
 use super::{
     accept::{Answers, ConnInfo},
-    access_log::{Lines, ObserverDebug, Record, UnderWay},
+    access_log::{Lines, Record},
     outgoing::{Content, Outgoing},
     request_id::RequestIds,
     respond,
+    under_way::UnderWay,
     wire::Refusal,
 };
 use crate::{
-    model::Problem,
+    model::{Observer, Problem},
     proxy::{
         Caller, Corridor, Failure,
         error::{Code, path_problem},
@@ -37,11 +31,10 @@ use crate::{
 pub struct Front {
     corridor: Arc<Corridor>,
     ids: RequestIds,
-    observer: Arc<dyn ObserverDebug>,
+    observer: Arc<dyn Observer>,
     lines: ArcSwap<Lines>,
-    under_way: Arc<AtomicUsize>,
-    /// Requests under way at most: as many as there may be connections. Only HTTP/2, with many streams on one, can come to this.
-    capacity: usize,
+    /// As many as there may be connections. Only HTTP/2, with many streams on one, can come to this.
+    under_way: UnderWay,
     draining: watch::Receiver<bool>,
 }
 
@@ -52,7 +45,7 @@ impl Front {
     pub fn new(
         corridor: Arc<Corridor>,
         ids: RequestIds,
-        observer: Arc<dyn ObserverDebug>,
+        observer: Arc<dyn Observer>,
         lines: Lines,
         capacity: usize,
         draining: watch::Receiver<bool>,
@@ -62,8 +55,7 @@ impl Front {
             ids,
             observer,
             lines: ArcSwap::from_pointee(lines),
-            under_way: Arc::default(),
-            capacity,
+            under_way: UnderWay::at_most(capacity),
             draining,
         }
     }
@@ -115,24 +107,13 @@ impl Front {
         if *self.draining.borrow() {
             return Err(draining().into());
         }
-        record.turn = Some(self.enter()?);
+        record.place = Some(self.under_way.enter().ok_or_else(overloaded)?);
         let info = request.extensions().get::<Arc<ConnInfo>>().cloned();
         let Some(info) = info else { return Err(Failure::Bare(StatusCode::INTERNAL_SERVER_ERROR)) };
         let caller = Caller { reach: info.reach, tenant: info.tenant.clone() };
         let answered = self.corridor.handle(&caller, request, &mut record.facts).await;
         // Whatever the upstream made of a body that was cut short: the client broke the framing, and is told so.
         if info.wire.is_body_fault() { Err(Failure::Bare(StatusCode::BAD_REQUEST)) } else { answered }
-    }
-
-    fn enter(&self) -> Result<UnderWay, Problem> {
-        let before = self.under_way.fetch_add(1, Ordering::Relaxed);
-        let turn = UnderWay(Arc::clone(&self.under_way));
-        if before < self.capacity {
-            return Ok(turn);
-        }
-        Err(Code::Overloaded
-            .problem("The sidecar has as many requests under way as limits.connections lets it have.")
-            .retry_after(Duration::from_secs(1)))
     }
 
     fn problem(&self, problem: Problem, record: &Record, version: http::Version) -> Response<Full<Bytes>> {
@@ -173,6 +154,12 @@ fn split<B>(response: Response<B>, content: impl FnOnce(B) -> Content) -> (http:
 fn draining() -> Problem {
     Code::Draining
         .problem("The sidecar is shutting down. Try again; another one may be there already.")
+        .retry_after(Duration::from_secs(1))
+}
+
+fn overloaded() -> Problem {
+    Code::Overloaded
+        .problem("The sidecar has as many requests under way as limits.connections lets it have.")
         .retry_after(Duration::from_secs(1))
 }
 

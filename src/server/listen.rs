@@ -1,63 +1,34 @@
 //! Where we are reached: TCP addresses and unix sockets.
 
+mod unix;
+
 use std::{
     fmt, io,
     net::SocketAddr,
-    os::{
-        fd::AsRawFd,
-        unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt},
-    },
-    path::{Path, PathBuf},
     pin::Pin,
     task::{Context, Poll},
 };
 
 use rustix::io::Errno;
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, Socket, Type};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
 };
 use tracing::info;
 
-use crate::model::TenantId;
+use crate::model::{ListenAddress, ListenOn, Need, TenantId};
+use unix::SocketFile;
 
 /// Connections that the kernel keeps for us while we are busy. One over it is dropped, and its client's kernel tries again a second later,
 /// which looks like a slow sidecar. 4096 is what `net.core.somaxconn` is by default since Linux 5.4; where that is less, the kernel caps it
 /// (listen(2)), and where an administrator wants fewer, that is the place to say so.
 const BACKLOG: i32 = 4096;
 
-/// An address to listen on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// Port 0 takes any free one. An IPv6 address takes no IPv4, so that `0.0.0.0` and `[::]` can be listened on together.
-    Tcp(SocketAddr),
-    /// A socket file, with the permission bits that it gets.
-    Unix { path: PathBuf, mode: u32 },
-}
-
-/// An address, and what is special about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListenOn {
-    pub address: Address,
-    /// The tenant of every request that arrives here.
-    pub tenant: Option<TenantId>,
-    pub need: Need,
-}
-
-/// What to do where the host lacks an address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Fail.
-    Required,
-    /// Go without: a default such as `[::1]`, which a host without IPv6 does not have.
-    IfPresent,
-}
-
 /// An address could not be listened on.
 #[derive(Debug)]
 pub struct BindError {
-    pub address: Address,
+    pub address: ListenAddress,
     pub source: io::Error,
 }
 
@@ -81,13 +52,6 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
-/// A socket file of ours, known by device and inode: the name may belong to a newer process by the time we go.
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
 /// Binds all addresses, or none: the listeners that were bound are closed again when one fails. Needs a tokio runtime.
 pub fn bind_all(addresses: &[ListenOn]) -> Result<Vec<Listener>, BindError> {
     let mut listeners = Vec::with_capacity(addresses.len());
@@ -101,17 +65,6 @@ pub fn bind_all(addresses: &[ListenOn]) -> Result<Vec<Listener>, BindError> {
         }
     }
     Ok(listeners)
-}
-
-// === impl Address ===
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-        }
-    }
 }
 
 // === impl BindError ===
@@ -142,8 +95,10 @@ impl Listener {
     /// Binds one address. Needs a tokio runtime.
     pub fn bind(on: &ListenOn) -> Result<Self, BindError> {
         let socket = match &on.address {
-            Address::Tcp(address) => bind_tcp(*address).map(ListenerSocket::Tcp),
-            Address::Unix { path, mode } => bind_unix(path, *mode),
+            ListenAddress::Tcp(address) => bind_tcp(*address).map(ListenerSocket::Tcp),
+            ListenAddress::Unix { path, mode } => {
+                unix::bind(path, *mode).map(|(listener, file)| ListenerSocket::Unix(listener, file))
+            }
         };
         match socket {
             Ok(socket) => Ok(Self { socket, tenant: on.tenant.clone() }),
@@ -200,75 +155,13 @@ pub fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Binds in a directory that only we can enter, sets the mode there, and moves the socket to its place: its mode is never wider than
-/// asked for, and whoever finds the name can connect.
-fn bind_unix(path: &Path, mode: u32) -> io::Result<ListenerSocket> {
-    refuse_if_taken(path)?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let nursery = parent.join(format!(".fsp-{}", std::process::id()));
-    let cradle = nursery.join("s");
-    // In a container every process has the same id, so these may be a dead one's.
-    let _absent = std::fs::remove_file(&cradle);
-    let _absent = std::fs::remove_dir(&nursery);
-    std::fs::DirBuilder::new().mode(0o700).create(&nursery)?;
-    let bound = (|| {
-        // A file's descriptor is a short name for its path, where `cradle` is longer than an address holds although `path` is not.
-        let directory = std::fs::File::open(&nursery)?;
-        let address = SockAddr::unix(&cradle)
-            .or_else(|_too_long| SockAddr::unix(format!("/proc/self/fd/{}/s", directory.as_raw_fd())))?;
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address)?;
-        std::fs::set_permissions(&cradle, std::fs::Permissions::from_mode(mode))?;
-        socket.listen(BACKLOG)?;
-        let listener = UnixListener::from_std(socket.into())?;
-        let metadata = std::fs::symlink_metadata(&cradle)?;
-        std::fs::rename(&cradle, path)?;
-        let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
-        Ok(ListenerSocket::Unix(listener, file))
-    })();
-    let _gone = std::fs::remove_file(&cradle);
-    let _gone = std::fs::remove_dir(&nursery);
-    bound
-}
-
-/// Fails where `path` is somebody's: a file that is no socket, or a socket that a living process listens on.
-fn refuse_if_taken(path: &Path) -> io::Result<()> {
-    let metadata = match std::fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if !metadata.file_type().is_socket() {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the file exists and is not a socket"));
-    }
-    let probe = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    probe.set_nonblocking(true)?; // a full backlog must not hold us up; it is a sign of life as well
-    match probe.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(error),
-        _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens on this socket")),
-    }
-}
-
-// === impl SocketFile ===
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let ours = std::fs::symlink_metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) == self.identity);
-        if ours {
-            let _gone = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
 // === impl Stream ===
 
 impl Stream {
-    /// Our own and the peer's address; `None` on a unix socket.
-    pub fn addresses(&self) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
+    /// The address by which the client reached us; `None` on a unix socket.
+    pub fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
         match self {
-            Self::Tcp(stream) => Ok(Some((stream.local_addr()?, stream.peer_addr()?))),
+            Self::Tcp(stream) => stream.local_addr().map(Some),
             Self::Unix(_) => Ok(None),
         }
     }

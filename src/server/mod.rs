@@ -9,6 +9,5 @@ pub mod listen;
 mod outgoing;
 pub mod request_id;
 pub mod respond;
+mod under_way;
 pub mod wire;
-
-pub use outgoing::Outgoing;

@@ -3,6 +3,7 @@
 use std::{fmt, io, path::PathBuf};
 
 use super::seal::{InvalidKeys, KeyId};
+use crate::model::file_access::TooOpen;
 
 /// Why the store did not do what it was asked. Never carries a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,9 @@ pub enum OpenError {
     WrongKey { sealed_with: KeyId, configured: KeyId },
     /// The record that tells a right key from a wrong one is itself damaged.
     KeyCheckDamaged { what: String },
+    /// A server that refuses to be our store until something is mended: `what` is wrong at `place` (never with user or
+    /// password), and `hint` says what to do.
+    Server { place: String, what: String, hint: String },
     /// The store answered with an error.
     Store(StoreError),
 }
@@ -40,7 +44,7 @@ pub enum KeyFileError {
     /// It exists already, and a key file is never overwritten.
     Exists { path: PathBuf },
     /// Others may read or write it.
-    TooOpen { path: PathBuf, mode: u32, who: &'static str },
+    TooOpen { path: PathBuf, mode: u32, to_others: TooOpen },
     /// There is no key in it, or something else.
     Keys { path: PathBuf, fault: InvalidKeys },
 }
@@ -71,6 +75,7 @@ impl OpenError {
                 "give the key that this store was made with in store.encryption_key, or name another store; nothing was written".into(),
             ),
             Self::KeyCheckDamaged { .. } => Some("restore the store from a backup; nothing was written".into()),
+            Self::Server { hint, .. } => Some(hint.clone()),
             Self::File { .. } | Self::Store(_) => None,
         }
     }
@@ -94,6 +99,7 @@ impl fmt::Display for OpenError {
                 "wrong encryption key: the store is sealed with the key {sealed_with}, the first configured key is {configured}"
             ),
             Self::KeyCheckDamaged { what } => write!(f, "the store's key check is damaged: {what}"),
+            Self::Server { place, what, .. } => write!(f, "{place}: {what}"),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -138,7 +144,9 @@ impl fmt::Display for KeyFileError {
             Self::Exists { path } => {
                 write!(f, "{}: exists already, and a key file is never overwritten", path.display())
             }
-            Self::TooOpen { path, mode, who } => write!(f, "{}: {who} (mode {mode:04o})", path.display()),
+            Self::TooOpen { path, mode, to_others } => {
+                write!(f, "{}: the key file {to_others} (mode {mode:04o})", path.display())
+            }
             Self::Keys { path, fault } => write!(f, "{}: {fault}", path.display()),
         }
     }

@@ -14,30 +14,20 @@ use super::{
     files::{beside, create_private, create_private_dir, dir_of, sync_dir_of},
     seal::{KeyRing, KeySource, Sealer},
 };
-use crate::model::{Random, Secret};
-
-/// Who else may have access to the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Refused when the process owns it and others can read it, or when others can write it. A file that somebody else
-    /// owns may be readable by us and others: a mounted secret often is.
-    OwnerOnly,
-    /// Whatever its mode (`any_mode = true`).
-    AnyMode,
-}
+use crate::model::{FileAccess, Random, Secret, file_access::FileOwner};
 
 /// A key file: one or more lines of 32 bytes in base64; the first key seals, all open.
 #[derive(Debug, Clone)]
 pub struct KeyFile {
     path: PathBuf,
-    access: Access,
+    access: FileAccess,
 }
 
 // === impl KeyFile ===
 
 impl KeyFile {
     /// The file at `path`, which need not exist yet.
-    pub fn new(path: impl Into<PathBuf>, access: Access) -> Self {
+    pub fn new(path: impl Into<PathBuf>, access: FileAccess) -> Self {
         Self { path: path.into(), access }
     }
 
@@ -83,9 +73,10 @@ impl KeyFile {
         let mut file = File::open(&self.path).map_err(|error| self.failed("read the key file", error))?;
         // Asked of the open file, so that it is the one that is read.
         let metadata = file.metadata().map_err(|error| self.failed("look at the key file", error))?;
-        if self.access == Access::OwnerOnly {
-            self.check_mode(metadata.mode() & 0o7777, metadata.uid())?;
-        }
+        let mode = metadata.mode() & 0o7777;
+        let owner = FileOwner::of(metadata.uid(), rustix::process::geteuid().as_raw());
+        let too_open = |to_others| KeyFileError::TooOpen { path: self.path.clone(), mode, to_others };
+        self.access.check(mode, owner).map_err(too_open)?;
         // Room from the start, because a buffer that grows leaves unwiped copies behind.
         let room = usize::try_from(metadata.len()).unwrap_or_default().saturating_add(1);
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
@@ -98,16 +89,6 @@ impl KeyFile {
 
     fn parse(&self, text: &Secret) -> Result<KeyRing, KeyFileError> {
         KeyRing::parse(text).map_err(|fault| KeyFileError::Keys { path: self.path.clone(), fault })
-    }
-
-    fn check_mode(&self, mode: u32, uid: u32) -> Result<(), KeyFileError> {
-        let ours = uid == rustix::process::geteuid().as_raw();
-        let who = match mode {
-            mode if mode & 0o022 != 0 => "others can write the key file",
-            mode if ours && mode & 0o044 != 0 => "others can read the key file",
-            _ => return Ok(()),
-        };
-        Err(KeyFileError::TooOpen { path: self.path.clone(), mode, who })
     }
 
     fn failed(&self, doing: &'static str, error: io::Error) -> KeyFileError {
@@ -134,14 +115,14 @@ mod tests {
         path::Path,
     };
 
-    use super::{Access, KeyFile};
+    use super::KeyFile;
     use crate::{
-        model::Random,
+        model::{FileAccess, Random},
         store::{KeyFileError, seal::InvalidKeys},
     };
 
     fn with_mode(dir: &Path, mode: u32) -> KeyFile {
-        let file = KeyFile::new(dir.join(format!("key-{mode:o}")), Access::OwnerOnly);
+        let file = KeyFile::new(dir.join(format!("key-{mode:o}")), FileAccess::Private);
         file.create(&Random::system()).expect("created");
         fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).expect("mode set");
         file
@@ -150,7 +131,7 @@ mod tests {
     #[test]
     fn a_new_key_file_is_its_owners_alone_and_reads_back() {
         let dir = tempfile::tempdir().expect("a directory");
-        let file = KeyFile::new(dir.path().join("a/b/key"), Access::OwnerOnly);
+        let file = KeyFile::new(dir.path().join("a/b/key"), FileAccess::Private);
         let made = file.create(&Random::system()).expect("created");
         let read = file.read().expect("read");
         assert_eq!(format!("{made:?}"), format!("{read:?}"));
@@ -162,7 +143,7 @@ mod tests {
     #[test]
     fn a_key_file_is_never_overwritten() {
         let dir = tempfile::tempdir().expect("a directory");
-        let file = KeyFile::new(dir.path().join("key"), Access::OwnerOnly);
+        let file = KeyFile::new(dir.path().join("key"), FileAccess::Private);
         fs::write(file.path(), "precious").expect("written");
         assert!(matches!(file.create(&Random::system()), Err(KeyFileError::Exists { .. })));
         assert_eq!(fs::read(file.path()).expect("read"), b"precious");
@@ -183,18 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn another_owners_readable_file_is_a_mounted_secret() {
-        let file = KeyFile::new("key", Access::OwnerOnly);
-        let somebody = rustix::process::geteuid().as_raw() + 1;
-        assert!(file.check_mode(0o444, somebody).is_ok());
-        assert!(file.check_mode(0o464, somebody).is_err());
-    }
-
-    #[test]
     fn any_mode_takes_the_file_as_it_is() {
         let dir = tempfile::tempdir().expect("a directory");
         let strict = with_mode(dir.path(), 0o666);
-        assert!(KeyFile::new(strict.path(), Access::AnyMode).read().is_ok());
+        assert!(KeyFile::new(strict.path(), FileAccess::AnyMode).read().is_ok());
     }
 
     #[test]
@@ -209,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_an_error_that_names_it() {
-        let error = KeyFile::new("/nowhere/key", Access::OwnerOnly).read().expect_err("missing");
+        let error = KeyFile::new("/nowhere/key", FileAccess::Private).read().expect_err("missing");
         assert!(error.to_string().starts_with("/nowhere/key: cannot read the key file: "));
     }
 }

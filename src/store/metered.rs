@@ -89,6 +89,10 @@ impl Backend for Metered {
     async fn purge(&self, kind: Kind, before: Timestamp) -> Result<u64, StoreError> {
         self.timed("purge", self.inner.purge(kind, before)).await
     }
+
+    async fn caveats(&self) -> Result<Vec<String>, StoreError> {
+        self.timed("caveats", self.inner.caveats()).await
+    }
 }
 
 impl fmt::Debug for Metered {

@@ -1,9 +1,10 @@
 //! The sealed records, and the one type that reads and writes them.
 //!
-//! [`TokenStore`] speaks of tenants, grants and PATs. Below it a [`Backend`] keeps rows and compares
-//! before it writes, and never sees a secret: [`record`] makes the bytes, [`seal`] closes them. Next to the store, in
-//! `state_dir`, lie the [`spool`] for pairs that the store would not take and the [`instance`] lock that tells the
-//! others whether we are still alive.
+//! [`TokenStore`] speaks of tenants, grants and PATs: `intent` has the two writes around a token request, `tenants` the lists and the change feed,
+//! `import` what comes from outside in numbers. Below it a [`Backend`] keeps rows and compares before it writes, and never sees a secret:
+//! [`record`] makes the bytes, [`seal`] closes them. The engines are [`sqlite`] and [`memory`]; one suite, `conformance`, holds for each. Next to
+//! the store, in `state_dir`, lie the [`spool`] for pairs that the store would not take and the [`instance`] lock that tells the others whether
+//! we are still alive.
 
 pub mod backend;
 pub mod era;
@@ -16,6 +17,7 @@ pub mod keyfile;
 pub mod memory;
 pub mod metered;
 pub mod record;
+pub mod redis;
 pub mod seal;
 pub mod spool;
 pub mod sqlite;
@@ -228,6 +230,11 @@ impl TokenStore {
         Ok(purged)
     }
 
+    /// What about the store an operator should know and mend, each as one line.
+    pub async fn caveats(&self) -> Result<Vec<String>, StoreError> {
+        self.backend.caveats().await
+    }
+
     /// Writes a sealed random text and reads it back, to find out whether the store works.
     pub async fn probe(&self) -> Result<(), StoreError> {
         let text = Secret::new(u128::from_le_bytes(self.random.bytes()).to_string());
@@ -304,6 +311,9 @@ impl From<Written> for Cas {
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+#[path = "../../tests/servers/mod.rs"]
+mod servers;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub struct Drained {
     /// Whose pairs were deleted because the store had moved on: another grant, a later version, a disconnect, a
     /// removal.
     pub dropped: Vec<TenantId>,
-    /// Files that stay, and why: the store is unavailable, or the key that sealed them is not among ours.
+    /// Files that stay, and why: the store is unavailable, the key that sealed them is not among ours, or they cannot be read or deleted.
     pub waiting: Vec<(PathBuf, SpoolError)>,
 }
 
@@ -87,36 +87,15 @@ impl Spool {
     pub async fn drain(&self, store: &TokenStore) -> Result<Drained, SpoolError> {
         let mut drained = Drained::default();
         for path in self.on_disk(Self::files).await? {
-            let from = path.clone();
-            let read = self.on_disk(move |_| fs::read(&from).map_err(file_error(&from))).await;
-            let read = match read {
-                // Another process drains this spool too, and was faster.
-                Err(SpoolError::File { error, .. }) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => Err(error),
-                Ok(bytes) => Ok(record::read_spooled(&self.sealer, &bytes)),
-            };
-            match read {
-                Err(error) => drained.waiting.push((path, error)),
-                Ok(Err(Fault { what: What::Sealed(fault @ SealFault::UnknownKey(_)), .. })) => {
-                    drained.waiting.push((path, SpoolError::Key(fault)));
-                }
-                Ok(Err(fault)) => self.set_aside(path, &fault).await?,
-                Ok(Ok((tenant, intent, grant))) => {
-                    match store.settle(&tenant, &intent, Settlement::Renewed(grant)).await {
-                        Ok(cas) => {
-                            self.delete(path).await?;
-                            match cas {
-                                Cas::Stored => drained.stored.push(tenant),
-                                Cas::Moved => drained.dropped.push(tenant),
-                            }
-                        }
-                        Err(error) => {
-                            let out_of_reach = matches!(error, StoreError::Unavailable(_));
-                            drained.waiting.push((path, SpoolError::Store(error)));
-                            if out_of_reach {
-                                break;
-                            }
-                        }
+            match self.hand_over(&path, store).await {
+                Ok(None) => {}
+                Ok(Some((tenant, Cas::Stored))) => drained.stored.push(tenant),
+                Ok(Some((tenant, Cas::Moved))) => drained.dropped.push(tenant),
+                Err(error) => {
+                    let out_of_reach = matches!(error, SpoolError::Store(StoreError::Unavailable(_)));
+                    drained.waiting.push((path, error));
+                    if out_of_reach {
+                        break;
                     }
                 }
             }
@@ -124,13 +103,34 @@ impl Spool {
         Ok(drained)
     }
 
-    async fn set_aside(&self, path: PathBuf, fault: &Fault) -> Result<(), SpoolError> {
-        let aside = beside(&path, ".damaged");
+    /// Hands the pair in one file to `store` and deletes the file. `None` where there is no pair in it, or no file any more; `Err` where it stays.
+    async fn hand_over(&self, path: &Path, store: &TokenStore) -> Result<Option<(TenantId, Cas)>, SpoolError> {
+        let from = path.to_owned();
+        let bytes = match self.on_disk(move |_| fs::read(&from).map_err(file_error(&from))).await {
+            // Another process drains this spool too, and was faster.
+            Err(SpoolError::File { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read?,
+        };
+        let (tenant, intent, grant) = match record::read_spooled(&self.sealer, &bytes) {
+            Ok(pair) => pair,
+            Err(Fault { what: What::Sealed(fault @ SealFault::UnknownKey(_)), .. }) => {
+                return Err(SpoolError::Key(fault));
+            }
+            Err(fault) => return self.set_aside(path, &fault).await.map(|()| None),
+        };
+        let settled = store.settle(&tenant, &intent, Settlement::Renewed(grant)).await.map_err(SpoolError::Store)?;
+        self.delete(path).await?;
+        Ok(Some((tenant, settled)))
+    }
+
+    async fn set_aside(&self, path: &Path, fault: &Fault) -> Result<(), SpoolError> {
+        let (path, aside) = (path.to_owned(), beside(path, ".damaged"));
         tracing::error!(file = %aside.display(), %fault, "a spooled token pair is damaged and was set aside");
         self.on_disk(move |_| fs::rename(&path, &aside).map_err(file_error(&path))).await
     }
 
-    async fn delete(&self, path: PathBuf) -> Result<(), SpoolError> {
+    async fn delete(&self, path: &Path) -> Result<(), SpoolError> {
+        let path = path.to_owned();
         self.on_disk(move |_| match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(file_error(&path)(error)),
             _ => Ok(()),

@@ -46,6 +46,12 @@ pub struct SqliteBackend {
     reader: Worker,
 }
 
+/// What to do with a transaction whose work is done.
+enum Outcome<T> {
+    Keep(T),
+    Undo(T),
+}
+
 // === impl SqliteBackend ===
 
 impl SqliteBackend {
@@ -91,12 +97,6 @@ impl SqliteBackend {
         };
         self.writer.run(run).await
     }
-}
-
-/// What to do with a transaction whose work is done.
-enum Outcome<T> {
-    Keep(T),
-    Undo(T),
 }
 
 #[async_trait]

@@ -80,6 +80,8 @@ pub struct Changed {
     pub next: Revision,
     /// Each tenant once, in no order.
     pub tenants: Vec<TenantId>,
+    /// Rows in between whose name is no tenant's, so that nobody can ask for them.
+    pub unreadable: Vec<StoreError>,
     /// There is more to be had right away.
     pub more: bool,
 }
@@ -140,8 +142,15 @@ impl TokenStore {
         let more = keys.len() >= FEED;
         let next = keys.last().filter(|_| more).map_or(head, |(_, revision)| *revision);
         let names: BTreeSet<_> = keys.into_iter().map(|(key, _)| key).filter(is_tenants).map(|key| key.name).collect();
-        let tenants = names.iter().map(|name| tenant_named(name)).collect::<Result<_, _>>()?;
-        Ok(Changed { head, next, tenants, more })
+        let mut changed =
+            Changed { head, next, tenants: Vec::with_capacity(names.len()), unreadable: Vec::new(), more };
+        for name in &names {
+            match tenant_named(name) {
+                Ok(tenant) => changed.tenants.push(tenant),
+                Err(error) => changed.unreadable.push(error),
+            }
+        }
+        Ok(changed)
     }
 
     /// The first `limit` names of two sorted lists are among the first `limit` of each, so that a page costs two pages

@@ -13,13 +13,11 @@ use std::{
 
 use flexslot_proxy::{
     admin::{health::Readiness, metrics::Metrics},
-    config::{
-        Config, ConfigSource, Environment, Overrides,
-        environment::{FileOwner, FileRead},
-    },
+    config::{Config, ConfigSource, Environment, Overrides, environment::FileRead},
     credential::coordinator::Health,
     model::{
         Observer,
+        file_access::FileOwner,
         observe::{FallbackCause, RefreshOutcome, RequestTimes, RetryOutcome, StoreOutcome},
     },
 };
@@ -64,7 +62,7 @@ fn every_metric_stands_in_the_operators_table_and_no_other() {
 #[test]
 fn every_metric_of_the_source_is_documented() {
     let (source, operations) = (read("src/admin/metrics.rs"), read("docs/operations.md"));
-    let names: BTreeSet<&str> = ["opts(", "histogram("]
+    let names: BTreeSet<&str> = ["counter(", "counters(", "gauge(", "histogram(", "histograms(", "opts("]
         .iter()
         .flat_map(|call| source.split(call).skip(1))
         .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
@@ -92,13 +90,15 @@ fn every_field_of_the_access_log_is_specified() {
 }
 
 #[test]
-fn every_log_line_that_the_operators_are_told_of_exists() {
+fn every_log_line_that_operators_are_told_of_exists_at_its_level() {
     let operations = read("docs/operations.md");
     let source: String = files_below("src", ".rs").iter().map(read).collect();
     let lines: Vec<_> = rows(section(&operations, "### Other lines")).collect();
     assert!(lines.len() > 5, "{lines:?}");
-    for (line, _) in lines {
-        assert!(source.contains(&format!("\"{line}")), "{line}");
+    for (line, row) in lines {
+        let (before, _) = source.split_once(&format!("\"{line}")).unwrap_or_else(|| panic!("nothing writes: {line}"));
+        let level = before.rsplit("tracing::").next().and_then(|call| call.split('!').next()).unwrap_or_default();
+        assert!(row.starts_with(&format!(" | {} | ", level.to_uppercase())), "{line}: {level}");
     }
 }
 

@@ -40,33 +40,11 @@ const FORMATS: [(&str, LogFormat); 3] =
     [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-// === impl Written ===
-
-impl Written {
-    pub(in crate::config) fn read(mut table: Table<'_>) -> Self {
-        let written = Self {
-            format: table.key("format", |value| value.word(&FORMATS)),
-            access: table.key("access", Value::boolean),
-            level: table.key("level", |value| value.text("a level or filter", Log::parse_filter)),
-        };
-        table.finish();
-        written
-    }
-
-    pub(in crate::config) fn meaning(self) -> Log {
-        Log {
-            format: self.format.or(LogFormat::Auto),
-            access: self.access.or(true),
-            filter: self.level.or("info".to_owned()),
-        }
-    }
-}
-
 // === impl Log ===
 
 impl Log {
-    /// Directives separated by commas: a level, or `target=level`. A bare word that is no level would be taken for a target whose every
-    /// event is wanted; it is far more often a misspelt level.
+    /// Directives separated by commas: a level, or `target=level`. A bare word that is no level would be taken for a
+    /// target whose every event is wanted; it is far more often a misspelt level.
     pub(in crate::config) fn parse_filter(text: &str) -> Result<String, Wrong> {
         for directive in text.split(',').map(str::trim) {
             if !directive.contains(['=', '[']) && !LEVELS.contains(&directive.to_ascii_lowercase().as_str()) {
@@ -89,5 +67,27 @@ impl Log {
 impl LogFormat {
     pub(in crate::config) fn parse(text: &str) -> Result<Self, Wrong> {
         reader::word(text, &FORMATS)
+    }
+}
+
+// === impl Written ===
+
+impl Written {
+    pub(in crate::config) fn read(mut table: Table<'_>) -> Self {
+        let written = Self {
+            format: table.key("format", |value| value.word(&FORMATS)),
+            access: table.key("access", Value::boolean),
+            level: table.key("level", |value| value.text("a level or filter", Log::parse_filter)),
+        };
+        table.finish();
+        written
+    }
+
+    pub(in crate::config) fn meaning(self) -> Log {
+        Log {
+            format: self.format.or(LogFormat::Auto),
+            access: self.access.or(true),
+            filter: self.level.or("info".to_owned()),
+        }
     }
 }

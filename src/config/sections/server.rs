@@ -10,7 +10,7 @@ use http::HeaderName;
 use crate::{
     config::{
         fault::Wrong,
-        listen::{self, Listener, Purpose},
+        listen::{self, Purpose},
         meaning::Resolver,
         names::tenant_header,
         origin,
@@ -19,14 +19,14 @@ use crate::{
         secret::{ConfiguredSecret, SecretSource},
         units,
     },
-    model::{HostPattern, TenantId, WebOrigin},
+    model::{HostPattern, ListenOn, TenantId, WebOrigin},
 };
 
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
     /// At least one.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<ListenOn>,
     pub tenant_header: HeaderName,
     pub default_tenant: Option<TenantId>,
     pub allowed_hosts: Vec<HostPattern>,
@@ -48,7 +48,7 @@ pub enum RewriteUrls {
 /// `[server]` as written.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Written {
-    pub(in crate::config) listen: Setting<Vec<At<Listener>>>,
+    pub(in crate::config) listen: Setting<Vec<At<ListenOn>>>,
     tenant_header: Setting<HeaderName>,
     pub(in crate::config) default_tenant: Setting<TenantId>,
     allowed_hosts: Setting<Vec<HostPattern>>,
@@ -61,6 +61,16 @@ pub(in crate::config) struct Written {
 
 /// The port on which apps find the sidecar.
 const PORT: u16 = 3539;
+
+// === impl Server ===
+
+impl Server {
+    /// Both loopback addresses.
+    pub(in crate::config) fn default_listeners() -> Vec<ListenOn> {
+        let addresses: [SocketAddr; 2] = [(Ipv4Addr::LOCALHOST, PORT).into(), (Ipv6Addr::LOCALHOST, PORT).into()];
+        addresses.map(ListenOn::by_default).into()
+    }
+}
 
 // === impl Written ===
 
@@ -106,14 +116,4 @@ fn rewrite_urls(value: &Value<'_>) -> Option<RewriteUrls> {
         return None;
     }
     value.word(&[("off", RewriteUrls::Off), ("headers", RewriteUrls::Headers)])
-}
-
-// === impl Server ===
-
-impl Server {
-    /// Both loopback addresses.
-    pub(in crate::config) fn default_listeners() -> Vec<Listener> {
-        let addresses: [SocketAddr; 2] = [(Ipv4Addr::LOCALHOST, PORT).into(), (Ipv6Addr::LOCALHOST, PORT).into()];
-        addresses.map(Listener::by_default).into()
-    }
 }

@@ -8,9 +8,9 @@ use crate::{
         meaning::Resolver,
         reader::{Table, Value},
         report::{At, Setting, Spot},
-        secret::{AccessRule, SecretSource, Unreadable},
+        secret::{SecretSource, Unreadable},
     },
-    model::Secret,
+    model::{FileAccess, Secret},
 };
 
 /// `[store]`
@@ -36,7 +36,7 @@ pub enum Engine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreKey {
     pub source: SecretSource,
-    /// The text as read. `None`: the file does not exist; one is generated with a new store, and an old store cannot be opened.
+    /// The text as read. `None`: there is no such file; a new store gets one, and an old store cannot be opened.
     pub text: Option<Secret>,
 }
 
@@ -73,6 +73,52 @@ pub(in crate::config) enum Unconfigured {
 
 const DATABASE: &str = "flexslot-proxy.db";
 const KEY_FILE: &str = "flexslot-proxy.key";
+
+// === impl Store ===
+
+impl Store {
+    /// Whether `other` is the same place, with its key in the same place. The key itself may have changed.
+    pub fn lies_where(&self, other: &Self) -> bool {
+        match (&self.engine, &other.engine) {
+            (Engine::Memory, Engine::Memory) => true,
+            (Engine::Sqlite { path: mine, key: own }, Engine::Sqlite { path, key }) => {
+                mine == path && own.source == key.source
+            }
+            (Engine::Memory, Engine::Sqlite { .. }) | (Engine::Sqlite { .. }, Engine::Memory) => false,
+        }
+    }
+
+    /// Where the encryption key is kept; `None` for a store that has none.
+    pub fn key_source(&self) -> Option<&SecretSource> {
+        match &self.engine {
+            Engine::Memory => None,
+            Engine::Sqlite { key, .. } => Some(&key.source),
+        }
+    }
+}
+
+// === impl StoreKey ===
+
+impl StoreKey {
+    fn read(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
+        let (source, spot) = match written.into_given() {
+            Some(At { value, spot }) => (resolver.source(value, spot.place), spot),
+            None => {
+                let beside = SecretSource::File { path: dir.join(KEY_FILE), access: FileAccess::Private };
+                (beside, Spot::new(Place::Default, "store.encryption_key"))
+            }
+        };
+        let text = match source.read(resolver.environment) {
+            Ok(text) => Some(text),
+            Err(Unreadable::Missing { .. }) => None,
+            Err(unreadable) => {
+                resolver.unreadable(&spot, &unreadable);
+                None
+            }
+        };
+        Self { source, text }
+    }
+}
 
 // === impl Written ===
 
@@ -141,29 +187,6 @@ fn default_state_dir(resolver: &Resolver<'_>) -> Option<PathBuf> {
         .or_else(|| absolute("HOME").map(|dir| dir.join(".local/state/flexslot-proxy")))
 }
 
-// === impl Store ===
-
-impl Store {
-    /// Whether `other` is the same place, with its key in the same place. The key itself may have changed.
-    pub fn lies_where(&self, other: &Self) -> bool {
-        match (&self.engine, &other.engine) {
-            (Engine::Memory, Engine::Memory) => true,
-            (Engine::Sqlite { path: mine, key: own }, Engine::Sqlite { path, key }) => {
-                mine == path && own.source == key.source
-            }
-            (Engine::Memory, Engine::Sqlite { .. }) | (Engine::Sqlite { .. }, Engine::Memory) => false,
-        }
-    }
-
-    /// Where the encryption key is kept; `None` for a store that has none.
-    pub fn key_source(&self) -> Option<&SecretSource> {
-        match &self.engine {
-            Engine::Memory => None,
-            Engine::Sqlite { key, .. } => Some(&key.source),
-        }
-    }
-}
-
 // === impl WrittenUrl ===
 
 impl WrittenUrl {
@@ -207,28 +230,5 @@ fn unknown_engine(text: &str) -> Wrong {
     match text.contains("://") && text.contains('@') {
         true => wrong.hint("write \"sqlite:PATH\" or \"memory:\"; a URL with a password is never written in the file"),
         false => wrong.hint("write \"sqlite:PATH\" or \"memory:\""),
-    }
-}
-
-// === impl StoreKey ===
-
-impl StoreKey {
-    fn read(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
-        let (source, spot) = match written.into_given() {
-            Some(At { value, spot }) => (resolver.source(value, spot.place), spot),
-            None => {
-                let beside = SecretSource::File { path: dir.join(KEY_FILE), access: AccessRule::Private };
-                (beside, Spot::new(Place::Default, "store.encryption_key"))
-            }
-        };
-        let text = match source.read(resolver.environment) {
-            Ok(text) => Some(text),
-            Err(Unreadable::Missing { .. }) => None,
-            Err(unreadable) => {
-                resolver.unreadable(&spot, &unreadable);
-                None
-            }
-        };
-        Self { source, text }
     }
 }

@@ -2,6 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
 use crate::{
     config::{
         environment::FileRead,
@@ -34,7 +39,8 @@ pub struct Upstream {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExtraRoots {
     pub path: PathBuf,
-    pub pem: Vec<u8>,
+    /// At least one of them can be a trust root.
+    pub certificates: Vec<CertificateDer<'static>>,
 }
 
 /// `[upstream]` as written.
@@ -55,6 +61,37 @@ enum Proxy {
     Env,
     Off,
     Url(String),
+}
+
+// === impl ExtraRoots ===
+
+impl ExtraRoots {
+    fn read(at: &At<PathBuf>, resolver: &Resolver<'_>) -> Option<Self> {
+        let path = resolver.path(&at.value, at.spot.place);
+        match resolver.environment.read(&path) {
+            Ok(FileRead { bytes, .. }) => match trust_roots(&bytes) {
+                Ok(certificates) => return Some(Self { path, certificates }),
+                Err(what) => resolver.fault(&at.spot, Wrong::new(format!("{} {what}", path.display()))),
+            },
+            Err(error) => {
+                let what = format!("{} cannot be read: {}", path.display(), error.kind());
+                resolver.fault(&at.spot, Wrong::new(what));
+            }
+        }
+        None
+    }
+}
+
+/// The certificates of a PEM file (RFC 7468). The parser's own errors repeat lines of the file, which may be a key by
+/// mistake.
+fn trust_roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let certificates = certificates.map_err(|_| "is not PEM")?;
+    match RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned()) {
+        (0, 0) => Err("holds no certificate in PEM"),
+        (0, _) => Err("holds no certificate that can be a trust root"),
+        _ => Ok(certificates),
+    }
 }
 
 // === impl Written ===
@@ -123,24 +160,4 @@ impl Proxy {
             }
         }
     }
-}
-
-// === impl ExtraRoots ===
-
-impl ExtraRoots {
-    fn read(at: &At<PathBuf>, resolver: &Resolver<'_>) -> Option<Self> {
-        let path = resolver.path(&at.value, at.spot.place);
-        let wrong = match resolver.environment.read(&path) {
-            Ok(FileRead { bytes, .. }) if is_pem(&bytes) => return Some(Self { path, pem: bytes.to_vec() }),
-            Ok(_) => Wrong::new(format!("{} holds no certificate in PEM", path.display())),
-            Err(error) => Wrong::new(format!("{} cannot be read: {}", path.display(), error.kind())),
-        };
-        resolver.fault(&at.spot, wrong);
-        None
-    }
-}
-
-fn is_pem(bytes: &[u8]) -> bool {
-    let mark = b"-----BEGIN CERTIFICATE-----";
-    bytes.windows(mark.len()).any(|window| window == mark)
 }

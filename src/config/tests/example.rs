@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, ConfigSource, FakeEnvironment, Overrides};
+use super::{Config, ConfigSource, FakeEnvironment, Overrides, authority};
 
 const EXAMPLE: &str = include_str!("../../../proxy.toml.example");
 
@@ -61,7 +61,7 @@ fn the_values_are_the_defaults() {
 fn the_commented_values_work_too() {
     let machine = FakeEnvironment::with_config(&switched_on())
         .file("/etc/fp/client-token", "token\n")
-        .file("/etc/fp/corporate-ca.pem", "-----BEGIN CERTIFICATE-----\n")
+        .file("/etc/fp/corporate-ca.pem", &authority().pem())
         .variable("FLEXSLOT_CLIENT_SECRET", "s")
         .variable("ACME_FLEXSLOT_PAT", "flx_pat_x");
     let config = machine.load().unwrap();
@@ -84,10 +84,11 @@ fn defaults_without_a_file_are_those_of_an_empty_one_but_for_the_store() {
 }
 
 impl Config {
-    /// An address that is written down must be there; a default need not. That is the one difference that writing defaults makes.
+    /// An address that is written down must be there; a default need not. That is the one difference that writing
+    /// defaults makes.
     fn with_presence_of_defaults(mut self) -> Self {
         for listener in self.server.listeners.iter_mut().chain(&mut self.admin.listeners) {
-            listener.presence = crate::config::Presence::SkipIfAbsent;
+            listener.need = crate::model::Need::IfPresent;
         }
         self
     }

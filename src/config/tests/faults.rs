@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{FakeEnvironment, Overrides, faults};
-use crate::config::{Place, environment::FileOwner};
+use crate::{config::Place, model::file_access::FileOwner};
 
 #[test]
 fn all_faults_are_told_at_once_in_the_order_of_the_file() {

@@ -2,10 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use super::{Config, ConfigSource, FakeEnvironment, Overrides};
+use super::{Config, ConfigSource, FakeEnvironment, Overrides, authority};
 use crate::{
-    config::{Engine, ListenAddress, Presence, SecretSource, secret::AccessRule},
-    model::{AllowRule, CredentialKind, PatFallback},
+    config::{Engine, SecretSource},
+    model::{AllowRule, CredentialKind, FileAccess, ListenAddress, Need, PatFallback},
 };
 
 fn sqlite(config: &Config) -> (&Path, &Path) {
@@ -23,7 +23,7 @@ fn addresses(config: &Config) -> Vec<String> {
 fn an_empty_file_means_the_documented_defaults() {
     let config = FakeEnvironment::with_config("").load().unwrap();
     assert_eq!(addresses(&config), ["127.0.0.1:3539", "[::1]:3539"]);
-    assert!(config.server.listeners.iter().all(|listener| listener.presence == Presence::SkipIfAbsent));
+    assert!(config.server.listeners.iter().all(|listener| listener.need == Need::IfPresent));
     assert_eq!(config.admin.listeners[0].address.to_string(), "127.0.0.1:3540");
     assert_eq!(config.admin.metrics_listeners, []);
     assert_eq!(config.upstream.origin.as_str(), "https://api.flexslot.gg");
@@ -79,7 +79,7 @@ allow = ["GET /decks/**"]
     assert_eq!(config.store.state_dir.as_deref(), Some(Path::new("/var/lib/fp")));
     let acme = &config.tenants[0];
     assert_eq!(acme.pat.as_ref().unwrap().secret.expose(), "flx_pat_1");
-    let source = SecretSource::File { path: "/run/pat".into(), access: AccessRule::AnyMode };
+    let source = SecretSource::File { path: "/run/pat".into(), access: FileAccess::AnyMode };
     assert_eq!(acme.pat.as_ref().unwrap().source, source);
     assert_eq!(acme.credentials, [CredentialKind::Pat, CredentialKind::OAuth]);
     assert_eq!(acme.pat_fallback, PatFallback::UnlessRevoked);
@@ -208,6 +208,27 @@ fn a_store_url_may_be_kept_elsewhere() {
     let faults =
         FakeEnvironment::with_config(text).variable("STORE", "redis://:canary@h").load().unwrap_err().to_string();
     assert!(faults.contains(":2: store.url: not a store") && !faults.contains("canary"), "{faults}");
+}
+
+#[test]
+fn a_ca_file_is_read_once_and_whole() {
+    let (one, other) = (authority(), authority());
+    let machine =
+        |pem: &str| FakeEnvironment::with_config("[upstream]\nca_file = \"ca.pem\"").file("/etc/fp/ca.pem", pem);
+    let roots = machine(&format!("{}\n{}", one.pem(), other.pem())).load().unwrap().upstream.extra_roots.unwrap();
+    assert_eq!(roots.certificates, [one.der().clone(), other.der().clone()]);
+    for (pem, what) in [
+        ("", "holds no certificate in PEM"),
+        ("-----BEGIN CERTIFICATE-----\n?canary\n", "is not PEM"),
+        ("-----BEGIN PRIVATE KEY-----\nY2FuYXJ5\n-----END PRIVATE KEY-----\n", "holds no certificate in PEM"),
+        (
+            "-----BEGIN CERTIFICATE-----\nY2FuYXJ5\n-----END CERTIFICATE-----\n",
+            "holds no certificate that can be a trust root",
+        ),
+    ] {
+        let told = machine(pem).load().unwrap_err().to_string();
+        assert_eq!(told, format!("/etc/fp/proxy.toml:2: upstream.ca_file: /etc/fp/ca.pem {what} (column 11)"));
+    }
 }
 
 #[test]

@@ -7,7 +7,8 @@ use super::faulty::Fault;
 use super::flexslot::Behaviour;
 use super::world::{HOUR, SECOND, World, caller, pass, pat_only, pick, tenant, value};
 use crate::credential::{Refusal, TenantPolicy};
-use crate::model::{GrantState, PatFallback};
+use crate::model::{GrantState, PatFallback, Random};
+use crate::store::instance::InstanceLock;
 
 #[tokio::test(start_paused = true)]
 async fn a_reload_while_a_renewal_waits_keeps_the_grant_from_another_clients_endpoint() {
@@ -88,4 +89,48 @@ async fn a_last_resort_that_was_not_sent_for_want_of_an_intent_may_still_be_sent
     pass(&world, 200 * SECOND).await;
     assert_eq!(value(&pick(&world, "acme").await), "Bearer at.acme.1");
     assert_eq!(world.flexslot.requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_slept_over_its_intent_does_not_present_the_token_any_more() {
+    let world = World::new().await;
+    let _background = world.credentials.start().await.unwrap();
+    world.connect("acme", Duration::ZERO, Some(HOUR)).await;
+    let stored = world.backend.hold_next_write();
+    let waiting = caller(&world, "acme");
+    pass(&world, 125 * SECOND).await;
+    assert!(waiting.await.unwrap().is_err());
+    stored.add_permits(1);
+    pass(&world, SECOND).await;
+    assert_eq!(world.flexslot.requests(), 0, "others may have presented it as a last resort");
+    assert!(matches!(world.store.load(&tenant("acme")).await.unwrap().grant, GrantState::Connected(_)), "withdrawn");
+    pass(&world, 5 * SECOND).await;
+    assert_eq!(value(&pick(&world, "acme").await), "Bearer at.acme.1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pair_that_is_spooled_while_the_last_resort_is_judged_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = || InstanceLock::acquire(dir.path(), &Random::system()).unwrap();
+    let nobody = World::new().await;
+    nobody.connect("acme", Duration::ZERO, Some(HOUR)).await;
+    let first = lock();
+    let owner = first.owner().clone();
+    let dies = nobody.another_like(Some(dir.path()), Some(first));
+    let answered = dies.flexslot.hold();
+    let asking = caller(&dies, "acme");
+    dies.settle().await;
+    nobody.store.release(&tenant("acme"), &owner).await.unwrap();
+    let second = nobody.another_like(Some(dir.path()), Some(lock()));
+    let judged = second.backend.hold_next_clock();
+    let waiting = caller(&second, "acme");
+    pass(&nobody, SECOND).await;
+    nobody.backend.refuse_writes(true);
+    answered.add_permits(10);
+    assert_eq!(value(&asking.await.unwrap()), "Bearer at.acme.1");
+    nobody.backend.refuse_writes(false);
+    drop(dies);
+    judged.add_permits(1);
+    assert_eq!(value(&waiting.await.unwrap()), "Bearer at.acme.1");
+    assert_eq!((nobody.flexslot.requests(), nobody.flexslot.replays()), (1, 0));
 }

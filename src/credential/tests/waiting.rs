@@ -8,6 +8,7 @@ use super::world::{HOUR, SECOND, World, ask, caller, pass, pick, tenant, value};
 use crate::credential::{Ask, RefreshPolicy, Refusal, Resend, TenantPolicy};
 use crate::model::token::Owner;
 use crate::model::{PatFallback, Secret};
+use crate::store::backend::{Backend, Change, Expect, Key, Kind};
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_for_a_lease_takes_nobody_elses_turn() {
@@ -67,6 +68,51 @@ async fn a_reload_changes_how_many_token_requests_may_be_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_renewal_that_a_request_waits_for_goes_before_those_ahead_of_need() {
+    let world = World::with_policy(RefreshPolicy { max_parallel: 1, ..RefreshPolicy::default() }).await;
+    for (name, left) in [("acme", Duration::ZERO), ("ageing", 60 * SECOND), ("expired", Duration::ZERO)] {
+        world.connect(name, left, Some(HOUR)).await;
+    }
+    let gate = world.flexslot.hold();
+    let first = caller(&world, "acme");
+    world.settle().await;
+    assert_eq!(value(&pick(&world, "ageing").await), "Bearer at.ageing.0");
+    world.settle().await;
+    let waiting = caller(&world, "expired");
+    world.settle().await;
+    gate.add_permits(2);
+    world.settle().await;
+    assert!(first.is_finished() && waiting.is_finished());
+    assert_eq!(value(&waiting.await.unwrap()), "Bearer at.expired.1");
+    assert_eq!(value(&pick(&world, "ageing").await), "Bearer at.ageing.0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_ahead_of_need_moves_up_once_a_request_waits_for_it() {
+    let world = World::with_policy(RefreshPolicy { max_parallel: 1, ..RefreshPolicy::default() }).await;
+    world.connect("acme", Duration::ZERO, Some(HOUR)).await;
+    world.connect("beta", 60 * SECOND, Some(HOUR)).await;
+    world.connect("gamma", 60 * SECOND, Some(HOUR)).await;
+    let gate = world.flexslot.hold();
+    let _first = caller(&world, "acme");
+    world.settle().await;
+    for name in ["beta", "gamma"] {
+        assert!(pick(&world, name).await.is_ok());
+        world.settle().await;
+    }
+    let credentials = world.credentials.clone();
+    let upload = tokio::spawn(async move {
+        let gamma = tenant("gamma");
+        credentials.pick(&Ask { resend: Resend::Impossible, ..ask(&gamma) }).await
+    });
+    world.settle().await;
+    gate.add_permits(2);
+    world.settle().await;
+    assert!(upload.is_finished());
+    assert_eq!(value(&upload.await.unwrap()), "Bearer at.gamma.1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_waits_once_for_all_that_it_waits_for() {
     let world = World::new().await;
     world.connect("acme", 5 * SECOND, Some(HOUR)).await;
@@ -89,6 +135,21 @@ async fn a_panic_of_the_watch_does_not_make_the_process_blind() {
     let _ = world.store.remove(&tenant("acme")).await.unwrap();
     pass(&world, 3 * SECOND).await;
     assert_eq!(pick(&world, "acme").await.unwrap_err(), Refusal::NotConnected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_with_a_name_that_is_no_tenants_does_not_make_the_process_blind() {
+    let world = World::new().await;
+    let _background = world.credentials.start().await.unwrap();
+    world.give_pat("acme").await;
+    assert!(pick(&world, "acme").await.is_ok());
+    let key = Key::new(Kind::Grant, "no tenant");
+    let change = Change { key, expect: Expect::Anything, label: Default::default(), body: Default::default() };
+    let _ = world.backend.write(vec![change]).await.unwrap();
+    let _ = world.store.remove(&tenant("acme")).await.unwrap();
+    pass(&world, 2 * SECOND).await;
+    assert_eq!(pick(&world, "acme").await.unwrap_err(), Refusal::NotConnected);
+    assert!(world.credentials.health().store_reachable);
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ pub(super) const ORIGIN: &str = "https://api.flexslot.gg";
 pub(super) const CLIENT: &str = "cli_1";
 pub(super) const START: Timestamp = Timestamp::from_secs(1_795_200_000);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) refreshes: Mutex<Vec<RefreshOutcome>>,
     pub(super) fallbacks: Mutex<Vec<FallbackCause>>,
@@ -125,7 +125,8 @@ impl World {
         self.another_like(state_dir, None)
     }
 
-    fn another_like(&self, state_dir: Option<&Path>, instance: Option<InstanceLock>) -> Self {
+    /// Another process on the same store, with a spool, a lock, both or neither.
+    pub(super) fn another_like(&self, state_dir: Option<&Path>, instance: Option<InstanceLock>) -> Self {
         Self::on(
             self.store.clone(),
             self.backend.clone(),

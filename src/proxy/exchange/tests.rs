@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-const ORIGIN: &str = "http://flexslot.test";
+const ORIGIN: &str = "https://flexslot.test";
 const LONG: Duration = Duration::from_secs(60);
 
 /// Packets to this upstream vanish.

@@ -31,7 +31,8 @@ impl ReplayMemory {
     }
 
     /// Bytes that are reserved now.
-    pub fn used(&self) -> u64 {
+    #[cfg(test)]
+    pub(super) fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)
     }
 

@@ -55,7 +55,7 @@ impl UpstreamBody {
 
     fn fail(&mut self, kind: ErrorKind, detail: &'static str) -> UpstreamError {
         self.stage = Stage::Failed;
-        UpstreamError::new(kind, Sent::MaybeSent, detail).after(1, Sent::MaybeSent)
+        UpstreamError::new(kind, Sent::MaybeSent, detail)
     }
 
     /// hyper takes an HTTP/2 stream that is reset with NO_ERROR for a complete one (RFC 9113 section 8.1 means the request by that), so the
@@ -102,7 +102,7 @@ impl Body for UpstreamBody {
             }
             Some(Err(error)) => {
                 self.stage = Stage::Failed;
-                UpstreamError::from_hyper(&error, Sent::MaybeSent).after(1, Sent::MaybeSent)
+                UpstreamError::from_hyper(&error, Sent::MaybeSent)
             }
         };
         Poll::Ready(Some(Err(error)))

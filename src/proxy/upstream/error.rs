@@ -9,8 +9,6 @@ use crate::{model::problem::ProxyError, proxy::replay::BodyError};
 pub struct UpstreamError {
     pub kind: ErrorKind,
     pub sent: Sent,
-    /// How often the request was handed to a connection; 0 where none could be had.
-    pub attempts: u32,
     /// What the layers below said, outermost first. Made of their fixed words, of addresses and numbers: fit for logs.
     detail: Arc<str>,
 }
@@ -61,7 +59,7 @@ pub(super) enum StreamFault {
 
 impl UpstreamError {
     pub(super) fn new(kind: ErrorKind, sent: Sent, detail: impl Into<Arc<str>>) -> Self {
-        Self { kind, sent, attempts: 0, detail: detail.into() }
+        Self { kind, sent, detail: detail.into() }
     }
 
     /// From an error that came before anything of the request was sent.
@@ -84,10 +82,10 @@ impl UpstreamError {
         Self::new(ErrorKind::Body(error), Sent::MaybeSent, detail)
     }
 
-    /// The same error, after so many attempts; `earlier` is what became of those before the last.
-    pub(super) fn after(self, attempts: u32, earlier: Sent) -> Self {
+    /// The same error of a request's last attempt; `earlier` is what became of those before it.
+    pub(super) fn after(self, earlier: Sent) -> Self {
         let sent = if earlier == Sent::MaybeSent { earlier } else { self.sent };
-        Self { sent, attempts, ..self }
+        Self { sent, ..self }
     }
 
     /// The `error` parameter of `Proxy-Status`.

@@ -73,10 +73,6 @@ pub enum InvalidUpstream {
     Proxy(InvalidProxy),
 }
 
-/// How often a request was handed to a connection until this response came; an extension of the response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attempts(pub u32);
-
 /// The most connections that one request is tried on, while it provably goes nowhere.
 const MAX_ATTEMPTS: u32 = 4;
 
@@ -144,14 +140,11 @@ impl Upstream {
     pub async fn send(&self, mut request: Request<ReplayBody>) -> Result<Response<UpstreamBody>, UpstreamError> {
         let (mut attempts, mut want, mut sent) = (0, Want::Any, Sent::NotSent);
         loop {
-            let lease = self.pool.lease(want).await.map_err(|error| error.after(attempts, sent))?;
+            let lease = self.pool.lease(want).await.map_err(|error| error.after(sent))?;
             attempts += 1;
             let spare = Spare::of(&request, &lease);
             let failure = match self.send_on(lease, request).await {
-                Ok(mut response) => {
-                    response.extensions_mut().insert(Attempts(attempts));
-                    return Ok(response);
-                }
+                Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
             let (again, error) = match failure {
@@ -165,7 +158,7 @@ impl Upstream {
             };
             request = match again {
                 Some(request) if attempts < MAX_ATTEMPTS => request,
-                _ => return Err(error.after(attempts, sent)),
+                _ => return Err(error.after(sent)),
             };
             want = Want::Fresh;
         }

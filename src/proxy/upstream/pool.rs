@@ -55,6 +55,13 @@ pub(super) enum Want {
     Fresh,
 }
 
+/// What the pool has for a request.
+enum AtHand {
+    Lease(Lease),
+    Awaited(watch::Receiver<Outcome>),
+    Nothing,
+}
+
 /// How often a request waits for a shared connection that is gone again when its turn comes.
 const ROUNDS: usize = 4;
 
@@ -220,12 +227,6 @@ async fn connect_shared(pool: Weak<Pool>, settle: watch::Sender<Outcome>) {
     let outcome = outcome.await;
     pool.state.lock().connecting = None;
     settle.send_replace(Some(outcome));
-}
-
-enum AtHand {
-    Lease(Lease),
-    Awaited(watch::Receiver<Outcome>),
-    Nothing,
 }
 
 // === impl State ===

@@ -20,8 +20,8 @@ use tokio::{
 };
 
 use super::{
-    Attempts, BoxedIo, Dial, DialError, Io, ProxySetting, Target, Upstream, UpstreamBody, UpstreamError,
-    UpstreamParams, tls::with_roots,
+    BoxedIo, Dial, DialError, Io, ProxySetting, Target, Upstream, UpstreamBody, UpstreamError, UpstreamParams,
+    tls::with_roots,
 };
 use crate::proxy::replay::{ReplayBody, ReplayLimits, ReplayMemory, Start};
 
@@ -172,8 +172,4 @@ fn upload(start: Start) -> (Upload, ReplayBody) {
 async fn text(response: Response<UpstreamBody>) -> Result<String, UpstreamError> {
     let bytes = response.into_body().collect().await?.to_bytes();
     Ok(String::from_utf8(bytes.to_vec()).unwrap())
-}
-
-fn attempts(response: &Response<UpstreamBody>) -> u32 {
-    response.extensions().get::<Attempts>().unwrap().0
 }

@@ -6,7 +6,7 @@ fn upstream() -> Origin {
     "https://api.flexslot.gg".parse().unwrap()
 }
 
-const PLAIN: CallerBase<'_> = CallerBase { scheme: "http", authority: Some("localhost:3539"), prefix: "" };
+const PLAIN: CallerBase<'_> = CallerBase { authority: Some("localhost:3539"), prefix: "" };
 const TENANT: CallerBase<'_> = CallerBase { prefix: "/t/acme", ..PLAIN };
 
 fn rewritten(name: &'static str, value: &str, caller: CallerBase<'_>) -> String {

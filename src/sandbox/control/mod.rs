@@ -1,4 +1,4 @@
-//! The handle over HTTP; the paths are listed in [`crate::sandbox`].
+//! The handle over HTTP; docs/sandbox.md describes every call.
 
 mod fault;
 

@@ -13,11 +13,9 @@ use tokio::{
 
 use super::{ConnInfo, Drained, Limits, serve};
 use crate::{
+    model::{ListenAddress, ListenOn},
     proxy::guard::Reach,
-    server::{
-        listen::{Address, ListenOn, Listener, Need},
-        wire::tests::LIMITS,
-    },
+    server::{listen::Listener, wire::tests::LIMITS},
 };
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -33,13 +31,13 @@ struct Server {
     task: JoinHandle<Drained>,
 }
 
-fn listener(address: Address, tenant: Option<&str>) -> Listener {
+fn listener(address: ListenAddress, tenant: Option<&str>) -> Listener {
     let tenant = tenant.map(|tenant| tenant.parse().unwrap());
-    Listener::bind(&ListenOn { address, tenant, need: Need::Required }).unwrap()
+    Listener::bind(&ListenOn { tenant, ..ListenOn::required(address) }).unwrap()
 }
 
 fn start(connections: usize, drain: Duration, more: Vec<Listener>) -> Server {
-    let first = listener(Address::Tcp("127.0.0.1:0".parse().unwrap()), None);
+    let first = listener(ListenAddress::Tcp("127.0.0.1:0".parse().unwrap()), None);
     let address = first.local_addr().unwrap();
     let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (stop, stopped) = oneshot::channel();
@@ -61,9 +59,8 @@ fn start(connections: usize, drain: Duration, more: Vec<Listener>) -> Server {
 async fn answer(request: Request<Incoming>, gate: &Semaphore, arrived: &Semaphore) -> Response<Full<Bytes>> {
     let info = Arc::clone(request.extensions().get::<Arc<ConnInfo>>().unwrap());
     let mut response = Response::new(Full::from(format!(
-        "{} {} {}",
+        "{} {}",
         if info.reach == Reach::Unix { "unix" } else { "tcp" },
-        info.peer.is_some(),
         info.tenant.as_ref().map_or("-", |tenant| tenant.as_str()),
     )));
     match request.uri().path() {
@@ -95,18 +92,18 @@ async fn read(stream: &mut (impl AsyncRead + Unpin), end: &str) -> String {
 async fn requests_know_where_they_came_in() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s");
-    let unix = listener(Address::Unix { path: path.clone(), mode: 0o600 }, None);
-    let bound = listener(Address::Tcp("127.0.0.1:0".parse().unwrap()), Some("acme"));
+    let unix = listener(ListenAddress::Unix { path: path.clone(), mode: 0o600 }, None);
+    let bound = listener(ListenAddress::Tcp("127.0.0.1:0".parse().unwrap()), Some("acme"));
     let bound_at = bound.local_addr().unwrap();
     let server = start(10, Duration::ZERO, vec![unix, bound]);
-    ask(&mut TcpStream::connect(server.address).await.unwrap(), GET, "tcp true -").await;
-    ask(&mut TcpStream::connect(bound_at).await.unwrap(), GET, "tcp true acme").await;
-    ask(&mut UnixStream::connect(&path).await.unwrap(), GET, "unix false -").await;
+    ask(&mut TcpStream::connect(server.address).await.unwrap(), GET, "tcp -").await;
+    ask(&mut TcpStream::connect(bound_at).await.unwrap(), GET, "tcp acme").await;
+    ask(&mut UnixStream::connect(&path).await.unwrap(), GET, "unix -").await;
 }
 
 #[tokio::test]
 async fn connections_over_the_limit_wait_until_one_ends() {
-    let idle = listener(Address::Tcp("127.0.0.1:0".parse().unwrap()), None);
+    let idle = listener(ListenAddress::Tcp("127.0.0.1:0".parse().unwrap()), None);
     let server = start(1, Duration::ZERO, vec![idle]);
     let mut first = TcpStream::connect(server.address).await.unwrap();
     ask(&mut first, GET, "-").await;
@@ -120,7 +117,7 @@ async fn connections_over_the_limit_wait_until_one_ends() {
 
 #[tokio::test]
 async fn a_connection_that_waits_for_its_place_survives_the_end_of_another() {
-    let other = listener(Address::Tcp("127.0.0.1:0".parse().unwrap()), None);
+    let other = listener(ListenAddress::Tcp("127.0.0.1:0".parse().unwrap()), None);
     let there = other.local_addr().unwrap();
     let server = start(2, Duration::ZERO, vec![other]);
     let mut ending = TcpStream::connect(there).await.unwrap();
@@ -188,7 +185,7 @@ async fn a_client_that_hangs_up_cancels_its_request() {
             let _ = self.0.take().unwrap().send(());
         }
     }
-    let listener = listener(Address::Tcp("127.0.0.1:0".parse().unwrap()), None);
+    let listener = listener(ListenAddress::Tcp("127.0.0.1:0".parse().unwrap()), None);
     let address = listener.local_addr().unwrap();
     let (began, beginning) = oneshot::channel();
     let (dropped, dropping) = oneshot::channel();

@@ -1,4 +1,5 @@
-use super::{Address, ListenOn, Listener, Need, bind_all};
+use super::{Listener, bind_all};
+use crate::model::{ListenAddress, ListenOn, Need};
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, net::UnixStream},
@@ -6,11 +7,11 @@ use std::{
 };
 
 fn tcp(address: &str) -> ListenOn {
-    ListenOn { address: Address::Tcp(address.parse().unwrap()), tenant: None, need: Need::Required }
+    ListenOn::required(ListenAddress::Tcp(address.parse().unwrap()))
 }
 
 fn unix(path: &Path, mode: u32) -> ListenOn {
-    ListenOn { address: Address::Unix { path: path.to_owned(), mode }, tenant: None, need: Need::Required }
+    ListenOn::required(ListenAddress::Unix { path: path.to_owned(), mode })
 }
 
 #[tokio::test]

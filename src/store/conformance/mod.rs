@@ -2,6 +2,7 @@
 
 pub(super) mod feed;
 pub(super) mod leases;
+pub(super) mod model;
 pub(super) mod rows;
 
 use std::{
@@ -73,6 +74,7 @@ macro_rules! conformance {
             leases::an_end_further_away_than_one_length_counts_as_ended;
             leases::only_its_owner_gives_it_back;
             leases::of_many_bidders_at_once_one_wins;
+            model::any_sequence_of_operations_is_answered_as_in_memory;
         }
     };
     (@each $engine:expr; $($part:ident :: $test:ident;)*) => {

@@ -133,6 +133,24 @@ async fn changes_name_each_tenant_once_and_what_to_ask_next() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_no_tenants_does_not_hide_the_changes_around_it() {
+    let world = World::new().await;
+    let start = world.store.changed_since(Revision(0)).await.expect("read");
+    world.store.put_pat(&tenant("acme"), &pat("canary")).await.expect("stored");
+    let key = Key::new(Kind::Pat, "no tenant\n");
+    let change = Change { key, expect: Expect::Anything, label: Default::default(), body: Body::default() };
+    let _ = world.backend.write(vec![change]).await.expect("written");
+    world.store.put_pat(&tenant("beta"), &pat("canary")).await.expect("stored");
+    let changed = world.store.changed_since(start.next).await.expect("read");
+    assert_eq!((changed.tenants, changed.next), (vec![tenant("acme"), tenant("beta")], changed.head));
+    assert!(
+        matches!(&changed.unreadable[..], [StoreError::Unreadable { record, .. }] if record == "tenant no tenant\\n")
+    );
+    let changed = world.store.changed_since(changed.next).await.expect("read");
+    assert_eq!(changed.unreadable, [], "it is told once");
+}
+
+#[tokio::test]
 async fn many_changes_come_in_parts_that_miss_nobody() {
     let world = World::new().await;
     for batch in 0..3 {

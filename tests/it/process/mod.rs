@@ -13,4 +13,5 @@ mod refusals;
 mod reload;
 mod shared_store;
 mod storm;
+mod travel;
 mod world;

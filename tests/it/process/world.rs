@@ -9,13 +9,12 @@ use std::{
 };
 
 use flexslot_proxy::{
-    model::{Clock, GrantId, GrantState, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
+    model::{
+        Clock, FileAccess, GrantId, GrantState, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType,
+    },
     sandbox::{Client, Running, Sandbox, Settings},
     store::{
-        Existing, NewGrant, NewTenant, StoredPat, TokenStore,
-        keyfile::{Access, KeyFile},
-        seal::Sealer,
-        sqlite::SqliteBackend,
+        Existing, NewGrant, NewTenant, StoredPat, TokenStore, keyfile::KeyFile, seal::Sealer, sqlite::SqliteBackend,
     },
 };
 use tempfile::TempDir;
@@ -190,7 +189,7 @@ pub(crate) fn tenant(name: &str) -> TenantId {
 
 async fn open_store(dir: &Path) -> TokenStore {
     let random = Random::system();
-    let file = KeyFile::new(dir.join("key"), Access::OwnerOnly);
+    let file = KeyFile::new(dir.join("key"), FileAccess::Private);
     let ring = if file.path().exists() { file.read().unwrap() } else { file.create(&random).unwrap() };
     let backend = SqliteBackend::open(&dir.join("store.db"), Arc::new(SystemClock), &random).unwrap();
     TokenStore::open(Arc::new(backend), Sealer::new(ring, random.clone()), random).await.unwrap()

@@ -16,8 +16,10 @@ use std::{
 use flexslot_proxy::{
     admin::metrics::Metrics,
     app::{self, App, Ended, Listeners, Reloaded, Reloader, StartFailure, Surroundings, storage::Storage},
-    config::{Config, ConfigSource, Environment, ListenAddress, Overrides, SystemEnvironment, environment::FileRead},
-    model::{Clock, GrantId, Origin, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
+    config::{Config, ConfigSource, Environment, Overrides, SystemEnvironment, environment::FileRead},
+    model::{
+        Clock, GrantId, ListenAddress, Origin, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType,
+    },
     sandbox::{Client, Endpoint, Running, SCOPES, Sandbox, Seen, Settings},
     store::{Existing, NewGrant, NewTenant, StoredPat, TenantRecord, TokenStore, memory::MemoryBackend},
 };

@@ -25,7 +25,7 @@ async fn a_connection_that_does_not_come_about_is_given_up_in_time() {
         let began = Instant::now();
         let error = upstream.send(get("/")).await.unwrap_err();
         assert!(matches!(error.kind, ErrorKind::ConnectTimeout));
-        assert_eq!((error.sent, error.attempts), (Sent::NotSent, 0));
+        assert_eq!(error.sent, Sent::NotSent);
         assert_eq!(began.elapsed().as_secs(), 5);
     }
 }

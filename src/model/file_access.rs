@@ -1,0 +1,88 @@
+//! Who else may have access to a file that holds a secret.
+
+use std::fmt;
+
+/// The rule for a secret's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileAccess {
+    /// Nobody else may write it and, where it belongs to this process, nobody else may read it. "Else" is group and
+    /// others alike. (A file of another owner, such as a mounted Kubernetes secret, is readable to us only because
+    /// others can read it.)
+    Private,
+    /// Whatever its mode: `any_mode = true`.
+    AnyMode,
+}
+
+/// Whose file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileOwner {
+    ThisProcess,
+    SomebodyElse,
+}
+
+/// What others can do with a file, and should not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooOpen {
+    Read,
+    Write,
+}
+
+// === impl FileAccess ===
+
+impl FileAccess {
+    /// Judges a file by its permission bits and its owner.
+    pub fn check(self, mode: u32, owner: FileOwner) -> Result<(), TooOpen> {
+        match self {
+            Self::AnyMode => Ok(()),
+            Self::Private if mode & 0o022 != 0 => Err(TooOpen::Write),
+            Self::Private if mode & 0o044 != 0 && owner == FileOwner::ThisProcess => Err(TooOpen::Read),
+            Self::Private => Ok(()),
+        }
+    }
+}
+
+// === impl FileOwner ===
+
+impl FileOwner {
+    /// The owner of a file whose user id is `uid`, for a process of the user `process`.
+    pub fn of(uid: u32, process: u32) -> Self {
+        if uid == process { Self::ThisProcess } else { Self::SomebodyElse }
+    }
+}
+
+// === impl TooOpen ===
+
+impl fmt::Display for TooOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "can be read by others",
+            Self::Write => "can be written by others",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        FileAccess,
+        FileOwner::{SomebodyElse, ThisProcess},
+        TooOpen,
+    };
+
+    #[test]
+    fn others_neither_write_a_private_file_nor_read_one_of_ours() {
+        for (mode, owner, judged) in [
+            (0o600, ThisProcess, Ok(())),
+            (0o400, ThisProcess, Ok(())),
+            (0o640, ThisProcess, Err(TooOpen::Read)),
+            (0o604, ThisProcess, Err(TooOpen::Read)),
+            (0o620, ThisProcess, Err(TooOpen::Write)),
+            (0o602, ThisProcess, Err(TooOpen::Write)),
+            (0o444, SomebodyElse, Ok(())),
+            (0o464, SomebodyElse, Err(TooOpen::Write)),
+        ] {
+            assert_eq!(FileAccess::Private.check(mode, owner), judged, "{mode:o} {owner:?}");
+            assert_eq!(FileAccess::AnyMode.check(mode, owner), Ok(()), "{mode:o} {owner:?}");
+        }
+    }
+}

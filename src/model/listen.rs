@@ -1,0 +1,85 @@
+//! Addresses to listen on.
+
+use std::{fmt, net::SocketAddr, path::PathBuf};
+
+use super::TenantId;
+
+/// One address to bind, and what is special about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenOn {
+    pub address: ListenAddress,
+    /// The tenant of every request that arrives here.
+    pub tenant: Option<TenantId>,
+    pub need: Need,
+}
+
+/// Where to bind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// Port 0 takes any free one. An IPv6 address takes no IPv4, so that `0.0.0.0` and `[::]` can both be listened on.
+    Tcp(SocketAddr),
+    /// A unix socket, with the permission bits that it gets.
+    Unix { path: PathBuf, mode: u32 },
+}
+
+/// What it means that the host lacks an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Somebody wrote the address down: not getting it is an error.
+    Required,
+    /// Go without: a default such as `[::1]`, which a host without IPv6 does not have.
+    IfPresent,
+}
+
+// === impl ListenOn ===
+
+impl ListenOn {
+    /// An address that somebody wrote down, for all tenants.
+    pub const fn required(address: ListenAddress) -> Self {
+        Self { address, tenant: None, need: Need::Required }
+    }
+
+    /// A default address for all tenants.
+    pub const fn by_default(address: SocketAddr) -> Self {
+        Self { address: ListenAddress::Tcp(address), tenant: None, need: Need::IfPresent }
+    }
+}
+
+// === impl ListenAddress ===
+
+impl ListenAddress {
+    /// Whether only processes of this host can connect. An unspecified address (`0.0.0.0`, `[::]`) reaches beyond.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix { .. } => true,
+        }
+    }
+}
+
+/// As proxy.toml writes it.
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ListenAddress;
+
+    #[test]
+    fn unspecified_addresses_reach_beyond_loopback() {
+        let tcp = |text: &str| ListenAddress::Tcp(text.parse().unwrap());
+        for text in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+            assert!(tcp(text).is_local(), "{text}");
+        }
+        for text in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
+            assert!(!tcp(text).is_local(), "{text}");
+        }
+        assert!(ListenAddress::Unix { path: "/x".into(), mode: 0o600 }.is_local());
+    }
+}
