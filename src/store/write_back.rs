@@ -40,6 +40,7 @@ pub struct Known {
 
 /// What is known of a tenant's grant.
 #[derive(Debug, Clone, Default)]
+#[expect(clippy::large_enum_variant, reason = "made for one comparison")]
 pub enum KnownGrant {
     #[default]
     Nothing,
@@ -61,6 +62,7 @@ pub enum KnownPat {
 
 /// What to do with what is known.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "taken apart where it is answered")]
 pub enum Reconciled {
     /// The store is right.
     TakeOver(TenantRecord),
