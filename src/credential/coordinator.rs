@@ -254,6 +254,12 @@ impl Credentials {
         });
     }
 
+    /// What is held of a tenant, if anything is.
+    #[cfg(test)]
+    pub(crate) fn known(&self, tenant: &TenantId) -> Option<crate::store::Known> {
+        self.works.held(tenant).map(|slot| slot.with(|state| state.known()))
+    }
+
     /// How custody and store are doing.
     pub fn health(&self) -> Health {
         self.works.health()

@@ -58,8 +58,12 @@ impl Works {
     }
 
     async fn load(&self, slot: &Slot) -> Result<(), Refusal> {
+        let travels = self.travels();
         let record = match self.store.load(&slot.tenant).await {
-            Ok(record) => record,
+            Ok(record) => {
+                self.note_newest(record.revision.max(record.pat_revision), travels);
+                record
+            }
             Err(error) if self.take_file_pat(slot) => {
                 self.out_of_reach(&error);
                 return Ok(());
@@ -105,6 +109,7 @@ impl Works {
                 Reconciled::Again => {}
                 Reconciled::Travelled => self.begin_era(travels).await?,
                 Reconciled::TakeOver(record) => {
+                    self.note_newest(record.revision.max(record.pat_revision), travels);
                     let settings = self.settings();
                     let taken = slot.with(|state| {
                         // Otherwise it was compared with what is not held any more.

@@ -87,6 +87,16 @@ impl Works {
         }
     }
 
+    /// Notes that the store has come as far as `revision`, unless it has travelled since.
+    pub(super) fn note_newest(&self, revision: Option<Revision>, travels: Travels) {
+        let mut page = self.journal.page.lock();
+        if page.travels == travels
+            && let (Some(last), Some(revision)) = (&mut page.last, revision)
+        {
+            last.newest = last.newest.max(revision);
+        }
+    }
+
     /// Has every slot read again.
     pub(super) fn read_all_again(&self) {
         self.journal.read_all.store(true, Ordering::Release);
@@ -145,8 +155,9 @@ impl Works {
                 vitals.era
             } else {
                 let same_store = before.last.is_none_or(|last| last.store == vitals.store);
-                let past = if same_store { vitals.newest } else { Revision(0) };
-                let era = Era { id: EraId::random(&self.random), began: Some(vitals.now), past };
+                let id = EraId::new(vitals.now, &self.random);
+                let before = same_store.then_some(vitals.era.id);
+                let era = Era { id, began: Some(vitals.now), before, past: vitals.newest };
                 if self.store.begin_era(&vitals, &era).await? == Cas::Moved {
                     continue;
                 }

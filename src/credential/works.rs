@@ -104,9 +104,11 @@ impl Works {
         }
     }
 
-    /// Whose slots are in memory.
+    /// Whose slots are in memory, in the order of their names.
     pub(super) fn tenants_held(&self) -> Vec<TenantId> {
-        self.slots.iter().map(|slot| slot.key().clone()).collect()
+        let mut tenants: Vec<_> = self.slots.iter().map(|slot| slot.key().clone()).collect();
+        tenants.sort_unstable();
+        tenants
     }
 
     /// How many tenants are in memory.

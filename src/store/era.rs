@@ -19,9 +19,9 @@ pub const QUIET: Duration = Duration::from_secs(10);
 /// The record of kind [`Kind::Meta`] that names the era.
 pub(super) const ERA: &str = "era";
 
-/// Names an era.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct EraId(pub(super) [u8; 16]);
+/// Names an era: when it began, and something random. Later eras are greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EraId([u8; 16]);
 
 /// Not 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +33,14 @@ pub struct Era {
     pub id: EraId,
     /// When it began, by the store's clock; `None` for a store's first, which no travel went before.
     pub began: Option<Timestamp>,
-    /// Rows up to this revision were in the store when it came back. Zero where it came back as another store: what is in that one nobody here
-    /// has written, and it counts as new.
+    /// The era that the store was in when it came back; `None` where it came back as another store, of which nobody knows how old it is.
+    pub before: Option<EraId>,
+    /// Rows up to this revision were in the store when it came back.
     pub past: Revision,
 }
 
 /// Where somebody has found a record: which era it was, and the row's revision. Orders what several processes know of one tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
     pub era: EraId,
     pub revision: Revision,
@@ -63,9 +64,10 @@ impl EraId {
     /// The era of a store that has not travelled yet.
     pub const FIRST: Self = Self([0; 16]);
 
-    /// A new one.
-    pub fn random(random: &Random) -> Self {
-        Self(random.bytes())
+    /// One that begins now.
+    pub fn new(now: Timestamp, random: &Random) -> Self {
+        let (millis, random): (i64, [u8; 8]) = (now.millis().max(1), random.bytes());
+        Self((i128::from(millis) << 64 | i128::from(u64::from_be_bytes(random))).to_be_bytes())
     }
 }
 
@@ -89,7 +91,7 @@ impl FromStr for EraId {
 // === impl Era ===
 
 impl Era {
-    pub(super) const FIRST: Self = Self { id: EraId::FIRST, began: None, past: Revision(0) };
+    pub(super) const FIRST: Self = Self { id: EraId::FIRST, began: None, before: None, past: Revision(0) };
 
     /// How long from `now` on nobody may refresh. An era that begins later than now was dated by a clock that has since been set back.
     pub fn quiet_left(&self, now: Timestamp) -> Duration {

@@ -35,7 +35,9 @@ impl TokenStore {
         let expect = Expect::Grant(intent.grant, intent.version);
         match outcome {
             Settlement::Renewed(grant) => {
-                let change = self.grant_change(tenant, expect, &grant, None);
+                let mut change = self.grant_change(tenant, expect, &grant, None);
+                // To have the pair stored is worth more.
+                let _ = self.keep_origin(&mut change).await;
                 match self.write(vec![change]).await?.into() {
                     Cas::Stored => Ok(Cas::Stored),
                     // The pair is dropped only where the record says that it is void, and not where it says nothing or less.
@@ -51,7 +53,8 @@ impl TokenStore {
     async fn end(&self, tenant: &TenantId, expect: Expect, end: &Disconnected) -> Result<Cas, StoreError> {
         let now = self.backend.now().await?;
         let (label, body) = record::disconnected(end);
-        let row = Change { key: Key::new(Kind::Grant, tenant.as_str()), expect, label, body };
+        let mut row = Change { key: Key::new(Kind::Grant, tenant.as_str()), expect, label, body };
+        self.keep_origin(&mut row).await?;
         Ok(self.write(vec![row, tombstone(end.id, now)]).await?.into())
     }
 
@@ -87,7 +90,8 @@ impl TokenStore {
             if found.as_ref() != Some(intent) {
                 return Ok(Cas::Moved);
             }
-            let change = self.grant_change(tenant, Expect::Revision(row.revision), &grant, earlier);
+            let mut change = self.grant_change(tenant, Expect::Revision(row.revision), &grant, earlier);
+            self.keep_origin(&mut change).await?;
             // A conflict means that somebody else has written in between, so that another round is never one too many.
             if Cas::from(self.write(vec![change]).await?) == Cas::Stored {
                 return Ok(Cas::Stored);

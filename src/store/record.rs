@@ -25,9 +25,9 @@
 //! |---|---|---|
 //! | grant, disconnected | tenant | `grant`, `version`, `reason`, `at` |
 //! | pat | tenant | `origin`, `pat` (sealed) |
-//! | tombstone | grant id | none |
+//! | tombstone | grant id; `pat` and tenant | none |
 //! | meta | `key`, `probe` | `check` (sealed) |
-//! | meta | `era` | `era`, `began`, `past` |
+//! | meta | `era` | `era`, `began`, `before`, `past` |
 //! | any, gone | as it was | none |
 //!
 //! A record of a tenant that was written back to a store that had come back older says in `found` where it comes from: `era` and `revision`
@@ -120,6 +120,11 @@ pub(super) fn tombstone(grant: GrantId, until: Timestamp) -> (Label, Body) {
     (label, Body(Writer::new().bytes()))
 }
 
+/// What stays where the removal of a PAT was written back to a store that had come back older.
+pub(super) fn pat_tombstone(until: Timestamp) -> (Label, Body) {
+    (Label { due: Some(until), ..Label::default() }, Body(Writer::new().bytes()))
+}
+
 /// What stays of a removed row until other processes have seen it go.
 pub(super) fn gone(until: Timestamp) -> (Label, Body) {
     let label = Label { state: RowState::Gone, due: Some(until), ..Label::default() };
@@ -150,7 +155,8 @@ fn place_of_check(name: &str) -> Place<'_> {
 /// The row of an era.
 pub(super) fn era(era: &Era) -> (Label, Body) {
     let writer = Writer::new().with("era", era.id.to_string()).with_some("began", era.began.map(Timestamp::millis));
-    (Label::default(), Body(writer.with("past", era.past.0).bytes()))
+    let writer = writer.with_some("before", era.before.map(|era| era.to_string())).with("past", era.past.0);
+    (Label::default(), Body(writer.bytes()))
 }
 
 /// The era that such a row names.
@@ -160,6 +166,7 @@ pub(super) fn read_era(row: &Row) -> Result<Era, StoreError> {
         let era = Era {
             id: fields.era("era")?,
             began: fields.optional_time("began")?,
+            before: fields.optional_era("before")?,
             past: Revision(fields.number("past")?),
         };
         fields.end().map(|()| era)

@@ -92,19 +92,24 @@ impl TokenStore {
     /// Compares what is `known` of `tenant` with the store, and writes back what the store has lost.
     pub async fn reconcile(&self, tenant: &TenantId, known: &Known) -> Result<Reconciled, StoreError> {
         let [grant_key, pat_key] = keys_of(tenant);
-        let tombstone_key = known.grant.id().map(tombstone_key);
-        let mut keys = vec![grant_key.clone(), pat_key.clone(), era_key()];
-        keys.extend(tombstone_key);
+        let mut keys = vec![grant_key.clone(), pat_key.clone(), era_key(), pat_tombstone_key(tenant)];
+        keys.extend(known.grant.id().map(tombstone_key));
         let mut rows = self.backend.get(&keys).await?;
-        rows.resize(4, None);
-        let [grant_row, pat_row, era, tombstone] = <[_; 4]>::try_from(rows).unwrap_or_default();
+        rows.resize(5, None);
+        let [grant_row, pat_row, era, pat_tombstone, tombstone] = <[_; 5]>::try_from(rows).unwrap_or_default();
         let era = Era::of_row(era.as_ref())?;
+        if known.era.is_some_and(|known| era.id < known) {
+            // What is written back before the new era has begun would be taken for what was in the store when it came back.
+            return Ok(Reconciled::Travelled);
+        }
         let record = self.record(tenant, grant_row.as_ref(), pat_row.as_ref(), era.id)?;
 
         let grant = Read::new(&grant_key, grant_row.as_ref(), &era)?;
         let pat = Read::new(&pat_key, pat_row.as_ref(), &era)?;
         let buried = tombstone.as_ref().is_some_and(is_there);
-        let (of_grant, of_pat) = (known.of_grant(&record.grant, &grant, buried), known.of_pat(&record.pat, &pat));
+        let pat_buried = Read::new(&pat_tombstone_key(tenant), pat_tombstone.as_ref(), &era)?.found;
+        let of_grant = known.of_grant(&record.grant, &grant, buried);
+        let of_pat = known.of_pat(record.pat.as_ref(), &pat, pat_buried);
         if matches!((&of_grant, &of_pat), (Verdict::Travelled, _) | (_, Verdict::Travelled)) {
             return Ok(Reconciled::Travelled);
         }
@@ -117,7 +122,7 @@ impl TokenStore {
             changes.extend(self.grant_back(tenant, known, grant_row.as_ref(), now));
         }
         if matches!(of_pat, Verdict::WriteBack) {
-            changes.push(self.pat_back(tenant, known, pat_row.as_ref(), now));
+            changes.extend(self.pat_back(tenant, known, pat_row.as_ref(), now));
         }
         let _ = self.write(changes).await?;
         Ok(Reconciled::Again)
@@ -134,6 +139,22 @@ impl TokenStore {
                 |stored: &Grant| (stored.id, stored.version, stored.tokens.refresh_hash()) == (id, version, refresh);
             return Ok(if stored.is_some_and(ours) { Cas::Stored } else { Cas::Moved });
         }
+    }
+
+    /// The outcome of a token request that was made before the store came back is no newer than the row that it is written over, which was in the
+    /// store when it came back, or was written back: it says where that was found.
+    pub(super) async fn keep_origin(&self, change: &mut Change) -> Result<(), StoreError> {
+        let rows = self.backend.get(&[change.key.clone(), era_key()]).await?;
+        let [row, era] = <[_; 2]>::try_from(rows).unwrap_or_default();
+        let era = Era::of_row(era.as_ref())?;
+        let read = Read::new(&change.key, row.as_ref(), &era)?;
+        let of_row = |row: &Row| Found { era: era.before.unwrap_or(EraId::FIRST), revision: row.revision };
+        let found = if read.is_past() { row.as_ref().map(of_row) } else { read.found };
+        if let Some(found) = found {
+            let written = (change.label, std::mem::take(&mut change.body));
+            (change.label, change.body) = record::written_back(written, found);
+        }
+        Ok(())
     }
 
     fn grant_back(&self, tenant: &TenantId, known: &Known, row: Option<&Row>, now: Timestamp) -> Vec<Change> {
@@ -156,16 +177,32 @@ impl TokenStore {
         changes
     }
 
-    fn pat_back(&self, tenant: &TenantId, known: &Known, row: Option<&Row>, now: Timestamp) -> Change {
+    fn pat_back(&self, tenant: &TenantId, known: &Known, row: Option<&Row>, now: Timestamp) -> Vec<Change> {
         let key = Key::new(Kind::Pat, tenant.as_str());
-        let written = match (&known.pat, row) {
-            (KnownPat::Stored(_), None) => return placeholder(key, known, now),
-            (KnownPat::Stored(stored), _) => record::pat(&self.sealer, tenant, stored),
-            (KnownPat::Removed | KnownPat::Nothing, _) => record::gone(now.plus(TOMBSTONE_LIFE)),
+        let found = known.found(known.pat_at);
+        let back = |key, expect, written| {
+            let (label, body) = record::written_back(written, found);
+            Change { key, expect, label, body }
         };
-        let (label, body) = record::written_back(written, known.found(known.pat_at));
-        Change { key, expect: row.map_or(Expect::Absent, |row| Expect::Revision(row.revision)), label, body }
+        let until = now.plus(TOMBSTONE_LIFE);
+        let expect = row.map_or(Expect::Absent, |row| Expect::Revision(row.revision));
+        match (&known.pat, row) {
+            (KnownPat::Stored(_), None) => vec![placeholder(key, known, now)],
+            (KnownPat::Stored(stored), Some(_)) => {
+                vec![back(key, expect, record::pat(&self.sealer, tenant, stored))]
+            }
+            (KnownPat::Removed | KnownPat::Nothing, _) => {
+                // A placeholder may be written over the marker, and must not make anybody forget it.
+                let tombstone = back(pat_tombstone_key(tenant), Expect::Anything, record::pat_tombstone(until));
+                vec![back(key, expect, record::gone(until)), tombstone]
+            }
+        }
     }
+}
+
+/// Says until when a removed PAT was seen.
+fn pat_tombstone_key(tenant: &TenantId) -> Key {
+    Key::new(Kind::Tombstone, format!("pat {tenant}"))
 }
 
 /// A marker that says that nothing is known; everything counts more than it.
@@ -219,7 +256,7 @@ impl Known {
         }
     }
 
-    fn of_pat(&self, stored: &Option<StoredPat>, read: &Read<'_>) -> Verdict {
+    fn of_pat(&self, stored: Option<&StoredPat>, read: &Read<'_>, buried: Option<Found>) -> Verdict {
         use Verdict::{TakeOver, Travelled, WriteBack};
         let new_era = read.is_new_era(self.era);
         match (&self.pat, stored) {
@@ -228,6 +265,7 @@ impl Known {
             (KnownPat::Removed, _) if !new_era && read.row.is_none() => TakeOver,
             _ if !new_era && read.is_before(self.pat_at) => Travelled,
             _ if !new_era => TakeOver,
+            (KnownPat::Stored(_), None) if buried > Some(self.found(self.pat_at)) => TakeOver,
             _ if read.counts_less_than(self.era, self.pat_at) => WriteBack,
             _ => TakeOver,
         }
@@ -290,7 +328,12 @@ impl<'a> Read<'a> {
 
     /// Whether it was written for the first time in this era.
     fn is_new(&self) -> bool {
-        self.found.is_none() && self.row.is_some_and(|row| row.revision > self.era.past)
+        self.found.is_none() && !self.is_past()
+    }
+
+    /// Whether it was in the store when that came back, or is not there.
+    fn is_past(&self) -> bool {
+        self.row.is_none_or(|row| row.revision <= self.era.past)
     }
 
     /// Whether there is less than what was there at `revision`.
@@ -301,10 +344,15 @@ impl<'a> Read<'a> {
     /// Whether something else that was found in an earlier `era`, at `revision`, counts more.
     fn counts_less_than(&self, era: Option<EraId>, revision: Option<Revision>) -> bool {
         let Some(row) = self.row else { return true };
+        let (Some(era), Some(revision)) = (era, revision) else {
+            // Nobody knows where that was found.
+            return !self.is_past() && self.found.is_some_and(|found| found.revision == Revision(0));
+        };
+        let ours = Found { era, revision };
         match self.found {
-            Some(found) if found.revision == Revision(0) => true,
-            Some(found) => Some(found.era) == era && Some(found.revision) < revision,
-            None => row.revision <= self.era.past && Some(row.revision) < revision,
+            _ if self.is_past() => self.era.before.is_none_or(|era| Found { era, revision: row.revision } < ours),
+            None => false,
+            Some(found) => found.revision == Revision(0) || found < ours,
         }
     }
 }

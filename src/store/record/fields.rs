@@ -115,6 +115,10 @@ impl Reader {
         self.parsed(field, "32 hexadecimal digits", |text| text.parse().ok())
     }
 
+    pub(super) fn optional_era(&mut self, field: &str) -> Result<Option<EraId>, Fault> {
+        if self.fields.contains_key(field) { self.era(field).map(Some) } else { Ok(None) }
+    }
+
     pub(super) fn origin(&mut self, field: &str) -> Result<Origin, Fault> {
         self.parsed(field, "an origin, https or on loopback", |text| text.parse().ok())
     }
