@@ -88,7 +88,7 @@ pub(super) fn play(seed: u64) -> Result<usize, String> {
         match play.shared.monitor.violation() {
             None => Ok(steps),
             Some(violation) => {
-                let from = play.trace.len().saturating_sub(1200);
+                let from = play.trace.len().saturating_sub(120);
                 Err(format!("seed {seed}: {violation}\n{}\nseed {seed}: {violation}", play.trace[from..].join("\n")))
             }
         }
