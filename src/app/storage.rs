@@ -7,8 +7,9 @@ use std::{
 
 use super::{StartFailure, Surroundings};
 use crate::{
-    config::{self, Engine, SecretSource, StoreKey},
+    config::{self, Engine, ExtraRoots, SecretSource, ServerKind, ServerUrl, StoreKey},
     model::{Observer, Secret},
+    proxy::upstream::tls,
     store::{
         KeyFileError, TokenStore,
         backend::Backend,
@@ -16,6 +17,8 @@ use crate::{
         keyfile::KeyFile,
         memory::MemoryBackend,
         metered::Metered,
+        postgres::{Postgres, PostgresParams, Tables},
+        redis::{RedisBackend, RedisParams},
         seal::{KeyRing, Sealer},
         spool::Spool,
         sqlite::SqliteBackend,
@@ -36,9 +39,27 @@ pub struct Storage {
 // === impl Storage ===
 
 impl Storage {
-    /// Opens the store. A key is generated only for a SQLite file that does not exist yet.
+    /// Opens the store, and makes what it needs where it is new. A key is generated only for a SQLite file that does not exist yet.
     pub async fn open(
         config: &config::Store,
+        around: &Surroundings,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StartFailure> {
+        Self::open_with(config, Tables::Make, around, observer).await
+    }
+
+    /// The same for who only looks: PostgreSQL's tables are expected, and not made.
+    pub async fn open_to_look(
+        config: &config::Store,
+        around: &Surroundings,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StartFailure> {
+        Self::open_with(config, Tables::Expect, around, observer).await
+    }
+
+    async fn open_with(
+        config: &config::Store,
+        tables: Tables,
         around: &Surroundings,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StartFailure> {
@@ -56,6 +77,11 @@ impl Storage {
                     opened.map_err(|_| StartFailure::new("opening the store was interrupted"))??
                 };
                 Self::on(Arc::new(backend), sealer, config.state_dir.as_deref(), around, observer).await
+            }
+            Engine::Server { address, key, extra_roots } => {
+                let sealer = shared_sealer(key, around)?;
+                let backend = server(address, extra_roots.as_ref(), tables, around).await?;
+                Self::on(backend, sealer, config.state_dir.as_deref(), around, observer).await
             }
         }
     }
@@ -84,6 +110,42 @@ impl Storage {
     }
 }
 
+/// The database server at `address`. Over TLS the roots of `store.ca_file` count besides the system's.
+async fn server(
+    address: &ServerUrl,
+    extra_roots: Option<&ExtraRoots>,
+    tables: Tables,
+    around: &Surroundings,
+) -> Result<Arc<dyn Backend>, StartFailure> {
+    let (url, random) = (address.url.clone(), around.random.clone());
+    let roots = extra_roots.map(|roots| tls::roots_with(&roots.certificates));
+    Ok(match address.kind {
+        ServerKind::Redis => {
+            let params = RedisParams { roots, ..RedisParams::new(url) };
+            Arc::new(RedisBackend::open(params, &random).await?)
+        }
+        ServerKind::Postgres => {
+            let params = PostgresParams { url, roots, timeout: PostgresParams::TIMEOUT, tables };
+            Arc::new(Postgres::open(&params, random).await?)
+        }
+    })
+}
+
+/// The sealer of a store that others use too, whose key was found when the configuration was read.
+fn shared_sealer(key: &StoreKey, around: &Surroundings) -> Result<Sealer, StartFailure> {
+    let Some(text) = &key.text else {
+        return Err(StartFailure::new(format!("the encryption key ({}) does not exist", key.source)));
+    };
+    Ok(sealer_with(parse(text, &key.source)?, key_file(&key.source), around))
+}
+
+fn sealer_with(ring: KeyRing, file: Option<KeyFile>, around: &Surroundings) -> Sealer {
+    match file {
+        Some(file) => Sealer::with_source(ring, file, around.random.clone()),
+        None => Sealer::new(ring, around.random.clone()),
+    }
+}
+
 fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Sealer, StartFailure> {
     let file = key_file(&key.source);
     let ring = match (&key.text, &file) {
@@ -109,18 +171,13 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
             ));
         }
     };
-    Ok(match file {
-        Some(file) => Sealer::with_source(ring, file, around.random.clone()),
-        None => Sealer::new(ring, around.random.clone()),
-    })
+    Ok(sealer_with(ring, file, around))
 }
 
 /// The keys of a configuration that was read again; `None` where there are none to take over.
 pub(super) fn keys(store: &config::Store) -> Result<Option<KeyRing>, StartFailure> {
-    match &store.engine {
-        Engine::Memory => Ok(None),
-        Engine::Sqlite { key, .. } => key.text.as_ref().map(|text| parse(text, &key.source)).transpose(),
-    }
+    let Some(key) = store.engine.key() else { return Ok(None) };
+    key.text.as_ref().map(|text| parse(text, &key.source)).transpose()
 }
 
 fn parse(text: &Secret, source: &SecretSource) -> Result<KeyRing, StartFailure> {
@@ -130,7 +187,8 @@ fn parse(text: &Secret, source: &SecretSource) -> Result<KeyRing, StartFailure> 
     })
 }
 
-fn key_file(source: &SecretSource) -> Option<KeyFile> {
+/// The file that the key lies in; `None` for one that comes from the environment.
+pub fn key_file(source: &SecretSource) -> Option<KeyFile> {
     match source {
         SecretSource::Env { .. } => None,
         SecretSource::File { path, access } => Some(KeyFile::new(path, *access)),

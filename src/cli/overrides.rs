@@ -36,7 +36,7 @@ pub struct StoreOverrides {
     /// [env: FLEXSLOT_PROXY_UPSTREAM]
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
-    /// Where credentials are kept: sqlite:PATH or memory:
+    /// Where credentials are kept: sqlite:PATH, redis://HOST, postgres://USER@HOST/DATABASE or memory:
     /// [env: FLEXSLOT_PROXY_STORE]
     #[arg(long, value_name = "URL")]
     store: Option<String>,

@@ -20,11 +20,9 @@ pub(super) async fn open(config: &Config, world: &World<'_>) -> Result<TokenStor
 /// Refuses a store that would end with the command.
 pub(super) fn require_durable(config: &Config) -> Result<(), Failure> {
     match &config.store.engine {
-        config::Engine::Sqlite { .. } => Ok(()),
-        config::Engine::Memory => {
-            Err(Failure::misuse("a memory: store ends with the command")
-                .hint("name the store with --store sqlite:PATH"))
-        }
+        config::Engine::Sqlite { .. } | config::Engine::Server { .. } => Ok(()),
+        config::Engine::Memory => Err(Failure::misuse("a memory: store ends with the command")
+            .hint("name a store that lasts, such as --store sqlite:PATH")),
     }
 }
 
@@ -32,7 +30,7 @@ pub(super) fn require_durable(config: &Config) -> Result<(), Failure> {
 pub(super) fn exists(config: &Config) -> bool {
     match &config.store.engine {
         config::Engine::Sqlite { path, .. } => path.exists(),
-        config::Engine::Memory => true,
+        config::Engine::Memory | config::Engine::Server { .. } => true,
     }
 }
 

@@ -31,8 +31,8 @@ pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{
-    Admin, Engine, ExtraRoots, Limits, Log, LogFormat, OAuth, OAuthClient, Refresh, RewriteUrls, Server, Store,
-    StoreKey, Tenant, Upstream,
+    Admin, Engine, ExtraRoots, Limits, Log, LogFormat, OAuth, OAuthClient, Refresh, RewriteUrls, Server, ServerKind,
+    ServerUrl, Store, StoreKey, Tenant, Upstream,
 };
 pub use source::ConfigSource;
 pub use units::parse_duration;

@@ -9,7 +9,8 @@ use super::{
     secret::SecretSource,
     sections::{
         Log, LogFormat,
-        store::{StoreUrl, Unconfigured, WrittenUrl},
+        store::{Unconfigured, WrittenUrl},
+        store_url::StoreUrl,
         tenants,
     },
     written::Written,
@@ -49,8 +50,10 @@ impl Overrides {
         written.admin.listen.overridden_by(admin);
         let upstream = setting("--upstream", "FLEXSLOT_PROXY_UPSTREAM", &self.upstream, resolver, origin::origin);
         written.upstream.url.overridden_by(upstream);
+        // Arguments are shown by ps; a variable is where a password may be.
+        let parse = if self.store.is_some() { StoreUrl::parse_literal } else { StoreUrl::parse };
         let store = setting("--store", "FLEXSLOT_PROXY_STORE", &self.store, resolver, |text| {
-            StoreUrl::parse(text).map(WrittenUrl::Literal)
+            parse(text).map(WrittenUrl::Literal)
         });
         written.store.url.overridden_by(store);
         let format = setting("--log-format", "FLEXSLOT_PROXY_LOG_FORMAT", &self.log_format, resolver, LogFormat::parse);

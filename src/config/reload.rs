@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, ConfiguredSecret, Engine, SecretSource};
+use super::{Config, ConfiguredSecret, SecretSource};
 
 // === impl Config ===
 
@@ -31,8 +31,7 @@ impl Config {
     /// Whether `new`, read later, says the same. The key that the start has made meanwhile is no news.
     pub fn says_the_same(&self, new: &Self) -> bool {
         let mut as_before = new.clone();
-        if let (Engine::Sqlite { key: before, .. }, Engine::Sqlite { key, .. }) =
-            (&self.store.engine, &mut as_before.store.engine)
+        if let (Some(before), Some(key)) = (self.store.engine.key(), as_before.store.engine.key_mut())
             && before.text.is_none()
         {
             key.text = None;
@@ -42,11 +41,8 @@ impl Config {
 
     /// The keys whose new values take effect only with the next start.
     pub fn changes_needing_restart(&self, new: &Self) -> Vec<&'static str> {
-        let same_store = match (&self.store.engine, &new.store.engine) {
-            // The key's text may change under way: a reload takes it over.
-            (Engine::Sqlite { path: old, .. }, Engine::Sqlite { path: new, .. }) => old == new,
-            (old, new) => old == new,
-        };
+        // The key's text may change under way: a reload takes it over.
+        let same_store = self.store.engine.lies_where(&new.store.engine);
         [
             ("server.listen", self.server.listeners == new.server.listeners),
             ("admin.listen", self.admin.listeners == new.admin.listeners),

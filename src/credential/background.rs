@@ -70,10 +70,12 @@ async fn offer(works: Arc<Works>) {
 async fn upkeep(works: Arc<Works>) {
     // The first time comes somewhere in the first hour, so that sidecars that were started together do not purge together for ever.
     let mut purge_at = Instant::now() + works.random.below(PURGE);
+    works.ask_for_caveats().await;
     loop {
         sleep(UPKEEP).await;
         works.custody.retry_spool().await;
         works.tell_last_uses().await;
+        works.ask_for_caveats().await;
         if Instant::now() >= purge_at {
             purge(&works).await;
             purge_at = Instant::now() + PURGE / 2 + works.random.below(PURGE);

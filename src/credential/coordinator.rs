@@ -74,6 +74,8 @@ pub struct Health {
     pub at_risk: usize,
     /// It has come back older or empty moments ago; what is held is written back, and nobody refreshes.
     pub travelled: bool,
+    /// The store may forget what it has been given, as it is set up.
+    pub forgetful: bool,
 }
 
 // === impl Credentials ===
@@ -95,6 +97,13 @@ impl Credentials {
     /// Takes over a new configuration.
     pub fn reload(&self, settings: Settings) {
         self.works.reload(settings);
+    }
+
+    /// Finds out which encryption key the store is sealed with, and takes it over if the key file has it.
+    pub async fn look_at_key(&self) {
+        if let Err(error) = self.works.store.look_at_key().await {
+            tracing::debug!(%error, "the store does not say which key it is sealed with");
+        }
     }
 
     /// Whether the tenant's rules let a request through, for one reading of its path below `/api/public/v1/`.

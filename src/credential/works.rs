@@ -1,6 +1,8 @@
 //! What the tasks of this room share: settings, slots, store, custody, clock.
 
 use std::{
+    collections::HashMap,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -10,6 +12,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
@@ -52,7 +55,11 @@ pub(super) struct Works {
     pub(super) turns: Turns,
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
+    /// What an operator should know and mend about the store, as it said last.
+    caveats: Mutex<Vec<String>>,
     pub(super) used: Used,
+    /// What was told of whose record, so that it is not told with every request.
+    pub(super) unreadable: Mutex<HashMap<TenantId, StoreError>>,
     pub(super) room_below: Threshold,
     pub(super) journal: Journal,
 }
@@ -77,8 +84,10 @@ impl Works {
             observer,
             tasks: Tasks::default(),
             store_reachable: AtomicBool::new(true),
+            caveats: Mutex::default(),
             used: Used::default(),
             journal: Journal::default(),
+            unreadable: Mutex::default(),
         }
     }
 
@@ -98,6 +107,7 @@ impl Works {
     pub(super) fn health(&self) -> Health {
         Health {
             store_reachable: self.is_store_reachable(),
+            forgetful: !self.caveats.lock().is_empty(),
             waiting: self.custody.waiting(),
             at_risk: self.custody.at_risk(),
             travelled: self.is_quiet(),
@@ -158,6 +168,15 @@ impl Works {
         self.read_all_again();
         if self.store_reachable.swap(false, Ordering::Relaxed) {
             tracing::error!(%error, "the store is out of reach; tenants in memory go on working");
+        }
+    }
+
+    /// Asks the store what about it should be mended, and tells what was not so the last time.
+    pub(super) async fn ask_for_caveats(&self) {
+        let Ok(found) = self.store.caveats().await else { return };
+        let before = mem::replace(&mut *self.caveats.lock(), found.clone());
+        for caveat in found.iter().filter(|caveat| !before.contains(caveat)) {
+            tracing::warn!(caveat, "the store may forget what it is given");
         }
     }
 

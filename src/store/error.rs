@@ -29,9 +29,9 @@ pub enum OpenError {
     WrongKey { sealed_with: KeyId, configured: KeyId },
     /// The record that tells a right key from a wrong one is itself damaged.
     KeyCheckDamaged { what: String },
-    /// A server that refuses to be our store until something is mended: `what` is wrong at `place` (never with user or
-    /// password), and `hint` says what to do.
-    Server { place: String, what: String, hint: String },
+    /// A server that cannot be used until something is mended: who we are, what we may, or what lies there is not right. Never holds a
+    /// user's name or password.
+    Refused { what: String, hint: String },
     /// The store answered with an error.
     Store(StoreError),
 }
@@ -43,6 +43,8 @@ pub enum KeyFileError {
     File { path: PathBuf, doing: &'static str, error: io::Error },
     /// It exists already, and a key file is never overwritten.
     Exists { path: PathBuf },
+    /// Another process rewrites it just now.
+    Busy { path: PathBuf },
     /// Others may read or write it.
     TooOpen { path: PathBuf, mode: u32, to_others: TooOpen },
     /// There is no key in it, or something else.
@@ -72,10 +74,12 @@ impl OpenError {
             Self::Foreign { .. } => Some("name another file in store.url; this one was left as it is".into()),
             Self::Newer { .. } => Some("use the newer program; the file was left as it is".into()),
             Self::WrongKey { .. } => Some(
-                "give the key that this store was made with in store.encryption_key, or name another store; nothing was written".into(),
+                "give the key that this store is sealed with in store.encryption_key (after a rotation, from the key file of a process that runs), \
+                 or name another store; nothing was written"
+                    .into(),
             ),
             Self::KeyCheckDamaged { .. } => Some("restore the store from a backup; nothing was written".into()),
-            Self::Server { hint, .. } => Some(hint.clone()),
+            Self::Refused { hint, .. } => Some(hint.clone()),
             Self::File { .. } | Self::Store(_) => None,
         }
     }
@@ -99,7 +103,7 @@ impl fmt::Display for OpenError {
                 "wrong encryption key: the store is sealed with the key {sealed_with}, the first configured key is {configured}"
             ),
             Self::KeyCheckDamaged { what } => write!(f, "the store's key check is damaged: {what}"),
-            Self::Server { place, what, .. } => write!(f, "{place}: {what}"),
+            Self::Refused { what, .. } => f.write_str(what),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -124,14 +128,23 @@ impl From<StoreError> for OpenError {
 // === impl KeyFileError ===
 
 impl KeyFileError {
+    /// The file may be read and not be rewritten: a read-only mount, another owner's, a single file mounted into a container.
+    pub fn is_read_only(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+        matches!(self, Self::File { error, .. } if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | ResourceBusy))
+    }
+
     /// The next step, where there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::File { .. } => None,
             Self::Exists { .. } => Some("use it, or name another file".into()),
-            Self::TooOpen { path, .. } => {
-                Some(format!("chmod 600 {} (any_mode = true in proxy.toml accepts it as it is)", path.display()))
-            }
+            Self::Busy { .. } => Some("wait until the other key rotate has ended, then run it again".into()),
+            Self::TooOpen { path, to_others, .. } => Some(format!(
+                "chmod {} {} (any_mode = true in proxy.toml accepts it as it is)",
+                to_others.mended_by(),
+                path.display()
+            )),
             Self::Keys { .. } => Some("each line holds 32 bytes in base64; key generate makes one".into()),
         }
     }
@@ -144,6 +157,7 @@ impl fmt::Display for KeyFileError {
             Self::Exists { path } => {
                 write!(f, "{}: exists already, and a key file is never overwritten", path.display())
             }
+            Self::Busy { path } => write!(f, "{}: another key rotate is at work on it", path.display()),
             Self::TooOpen { path, mode, to_others } => {
                 write!(f, "{}: the key file {to_others} (mode {mode:04o})", path.display())
             }
@@ -157,7 +171,7 @@ impl std::error::Error for KeyFileError {
         match self {
             Self::File { error, .. } => Some(error),
             Self::Keys { fault, .. } => Some(fault),
-            Self::Exists { .. } | Self::TooOpen { .. } => None,
+            Self::Exists { .. } | Self::Busy { .. } | Self::TooOpen { .. } => None,
         }
     }
 }

@@ -13,11 +13,14 @@ mod files;
 mod import;
 pub mod instance;
 mod intent;
+pub mod key;
 pub mod keyfile;
 pub mod memory;
 pub mod metered;
+pub mod postgres;
 pub mod record;
 pub mod redis;
+pub mod rotate;
 pub mod seal;
 pub mod spool;
 pub mod sqlite;
@@ -42,6 +45,7 @@ use self::{
 pub use self::{
     error::{KeyFileError, OpenError, StoreError},
     import::{Existing, Imported, NewGrant, NewTenant},
+    rotate::Survey,
     tenants::{Changed, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary},
     write_back::{Known, KnownGrant, KnownPat, Reconciled},
 };
@@ -113,6 +117,7 @@ pub struct TokenStore {
     random: Random,
     /// The newest revision that was written here.
     written: Arc<AtomicU64>,
+    looked: key::Looked,
 }
 
 // === impl TenantRecord ===
@@ -133,7 +138,7 @@ impl TokenStore {
     ///
     /// With a key that did not seal this store nothing is written.
     pub async fn open(backend: Arc<dyn Backend>, sealer: Sealer, random: Random) -> Result<Self, OpenError> {
-        let store = Self { backend, sealer, random, written: Arc::default() };
+        let store = Self { backend, sealer, random, written: Arc::default(), looked: key::Looked::now() };
         let key = Key::new(Kind::Meta, KEY_CHECK);
         store.put_check().await?;
         let row = store.row(&key).await?.ok_or_else(|| StoreError::Unavailable("it forgot what was written".into()))?;
@@ -251,14 +256,6 @@ impl TokenStore {
             Some((newer, Ok(_))) if newer > revision => Ok(()),
             _ => Err(StoreError::Unavailable("it does not give back what was written".into())),
         }
-    }
-
-    async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError> {
-        let written = self.backend.write(changes).await?;
-        if let Written::Done(revision) = written {
-            self.written.fetch_max(revision.0, Ordering::Relaxed);
-        }
-        Ok(written)
     }
 
     /// The newest revision that this process has written since [`TokenStore::forget_written`]: a store without it has travelled.

@@ -114,8 +114,8 @@ impl RedisBackend {
     async fn check_format(&self) -> Result<(), OpenError> {
         let (_, format) = self.enter().await.map_err(|fault| fault.at_open(self.place()))?;
         let refuse = |what: String, hint: &str| {
-            let place = self.place().to_string();
-            Err(OpenError::Server { place, what, hint: format!("{hint}; the store was left as it is") })
+            let what = format!("{}: {what}", self.place());
+            Err(OpenError::Refused { what, hint: format!("{hint}; the store was left as it is") })
         };
         match format.parse::<u32>() {
             Ok(FORMAT) => Ok(()),

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::time::Instant;
+
 use super::{
-    Cas, StoreError, StoredPat, TOMBSTONE_LIFE, TokenStore,
+    Cas, KEY_CHECK, StoreError, StoredPat, TOMBSTONE_LIFE, TokenStore,
     backend::{Change, Expect, Key, Kind, Revision, Row, RowState},
     intent::tombstone,
+    key::Told,
     keys_of, pair,
     record::{self, GrantSummary, PlainState},
 };
@@ -136,11 +139,19 @@ impl TokenStore {
         }
     }
 
-    /// Whose grant or PAT was written after `since`.
+    /// Whose grant or PAT was written after `since`. Who asks again and again, each time from where the last answer ended, follows the
+    /// store's encryption key too.
     pub async fn changed_since(&self, since: Revision) -> Result<Changed, StoreError> {
+        let began = Instant::now();
         let (head, keys) = self.backend.changes(since, FEED).await?;
         let more = keys.len() >= FEED;
         let next = keys.last().filter(|_| more).map_or(head, |(_, revision)| *revision);
+        let told = match keys.iter().any(|(key, _)| key.kind == Kind::Meta && key.name == KEY_CHECK) {
+            true => Told::Changed,
+            false if more => Told::SoFar,
+            false => Told::Unchanged,
+        };
+        self.told_of_key(since, next, began, told).await?;
         let names: BTreeSet<_> = keys.into_iter().map(|(key, _)| key).filter(is_tenants).map(|key| key.name).collect();
         let mut changed =
             Changed { head, next, tenants: Vec::with_capacity(names.len()), unreadable: Vec::new(), more };

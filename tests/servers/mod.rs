@@ -1,10 +1,12 @@
-//! Real servers for tests, each on a free port in a directory of its own.
+//! Real servers for the tests, each in a directory of its own and on a free port.
 //!
-//! ```text
-//! watched.rs   a process that ends, and whose directory goes, with the test process, however that ends
-//! redis.rs     redis-server
-//! ```
-#![allow(dead_code, reason = "every test binary includes all of it and uses its own part")]
+//! - [`postgres`]: PostgreSQL, one for each test process with a database for each test, or one of a test's own
+//! - [`redis`]: Redis, one for each test
+//! - [`watched`]: a process that ends, and whose directory goes, with the test process, however that ends
+//!
+//! Included by the tests of the library and by those of the program, which is why not everything is used everywhere.
+#![allow(dead_code, unreachable_pub, reason = "each of the test programs uses its part")]
 
+pub(crate) mod postgres;
 pub(crate) mod redis;
 pub(crate) mod watched;

@@ -7,6 +7,7 @@ pub(super) mod oauth;
 pub(super) mod refresh;
 pub(super) mod server;
 pub(super) mod store;
+pub(super) mod store_url;
 pub(super) mod tenants;
 pub(super) mod upstream;
 
@@ -17,5 +18,6 @@ pub use oauth::{OAuth, OAuthClient};
 pub use refresh::Refresh;
 pub use server::{RewriteUrls, Server};
 pub use store::{Engine, Store, StoreKey};
+pub use store_url::{ServerKind, ServerUrl};
 pub use tenants::Tenant;
 pub use upstream::{ExtraRoots, Upstream};

@@ -1,6 +1,9 @@
 //! `[store]`: where credentials are kept.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     config::{
@@ -9,6 +12,10 @@ use crate::{
         reader::{Table, Value},
         report::{At, Setting, Spot},
         secret::{SecretSource, Unreadable},
+        sections::{
+            store_url::{ServerUrl, StoreUrl},
+            upstream::ExtraRoots,
+        },
     },
     model::{FileAccess, Secret},
 };
@@ -30,13 +37,19 @@ pub enum Engine {
         path: PathBuf,
         key: StoreKey,
     },
+    /// Redis or PostgreSQL. Its key has been read: none is ever generated, because the others on the same server need the same.
+    Server {
+        address: ServerUrl,
+        key: StoreKey,
+        extra_roots: Option<ExtraRoots>,
+    },
 }
 
 /// The encryption key: one or more lines of 32 bytes in base64.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreKey {
     pub source: SecretSource,
-    /// The text as read. `None`: there is no such file; a new store gets one, and an old store cannot be opened.
+    /// The text as read. `None`: the file does not exist; one is generated with a new SQLite store, and an old store cannot be opened.
     pub text: Option<Secret>,
 }
 
@@ -44,6 +57,7 @@ pub struct StoreKey {
 #[derive(Debug, Default)]
 pub(in crate::config) struct Written {
     pub(in crate::config) url: Setting<WrittenUrl>,
+    ca_file: Setting<PathBuf>,
     encryption_key: Setting<SecretSource>,
     state_dir: Setting<PathBuf>,
 }
@@ -53,13 +67,6 @@ pub(in crate::config) struct Written {
 pub(in crate::config) enum WrittenUrl {
     Literal(StoreUrl),
     Kept(SecretSource),
-}
-
-/// A store's URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::config) enum StoreUrl {
-    Memory,
-    Sqlite(PathBuf),
 }
 
 /// What to take where nobody names a store and there is no file.
@@ -79,20 +86,56 @@ const KEY_FILE: &str = "flexslot-proxy.key";
 impl Store {
     /// Whether `other` is the same place, with its key in the same place. The key itself may have changed.
     pub fn lies_where(&self, other: &Self) -> bool {
-        match (&self.engine, &other.engine) {
-            (Engine::Memory, Engine::Memory) => true,
-            (Engine::Sqlite { path: mine, key: own }, Engine::Sqlite { path, key }) => {
-                mine == path && own.source == key.source
-            }
-            (Engine::Memory, Engine::Sqlite { .. }) | (Engine::Sqlite { .. }, Engine::Memory) => false,
-        }
+        self.engine.lies_where(&other.engine) && self.key_source() == other.key_source()
+    }
+
+    /// Whether all who work on it do so on this host, and so can read the same key file.
+    pub fn stays_on_this_host(&self) -> bool {
+        matches!(self.engine, Engine::Memory | Engine::Sqlite { .. })
     }
 
     /// Where the encryption key is kept; `None` for a store that has none.
     pub fn key_source(&self) -> Option<&SecretSource> {
-        match &self.engine {
-            Engine::Memory => None,
-            Engine::Sqlite { key, .. } => Some(&key.source),
+        self.engine.key().map(|key| &key.source)
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Whether `other` is the same place, whatever its key.
+    pub fn lies_where(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Memory, Self::Memory) => true,
+            (Self::Sqlite { path: mine, .. }, Self::Sqlite { path, .. }) => mine == path,
+            (Self::Server { address: mine, .. }, Self::Server { address, .. }) => mine == address,
+            (Self::Memory | Self::Sqlite { .. } | Self::Server { .. }, _) => false,
+        }
+    }
+
+    /// The key that seals; `None` for a store that makes its own and forgets it.
+    pub fn key(&self) -> Option<&StoreKey> {
+        match self {
+            Self::Memory => None,
+            Self::Sqlite { key, .. } | Self::Server { key, .. } => Some(key),
+        }
+    }
+
+    pub(in crate::config) fn key_mut(&mut self) -> Option<&mut StoreKey> {
+        match self {
+            Self::Memory => None,
+            Self::Sqlite { key, .. } | Self::Server { key, .. } => Some(key),
+        }
+    }
+}
+
+/// As `store.url` has it, without user, password and options.
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory:"),
+            Self::Sqlite { path, .. } => write!(f, "sqlite:{}", path.display()),
+            Self::Server { address, .. } => address.fmt(f),
         }
     }
 }
@@ -100,7 +143,26 @@ impl Store {
 // === impl StoreKey ===
 
 impl StoreKey {
+    /// The key of a database, which begins with a new one where the file does not exist.
     fn read(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
+        Self::read_or(written, dir, resolver, |_, _| {})
+    }
+
+    /// The key of a store that other machines may use too. Somebody has to hand the same one to all of them.
+    fn read_shared(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
+        Self::read_or(written, dir, resolver, |source, spot| {
+            let wrong =
+                Wrong::new(format!("{source} does not exist, and every sidecar on this store needs the same key"));
+            resolver.fault(spot, wrong.hint("make one with: flexslot-proxy key generate"));
+        })
+    }
+
+    fn read_or(
+        written: Setting<SecretSource>,
+        dir: &Path,
+        resolver: &Resolver<'_>,
+        missing: impl FnOnce(&SecretSource, &Spot),
+    ) -> Self {
         let (source, spot) = match written.into_given() {
             Some(At { value, spot }) => (resolver.source(value, spot.place), spot),
             None => {
@@ -110,7 +172,10 @@ impl StoreKey {
         };
         let text = match source.read(resolver.environment) {
             Ok(text) => Some(text),
-            Err(Unreadable::Missing { .. }) => None,
+            Err(Unreadable::Missing { .. }) => {
+                missing(&source, &spot);
+                None
+            }
             Err(unreadable) => {
                 resolver.unreadable(&spot, &unreadable);
                 None
@@ -129,9 +194,10 @@ impl Written {
                 if value.is_table() {
                     SecretSource::read_written(value).map(WrittenUrl::Kept)
                 } else {
-                    value.text("a store's URL", StoreUrl::parse).map(WrittenUrl::Literal)
+                    value.text("a store's URL", StoreUrl::parse_literal).map(WrittenUrl::Literal)
                 }
             }),
+            ca_file: table.key("ca_file", |value| value.text("a path", |text| Ok(text.into()))),
             encryption_key: table.key("encryption_key", SecretSource::read_written),
             state_dir: table.key("state_dir", |value: &Value<'_>| value.text("a path", |text| Ok(PathBuf::from(text)))),
         };
@@ -140,21 +206,32 @@ impl Written {
     }
 
     pub(in crate::config) fn meaning(self, unconfigured: Unconfigured, resolver: &Resolver<'_>) -> Store {
-        let Self { url, encryption_key, state_dir } = self;
+        let Self { url, ca_file, encryption_key, state_dir } = self;
         let state_dir = state_dir.into_given().map(|at| resolver.path(&at.value, at.spot.place));
-        let database = match url {
-            Setting::Absent | Setting::Faulty => default_database(unconfigured, state_dir.as_deref(), resolver),
+        let extra_roots = ca_file.into_given().and_then(|at| ExtraRoots::read(&at, resolver));
+        let place = match url {
+            Setting::Absent | Setting::Faulty => default_database(unconfigured, state_dir.as_deref(), resolver)
+                .map_or(StoreUrl::Memory, StoreUrl::Sqlite),
             Setting::Given(At { value, spot }) => match value.meaning(&spot, resolver) {
-                Some(StoreUrl::Sqlite(path)) => Some(resolver.path(&path, spot.place)),
-                Some(StoreUrl::Memory) | None => None,
+                Some(StoreUrl::Sqlite(path)) => StoreUrl::Sqlite(resolver.path(&path, spot.place)),
+                Some(other) => other,
+                None => StoreUrl::Memory,
             },
         };
-        match database {
-            None => Store { engine: Engine::Memory, state_dir: state_dir.or_else(|| default_state_dir(resolver)) },
-            Some(path) => {
+        match place {
+            StoreUrl::Memory => {
+                Store { engine: Engine::Memory, state_dir: state_dir.or_else(|| default_state_dir(resolver)) }
+            }
+            StoreUrl::Sqlite(path) => {
                 let dir = path.parent().unwrap_or(Path::new(".")).to_owned();
                 let key = StoreKey::read(encryption_key, &dir, resolver);
                 Store { engine: Engine::Sqlite { path, key }, state_dir: Some(state_dir.unwrap_or(dir)) }
+            }
+            StoreUrl::Server(address) => {
+                let state_dir = state_dir.or_else(|| required_state_dir(resolver));
+                let beside = resolver.file_dir().or(state_dir.as_deref()).unwrap_or(Path::new("."));
+                let key = StoreKey::read_shared(encryption_key, beside, resolver);
+                Store { engine: Engine::Server { address, key, extra_roots }, state_dir }
             }
         }
     }
@@ -187,6 +264,17 @@ fn default_state_dir(resolver: &Resolver<'_>) -> Option<PathBuf> {
         .or_else(|| absolute("HOME").map(|dir| dir.join(".local/state/flexslot-proxy")))
 }
 
+/// A pair that the server will not take has to be kept somewhere.
+fn required_state_dir(resolver: &Resolver<'_>) -> Option<PathBuf> {
+    let dir = default_state_dir(resolver);
+    if dir.is_none() {
+        let wrong = Wrong::new("nothing tells where tokens can be kept while the store is out of reach");
+        resolver
+            .fault(&Spot::new(Place::Default, "store.state_dir"), wrong.hint("name a directory of this sidecar's own"));
+    }
+    dir
+}
+
 // === impl WrittenUrl ===
 
 impl WrittenUrl {
@@ -197,38 +285,5 @@ impl WrittenUrl {
         };
         let secret = resolver.secret(Setting::Given(At { value: source, spot: spot.clone() }))?;
         StoreUrl::parse(secret.secret.expose()).map_err(|wrong| resolver.fault(spot, wrong)).ok()
-    }
-}
-
-// === impl StoreUrl ===
-
-impl StoreUrl {
-    pub(in crate::config) fn parse(text: &str) -> Result<Self, Wrong> {
-        if text == "memory:" {
-            return Ok(Self::Memory);
-        }
-        let Some(path) = text.strip_prefix("sqlite:") else { return Err(unknown_engine(text)) };
-        // sqlite:///var/lib/x.db, as other programs write it.
-        let path = match path.strip_prefix("//") {
-            Some(absolute) if absolute.starts_with('/') => absolute,
-            Some(_) => return Err(Wrong::new("a path does not begin with //").hint("write \"sqlite:PATH\"")),
-            None => path,
-        };
-        if path == ":memory:" {
-            return Err(Wrong::new("a database in memory is another store").hint("write \"memory:\""));
-        }
-        if path.is_empty() || path.ends_with('/') || path.contains(['?', '\0']) {
-            return Err(Wrong::new("not the path of a database").hint("write \"sqlite:PATH\""));
-        }
-        Ok(Self::Sqlite(path.into()))
-    }
-}
-
-/// `text` may hold a password, so nothing of it is repeated.
-fn unknown_engine(text: &str) -> Wrong {
-    let wrong = Wrong::new("not a store that this version knows");
-    match text.contains("://") && text.contains('@') {
-        true => wrong.hint("write \"sqlite:PATH\" or \"memory:\"; a URL with a password is never written in the file"),
-        false => wrong.hint("write \"sqlite:PATH\" or \"memory:\""),
     }
 }

@@ -66,7 +66,7 @@ enum Proxy {
 // === impl ExtraRoots ===
 
 impl ExtraRoots {
-    fn read(at: &At<PathBuf>, resolver: &Resolver<'_>) -> Option<Self> {
+    pub(in crate::config) fn read(at: &At<PathBuf>, resolver: &Resolver<'_>) -> Option<Self> {
         let path = resolver.path(&at.value, at.spot.place);
         match resolver.environment.read(&path) {
             Ok(FileRead { bytes, .. }) => match trust_roots(&bytes) {

@@ -62,6 +62,7 @@ fn the_commented_values_work_too() {
     let machine = FakeEnvironment::with_config(&switched_on())
         .file("/etc/fp/client-token", "token\n")
         .file("/etc/fp/corporate-ca.pem", &authority().pem())
+        .file("/etc/fp/database-ca.pem", &authority().pem())
         .variable("FLEXSLOT_CLIENT_SECRET", "s")
         .variable("ACME_FLEXSLOT_PAT", "flx_pat_x");
     let config = machine.load().unwrap();

@@ -11,7 +11,7 @@ use crate::{
 fn sqlite(config: &Config) -> (&Path, &Path) {
     match &config.store.engine {
         Engine::Sqlite { path, key } => (path, key.source.file().unwrap()),
-        Engine::Memory => panic!("memory"),
+        other => panic!("{other}"),
     }
 }
 
@@ -114,7 +114,7 @@ fn flags_win_over_variables_and_variables_over_the_file() {
 
 #[test]
 fn an_override_heals_a_faulty_value_only_once_the_file_is_right() {
-    let machine = FakeEnvironment::with_config("[store]\nurl = \"redis://x\"");
+    let machine = FakeEnvironment::with_config("[store]\nurl = \"mysql://x\"");
     assert!(machine.load_with(&Overrides { store: Some("memory:".into()), ..Overrides::default() }).is_err());
 }
 
@@ -190,10 +190,7 @@ fn without_a_file_the_database_lies_in_the_state_directory() {
 
 #[test]
 fn the_key_is_read_where_it_exists() {
-    let key = |machine: FakeEnvironment| match machine.load().unwrap().store.engine {
-        Engine::Sqlite { key, .. } => key.text,
-        Engine::Memory => None,
-    };
+    let key = |machine: FakeEnvironment| machine.load().unwrap().store.engine.key().and_then(|key| key.text.clone());
     assert!(key(FakeEnvironment::with_config("")).is_none());
     assert!(key(FakeEnvironment::with_config("").file("/etc/fp/flexslot-proxy.key", "k\n")).is_some());
     let unused = FakeEnvironment::with_config("[store]\nurl = \"memory:\"\nencryption_key = { env = \"NOT_SET\" }");
@@ -206,7 +203,7 @@ fn a_store_url_may_be_kept_elsewhere() {
     let config = FakeEnvironment::with_config(text).variable("STORE", "sqlite:///var/x.db").load().unwrap();
     assert_eq!(sqlite(&config).0, Path::new("/var/x.db"));
     let faults =
-        FakeEnvironment::with_config(text).variable("STORE", "redis://:canary@h").load().unwrap_err().to_string();
+        FakeEnvironment::with_config(text).variable("STORE", "mysql://:canary@h").load().unwrap_err().to_string();
     assert!(faults.contains(":2: store.url: not a store") && !faults.contains("canary"), "{faults}");
 }
 
@@ -245,4 +242,42 @@ fn the_outbound_proxy_comes_from_the_environment_unless_told() {
     assert_eq!((fixed.url.expose(), fixed.bypass.as_str()), ("http://other:1", ""));
     let faults = FakeEnvironment::with_config("").variable("HTTPS_PROXY", "socks5://x").load().unwrap_err().to_string();
     assert!(faults.starts_with("HTTPS_PROXY: not the URL of an HTTP proxy"), "{faults}");
+}
+
+const ON_A_SERVER: &str = "[store]\nurl = { env = \"STORE\" }\nencryption_key = { file = \"shared.key\" }";
+
+fn on_a_server() -> FakeEnvironment {
+    FakeEnvironment::with_config(ON_A_SERVER)
+        .variable("STORE", "postgres://app:canary@db.internal/flexslot")
+        .file("/etc/fp/shared.key", "key")
+}
+
+#[test]
+fn a_server_needs_a_key_that_is_there_and_a_place_for_the_spool() {
+    let config = on_a_server().variable("STATE_DIRECTORY", "/var/lib/fp").load().unwrap();
+    assert_eq!(config.store.engine.to_string(), "postgres://db.internal/flexslot");
+    assert_eq!(config.store.key_source().and_then(SecretSource::file), Some(Path::new("/etc/fp/shared.key")));
+    assert_eq!(config.store.state_dir.as_deref(), Some(Path::new("/var/lib/fp")));
+    let keyless = "[store]\nurl = \"redis://cache\"\nstate_dir = \"s\"";
+    let faults = FakeEnvironment::with_config(keyless).load().unwrap_err().to_string();
+    assert!(faults.contains("store.encryption_key: /etc/fp/flexslot-proxy.key does not exist"), "{faults}");
+    assert!(faults.contains("hint: make one with: flexslot-proxy key generate"), "{faults}");
+}
+
+#[test]
+fn a_server_is_refused_where_nothing_tells_where_a_refused_pair_could_lie() {
+    let faults = on_a_server().load().unwrap_err().to_string();
+    assert!(faults.contains("store.state_dir: nothing tells where tokens can be kept"), "{faults}");
+}
+
+#[test]
+fn passwords_of_stores_are_taken_from_variables_and_files_alone() {
+    let url = "redis://:canary@cache";
+    let key = || FakeEnvironment::with_config("[store]\nstate_dir = \"s\"").file("/etc/fp/flexslot-proxy.key", "key");
+    assert_eq!(key().variable("FLEXSLOT_PROXY_STORE", url).load().unwrap().store.engine.to_string(), "redis://cache");
+    let flag = key().load_with(&Overrides { store: Some(url.into()), ..Overrides::default() }).unwrap_err().to_string();
+    let literal = FakeEnvironment::with_config(&format!("[store]\nurl = \"{url}\"")).load().unwrap_err().to_string();
+    for faults in [flag, literal] {
+        assert!(faults.contains("a password is never written out here") && !faults.contains("canary"), "{faults}");
+    }
 }

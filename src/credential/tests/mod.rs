@@ -11,6 +11,7 @@ mod refusals;
 mod renewing;
 mod travelling;
 mod uncertain;
+mod unreadable;
 mod upkeep;
 mod waiting;
 mod world;

@@ -21,13 +21,19 @@ pub enum TlsConfigError {
 ///
 /// Where there would be no trust root at all.
 pub fn client_config(extra_roots: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, TlsConfigError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots.add_parsable_certificates(extra_roots.iter().cloned());
+    let roots = roots_with(extra_roots);
     if roots.is_empty() {
         return Err(TlsConfigError::NoRoots);
     }
     with_roots(roots).map(Arc::new).map_err(TlsConfigError::Unsupported)
+}
+
+/// The system's trust roots, and `extra_roots` besides.
+pub fn roots_with(extra_roots: &[CertificateDer<'static>]) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(extra_roots.iter().cloned());
+    roots
 }
 
 pub fn with_roots(roots: RootCertStore) -> Result<ClientConfig, rustls::Error> {

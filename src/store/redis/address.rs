@@ -97,7 +97,7 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 fn wrong(what: &str) -> OpenError {
-    OpenError::Server { place: "store.url".into(), what: what.into(), hint: FORM.into() }
+    OpenError::Refused { what: format!("store.url: {what}"), hint: FORM.into() }
 }
 
 #[cfg(test)]

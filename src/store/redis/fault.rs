@@ -81,7 +81,8 @@ impl Fault {
 
     /// The error of opening the store at `place`.
     pub(super) fn at_open(&self, place: &Address) -> OpenError {
-        let refused = |what, hint: &str| OpenError::Server { place: place.to_string(), what, hint: hint.into() };
+        let refused =
+            |what: String, hint: &str| OpenError::Refused { what: format!("{place}: {what}"), hint: hint.into() };
         if let Self::Untrusted(why) = self {
             return refused(format!("its certificate is not trusted: {why}"), TRUST);
         }
@@ -212,7 +213,7 @@ mod tests {
     fn what_lasts_until_it_is_mended_stops_the_start_and_what_may_pass_is_an_outage() {
         for (line, stops) in [("WRONGPASS no", true), ("NOPERM no", true), ("LOADING wait", false), ("ODD", false)] {
             let error = answered(line).at_open(&place());
-            assert_eq!(matches!(error, OpenError::Server { .. }), stops, "{line}: {error}");
+            assert_eq!(matches!(error, OpenError::Refused { .. }), stops, "{line}: {error}");
             assert_eq!(error.hint().is_some(), stops, "{line}");
         }
     }

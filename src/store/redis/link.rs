@@ -183,9 +183,8 @@ pub(super) async fn tls(address: &Address, roots: Option<RootCertStore>) -> Resu
         Some(roots) => roots,
         None => tokio::task::spawn_blocking(system_roots).await.unwrap_or_else(|_| RootCertStore::empty()),
     };
-    let refused = |what: String| OpenError::Server {
-        place: address.to_string(),
-        what,
+    let refused = |what: String| OpenError::Refused {
+        what: format!("{address}: {what}"),
         hint: "install the system's CA certificates, or name a file with the server's".into(),
     };
     if roots.is_empty() {

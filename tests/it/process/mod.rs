@@ -4,9 +4,13 @@
 //! Every figure that a test prints is for reading; no test fails because a machine is slow.
 
 mod canary;
+mod check;
 mod clients;
+mod commands;
 mod drain;
+mod engines;
 mod http;
+mod keys;
 mod kill;
 mod memory;
 mod refusals;

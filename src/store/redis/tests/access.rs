@@ -9,7 +9,7 @@ use crate::store::servers::redis::free_port;
 /// What a server that refuses us says, with its hint; never with the password.
 fn refused(opened: Result<RedisBackend, OpenError>) -> String {
     match opened {
-        Err(error @ OpenError::Server { .. }) => {
+        Err(error @ OpenError::Refused { .. }) => {
             let said = format!("{error}; {}", error.hint().expect("a hint"));
             assert!(!format!("{said} {error:?}").contains("canary"), "{said}");
             said

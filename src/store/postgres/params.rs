@@ -1,0 +1,206 @@
+//! What the URL says, and what that means.
+
+use std::{fmt, time::Duration};
+
+use rustls::RootCertStore;
+use tokio_postgres::{
+    Config,
+    config::{Host, SslMode, SslNegotiation, TargetSessionAttrs},
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::tls::{self, Verify};
+use crate::{
+    model::Secret,
+    store::{OpenError, StoreError},
+};
+
+/// Which database, and how long it may take to answer.
+#[derive(Debug, Clone)]
+pub struct PostgresParams {
+    /// `postgres://user:password@host:5432/database?sslmode=verify-full`, as libpq has it.
+    pub url: Secret,
+    /// The roots that the server's certificate is checked against; `None` for the system's.
+    pub roots: Option<RootCertStore>,
+    /// How long one operation may take, from the wait for a connection to its answer. The limits that the server is told follow from it.
+    pub timeout: Duration,
+    pub tables: Tables,
+}
+
+/// What to do about tables that are missing, or of an older program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tables {
+    /// Make them, or bring them up to date, where the role may.
+    Make,
+    /// Leave the database as it is, and say so; for who only looks.
+    Expect,
+}
+
+/// Where sessions are opened, and how.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) config: Config,
+    pub(super) tls: MakeRustlsConnect,
+    pub(super) timeout: Duration,
+    pub(super) tables: Tables,
+    /// `db.example:5432`, for messages.
+    pub(super) address: String,
+}
+
+/// What a URL asks for beyond what the client library reads.
+struct Asked {
+    /// The URL without it.
+    url: Secret,
+    sslmode: Option<String>,
+    keepalives: bool,
+}
+
+/// How often an idle connection shows that it lives, so that no firewall forgets it and no dead server goes unnoticed.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Every key that a URL may have, for the hint.
+const KEYS: &str = "host, hostaddr, port, user, password, dbname, application_name, options, sslmode, sslnegotiation, channel_binding, \
+                    connect_timeout, keepalives, keepalives_idle, keepalives_interval, keepalives_retries, tcp_user_timeout, target_session_attrs, load_balance_hosts";
+
+// === impl PostgresParams ===
+
+impl PostgresParams {
+    /// How long one operation may take unless somebody asks for something else.
+    pub const TIMEOUT: Duration = Duration::from_secs(5);
+}
+
+// === impl Target ===
+
+impl Target {
+    /// Reads the URL; connects to nothing.
+    pub(super) fn new(params: &PostgresParams) -> Result<Self, OpenError> {
+        let asked = Asked::read(&params.url)?;
+        let mut config: Config = asked.url.expose().parse().map_err(|error| not_understood(&error))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(fault(
+                "names no host",
+                "postgres://user@host:5432/database; a socket is ?host=/run/postgresql",
+            ));
+        }
+        let (mut mode, verify) = asked.tls(params.roots.is_some())?;
+        if config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_))) && config.get_hostaddrs().is_empty() {
+            // There is no TLS on a socket, and nobody to listen. libpq leaves sslmode unheard there too.
+            mode = SslMode::Disable;
+        }
+        let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
+        let tls = tls::connector(verify, params.roots.clone(), direct)?;
+        config.ssl_mode(mode);
+        // Of several hosts, the one that takes writes.
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(params.timeout);
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(params.timeout);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("flexslot-proxy");
+        }
+        if !asked.keepalives {
+            config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE / 3).keepalives_retries(3);
+        }
+        Ok(Self { address: address(&config), config, tls, timeout: params.timeout, tables: params.tables })
+    }
+
+    /// Trouble with the server, in words for the operator.
+    pub(super) fn unavailable(&self, what: &str) -> StoreError {
+        StoreError::Unavailable(format!("PostgreSQL at {}: {what}", self.address))
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+// === impl Asked ===
+
+impl Asked {
+    fn read(url: &Secret) -> Result<Self, OpenError> {
+        let text = url.expose();
+        let Some(rest) = ["postgres://", "postgresql://"].iter().find_map(|scheme| text.strip_prefix(scheme)) else {
+            return Err(fault("is no URL of PostgreSQL", "postgres://user@host:5432/database"));
+        };
+        refuse_ambiguous(rest)?;
+        let mut asked = Self { url: url.clone(), sslmode: None, keepalives: false };
+        if let Some((before, query)) = text.split_once('?') {
+            let mut kept = Vec::new();
+            for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+                match pair.split_once('=') {
+                    Some(("sslmode", value)) => asked.sslmode = Some(value.to_owned()),
+                    Some(("target_session_attrs", value)) if value != "read-write" => {
+                        return Err(fault(
+                            "asks for a server that a sidecar cannot use",
+                            "target_session_attrs is always read-write",
+                        ));
+                    }
+                    _ => kept.push(pair),
+                }
+                asked.keepalives |= pair.starts_with("keepalives");
+            }
+            asked.url = Secret::new(format!("{before}?{}", kept.join("&")));
+        }
+        Ok(asked)
+    }
+
+    /// What libpq makes of `sslmode`, except that trust roots given without any mode are meant to be used.
+    fn tls(&self, roots_given: bool) -> Result<(SslMode, Verify), OpenError> {
+        Ok(match (self.sslmode.as_deref(), roots_given) {
+            (Some("disable"), _) => (SslMode::Disable, Verify::Nothing),
+            (Some("prefer"), _) | (None, false) => (SslMode::Prefer, Verify::Nothing),
+            (Some("require"), false) => (SslMode::Require, Verify::Nothing),
+            (Some("require"), true) | (Some("verify-ca"), _) => (SslMode::Require, Verify::Chain),
+            (Some("verify-full"), _) | (None, true) => (SslMode::Require, Verify::ChainAndName),
+            (Some(_), _) => {
+                let hint = "expected disable, prefer, require, verify-ca or verify-full";
+                return Err(fault("has an sslmode that is not supported", hint));
+            }
+        })
+    }
+}
+
+/// A password with an unescaped `@` or `/` would end up, in part, in what is taken for the host, and so in messages.
+fn refuse_ambiguous(rest: &str) -> Result<(), OpenError> {
+    let authority = rest.find(['/', '?', '#']).map_or(rest, |end| &rest[..end]);
+    match (rest.matches('@').count(), authority.contains('@')) {
+        (0, _) | (1, true) => Ok(()),
+        _ => Err(fault(
+            "has an '@', '/', '?' or '#' where none can be",
+            "in a user's name, a password or a value write %40, %2F, %3F and %23",
+        )),
+    }
+}
+
+fn address(config: &Config) -> String {
+    let hosts = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(name) if name.contains(':') => format!("[{name}]"),
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    });
+    let hosts: Vec<_> = match config.get_hosts().is_empty() {
+        true => config.get_hostaddrs().iter().map(ToString::to_string).collect(),
+        false => hosts.collect(),
+    };
+    let ports = config.get_ports();
+    let with_port = |(at, host): (usize, &String)| match ports.get(at).or(ports.first()) {
+        Some(port) => format!("{host}:{port}"),
+        None => format!("{host}:5432"),
+    };
+    hosts.iter().enumerate().map(with_port).collect::<Vec<_>>().join(",")
+}
+
+/// The library's errors name the key, and never its value.
+fn not_understood(error: &tokio_postgres::Error) -> OpenError {
+    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    fault(&format!("is not understood: {cause}"), &format!("it may have {KEYS}"))
+}
+
+fn fault(what: &str, hint: &str) -> OpenError {
+    OpenError::Refused { what: format!("the URL of the PostgreSQL store {what}"), hint: hint.into() }
+}
