@@ -5,7 +5,10 @@
 //! seals with the old key any more. Who was stopped meanwhile, between its look and its write, looks again after the write, still has the old
 //! key in memory, and seals anew what it has written.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -109,6 +112,9 @@ impl TokenStore {
         }
         let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
         let written = self.backend.write(changes).await;
+        if let Ok(Written::Done(revision)) = written {
+            self.written.fetch_max(revision.0, Ordering::Relaxed);
+        }
         if self.looked.is_old() {
             let _ = self.look_at_key().await;
         }
