@@ -37,8 +37,8 @@ pub enum Strictness {
 pub struct Report {
     #[serde(rename = "status")]
     condition: Condition,
-    /// What is wrong, in words that do not change: `store_unreachable`, `custody_pending`, `custody_at_risk`,
-    /// `store_forgetful`.
+    /// What is wrong, in words that do not change: `store_unreachable`, `store_travelled`, `custody_pending`,
+    /// `custody_at_risk`, `store_forgetful`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<&'static str>,
 }
@@ -81,6 +81,7 @@ impl Readiness {
     pub fn report(&self, health: Health) -> Report {
         let reasons: Vec<_> = [
             (!health.store_reachable, "store_unreachable"),
+            (health.travelled, "store_travelled"),
             (health.waiting > 0, "custody_pending"),
             (health.at_risk > 0, "custody_at_risk"),
             (health.forgetful, "store_forgetful"),
@@ -120,7 +121,7 @@ mod tests {
     };
     use crate::credential::coordinator::Health;
 
-    const WELL: Health = Health { store_reachable: true, waiting: 0, at_risk: 0, forgetful: false };
+    const WELL: Health = Health { store_reachable: true, waiting: 0, at_risk: 0, travelled: false, forgetful: false };
 
     #[test]
     fn only_a_serving_process_is_ready() {
@@ -136,8 +137,17 @@ mod tests {
     fn trouble_of_the_store_is_ready_unless_strict() {
         let readiness = Readiness::default();
         readiness.enter(Phase::Serving);
-        let report = readiness.report(Health { store_reachable: false, waiting: 1, at_risk: 1, forgetful: true });
+        let report = readiness.report(Health {
+            store_reachable: false,
+            waiting: 1,
+            at_risk: 1,
+            travelled: true,
+            forgetful: true,
+        });
         assert_eq!((report.status_code(Lenient).as_u16(), report.status_code(Strict).as_u16()), (200, 503));
-        assert_eq!(report.reasons, ["store_unreachable", "custody_pending", "custody_at_risk", "store_forgetful"]);
+        assert_eq!(
+            report.reasons,
+            ["store_unreachable", "store_travelled", "custody_pending", "custody_at_risk", "store_forgetful"]
+        );
     }
 }

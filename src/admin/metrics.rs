@@ -257,9 +257,14 @@ mod tests {
         for method in ["BREW", "PROPFIND", "GET"] {
             metrics.request(&Method::from_bytes(method.as_bytes()).unwrap(), 200, None, RequestTimes::default());
         }
-        let text =
-            String::from_utf8(metrics.text(Health { store_reachable: true, waiting: 3, at_risk: 0, forgetful: false }))
-                .unwrap();
+        let text = String::from_utf8(metrics.text(Health {
+            store_reachable: true,
+            waiting: 3,
+            at_risk: 0,
+            travelled: false,
+            forgetful: false,
+        }))
+        .unwrap();
         assert!(
             text.contains(r#"flexslot_proxy_requests_total{credential="none",method="other",status="200"} 2"#),
             "{text}"

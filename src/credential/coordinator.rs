@@ -24,7 +24,7 @@ use crate::{
         observe::{FallbackCause, RetryOutcome},
         token::Freshness,
     },
-    store::{StoreError, TokenStore, backend::Revision, instance::InstanceLock, spool::Spool},
+    store::{StoreError, TokenStore, instance::InstanceLock, spool::Spool},
 };
 
 /// How often a pick looks again after a renewal before it gives up.
@@ -72,6 +72,8 @@ pub struct Health {
     pub waiting: usize,
     /// Of these, pairs that are in memory alone.
     pub at_risk: usize,
+    /// It has come back older or empty moments ago; what is held is written back, and nobody refreshes.
+    pub travelled: bool,
     /// The store may forget what it has been given, as it is set up.
     pub forgetful: bool,
 }
@@ -87,9 +89,8 @@ impl Credentials {
     /// Stores what earlier processes left in the spool, then follows the store's changes and offers outcomes to it until dropped.
     pub async fn start(&self) -> Result<Background, StoreError> {
         let works = &self.works;
-        works.set_clock().await?;
+        works.vitals().await?;
         works.custody.empty_spool().await;
-        works.set_seen(works.store.changed_since(Revision(u64::MAX)).await?.head);
         Ok(Background::start(works))
     }
 
@@ -260,6 +261,12 @@ impl Credentials {
             Some(at) if state.pace.answers_401(at.version) => state.pace.cured(),
             Some(_) => {}
         });
+    }
+
+    /// What is held of a tenant, if anything is.
+    #[cfg(test)]
+    pub(crate) fn known(&self, tenant: &TenantId) -> Option<crate::store::Known> {
+        self.works.held(tenant).map(|slot| slot.with(|state| state.known()))
     }
 
     /// How custody and store are doing.

@@ -82,6 +82,11 @@ impl Custody {
                 tracing::error!(%tenant, %error, "the store does not take the outcome of a token request; it is offered again")
             }
         }
+        self.hold(tenant, intent, settlement).await
+    }
+
+    /// Holds the outcome of `intent` until the store takes it.
+    pub(super) async fn hold(&self, tenant: &TenantId, intent: &Intent, settlement: Settlement) -> Kept {
         let place = self.spool(tenant, intent, &settlement).await;
         let waiting = Waiting { intent: intent.clone(), settlement, place };
         self.waiting.lock().insert(tenant.clone(), waiting);

@@ -24,6 +24,8 @@ pub(super) enum FailureClass {
     Deferred,
     Misconfigured,
     Store,
+    /// The store has come back older or empty, and nobody refreshes until every process has written back what it holds.
+    Quiet,
     /// The store answers, and this tenant's record does not open.
     Unreadable,
     /// The renewal goes on; the caller's patience has ended.
@@ -32,6 +34,12 @@ pub(super) enum FailureClass {
 }
 
 // === impl Failure ===
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::store(&error)
+    }
+}
 
 impl Failure {
     pub(super) fn new(class: FailureClass, what: impl Into<String>) -> Self {
@@ -69,12 +77,14 @@ impl Failure {
 
     /// What a request without another credential is told.
     pub(super) fn into_refusal(self) -> Refusal {
-        use FailureClass::{Deferred, Internal, Misconfigured, NotSent, Refused, Slow, Store, Unknown, Unreadable};
+        use FailureClass::{
+            Deferred, Internal, Misconfigured, NotSent, Quiet, Refused, Slow, Store, Unknown, Unreadable,
+        };
         match self.class {
             Misconfigured => Refusal::OAuthMisconfigured(self.what),
             Store => Refusal::StoreUnavailable(self.what),
             Unreadable => Refusal::RecordUnreadable(self.what),
-            NotSent | Refused | Unknown | Deferred | Slow | Internal => {
+            NotSent | Refused | Unknown | Deferred | Quiet | Slow | Internal => {
                 Refusal::RefreshUnavailable { what: self.what, retry_after: self.retry_after }
             }
         }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{CredentialKind, PatFallback, TenantId, observe::RefreshOutcome},
-    store::{StoreError, TenantRecord},
+    store::{Known, Reconciled, StoreError, TenantRecord},
 };
 
 /// Lets go of a slot whose first loading failed or was cut off, so that made-up names cost no memory.
@@ -62,8 +62,12 @@ impl Works {
     }
 
     async fn load(&self, slot: &Slot) -> Result<(), Refusal> {
+        let travels = self.travels();
         let record = match self.store.load(&slot.tenant).await {
-            Ok(record) => record,
+            Ok(record) => {
+                self.note_newest(record.revision.max(record.pat_revision), travels);
+                record
+            }
             Err(error) => {
                 let served = self.take_file_pat(slot);
                 match &error {
@@ -112,13 +116,34 @@ impl Works {
         })
     }
 
-    /// Reads the tenant and takes over what the store says.
+    /// Reads the tenant and takes over what the store says; to a store that has come back older, what is held is written back before.
     pub(super) async fn read(&self, slot: &Slot) -> Result<TenantRecord, StoreError> {
         let _reading = slot.reading.lock().await;
-        let record = self.store.load(&slot.tenant).await?;
-        let settings = self.settings();
-        slot.with(|state| state.adopt(record.clone(), &settings.refresh, &self.random));
-        Ok(record)
+        loop {
+            let travels = self.travels();
+            let (known, changes) = slot.with(|state| (state.known(), state.changes));
+            // In this order: a pair is given into custody before it is held, and is held no more there once the store has it.
+            let known = Known { waiting: self.custody.awaits(&slot.tenant), ..known };
+            match self.store.reconcile(&slot.tenant, &known).await? {
+                Reconciled::Again => {}
+                Reconciled::Travelled => self.begin_era(travels).await?,
+                Reconciled::TakeOver(record) => {
+                    self.note_newest(record.revision.max(record.pat_revision), travels);
+                    let settings = self.settings();
+                    let taken = slot.with(|state| {
+                        // Otherwise it was compared with what is not held any more.
+                        let unchanged = state.changes == changes;
+                        if unchanged {
+                            state.adopt(record.clone(), &settings.refresh, &self.random);
+                        }
+                        unchanged
+                    });
+                    if taken {
+                        return Ok(record);
+                    }
+                }
+            }
+        }
     }
 
     /// What has become of the pair `at` in the slot: nothing, if it is still there.
@@ -129,7 +154,7 @@ impl Works {
                 self.observer.refresh(RefreshOutcome::Adopted);
                 Some(Landing::Renewed)
             }
-            Held::Live(_) | Held::Never => Some(Landing::Moved),
+            Held::Live(_) | Held::Never | Held::Removed(_) => Some(Landing::Moved),
             Held::Ended(ended) => Some(Landing::Ended(ended.reason)),
         })
     }

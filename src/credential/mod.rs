@@ -20,7 +20,7 @@
 //! - `state`: what is held in memory of a tenant, with `pat_health` and `usage`; `loading`: how what the store says gets
 //!   there; `eviction`: how it goes.
 //! - [`policy`]: what the configuration says.
-//! - `background`: what runs beside the requests; `watch` follows the store's changes.
+//! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has come back older.
 //! - `works`: what all of these share; `tasks`: those of them that must not be cut off.
 //!
 //! A *refresh* is what the outside sees: the token request of RFC 6749 section 6, in configuration, codes, metrics and logs. A *renewal* is the
@@ -44,6 +44,7 @@ pub mod policy;
 mod renewal;
 mod state;
 mod tasks;
+mod travel;
 mod turns;
 mod usage;
 mod watch;

@@ -117,7 +117,7 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
 
 fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<Usable, Passed> {
     let live = match &state.grant {
-        Held::Never => return Err(Passed::Absent),
+        Held::Never | Held::Removed(_) => return Err(Passed::Absent),
         Held::Ended(disconnected) => return Err(Passed::Ended(disconnected.reason)),
         Held::Live(live) => live,
     };

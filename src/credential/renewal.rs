@@ -81,7 +81,11 @@ impl Renewal {
             let Cleared { grant, revision, attempt, earlier } = self.clear().await?;
             let intent = self.works.intent(&grant, attempt).await?;
             match self.works.store.begin(&self.slot.tenant, revision, &grant, &intent).await {
-                Ok(Cas::Stored) => return Ok(self.ask(grant, intent, earlier).await),
+                Ok(Cas::Stored) => {
+                    // Should the store travel now, it has to be told of it again.
+                    self.slot.with(|state| state.begun(revision, &intent));
+                    return Ok(self.ask(grant, intent, earlier).await);
+                }
                 Ok(Cas::Moved) => {}
                 // Whether it was written nobody knows; that nothing was sent, we do.
                 Err(error) => return Err(self.untouched(intent, earlier, Failure::store(&error)).await),
@@ -122,8 +126,7 @@ impl Renewal {
     async fn keep(&self, grant: Grant, intent: Intent, answer: TokenAnswer) -> Landing {
         let renewed = grant.clone().renewed(tokens(&grant.tokens, answer, intent.at, self.works.now()));
         let (version, expires_at) = (renewed.version, renewed.tokens.expires_at);
-        let settlement = Settlement::Renewed(renewed.clone());
-        match self.works.custody.keep(&self.slot.tenant, &intent, settlement).await {
+        match self.settle(&intent, Settlement::Renewed(renewed.clone())).await {
             Kept::Moved => {
                 tracing::warn!(tenant = %self.slot.tenant, grant = %grant.id, %version, "a new pair was dropped: its grant was replaced or removed meanwhile");
                 self.look_again().await
@@ -135,6 +138,23 @@ impl Renewal {
                 if serves { Landing::Renewed } else { Landing::Moved }
             }
         }
+    }
+
+    /// Has `outcome` kept. That the record is another one counts only where it stays so after what it has lost was written back.
+    async fn settle(&self, intent: &Intent, outcome: Settlement) -> Kept {
+        let custody = &self.works.custody;
+        for _ in 0..TRIES {
+            match custody.keep(&self.slot.tenant, intent, outcome.clone()).await {
+                Kept::Moved => {}
+                kept => return kept,
+            }
+            match self.works.read(&self.slot).await {
+                Ok(_) if self.slot.with(|state| state.live().is_none_or(|live| live.at() != self.at)) => break,
+                Ok(_) => {}
+                Err(_) => return custody.hold(&self.slot.tenant, intent, outcome).await,
+            }
+        }
+        Kept::Moved
     }
 
     /// The record has moved on while the answer was under way: disconnected, reconnected or removed. That wins.
@@ -162,8 +182,7 @@ impl Renewal {
     /// Ends the grant that Flexslot has refused, in the store and here, unless either has moved on.
     async fn end(&self, intent: &Intent, reason: DisconnectReason) -> Landing {
         let Some(ended) = self.ended(reason) else { return Landing::Moved };
-        let settlement = Settlement::Ended(ended.clone());
-        match self.works.custody.keep(&self.slot.tenant, intent, settlement).await {
+        match self.settle(intent, Settlement::Ended(ended.clone())).await {
             Kept::Moved => self.look_again().await,
             Kept::Stored | Kept::Waiting => self.end_here(ended),
         }
@@ -196,7 +215,10 @@ impl Renewal {
     async fn untouched(&self, intent: Intent, earlier: Option<Intent>, failure: Failure) -> Landing {
         // Told apart from an attempt even where the store keeps it against our will.
         let unsent = Unsent { intent: intent.clone(), earlier: earlier.clone() };
-        self.slot.with(|state| state.unsent = Some(unsent));
+        self.slot.with(|state| {
+            state.unsent = Some(unsent);
+            state.note_intent(self.at, earlier.clone());
+        });
         match self.works.custody.keep(&self.slot.tenant, &intent, Settlement::Untouched { earlier }).await {
             Kept::Moved if self.works.read(&self.slot).await.is_ok() => {
                 self.works.moved_from(&self.slot, self.at).unwrap_or(Landing::Failed(failure))

@@ -15,10 +15,11 @@ use super::{
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantState, Origin, Random, Secret, TenantId, Timestamp, TokenType,
-        observe::FallbackCause, token::Disconnected,
+        CredentialKind, Grant, GrantId, GrantState, Origin, Random, Secret, TenantId, Timestamp, TokenType,
+        observe::FallbackCause,
+        token::{Disconnected, Intent},
     },
-    store::{StoredPat, TenantRecord},
+    store::{Known, KnownGrant, KnownPat, StoredPat, TenantRecord, backend::Revision, era::EraId},
 };
 
 /// One tenant's place in memory.
@@ -37,6 +38,10 @@ pub(super) struct State {
     /// The PAT of the configuration file; wins over the stored one.
     pub(super) file_pat: Option<HeldPat>,
     pub(super) loaded: bool,
+    /// Where grant and PAT were found in the store.
+    found: Found,
+    /// How often what is known has changed.
+    pub(super) changes: u64,
     /// When a request last came for the tenant.
     pub(super) asked: Option<Instant>,
     /// The renewal that is under way.
@@ -48,18 +53,31 @@ pub(super) struct State {
     told: Vec<FallbackCause>,
 }
 
+/// Where a tenant's rows were found: in which era of the store, and at which revisions.
+#[derive(Default)]
+struct Found {
+    era: Option<EraId>,
+    grant: Option<Revision>,
+    pat: Option<Revision>,
+}
+
 /// The tenant's grant.
 #[derive(Default)]
 pub(super) enum Held {
     #[default]
     Never,
+    /// There was this one, and it was removed.
+    Removed(GrantId),
     Live(Arc<Live>),
     Ended(Disconnected),
 }
 
 /// A grant with tokens, ready to be used.
+#[derive(Clone)]
 pub(super) struct Live {
     pub(super) grant: Grant,
+    /// The token request for the next pair, if there is one whose outcome is not known here.
+    intent: Option<Intent>,
     /// `None` where the access token cannot stand in a `Bearer` header: a bound token, or an unusable one.
     pub(super) authorization: Option<HeaderValue>,
     /// When this version should be renewed; drawn once per version.
@@ -99,9 +117,34 @@ impl State {
 
     /// Takes over what the store says, unless it is older than what is held.
     pub(super) fn adopt(&mut self, record: TenantRecord, policy: &RefreshPolicy, random: &Random) {
+        self.found = Found { era: Some(record.era), grant: record.revision, pat: record.pat_revision };
+        self.changes += 1;
         self.adopt_pat(record.pat);
         self.adopt_grant(record.grant, policy, random);
         self.loaded = true;
+    }
+
+    /// What is known, to be compared with what the store says.
+    pub(super) fn known(&self) -> Known {
+        Known {
+            grant: match &self.grant {
+                Held::Never => KnownGrant::Nothing,
+                Held::Removed(id) => KnownGrant::Removed(*id),
+                Held::Live(live) => KnownGrant::Live(live.grant.clone(), live.intent.clone()),
+                Held::Ended(ended) => KnownGrant::Ended(ended.clone()),
+            },
+            pat: match (&self.stored_pat, self.found.pat) {
+                (Some(HeldPat { secret, origin: Some(origin), .. }), _) => {
+                    KnownPat::Stored(StoredPat { pat: secret.clone(), origin: origin.clone() })
+                }
+                (_, Some(_)) => KnownPat::Removed,
+                (_, None) => KnownPat::Nothing,
+            },
+            era: self.found.era,
+            grant_at: self.found.grant,
+            pat_at: self.found.pat,
+            waiting: false,
+        }
     }
 
     fn adopt_pat(&mut self, stored: Option<StoredPat>) {
@@ -117,13 +160,44 @@ impl State {
 
     fn adopt_grant(&mut self, stored: GrantState, policy: &RefreshPolicy, random: &Random) {
         match stored {
-            GrantState::NeverConnected => self.end_with(Held::Never),
+            GrantState::NeverConnected => self.end_with(match &self.grant {
+                Held::Never => Held::Never,
+                Held::Removed(id) => Held::Removed(*id),
+                Held::Live(live) => Held::Removed(live.grant.id),
+                Held::Ended(ended) => Held::Removed(ended.id),
+            }),
             GrantState::Disconnected(disconnected) => self.end_with(Held::Ended(disconnected)),
-            GrantState::Connected(grant) | GrantState::Uncertain(grant, _) => {
-                if !self.has_seen(At::of(&grant)) {
-                    self.publish(grant, policy, random);
-                }
-            }
+            GrantState::Connected(grant) => self.adopt_pair(grant, None, policy, random),
+            GrantState::Uncertain(grant, intent) => self.adopt_pair(grant, Some(intent), policy, random),
+        }
+    }
+
+    fn adopt_pair(&mut self, grant: Grant, intent: Option<Intent>, policy: &RefreshPolicy, random: &Random) {
+        let at = At::of(&grant);
+        if !self.has_seen(at) {
+            self.publish(grant, policy, random);
+        }
+        self.note_intent(at, intent);
+    }
+
+    /// Notes that `intent` was written over the row as it was at `revision`: a row that is as it was then is from before.
+    pub(super) fn begun(&mut self, revision: Revision, intent: &Intent) {
+        let at = At { grant: intent.grant, version: intent.version };
+        if self.live().is_some_and(|live| live.at() == at) {
+            self.found.grant = self.found.grant.max(Some(Revision(revision.0 + 1)));
+            self.changes += 1;
+        }
+        self.note_intent(at, Some(intent.clone()));
+    }
+
+    /// Notes the token request for the pair after `at`, or that there is none, if that is the pair held.
+    pub(super) fn note_intent(&mut self, at: At, intent: Option<Intent>) {
+        if let Held::Live(live) = &mut self.grant
+            && live.at() == at
+            && live.intent != intent
+        {
+            *live = Arc::new(Live { intent, ..Live::clone(live) });
+            self.changes += 1;
         }
     }
 
@@ -133,7 +207,7 @@ impl State {
         match &self.grant {
             Held::Live(live) => live.grant.id == at.grant && live.grant.version >= at.version,
             Held::Ended(ended) => ended.id == at.grant && ended.version >= at.version,
-            Held::Never => false,
+            Held::Never | Held::Removed(_) => false,
         }
     }
 
@@ -160,6 +234,7 @@ impl State {
             self.pace = Pace::default();
             self.told.clear();
         }
+        self.changes += 1;
         self.pace.backoff = None;
         self.unsent = None;
         self.grant = Held::Live(Arc::new(Live::new(grant, policy, random)));
@@ -178,6 +253,7 @@ impl State {
     }
 
     fn end_with(&mut self, held: Held) {
+        self.changes += 1;
         self.grant = held;
         self.pace = Pace::default();
         self.unsent = None;
@@ -187,7 +263,7 @@ impl State {
     pub(super) fn live(&self) -> Option<&Arc<Live>> {
         match &self.grant {
             Held::Live(live) => Some(live),
-            Held::Never | Held::Ended(_) => None,
+            Held::Never | Held::Removed(_) | Held::Ended(_) => None,
         }
     }
 
@@ -231,7 +307,7 @@ impl Live {
             TokenType::Bearer => header::bearer(&grant.tokens.access),
             TokenType::Dpop => None,
         };
-        Self { window_opens, authorization, grant }
+        Self { window_opens, authorization, grant, intent: None }
     }
 
     /// Which pair this is.

@@ -5,7 +5,7 @@ use std::{
     mem,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -25,6 +25,7 @@ use super::{
     policy::Settings,
     state::Slot,
     tasks::Tasks,
+    travel::Journal,
     turns::Turns,
     usage::Used,
 };
@@ -34,7 +35,7 @@ use crate::{
         observe::FallbackCause,
         token::{Attempt, Intent, Owner},
     },
-    store::{StoreError, TokenStore, backend::Revision, instance::InstanceLock},
+    store::{StoreError, TokenStore, instance::InstanceLock},
 };
 
 /// The machinery behind the door.
@@ -60,8 +61,7 @@ pub(super) struct Works {
     /// What was told of whose record, so that it is not told with every request.
     pub(super) unreadable: Mutex<HashMap<TenantId, StoreError>>,
     pub(super) room_below: Threshold,
-    /// Up to where the store's changes have been followed.
-    seen: AtomicU64,
+    pub(super) journal: Journal,
 }
 
 // === impl Works ===
@@ -86,8 +86,8 @@ impl Works {
             store_reachable: AtomicBool::new(true),
             caveats: Mutex::default(),
             used: Used::default(),
+            journal: Journal::default(),
             unreadable: Mutex::default(),
-            seen: AtomicU64::new(0),
         }
     }
 
@@ -110,7 +110,15 @@ impl Works {
             forgetful: !self.caveats.lock().is_empty(),
             waiting: self.custody.waiting(),
             at_risk: self.custody.at_risk(),
+            travelled: self.is_quiet(),
         }
+    }
+
+    /// Whose slots are in memory, in the order of their names.
+    pub(super) fn tenants_held(&self) -> Vec<TenantId> {
+        let mut tenants: Vec<_> = self.slots.iter().map(|slot| slot.key().clone()).collect();
+        tenants.sort_unstable();
+        tenants
     }
 
     /// How many tenants are in memory.
@@ -127,22 +135,15 @@ impl Works {
         Timestamp::from_millis(self.clock.now().millis().saturating_add(self.skew.load(Ordering::Relaxed)))
     }
 
-    /// Asks the store what time it is. However long its answer took, from then on [`Works::now`] is never behind it: a token is not sent after
-    /// its expiry because the store was slow.
-    pub(super) async fn set_clock(&self) -> Result<Timestamp, StoreError> {
-        let asked = self.clock.now();
-        let now = self.store.now().await?;
+    /// Takes over what time it is in the store, which was asked at `asked` by our clock. However long its answer took, from then on
+    /// [`Works::now`] is never behind it: a token is not sent after its expiry because the store was slow.
+    pub(super) fn set_clock(&self, asked: Timestamp, now: Timestamp) {
         self.skew.store(now.millis().saturating_sub(asked.millis()), Ordering::Relaxed);
-        Ok(now)
     }
 
-    /// Up to where the store's changes have been followed.
-    pub(super) fn seen(&self) -> Revision {
-        Revision(self.seen.load(Ordering::Relaxed))
-    }
-
-    pub(super) fn set_seen(&self, revision: Revision) {
-        self.seen.store(revision.0, Ordering::Relaxed);
+    /// What time it is by our own clock, which may be wrong.
+    pub(super) fn own_time(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// Offers the store what it has refused so far. Where it has something else by now, that is taken over.
@@ -163,6 +164,8 @@ impl Works {
     }
 
     pub(super) fn out_of_reach(&self, error: &StoreError) {
+        // What comes back may be another store than the one that went, or an older one.
+        self.read_all_again();
         if self.store_reachable.swap(false, Ordering::Relaxed) {
             tracing::error!(%error, "the store is out of reach; tenants in memory go on working");
         }
@@ -234,8 +237,8 @@ impl Works {
     }
 
     /// A new intent, dated by the store's clock.
-    pub(super) async fn intent(&self, grant: &Grant, attempt: Attempt) -> Result<Intent, StoreError> {
-        let at = self.set_clock().await?;
+    pub(super) async fn intent(&self, grant: &Grant, attempt: Attempt) -> Result<Intent, Failure> {
+        let at = self.time_to_ask().await?;
         Ok(Intent {
             grant: grant.id,
             version: grant.version,
@@ -248,7 +251,7 @@ impl Works {
 
     /// How long until an intent is old enough that its token request cannot be under way any more. An age below zero counts as old.
     pub(super) async fn left_of(&self, intent: &Intent) -> Result<Duration, StoreError> {
-        self.set_clock().await?;
+        self.vitals().await?;
         Ok(self.left_now(intent, &self.settings.load()))
     }
 

@@ -36,7 +36,7 @@ pub struct Key {
 }
 
 /// The store's change counter: every write takes the next number, and a row carries that of its last write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Revision(pub u64);
 
 /// The part of a row that an engine may look at, to compare and to list.
@@ -100,6 +100,15 @@ pub enum Written {
     Conflict(usize),
 }
 
+/// What tells a store that was emptied or restored from the one known before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pulse {
+    /// A random id, made when the store was.
+    pub store: [u8; 16],
+    pub newest: Revision,
+    pub now: Timestamp,
+}
+
 /// What became of a bid for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Bid {
@@ -118,6 +127,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The store's clock.
     async fn now(&self) -> Result<Timestamp, StoreError>;
+
+    /// Id, newest revision and time. Engines that can answer all three at once should.
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        let store = self.store_id().await?;
+        let (newest, _) = self.changes(Revision(u64::MAX), 1).await?;
+        Ok(Pulse { store, newest, now: self.now().await? })
+    }
 
     /// The rows of `keys`, in their order, from one snapshot.
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError>;

@@ -35,8 +35,14 @@ impl TokenStore {
         let expect = Expect::Grant(intent.grant, intent.version);
         match outcome {
             Settlement::Renewed(grant) => {
-                let change = self.grant_change(tenant, expect, &grant, None);
-                Ok(self.write(vec![change]).await?.into())
+                let mut change = self.grant_change(tenant, expect, &grant, None);
+                // To have the pair stored is worth more.
+                let _ = self.keep_origin(&mut change).await;
+                match self.write(vec![change]).await?.into() {
+                    Cas::Stored => Ok(Cas::Stored),
+                    // The pair is dropped only where the record says that it is void, and not where it says nothing or less.
+                    Cas::Moved => self.raise(tenant, grant).await,
+                }
             }
             Settlement::Untouched { earlier } => self.revert(tenant, intent, earlier.as_ref()).await,
             Settlement::Ended(end) => self.end(tenant, expect, &end).await,
@@ -47,7 +53,8 @@ impl TokenStore {
     async fn end(&self, tenant: &TenantId, expect: Expect, end: &Disconnected) -> Result<Cas, StoreError> {
         let now = self.backend.now().await?;
         let (label, body) = record::disconnected(end);
-        let row = Change { key: Key::new(Kind::Grant, tenant.as_str()), expect, label, body };
+        let mut row = Change { key: Key::new(Kind::Grant, tenant.as_str()), expect, label, body };
+        self.keep_origin(&mut row).await?;
         Ok(self.write(vec![row, tombstone(end.id, now)]).await?.into())
     }
 
@@ -83,7 +90,8 @@ impl TokenStore {
             if found.as_ref() != Some(intent) {
                 return Ok(Cas::Moved);
             }
-            let change = self.grant_change(tenant, Expect::Revision(row.revision), &grant, earlier);
+            let mut change = self.grant_change(tenant, Expect::Revision(row.revision), &grant, earlier);
+            self.keep_origin(&mut change).await?;
             // A conflict means that somebody else has written in between, so that another round is never one too many.
             if Cas::from(self.write(vec![change]).await?) == Cas::Stored {
                 return Ok(Cas::Stored);
@@ -106,5 +114,9 @@ impl TokenStore {
 /// Keeps `grant` from coming back for [`TOMBSTONE_LIFE`].
 pub(super) fn tombstone(grant: GrantId, now: Timestamp) -> Change {
     let (label, body) = record::tombstone(grant, now.plus(TOMBSTONE_LIFE));
-    Change { key: Key::new(Kind::Tombstone, grant.to_string()), expect: Expect::Anything, label, body }
+    Change { key: tombstone_key(grant), expect: Expect::Anything, label, body }
+}
+
+pub(super) fn tombstone_key(grant: GrantId) -> Key {
+    Key::new(Kind::Tombstone, grant.to_string())
 }

@@ -5,7 +5,10 @@
 //! seals with the old key any more. Who was stopped meanwhile, between its look and its write, looks again after the write, still has the old
 //! key in memory, and seals anew what it has written.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -111,6 +114,9 @@ impl TokenStore {
         }
         let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
         let written = self.backend.write(changes).await;
+        if let Ok(Written::Done(revision)) = written {
+            self.written.fetch_max(revision.0, Ordering::Relaxed);
+        }
         match &written {
             Ok(_) => self.look_after(sealed_with, &keys).await,
             // It may have been done, and whoever has to keep a pair elsewhere does not wait to know.

@@ -13,19 +13,19 @@ use parking_lot::Mutex;
 
 use super::{
     StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
 };
 use crate::model::{Clock, Random, TenantId, Timestamp, token::Owner};
 
 /// A store in memory. Nothing about it can fail.
 pub struct MemoryBackend {
-    id: [u8; 16],
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
+    id: [u8; 16],
     head: u64,
     rows: BTreeMap<(Kind, String), Row>,
     /// The same rows in the order of their last writes.
@@ -33,12 +33,35 @@ struct State {
     leases: HashMap<TenantId, (Owner, Timestamp)>,
 }
 
+/// A store as it was at some time.
+#[cfg(test)]
+#[derive(Clone)]
+pub(crate) struct Snapshot(State);
+
 // === impl MemoryBackend ===
 
 impl MemoryBackend {
     /// An empty store whose times are `clock`'s.
     pub fn new(clock: Arc<dyn Clock>, random: &Random) -> Self {
-        Self { id: random.bytes(), clock, state: Mutex::default() }
+        Self { clock, state: Mutex::new(State { id: random.bytes(), ..State::default() }) }
+    }
+
+    /// What a backup of the store would hold.
+    #[cfg(test)]
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot(self.state.lock().clone())
+    }
+
+    /// The store comes back as it was when `snapshot` was made.
+    #[cfg(test)]
+    pub(crate) fn restore(&self, Snapshot(state): Snapshot) {
+        *self.state.lock() = state;
+    }
+
+    /// The store comes back as a new one.
+    #[cfg(test)]
+    pub(crate) fn empty(&self, random: &Random) {
+        *self.state.lock() = State { id: random.bytes(), ..State::default() };
     }
 }
 
@@ -51,11 +74,16 @@ impl fmt::Debug for MemoryBackend {
 #[async_trait]
 impl Backend for MemoryBackend {
     async fn store_id(&self) -> Result<[u8; 16], StoreError> {
-        Ok(self.id)
+        Ok(self.state.lock().id)
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         Ok(self.clock.now())
+    }
+
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        let state = self.state.lock();
+        Ok(Pulse { store: state.id, newest: Revision(state.head), now: self.clock.now() })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

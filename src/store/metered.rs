@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
 };
 use crate::model::{Observer, TenantId, Timestamp, observe::StoreOutcome, token::Owner};
 
@@ -46,6 +46,10 @@ impl Backend for Metered {
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.timed("now", self.inner.now()).await
+    }
+
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        self.timed("pulse", self.inner.pulse()).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

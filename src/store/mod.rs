@@ -7,6 +7,7 @@
 //! we are still alive.
 
 pub mod backend;
+pub mod era;
 pub mod error;
 mod files;
 mod import;
@@ -24,11 +25,20 @@ pub mod seal;
 pub mod spool;
 pub mod sqlite;
 mod tenants;
+mod write_back;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use self::{
     backend::{Backend, Bid, Change, Expect, Key, Kind, Revision, Row, Written},
+    era::EraId,
     record::What,
     seal::{SealFault, Sealer},
 };
@@ -37,6 +47,7 @@ pub use self::{
     import::{Existing, Imported, NewGrant, NewTenant},
     rotate::Survey,
     tenants::{Changed, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary},
+    write_back::{Known, KnownGrant, KnownPat, Reconciled},
 };
 use crate::model::{
     CredentialKind, Grant, GrantState, Origin, Random, Secret, TenantId, Timestamp,
@@ -60,6 +71,10 @@ pub struct TenantRecord {
     /// Names the grant's row as it was read; `None` when there is no row.
     pub revision: Option<Revision>,
     pub pat: Option<StoredPat>,
+    /// The PAT's row, in the same way; that of a removed PAT too.
+    pub pat_revision: Option<Revision>,
+    /// The era that the record was read in.
+    pub era: EraId,
     pub last_used: Option<Timestamp>,
 }
 
@@ -100,6 +115,8 @@ pub struct TokenStore {
     backend: Arc<dyn Backend>,
     sealer: Sealer,
     random: Random,
+    /// The newest revision that was written here.
+    written: Arc<AtomicU64>,
     looked: key::Looked,
 }
 
@@ -121,14 +138,9 @@ impl TokenStore {
     ///
     /// With a key that did not seal this store nothing is written.
     pub async fn open(backend: Arc<dyn Backend>, sealer: Sealer, random: Random) -> Result<Self, OpenError> {
-        let store = Self { backend, sealer, random, looked: key::Looked::now() };
+        let store = Self { backend, sealer, random, written: Arc::default(), looked: key::Looked::now() };
         let key = Key::new(Kind::Meta, KEY_CHECK);
-        if store.row(&key).await?.is_none() {
-            let (label, body) = record::check(&store.sealer, KEY_CHECK, &Secret::new(KEY_CHECK_TEXT));
-            let change = Change { key: key.clone(), expect: Expect::Absent, label, body };
-            // In a conflict another process was first, with a key that may not be ours; the check below tells.
-            let _ = store.backend.write(vec![change]).await?;
-        }
+        store.put_check().await?;
         let row = store.row(&key).await?.ok_or_else(|| StoreError::Unavailable("it forgot what was written".into()))?;
         match record::read_check(&store.sealer, KEY_CHECK, &row) {
             Ok(text) if text.expose() == KEY_CHECK_TEXT => Ok(store),
@@ -140,9 +152,16 @@ impl TokenStore {
         }
     }
 
-    /// A random id, made when the store was. Another one than before means that the store was emptied or restored.
-    pub async fn store_id(&self) -> Result<[u8; 16], StoreError> {
-        self.backend.store_id().await
+    /// Gives a store that has none the record that tells a right key from a wrong one.
+    pub(crate) async fn put_check(&self) -> Result<(), StoreError> {
+        let key = Key::new(Kind::Meta, KEY_CHECK);
+        if self.row(&key).await?.is_none() {
+            let (label, body) = record::check(&self.sealer, KEY_CHECK, &Secret::new(KEY_CHECK_TEXT));
+            let change = Change { key, expect: Expect::Absent, label, body };
+            // In a conflict another process was first, with a key that may not be ours.
+            let _ = self.write(vec![change]).await?;
+        }
+        Ok(())
     }
 
     /// The store's clock, by which every stored time is meant.
@@ -152,20 +171,36 @@ impl TokenStore {
 
     /// What is stored for `tenant`; a tenant that nobody knows is one without anything.
     pub async fn load(&self, tenant: &TenantId) -> Result<TenantRecord, StoreError> {
-        let rows = self.backend.get(&keys_of(tenant)).await?;
-        let [grant, pat] = pair(rows)?;
-        let last_used = [&grant, &pat].into_iter().flatten().filter_map(|row| row.last_used).max();
+        let known = Known::default();
+        loop {
+            // Who knows nothing has nothing to write back.
+            if let Reconciled::TakeOver(record) = self.reconcile(tenant, &known).await? {
+                return Ok(record);
+            }
+        }
+    }
+
+    /// A tenant's rows, opened.
+    fn record(
+        &self,
+        tenant: &TenantId,
+        grant: Option<&Row>,
+        pat: Option<&Row>,
+        era: EraId,
+    ) -> Result<TenantRecord, StoreError> {
         Ok(TenantRecord {
-            revision: grant.as_ref().map(|row| row.revision),
+            revision: grant.map(|row| row.revision),
             grant: match grant {
                 None => GrantState::NeverConnected,
-                Some(row) => record::read_grant(&self.sealer, tenant, &row)?,
+                Some(row) => record::read_grant(&self.sealer, tenant, row)?,
             },
             pat: match pat {
                 None => None,
-                Some(row) => record::read_pat(&self.sealer, tenant, &row)?,
+                Some(row) => record::read_pat(&self.sealer, tenant, row)?,
             },
-            last_used,
+            pat_revision: pat.map(|row| row.revision),
+            era,
+            last_used: [grant, pat].into_iter().flatten().filter_map(|row| row.last_used).max(),
         })
     }
 
@@ -221,6 +256,22 @@ impl TokenStore {
             Some((newer, Ok(_))) if newer > revision => Ok(()),
             _ => Err(StoreError::Unavailable("it does not give back what was written".into())),
         }
+    }
+
+    /// The newest revision that this process has written since [`TokenStore::forget_written`]: a store without it has travelled.
+    pub fn written(&self) -> Revision {
+        Revision(self.written.load(Ordering::Relaxed))
+    }
+
+    /// The store has travelled: what was written before tells nothing of it any more.
+    pub fn forget_written(&self) {
+        self.written.store(0, Ordering::Relaxed);
+    }
+
+    /// The same store as another process has it.
+    #[cfg(test)]
+    pub(crate) fn of_another_process(&self) -> Self {
+        Self { written: Arc::default(), ..self.clone() }
     }
 
     async fn row(&self, key: &Key) -> Result<Option<Row>, StoreError> {

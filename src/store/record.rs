@@ -25,9 +25,13 @@
 //! |---|---|---|
 //! | grant, disconnected | tenant | `grant`, `version`, `reason`, `at` |
 //! | pat | tenant | `origin`, `pat` (sealed) |
-//! | tombstone | grant id | none |
+//! | tombstone | grant id; `pat` and tenant | none |
 //! | meta | `key`, `probe` | `check` (sealed) |
+//! | meta | `era` | `era`, `began`, `before`, `past` |
 //! | any, gone | as it was | none |
+//!
+//! A record of a tenant that was written back to a store that had come back older says in `found` where it comes from: `era` and `revision`
+//! of the row that was lost (see [`era`](super::era)).
 //!
 //! A row's label repeats `grant` and `version`, and both must agree. A field that is missing, of another kind or
 //! unknown makes the record unreadable as a whole: whoever stores something new raises `format`.
@@ -48,7 +52,8 @@ use self::{
 };
 use super::{
     StoreError, StoredPat,
-    backend::{Key, Kind, Label, Row, RowState},
+    backend::{Key, Kind, Label, Revision, Row, RowState},
+    era::{ERA, Era, Found},
     seal::{Place, Sealed, Sealer},
 };
 use crate::model::{Grant, GrantId, Origin, Secret, TenantId, Timestamp, token::Intent};
@@ -117,6 +122,11 @@ pub(super) fn tombstone(grant: GrantId, until: Timestamp) -> (Label, Body) {
     (label, Body(Writer::new().bytes()))
 }
 
+/// What stays where the removal of a PAT was written back to a store that had come back older.
+pub(super) fn pat_tombstone(until: Timestamp) -> (Label, Body) {
+    (Label { due: Some(until), ..Label::default() }, Body(Writer::new().bytes()))
+}
+
 /// What stays of a removed row until other processes have seen it go.
 pub(super) fn gone(until: Timestamp) -> (Label, Body) {
     let label = Label { state: RowState::Gone, due: Some(until), ..Label::default() };
@@ -140,6 +150,41 @@ pub(super) fn read_check(sealer: &Sealer, name: &str, row: &Row) -> Result<Secre
 
 fn place_of_check(name: &str) -> Place<'_> {
     Place { kind: Kind::Meta.as_str(), name, field: "check" }
+}
+
+// === eras ===
+
+/// The row of an era.
+pub(super) fn era(era: &Era) -> (Label, Body) {
+    let writer = Writer::new().with("era", era.id.to_string()).with_some("began", era.began.map(Timestamp::millis));
+    let writer = writer.with_some("before", era.before.map(|era| era.to_string())).with("past", era.past.0);
+    (Label::default(), Body(writer.bytes()))
+}
+
+/// The era that such a row names.
+pub(super) fn read_era(row: &Row) -> Result<Era, StoreError> {
+    let read = || {
+        let mut fields = Reader::new(row.body.as_bytes())?;
+        let era = Era {
+            id: fields.era("era")?,
+            began: fields.optional_time("began")?,
+            before: fields.optional_era("before")?,
+            past: Revision(fields.number("past")?),
+        };
+        fields.end().map(|()| era)
+    };
+    read().map_err(unreadable(Kind::Meta, ERA))
+}
+
+/// The same record, written back: it says where it was found.
+pub(super) fn written_back((label, body): (Label, Body), found: Found) -> (Label, Body) {
+    let origin = Writer::inner().with("era", found.era.to_string()).with("revision", found.revision.0);
+    (label, Body(Writer::again(&body.0).with("found", origin).bytes()))
+}
+
+/// Where a record that was written back comes from.
+pub(super) fn found(key: &Key, row: &Row) -> Result<Option<Found>, StoreError> {
+    Reader::new(row.body.as_bytes()).map(|fields| fields.found).map_err(unreadable(key.kind, &key.name))
 }
 
 // === the spool ===

@@ -3,6 +3,7 @@
 //! Times are those of the [`Clock`] that is handed in. All processes on a file run on one machine, so that its clock is
 //! the store's; in tests it is the test's.
 
+mod file;
 mod rows;
 mod schema;
 mod worker;
@@ -19,10 +20,13 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use self::worker::Worker;
+use self::{
+    file::{Access, Name, StoreFile},
+    worker::Worker,
+};
 use super::{
     OpenError, StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
     files::{beside, create_private, create_private_dir, dir_of, sync_dir_of},
 };
 use crate::model::{Clock, Random, TenantId, Timestamp, token::Owner};
@@ -61,13 +65,12 @@ impl SqliteBackend {
         // An absolute path is never one of the names that mean something else to SQLite, such as ":memory:".
         let path = std::path::absolute(path).map_err(file_error(path, "find the store"))?;
         create_private_dir(dir_of(&path)).map_err(file_error(dir_of(&path), "make the store's directory"))?;
-        create_missing(&path)?;
-        refuse_other_owner(&path)?;
-        let writer = schema::open(&path, random)?;
-        make_private(&path)?;
-        let reader = schema::open_reader(&path)?;
-        let start = |name, connection| Worker::start(name, connection).map_err(file_error(&path, "start its thread"));
-        let (writer, reader) = (start("store-writer", writer)?, start("store-reader", reader)?);
+        let name = Arc::new(Name::new(&path, Arc::clone(&clock), random.clone()));
+        let start = |thread, access| {
+            let file = StoreFile::open(&name, access)?;
+            Worker::start(thread, file).map_err(file_error(&path, "start its thread"))
+        };
+        let (writer, reader) = (start("store-writer", Access::Write)?, start("store-reader", Access::Read)?);
         Ok(Self { path, clock, writer, reader })
     }
 
@@ -104,6 +107,11 @@ impl Backend for SqliteBackend {
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         Ok(self.clock.now())
+    }
+
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        let (store, newest) = self.read(rows::pulse).await?;
+        Ok(Pulse { store, newest, now: self.clock.now() })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

@@ -37,8 +37,14 @@ fn everything_counted() -> String {
     metrics.request(&Method::GET, 200, None, RequestTimes::default());
     metrics.in_flight(1);
     metrics.store("get", StoreOutcome::Ok, Duration::ZERO);
-    String::from_utf8(metrics.text(Health { store_reachable: true, waiting: 0, at_risk: 0, forgetful: false }))
-        .expect("text")
+    String::from_utf8(metrics.text(Health {
+        store_reachable: true,
+        waiting: 0,
+        at_risk: 0,
+        travelled: false,
+        forgetful: false,
+    }))
+    .expect("text")
 }
 
 #[test]
@@ -173,7 +179,8 @@ fn every_reason_of_readyz_is_explained_and_no_other() {
     let documented: Vec<&str> =
         rows(section(&operations, "### Reasons")).map(|(name, _)| name).filter(|name| !name.contains(' ')).collect();
     let readiness = Readiness::default();
-    let report = readiness.report(Health { store_reachable: false, waiting: 1, at_risk: 1, forgetful: true });
+    let report =
+        readiness.report(Health { store_reachable: false, waiting: 1, at_risk: 1, travelled: true, forgetful: true });
     let report = serde_json::to_value(report).expect("a report");
     assert_eq!(serde_json::to_value(documented).expect("names"), report["reasons"]);
 }

@@ -9,6 +9,7 @@ mod overtaken;
 mod picking;
 mod refusals;
 mod renewing;
+mod travelling;
 mod uncertain;
 mod unreadable;
 mod upkeep;

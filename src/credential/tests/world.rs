@@ -100,7 +100,7 @@ impl World {
         let counts = Arc::new(Counts::default());
         let credentials = Credentials::new(Parts {
             settings: settings.clone(),
-            store: store.clone(),
+            store: store.of_another_process(),
             spool: state_dir.map(|dir| Spool::new(dir, sealer.clone())),
             instance,
             clock: clock.clone(),

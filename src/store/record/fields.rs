@@ -6,7 +6,11 @@ use serde_json::{Map, Value};
 
 use crate::{
     model::{GrantId, Origin, Timestamp, Version},
-    store::seal::{SealFault, Sealed},
+    store::{
+        backend::Revision,
+        era::{EraId, Found},
+        seal::{SealFault, Sealed},
+    },
 };
 
 /// The only format there is so far.
@@ -35,6 +39,8 @@ pub(super) struct Reader {
     fields: Map<String, Value>,
     /// The field that this object is the value of, with a dot behind it.
     inside: &'static str,
+    /// Where the record was found before the store travelled, if it was written back.
+    pub(super) found: Option<Found>,
 }
 
 /// The fields of a record that is being written.
@@ -47,11 +53,16 @@ impl Reader {
     pub(super) fn new(bytes: &[u8]) -> Result<Self, Fault> {
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(fields)) => {
-                let mut reader = Self { fields, inside: "" };
-                match reader.number("format")? {
-                    FORMAT => Ok(reader),
-                    _ => Err(reader.fault("format", "1")),
+                let mut reader = Self { fields, inside: "", found: None };
+                if reader.number("format")? != FORMAT {
+                    return Err(reader.fault("format", "1"));
                 }
+                if let Some(mut found) = reader.object("found", "found.")? {
+                    let (era, revision) = (found.era("era")?, Revision(found.number("revision")?));
+                    found.end()?;
+                    reader.found = Some(Found { era, revision });
+                }
+                Ok(reader)
             }
             _ => Err(Fault { field: "(whole)".into(), what: What::Expected("a JSON object") }),
         }
@@ -61,7 +72,7 @@ impl Reader {
     pub(super) fn object(&mut self, field: &str, inside: &'static str) -> Result<Option<Self>, Fault> {
         match self.fields.remove(field) {
             None => Ok(None),
-            Some(Value::Object(fields)) => Ok(Some(Self { fields, inside })),
+            Some(Value::Object(fields)) => Ok(Some(Self { fields, inside, found: None })),
             Some(_) => Err(self.fault(field, "an object")),
         }
     }
@@ -98,6 +109,14 @@ impl Reader {
 
     pub(super) fn grant_id(&mut self, field: &str) -> Result<GrantId, Fault> {
         self.parsed(field, "32 hexadecimal digits", |text| text.parse().ok())
+    }
+
+    pub(super) fn era(&mut self, field: &str) -> Result<EraId, Fault> {
+        self.parsed(field, "32 hexadecimal digits", |text| text.parse().ok())
+    }
+
+    pub(super) fn optional_era(&mut self, field: &str) -> Result<Option<EraId>, Fault> {
+        if self.fields.contains_key(field) { self.era(field).map(Some) } else { Ok(None) }
     }
 
     pub(super) fn origin(&mut self, field: &str) -> Result<Origin, Fault> {
@@ -147,6 +166,14 @@ impl Writer {
     /// An object inside a record.
     pub(super) fn inner() -> Self {
         Self(Map::new())
+    }
+
+    /// The fields of a record that was written before.
+    pub(super) fn again(bytes: &[u8]) -> Self {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(fields)) => Self(fields),
+            _ => Self::new(),
+        }
     }
 
     pub(super) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {

@@ -50,6 +50,12 @@ pub(super) fn store_id(connection: &Connection) -> Result<[u8; 16], StoreError> 
     Ok(connection.query_row("SELECT id FROM store", [], |row| row.get(0))?)
 }
 
+/// The store's id and its newest revision.
+pub(super) fn pulse(connection: &Connection) -> Result<([u8; 16], Revision), StoreError> {
+    let mut statement = connection.prepare_cached("SELECT id, head FROM store")?;
+    Ok(statement.query_row([], |row| Ok((row.get(0)?, Revision(row.get::<_, i64>(1)?.unsigned_abs()))))?)
+}
+
 pub(super) fn get(connection: &Connection, key: &Key) -> Result<Option<Row>, StoreError> {
     let mut statement = connection.prepare_cached(GET)?;
     let mut rows = statement.query(params![key.kind.code(), key.name])?;

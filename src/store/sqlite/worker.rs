@@ -9,9 +9,10 @@ use std::{
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::file::StoreFile;
 use crate::store::StoreError;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+type Job = Box<dyn FnOnce(&mut StoreFile) + Send>;
 
 /// Does jobs one after the other. Dropped, it finishes what is queued and closes its connection.
 #[derive(Debug)]
@@ -25,9 +26,9 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Starts the thread.
-    pub(super) fn start(name: &str, mut connection: Connection) -> io::Result<Self> {
+    pub(super) fn start(name: &str, mut file: StoreFile) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel::<Job>();
-        let work = move || queue.into_iter().for_each(|job| job(&mut connection));
+        let work = move || queue.into_iter().for_each(|job| job(&mut file));
         let thread = thread::Builder::new().name(name.into()).spawn(work)?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
@@ -38,9 +39,9 @@ impl Worker {
         job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let job: Job = Box::new(move |file| {
             // Nobody may be waiting any more.
-            let _ = answer.send(job(connection));
+            let _ = answer.send(file.connection().and_then(job));
         });
         let stopped = || StoreError::Unavailable("its thread has stopped".into());
         self.jobs.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;

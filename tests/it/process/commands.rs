@@ -9,7 +9,10 @@ use super::{
     http::{Answer, ask, get},
     world::{CLIENT, World},
 };
-use crate::support::process::{Exit, Sidecar, eventually};
+use crate::support::{
+    process::{Exit, Sidecar},
+    until,
+};
 
 const DECKS: &str = "/api/public/v1/decks/";
 
@@ -35,7 +38,7 @@ impl Watched {
     /// Waits until the sidecar serves a tenant as `expected` has it.
     async fn sees(&mut self, change: &'static str, tenant: &str, expected: impl Fn(&Answer) -> bool) {
         let since = Instant::now();
-        eventually(change, async || expected(&ask(self.sidecar.proxy, &get(DECKS, tenant)).await)).await;
+        until(change, async || expected(&ask(self.sidecar.proxy, &get(DECKS, tenant)).await)).await;
         self.took.push((change, since.elapsed()));
     }
 

@@ -18,4 +18,5 @@ mod refusals;
 mod reload;
 mod shared_store;
 mod storm;
+mod travel;
 mod world;

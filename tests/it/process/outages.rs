@@ -21,7 +21,10 @@ use crate::{
         postgres::{Disk, PostgresServer},
         redis::RedisServer,
     },
-    support::process::{PATIENCE, Sidecar, eventually},
+    support::{
+        process::{PATIENCE, Sidecar},
+        until,
+    },
 };
 
 const DECKS: &str = "/api/public/v1/decks/";
@@ -137,15 +140,13 @@ async fn readiness(sidecar: &Sidecar, query: &str) -> (u16, String) {
 
 async fn ready(sidecars: &[Sidecar; 2]) {
     for sidecar in sidecars {
-        eventually("the sidecar is ready", async || {
-            readiness(sidecar, "?strict=1").await == (200, "\"ready\" null".into())
-        })
-        .await;
+        until("the sidecar is ready", async || readiness(sidecar, "?strict=1").await == (200, "\"ready\" null".into()))
+            .await;
     }
 }
 
 async fn says(sidecar: &Sidecar, reason: &str) {
-    eventually(reason, async || readiness(sidecar, "").await.1.contains(reason)).await;
+    until(reason, async || readiness(sidecar, "").await.1.contains(reason)).await;
     assert_eq!(readiness(sidecar, "").await.0, 200);
     assert_eq!(readiness(sidecar, "?strict=1").await.0, 503);
 }
@@ -155,14 +156,14 @@ async fn assert_renewed_once(world: &World, sidecars: &[Sidecar; 2], tenant: &Te
     // Both at once: a bid for the lease that the server came to read only after its outage keeps the lease from the other one for a while.
     let [first, second] = sidecars.each_ref().map(|sidecar| {
         let served = async || ask(sidecar.proxy, &get(DECKS, &tenant.name)).await.status == 200;
-        eventually("the tenant is served again", served)
+        until("the tenant is served again", served)
     });
     tokio::join!(first, second);
     let stored = async || match world.stored(&tenant.name).await {
         GrantState::Connected(grant) => grant.version.number() == version,
         _ => false,
     };
-    eventually("the new pair is stored", stored).await;
+    until("the new pair is stored", stored).await;
     let view = world.sandbox.grant(tenant.grant).unwrap();
     let told = (view.version, view.token_requests, view.replays, view.ended);
     assert_eq!(told, (version, version - 1, 0, None), "{}", tenant.name);
@@ -212,7 +213,7 @@ async fn suffer(world: &World, sidecars: &[Sidecar; 2], server: &mut Server, out
     world.sandbox.clear_faults();
     server.end(outage);
     ready(sidecars).await;
-    eventually("the spool is empty", async || spooled(world) == 0).await;
+    until("the spool is empty", async || spooled(world) == 0).await;
     assert_served(sidecars, &[warm, cold, late], "afterwards").await;
     for tenant in [due, late] {
         assert_renewed_once(world, sidecars, tenant, 2).await;

@@ -75,16 +75,6 @@ pub(crate) async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T
     }
 }
 
-/// The same for what takes a request to find out.
-pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let looking = async {
-        while !holds().await {
-            sleep(LOOK).await;
-        }
-    };
-    assert!(timeout(PATIENCE, looking).await.is_ok(), "waited in vain: {what}");
-}
-
 // === impl Launch ===
 
 impl Launch {

@@ -61,7 +61,7 @@ impl Play {
         }
     }
 
-    fn lives(&self) -> Vec<(Process, Credentials)> {
+    pub(super) fn lives(&self) -> Vec<(Process, Credentials)> {
         let living = |sidecar: &Sidecar| {
             sidecar.life.lock().as_ref().map(|(credentials, _)| (sidecar.process, credentials.clone()))
         };
@@ -71,6 +71,9 @@ impl Play {
     /// At the end, a grant that Flexslot still takes works in every process, and of any other the user is told to connect again.
     async fn last_requests(&mut self, name: &str) {
         let tenant = tenant(name);
+        if self.shared.grant_of(&tenant).grant().is_some_and(|grant| self.shared.monitor.is_lost(grant)) {
+            return;
+        }
         let (may_work, must_work) = match self.shared.grant_of(&tenant) {
             GrantState::Connected(grant) => (self.shared.monitor.is_good(&grant), self.shared.monitor.is_good(&grant)),
             // With two attempts that nobody knows the end of, it is over.

@@ -29,7 +29,7 @@ const AHEAD: Duration = Duration::from_secs(25);
 
 impl Seen {
     /// What became of the token request of `intent`; `None` if it was never made.
-    fn outcome(&self, intent: &Intent) -> Option<Outcome> {
+    pub(super) fn outcome(&self, intent: &Intent) -> Option<Outcome> {
         let stored = self.intents.iter().find(|stored| stored.intent == *intent)?;
         Some(self.questions[stored.question?].outcome)
     }
@@ -52,6 +52,9 @@ impl Seen {
         let live = |state: &GrantState| state.grant().map(|grant| (grant.id, grant.version));
         if live(after).is_some_and(|(id, _)| self.over.contains(&id)) {
             return Err("a grant that was over comes back");
+        }
+        if after.grant().is_some_and(|grant| self.lost.contains(&name_of(&grant.tokens.refresh).0)) {
+            return Ok(());
         }
         match (before, after) {
             (Connected(old), Uncertain(new, intent)) if same(old, new) => match intent.attempt {

@@ -80,12 +80,17 @@ impl Monitor {
         !line.revoked && line.current == number
     }
 
+    /// Whether nobody alive had the newest pair of a stored grant when the store came back older.
+    pub(super) fn is_lost(&self, grant: &Grant) -> bool {
+        self.seen.lock().lost.contains(&name_of(&grant.tokens.refresh).0)
+    }
+
     /// Why a grant whose newest pair never reached the store should have reached it, if it should.
     pub(super) fn wrongly_lost(&self, grant: &Grant, alive: &[Process]) -> Option<String> {
         let (name, number) = name_of(&grant.tokens.refresh);
         let seen = self.seen.lock();
         let line = &seen.lines[&name];
-        if line.current == number {
+        if line.current == number || seen.lost.contains(&name) {
             return None;
         }
         let holder = line.delivered.get(&line.current)?;

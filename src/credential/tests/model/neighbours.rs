@@ -12,10 +12,10 @@ use super::{
 use crate::{
     credential::tests::world::CLIENT,
     flexslot::{TokenAnswer, TokenEndpoint, TokenError},
-    model::{GrantState, Secret, TenantId, Timestamp, token::Owner},
+    model::{GrantId, GrantState, Secret, TenantId, Timestamp, token::Owner},
     store::{
-        StoreError, TokenStore,
-        backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+        Known, KnownGrant, KnownPat, StoreError, StoredPat, TokenStore,
+        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
         memory::MemoryBackend,
     },
 };
@@ -61,6 +61,41 @@ impl Shared {
         let state = at_once(self.store.load(tenant)).expect("the store can be read").grant;
         opened.insert(tenant.clone(), (revision, state.clone()));
         state
+    }
+
+    /// What was opened is of another store, or of another time.
+    pub(super) fn forget_opened(&self) {
+        self.opened.lock().clear();
+    }
+
+    pub(super) fn pat_of(&self, tenant: &TenantId) -> Option<StoredPat> {
+        at_once(self.store.load(tenant)).expect("the store can be read").pat
+    }
+
+    /// Whether the store has a tombstone of the grant.
+    pub(super) fn is_buried(&self, grant: GrantId) -> bool {
+        let key = Key::new(Kind::Tombstone, grant.to_string());
+        at_once(self.backend.get(&[key])).expect("the store can be read").remove(0).is_some()
+    }
+
+    /// What the store says of a tenant, as if somebody had read it.
+    pub(super) fn known_of(&self, tenant: &TenantId) -> Known {
+        let record = at_once(self.store.load(tenant)).expect("the store can be read");
+        let grant = match record.grant {
+            GrantState::NeverConnected if record.revision.is_none() => KnownGrant::Nothing,
+            // Which one, nobody asks of a marker.
+            GrantState::NeverConnected => KnownGrant::Removed(GrantId::from_stored([0; 16])),
+            GrantState::Connected(grant) => KnownGrant::Live(grant, None),
+            GrantState::Uncertain(grant, intent) => KnownGrant::Live(grant, Some(intent)),
+            GrantState::Disconnected(end) => KnownGrant::Ended(end),
+        };
+        let pat = match (record.pat, record.pat_revision) {
+            (Some(pat), _) => KnownPat::Stored(pat),
+            (None, Some(_)) => KnownPat::Removed,
+            (None, None) => KnownPat::Nothing,
+        };
+        let (era, grant_at, pat_at) = (Some(record.era), record.revision, record.pat_revision);
+        Known { grant, pat, era, grant_at, pat_at, waiting: false }
     }
 
     /// Writes, and shows the monitor what has become of the tenants' grants.
@@ -114,6 +149,10 @@ impl Backend for Neighbours {
         self.ask(Asked::Read, "now".into(), |shared| at_once(shared.backend.now())).await
     }
 
+    async fn pulse(&self) -> Result<Pulse, StoreError> {
+        self.ask(Asked::Read, "pulse".into(), |shared| at_once(shared.backend.pulse())).await
+    }
+
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
         let keys = keys.to_vec();
         let what = format!("get {}", keys.first().map_or("", |key| &key.name));
@@ -123,7 +162,8 @@ impl Backend for Neighbours {
     async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError> {
         let what = changes.first().map(|change| {
             let version = change.label.version.map_or(0, |version| version.number());
-            format!("write {} v{version} {:?}", change.key, change.label.state)
+            let grant = change.label.grant.map_or_else(String::new, |grant| grant.to_string()[..4].to_owned());
+            format!("write {} {grant} v{version} {:?}", change.key, change.label.state)
         });
         let label = changes.first().map(|change| change.label);
         let (shared, process) = (Arc::clone(&self.shared), self.process);

@@ -24,7 +24,7 @@ use crate::{
     model::{Clock, Secret, TenantId, clock::TokioClock, observe::RetryOutcome},
     store::{
         Existing, NewGrant, NewTenant, StoredPat, TokenStore,
-        memory::MemoryBackend,
+        memory::{MemoryBackend, Snapshot},
         seal::{KeyRing, Sealer},
     },
 };
@@ -34,7 +34,7 @@ pub(super) const TENANTS: [&str; 3] = ["acme", "beta", "gamma"];
 /// The one that also has a PAT.
 pub(super) const WITH_PAT: &str = "gamma";
 
-const TOKEN_FAULTS: [Fate; 5] = {
+pub(super) const TOKEN_FAULTS: [Fate; 5] = {
     use Fate::{AnswerLost, Busy, Misconfigured, NotSent, QuestionLost};
     [AnswerLost, QuestionLost, NotSent, Busy, Misconfigured]
 };
@@ -57,6 +57,8 @@ pub(super) struct Play {
     hardship: Hardship,
     /// The store takes no writes for now.
     pub(super) outage: bool,
+    /// The store as it was some time ago.
+    pub(super) copy: Option<Snapshot>,
     pub(super) trace: Vec<String>,
 }
 
@@ -73,6 +75,8 @@ struct Hardship {
     store: usize,
     tokens: usize,
     deaths: usize,
+    /// In a thousand.
+    travels: usize,
 }
 
 /// Plays `seed`. Answers how many steps it took, or what went wrong and how it came to that.
@@ -110,6 +114,7 @@ impl Play {
             store: dice.one_of(&[0, 3, 10, 30]),
             tokens: dice.one_of(&[0, 10, 40, 70]),
             deaths: dice.one_of(&[0, 2, 8]),
+            travels: dice.one_of(&[0, 0, 4, 10]),
         };
         let mut play = Self {
             dice,
@@ -126,6 +131,7 @@ impl Play {
             given: Given::default(),
             hardship,
             outage: false,
+            copy: None,
             trace: Vec::new(),
         };
         for name in TENANTS {
@@ -152,7 +158,13 @@ impl Play {
     }
 
     async fn step(&mut self) {
-        let Hardship { store, tokens, deaths } = self.hardship;
+        let Hardship { store, tokens, deaths, travels } = self.hardship;
+        if self.dice.below(1000) < travels {
+            return self.travel().await;
+        }
+        if travels > 0 && self.dice.percent(2) {
+            self.copy();
+        }
         match self.dice.below(1000) {
             0..640 => {
                 let fates = |dice: &mut Dice, kind| match kind {
@@ -187,7 +199,7 @@ impl Play {
         self.trace.push(format!("{:>9}.{:03} {}", since / 1000, since % 1000, what.into()));
     }
 
-    async fn settle(&self, times: usize) {
+    pub(super) async fn settle(&self, times: usize) {
         for _ in 0..times {
             yield_now().await;
         }

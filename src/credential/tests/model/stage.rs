@@ -111,12 +111,24 @@ impl Stage {
 
     /// Gives one of the waiting its turn; `fates` says what may become of an operation. Answers what happened, `None` when nothing waits.
     pub(super) fn give_a_turn(&self, dice: &mut Dice, fates: impl FnOnce(&mut Dice, Kind) -> Fate) -> Option<String> {
+        self.give_a_turn_to(dice, |_, _| true, fates)
+    }
+
+    /// The same to one of those that `may` have it.
+    pub(super) fn give_a_turn_to(
+        &self,
+        dice: &mut Dice,
+        may: impl Fn(Kind, &str) -> bool,
+        fates: impl FnOnce(&mut Dice, Kind) -> Fate,
+    ) -> Option<String> {
         let Waiting { process, kind, what, turn } = {
             let mut state = self.0.lock();
-            if state.waiting.is_empty() {
+            let may = |(at, waiting): (usize, &Waiting)| may(waiting.kind, &waiting.what).then_some(at);
+            let those: Vec<_> = state.waiting.iter().enumerate().filter_map(may).collect();
+            if those.is_empty() {
                 return None;
             }
-            let at = dice.below(state.waiting.len());
+            let at = those[dice.below(those.len())];
             state.waiting.remove(at)
         };
         match turn {
@@ -154,6 +166,25 @@ impl Stage {
                 drop(happen(Fate::AnswerLost));
             }
         }
+    }
+
+    /// Cuts every connection to the store: what was asked happens or not, and whoever asked learns that it failed. Answers whether there was any.
+    pub(super) fn cut(&self, dice: &mut Dice) -> bool {
+        let cut = {
+            let mut state = self.0.lock();
+            let (cut, rest) = state.waiting.drain(..).partition::<Vec<_>, _>(|waiting| waiting.kind != Kind::Token);
+            state.waiting = rest;
+            cut
+        };
+        let any = !cut.is_empty();
+        for waiting in cut {
+            match waiting.turn {
+                Turn::Happen(happen) if dice.percent(50) => happen(Fate::AnswerLost)(),
+                Turn::Happen(happen) => happen(Fate::Refused)(),
+                Turn::Answer(answer) => answer(),
+            }
+        }
+        any
     }
 
     /// Ends the play: all that waits happens, and from now on everything at once.

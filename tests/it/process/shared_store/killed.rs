@@ -19,7 +19,10 @@ use crate::{
         http::{Answer, Connection, ask, get},
         world::{Life, Tenant, World, tenant},
     },
-    support::process::{PATIENCE, Sidecar, eventually},
+    support::{
+        process::{PATIENCE, Sidecar},
+        until,
+    },
 };
 
 const TENANTS: usize = 20;
@@ -116,7 +119,7 @@ async fn reconnect(world: &World, sidecars: &[Sidecar], tenants: &mut [Tenant], 
     for new in world.connect_all(lost, Life::Fresh).await {
         for sidecar in sidecars {
             let seen = async || ask(sidecar.proxy, &get(DECKS, &new.name)).await.status == 200;
-            eventually("a new grant is seen", seen).await;
+            until("a new grant is seen", seen).await;
         }
         let old = tenants.iter_mut().find(|one| one.name == new.name);
         *old.expect("one of ours") = new;

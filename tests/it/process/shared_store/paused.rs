@@ -16,7 +16,10 @@ use crate::{
         http::{Answer, Connection, ask, get},
         world::{Life, Tenant, World},
     },
-    support::process::{PATIENCE, Sidecar, eventually},
+    support::{
+        process::{PATIENCE, Sidecar},
+        until,
+    },
 };
 
 /// As many leases are held at a time.
@@ -72,7 +75,7 @@ async fn a_round(world: &World, sidecars: &[Sidecar; SIDECARS], tenants: &[Tenan
     for one in tenants {
         for sidecar in sidecars {
             let served = async || ask(sidecar.proxy, &get(DECKS, &one.name)).await.status == 200;
-            eventually("the late pair is seen", served).await;
+            until("the late pair is seen", served).await;
         }
         let GrantState::Connected(stored) = world.stored(&one.name).await else {
             panic!("{}: the late pair is stored\n{}", one.name, logs(sidecars));

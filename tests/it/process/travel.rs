@@ -1,0 +1,66 @@
+//! Two sidecars on a store whose file is taken from under them.
+
+use std::{fs, net::SocketAddr};
+
+use super::{
+    http::{ask, get},
+    world::{Life, World},
+};
+use crate::support::{process::Sidecar, until};
+
+const DECKS: &str = "/api/public/v1/decks/";
+
+async fn travelled(admin: SocketAddr) -> bool {
+    let ready = ask(admin, b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    String::from_utf8_lossy(&ready.body).contains("store_travelled")
+}
+
+async fn all_have_noticed(sidecars: &[Sidecar]) {
+    for sidecar in sidecars {
+        until("the sidecar notices that the store has travelled", async || travelled(sidecar.admin).await).await;
+    }
+}
+
+/// The version of acme's grant in the store; 0 for none.
+async fn version(world: &World) -> u64 {
+    world.stored("acme").await.grant().map_or(0, |grant| grant.version.number())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_sidecars_hold_survives_an_older_store_and_none() {
+    let mut world = World::new().await;
+    world.set("refresh", "min_interval = \"0s\"");
+    let acme = world.connect("acme", Life::Expired).await;
+    world.give_pat("beta").await;
+    fs::copy(world.path("store.db"), world.path("copy.db")).unwrap();
+    let sidecars = [world.start().await, world.start().await];
+    let served = async |round: &str| {
+        for (sidecar, tenant) in [(&sidecars[0], "acme"), (&sidecars[1], "acme"), (&sidecars[0], "beta")] {
+            let answer = ask(sidecar.proxy, &get(DECKS, tenant)).await;
+            let logs = || sidecars.each_ref().map(|sidecar| sidecar.process.stderr()).join("\n");
+            assert_eq!(answer.status, 200, "{round}, {tenant}: {answer:?}\n{}", logs());
+        }
+    };
+    served("before").await;
+
+    fs::rename(world.path("copy.db"), world.path("store.db")).unwrap();
+    served("with an older store").await;
+    all_have_noticed(&sidecars).await;
+    until("the newer grant is written back", async || version(&world).await == 2).await;
+
+    fs::remove_file(world.path("store.db")).unwrap();
+    served("without a store").await;
+    until("another file is made", async || world.path("store.db").exists()).await;
+    all_have_noticed(&sidecars).await;
+    until("everything is written back", async || version(&world).await == 2).await;
+
+    for sidecar in &sidecars {
+        until("refreshes begin again", async || !travelled(sidecar.admin).await).await;
+    }
+    world.sandbox.expire_access(acme.grant).unwrap();
+    served("afterwards").await;
+    let counts = world.sandbox.counters();
+    assert_eq!((counts.token_requests("refresh_token"), counts.refreshes, counts.replays), (2, 2, 0));
+    let newcomer = world.start().await;
+    assert_eq!(ask(newcomer.proxy, &get(DECKS, "beta")).await.status, 200, "its PAT is there again");
+}
