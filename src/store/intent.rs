@@ -36,8 +36,10 @@ impl TokenStore {
         match outcome {
             Settlement::Renewed(grant) => {
                 let mut change = self.grant_change(tenant, expect, &grant, None);
-                // To have the pair stored is worth more.
-                let _ = self.keep_origin(&mut change).await;
+                // To have the pair stored is worth more; but a store that does not answer is not waited for twice.
+                if let Err(error @ StoreError::Unavailable(_)) = self.keep_origin(&mut change).await {
+                    return Err(error);
+                }
                 match self.write(vec![change]).await?.into() {
                     Cas::Stored => Ok(Cas::Stored),
                     // The pair is dropped only where the record says that it is void, and not where it says nothing or less.

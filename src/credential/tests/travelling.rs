@@ -129,11 +129,12 @@ async fn after_an_outage_everything_is_read_again() {
     let (world, _background, snapshot) = ahead_of_its_backup().await;
     world.backend.refuse_reads(true);
     pass(&world, 5 * SECOND).await;
+    // The sidecar looks again only when all of this has happened.
+    world.backend.refuse_reads(false);
     restore(&world, &snapshot);
     for _ in 0..20 {
         world.give_pat("beta").await;
     }
-    world.backend.refuse_reads(false);
     pass(&world, NOTICED).await;
     assert_eq!(refresh_token(&world, "acme").await, "acme.1");
 }
