@@ -22,6 +22,8 @@ use super::{
 };
 use crate::support::process::{Launch, Sidecar};
 
+mod servers;
+
 const DECKS: &str = "/api/public/v1/decks/";
 const ECHO: &str = "/api/public/v1/sandbox/echo";
 
