@@ -33,7 +33,10 @@ use self::{
 pub use self::{
     error::{KeyFileError, OpenError, StoreError},
     import::{Existing, Imported, NewGrant, NewTenant},
-    tenants::{Changed, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary},
+    record::GrantSummary,
+    tenants::{
+        Changed, ConnectedGrant, GrantPage, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary,
+    },
 };
 use crate::model::{
     CredentialKind, Grant, GrantState, Origin, Random, Secret, TenantId, Timestamp,
