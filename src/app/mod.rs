@@ -12,7 +12,10 @@ pub mod storage;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 pub use crate::server::listen::bind_tcp;
 use crate::{
@@ -78,6 +81,9 @@ pub enum Ended {
 
 /// How long probes that are being answered at the end may take.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+
+/// How long a reload waits for the store to say which key it is sealed with.
+const LOOK_AT_KEY: Duration = Duration::from_secs(2);
 
 /// The process's counters.
 pub fn metrics() -> Result<Arc<Metrics>, StartFailure> {
@@ -174,7 +180,7 @@ impl App {
                 () = &mut shutdown => break,
                 reload::Request { config, outcome } = reloads.next() => {
                     // Who does not wait for the outcome does not need it.
-                    let _ = outcome.send(self.reload(config));
+                    let _ = outcome.send(self.reload(config).await);
                 }
             }
         }
@@ -202,7 +208,11 @@ impl App {
     }
 
     /// Takes over a new configuration as far as it can be while running: the whole of it, or nothing.
-    fn reload(&mut self, config: Config) -> Result<(), StartFailure> {
+    async fn reload(&mut self, config: Config) -> Result<(), StartFailure> {
+        if self.changed_keys(&config).is_err() {
+            // The store may have left our key behind while this process was stopped.
+            let _ = timeout(LOOK_AT_KEY, self.credentials.look_at_key()).await;
+        }
         let prepared = self.prepare(config)?;
         self.adopt(prepared);
         Ok(())

@@ -187,7 +187,8 @@ fn parse(text: &Secret, source: &SecretSource) -> Result<KeyRing, StartFailure> 
     })
 }
 
-fn key_file(source: &SecretSource) -> Option<KeyFile> {
+/// The file that the key lies in; `None` for one that comes from the environment.
+pub fn key_file(source: &SecretSource) -> Option<KeyFile> {
     match source {
         SecretSource::Env { .. } => None,
         SecretSource::File { path, access } => Some(KeyFile::new(path, *access)),

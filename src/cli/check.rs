@@ -2,9 +2,9 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Console, Failure, GlobalArgs, ServeOverrides, World};
+use super::{Console, Failure, GlobalArgs, ServeOverrides, World, progress::counted};
 use crate::{
-    app::{Surroundings, outbound::Outbound, storage::Storage},
+    app::{StartFailure, Surroundings, outbound::Outbound, storage::Storage},
     config::{Config, ConfigSource, Engine},
     model::{TenantId, Unobserved, token::Owner},
     store::backend::Bid,
@@ -28,7 +28,7 @@ enum Finding {
     Good(String),
     /// It works, and an operator should know.
     Doubtful(String),
-    Bad(Failure),
+    Bad(StartFailure),
 }
 
 /// `ok    store          …`
@@ -43,7 +43,7 @@ impl CheckArgs {
         report(&mut world.console, "configuration", Finding::Good(describe(&source, &config)))?;
         let ways_out = match Outbound::new(&config) {
             Ok(_) => Finding::Good(format!("{}, trust roots and outbound proxy can be used", config.upstream.origin)),
-            Err(failure) => Finding::Bad(failure.into()),
+            Err(failure) => Finding::Bad(failure),
         };
         let mut bad = report(&mut world.console, "upstream", ways_out)?;
         for (what, finding) in super::runtime()?.block_on(storage(&config)) {
@@ -75,12 +75,12 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
     }
     let storage = match Storage::open_to_look(&config.store, &Surroundings::system(), Arc::new(Unobserved)).await {
         Ok(storage) => storage,
-        Err(failure) => return vec![("store", Finding::Bad(failure.into()))],
+        Err(failure) => return vec![("store", Finding::Bad(failure))],
     };
-    let key = ("key", Finding::Good(format!("the store opens with key {}", storage.sealer.sealing_key())));
+    let key = ("key", keys(&storage).await);
     let probed = match storage.store.probe().await {
         Ok(()) => Finding::Good(format!("{name} takes and gives back what is written")),
-        Err(error) => Finding::Bad(Failure::new(error.to_string())),
+        Err(error) => Finding::Bad(StartFailure::new(error.to_string())),
     };
     let mut findings = vec![key, ("store", probed), ("lock", lock(&storage).await)];
     // What cannot be found out is told by the other findings.
@@ -89,13 +89,33 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
     findings
 }
 
+/// Which records are sealed with which key. All of them are opened.
+async fn keys(storage: &Storage) -> Finding {
+    let survey = match storage.store.survey().await {
+        Ok(survey) => survey,
+        Err(error) => return Finding::Bad(StartFailure::new(error.to_string())),
+    };
+    let first = storage.sealer.sealing_key();
+    let mut found = format!("{} sealed with key {first}, which seals", counted(survey.of(first), "record"));
+    for (key, records) in survey.by_key.iter().filter(|(key, _)| **key != first) {
+        found.push_str(&format!("; {} with key {key} (key rotate seals them anew)", counted(*records, "record")));
+    }
+    let unneeded = storage.sealer.keys().others().into_iter().filter(|key| survey.of(*key) == 0);
+    unneeded.for_each(|key| found.push_str(&format!("; none with key {key}")));
+    let Some(named) = survey.named.first() else { return Finding::Good(found) };
+    let unreadable = counted(survey.unreadable, "record");
+    Finding::Bad(StartFailure::new(format!("{unreadable} cannot be read, such as: {named}; {found}")).hint(
+        "put the key that is missing into store.encryption_key, behind the first, or forget the tenant with tenant remove",
+    ))
+}
+
 /// Whether of two processes that want to renew for the same tenant one has to wait.
 async fn lock(storage: &Storage) -> Finding {
     let owner = |instance: &str| Owner { host: "check".to_owned(), instance: instance.to_owned() };
     let (first, second) = (owner("first"), owner("second"));
     let name = format!("check-{}", std::process::id());
     let Ok(tenant) = name.parse::<TenantId>() else {
-        return Finding::Bad(Failure::new("no name for the lock's check"));
+        return Finding::Bad(StartFailure::new("no name for the lock's check"));
     };
     let bids = (storage.store.bid(&tenant, &first, LEASE).await, storage.store.bid(&tenant, &second, LEASE).await);
     let released = storage.store.release(&tenant, &first).await;
@@ -103,8 +123,8 @@ async fn lock(storage: &Storage) -> Finding {
         ((Ok(Bid::Won), Ok(Bid::Lost { .. })), Ok(())) => {
             Finding::Good("of two processes that want to renew, one waits".to_owned())
         }
-        ((Ok(_), Ok(_)), Ok(())) => Finding::Bad(Failure::new("the store lends the same lease twice")),
-        ((Err(error), _) | (_, Err(error)), _) | (_, Err(error)) => Finding::Bad(Failure::new(error.to_string())),
+        ((Ok(_), Ok(_)), Ok(())) => Finding::Bad(StartFailure::new("the store lends the same lease twice")),
+        ((Err(error), _) | (_, Err(error)), _) | (_, Err(error)) => Finding::Bad(StartFailure::new(error.to_string())),
     }
 }
 
@@ -121,7 +141,10 @@ impl fmt::Display for Row<'_> {
         match self.1 {
             Finding::Good(text) => write!(f, "ok    {:<14}{text}", self.0),
             Finding::Doubtful(text) => write!(f, "WARN  {:<14}{text}", self.0),
-            Finding::Bad(failure) => write!(f, "FAIL  {:<14}{failure}", self.0),
+            Finding::Bad(StartFailure { what, hint }) => {
+                write!(f, "FAIL  {:<14}{what}", self.0)?;
+                hint.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+            }
         }
     }
 }

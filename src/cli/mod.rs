@@ -9,6 +9,7 @@ mod key;
 pub mod logging;
 mod man;
 mod overrides;
+mod progress;
 mod reread;
 mod sandbox;
 mod serve;
@@ -163,7 +164,7 @@ impl Command {
             Self::Check(args) => args.run(global, world),
             Self::Sandbox(args) => args.run(world),
             Self::Tenant(args) => args.run(global, world),
-            Self::Key(args) => args.run(&mut world.console, &world.random),
+            Self::Key(args) => args.run(global, world),
             Self::Completions(args) => args.run(&mut world.console),
             Self::Man => man::run(&mut world.console),
         }

@@ -141,6 +141,20 @@ fn a_key_file_is_private_and_never_overwritten() {
 }
 
 #[test]
+fn a_key_is_not_rotated_where_there_is_no_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("proxy.toml");
+    std::fs::write(&path, "").unwrap();
+    let config = ["--config", path.to_str().unwrap()];
+    let (status, out, err) = command(&[&["key", "rotate"][..], &config].concat());
+    assert_eq!((status, out.as_str()), (Status::Failed, ""));
+    assert!(err.starts_with("error: there is no store yet\nhint: "), "{err}");
+    let (status, _, err) = command(&[&["key", "rotate", "--store", "memory:"][..], &config].concat());
+    assert_eq!(status, Status::Misused, "{err}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was made");
+}
+
+#[test]
 fn completions_exist_for_common_shells() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let (status, out, _) = command(&["completions", shell]);

@@ -150,13 +150,11 @@ impl Unreadable {
     /// What mends it, where there is one thing that does.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::TooOpen { path, to_others, .. } => {
-                let mode = match to_others {
-                    TooOpen::Read => "600",
-                    TooOpen::Write => "go-w",
-                };
-                Some(format!("chmod {mode} {}, or add any_mode = true beside the path", path.display()))
-            }
+            Self::TooOpen { path, to_others, .. } => Some(format!(
+                "chmod {} {}, or add any_mode = true beside the path",
+                to_others.mended_by(),
+                path.display()
+            )),
             Self::NotSet { .. }
             | Self::Missing { .. }
             | Self::Failed { .. }

@@ -98,6 +98,13 @@ impl Credentials {
         self.works.reload(settings);
     }
 
+    /// Finds out which encryption key the store is sealed with, and takes it over if the key file has it.
+    pub async fn look_at_key(&self) {
+        if let Err(error) = self.works.store.look_at_key().await {
+            tracing::debug!(%error, "the store does not say which key it is sealed with");
+        }
+    }
+
     /// Whether the tenant's rules let a request through, for one reading of its path below `/api/public/v1/`.
     pub fn permit(
         &self,

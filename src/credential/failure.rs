@@ -24,6 +24,8 @@ pub(super) enum FailureClass {
     Deferred,
     Misconfigured,
     Store,
+    /// The store answers, and this tenant's record does not open.
+    Unreadable,
     /// The renewal goes on; the caller's patience has ended.
     Slow,
     Internal,
@@ -37,7 +39,11 @@ impl Failure {
     }
 
     pub(super) fn store(error: &StoreError) -> Self {
-        Self::new(FailureClass::Store, error.to_string())
+        let class = match error {
+            StoreError::Unavailable(_) => FailureClass::Store,
+            StoreError::Unreadable { .. } => FailureClass::Unreadable,
+        };
+        Self::new(class, error.to_string())
     }
 
     /// Flexslot does not want a token request now, and may have said for how long.
@@ -63,10 +69,11 @@ impl Failure {
 
     /// What a request without another credential is told.
     pub(super) fn into_refusal(self) -> Refusal {
-        use FailureClass::{Deferred, Internal, Misconfigured, NotSent, Refused, Slow, Store, Unknown};
+        use FailureClass::{Deferred, Internal, Misconfigured, NotSent, Refused, Slow, Store, Unknown, Unreadable};
         match self.class {
             Misconfigured => Refusal::OAuthMisconfigured(self.what),
             Store => Refusal::StoreUnavailable(self.what),
+            Unreadable => Refusal::RecordUnreadable(self.what),
             NotSent | Refused | Unknown | Deferred | Slow | Internal => {
                 Refusal::RefreshUnavailable { what: self.what, retry_after: self.retry_after }
             }

@@ -157,10 +157,10 @@ async fn renew_one(works: Arc<Works>, listed: ConnectedGrant) -> Result<(), Fail
 }
 
 fn concerns_others(class: FailureClass) -> bool {
-    use FailureClass::{Deferred, Internal, Misconfigured, NotSent, Refused, Slow, Store, Unknown};
+    use FailureClass::{Deferred, Internal, Misconfigured, NotSent, Refused, Slow, Store, Unknown, Unreadable};
     match class {
         NotSent | Refused | Unknown | Misconfigured | Store => true,
-        Deferred | Slow | Internal => false,
+        Deferred | Slow | Unreadable | Internal => false,
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     At, Refusal,
+    failure::Failure,
     flight::Landing,
     state::{Held, Slot},
     works::Works,
@@ -24,6 +25,9 @@ struct FirstLoading<'a> {
     slot: &'a Arc<Slot>,
     done: bool,
 }
+
+/// How many faults of records are remembered as told.
+const MOST_TOLD: usize = 1000;
 
 // === impl Works ===
 
@@ -68,11 +72,15 @@ impl Works {
     async fn load(&self, slot: &Slot) -> Result<(), Refusal> {
         let record = match self.store.load(&slot.tenant).await {
             Ok(record) => record,
-            Err(error) if self.take_file_pat(slot) => {
-                self.out_of_reach(&error);
-                return Ok(());
+            Err(error) => {
+                let served = self.take_file_pat(slot);
+                match &error {
+                    StoreError::Unavailable(_) if served => self.out_of_reach(&error),
+                    StoreError::Unavailable(_) => {}
+                    StoreError::Unreadable { .. } => self.unreadable(&slot.tenant, &error),
+                }
+                return if served { Ok(()) } else { Err(Failure::store(&error).into_refusal()) };
             }
-            Err(error) => return Err(Refusal::StoreUnavailable(error.to_string())),
         };
         slot.with(|state| {
             // Looked up under the slot's lock, so that a reload during the load is not undone.
@@ -84,6 +92,17 @@ impl Works {
             state.adopt(record, &settings.refresh, &self.random);
             Ok(())
         })
+    }
+
+    /// Tells the operator, once for each fault. That one tenant's record cannot be read says nothing about the store.
+    fn unreadable(&self, tenant: &TenantId, error: &StoreError) {
+        let mut told = self.unreadable.lock();
+        if told.len() >= MOST_TOLD {
+            told.clear();
+        }
+        if told.insert(tenant.clone(), error.clone()).as_ref() != Some(error) {
+            tracing::error!(%tenant, %error, "a record cannot be read; requests that need it are turned away");
+        }
     }
 
     /// Where a PAT of the file serves whatever the store says, it serves without the store. Where the store may have a grant that the PAT must

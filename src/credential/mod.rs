@@ -134,8 +134,11 @@ pub enum Refusal {
     OAuthMisconfigured(String),
     /// The tenant has a PAT, and it cannot be sent.
     PatUnusable(PatFault),
-    /// What the request needs is in the store, and the store is out of reach.
+    /// What the request needs is in the store, and the store does not give it for now. Never a reason to connect again.
     StoreUnavailable(String),
+    /// What the request needs is in a record that does not open: its key is missing, or it is damaged. A reason to connect again only where
+    /// neither can be put back.
+    RecordUnreadable(String),
 }
 
 // === impl Picked ===

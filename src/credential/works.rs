@@ -1,6 +1,7 @@
 //! What the tasks of this room share: settings, slots, store, custody, clock.
 
 use std::{
+    collections::HashMap,
     mem,
     sync::{
         Arc,
@@ -58,6 +59,8 @@ pub(super) struct Works {
     /// What an operator should know and mend about the store, as it said last.
     caveats: Mutex<Vec<String>>,
     pub(super) used: Used,
+    /// What was told of whose record, so that it is not told with every request.
+    pub(super) unreadable: Mutex<HashMap<TenantId, StoreError>>,
     pub(super) room_below: Threshold,
     /// Up to where the store's changes have been followed.
     seen: AtomicU64,
@@ -86,6 +89,7 @@ impl Works {
             store_reachable: AtomicBool::new(true),
             caveats: Mutex::default(),
             used: Used::default(),
+            unreadable: Mutex::default(),
             seen: AtomicU64::new(0),
         }
     }

@@ -24,7 +24,8 @@ pub enum FileOwner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooOpen {
     Read,
-    Write,
+    /// Whose file it is decides what mends it.
+    Write(FileOwner),
 }
 
 // === impl FileAccess ===
@@ -34,7 +35,7 @@ impl FileAccess {
     pub fn check(self, mode: u32, owner: FileOwner) -> Result<(), TooOpen> {
         match self {
             Self::AnyMode => Ok(()),
-            Self::Private if mode & 0o022 != 0 => Err(TooOpen::Write),
+            Self::Private if mode & 0o022 != 0 => Err(TooOpen::Write(owner)),
             Self::Private if mode & 0o044 != 0 && owner == FileOwner::ThisProcess => Err(TooOpen::Read),
             Self::Private => Ok(()),
         }
@@ -52,11 +53,22 @@ impl FileOwner {
 
 // === impl TooOpen ===
 
+impl TooOpen {
+    /// The mode to give to `chmod`, after which [`FileAccess::Private`] takes the file and this process can read it.
+    pub const fn mended_by(self) -> &'static str {
+        match self {
+            Self::Read | Self::Write(FileOwner::ThisProcess) => "600",
+            // With less we could not read it.
+            Self::Write(FileOwner::SomebodyElse) => "go-w",
+        }
+    }
+}
+
 impl fmt::Display for TooOpen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Read => "can be read by others",
-            Self::Write => "can be written by others",
+            Self::Write(_) => "can be written by others",
         })
     }
 }
@@ -76,13 +88,30 @@ mod tests {
             (0o400, ThisProcess, Ok(())),
             (0o640, ThisProcess, Err(TooOpen::Read)),
             (0o604, ThisProcess, Err(TooOpen::Read)),
-            (0o620, ThisProcess, Err(TooOpen::Write)),
-            (0o602, ThisProcess, Err(TooOpen::Write)),
+            (0o620, ThisProcess, Err(TooOpen::Write(ThisProcess))),
+            (0o602, ThisProcess, Err(TooOpen::Write(ThisProcess))),
             (0o444, SomebodyElse, Ok(())),
-            (0o464, SomebodyElse, Err(TooOpen::Write)),
+            (0o464, SomebodyElse, Err(TooOpen::Write(SomebodyElse))),
         ] {
             assert_eq!(FileAccess::Private.check(mode, owner), judged, "{mode:o} {owner:?}");
             assert_eq!(FileAccess::AnyMode.check(mode, owner), Ok(()), "{mode:o} {owner:?}");
+        }
+    }
+    #[test]
+    fn what_mends_a_file_lets_nobody_else_in_and_us() {
+        for owner in [ThisProcess, SomebodyElse] {
+            for mode in 0..=0o777 {
+                let Err(too_open) = FileAccess::Private.check(mode, owner) else { continue };
+                let mended = match too_open.mended_by() {
+                    "600" => 0o600,
+                    "go-w" => mode & !0o022,
+                    other => panic!("{other}"),
+                };
+                assert_eq!(FileAccess::Private.check(mended, owner), Ok(()), "{mode:o} {owner:?}");
+                if owner == SomebodyElse {
+                    assert_eq!(mended & 0o044, mode & 0o044, "{mode:o}: we read it as before");
+                }
+            }
         }
     }
 }

@@ -105,7 +105,7 @@ impl Code {
             Self::UpstreamInvalid     => Row(502, "upstream_invalid", "Flexslot's answer not usable", Retry, HttpProtocolError),
             Self::RefreshUnavailable  => Row(503, "refresh_unavailable", "Token cannot be refreshed for now", Retry, ProxyInternalError),
             Self::OAuthMisconfigured  => Row(503, "oauth_misconfigured", "Credential not usable as configured", FixConfig, ProxyConfigurationError),
-            Self::StoreUnavailable    => Row(503, "store_unavailable", "Store out of reach", Retry, ProxyInternalError),
+            Self::StoreUnavailable    => Row(503, "store_unavailable", "Stored credential not available", Retry, ProxyInternalError),
             Self::Overloaded          => Row(503, "overloaded", "Too many requests at once", Retry, ProxyInternalError),
             Self::Draining            => Row(503, "draining", "Shutting down", Retry, ProxyInternalError),
             Self::UpstreamTimeout     => Row(504, "upstream_timeout", "Flexslot did not answer in time", Retry, HttpResponseTimeout),
@@ -150,11 +150,21 @@ impl From<Refusal> for Problem {
             }
             Refusal::PatUnusable(fault) => Code::OAuthMisconfigured.problem(pat_detail(&fault)),
             Refusal::StoreUnavailable(what) => {
-                let problem = Code::StoreUnavailable.problem(format!("This tenant's credential is in the store, and the store does not answer: {what}"));
+                let problem = Code::StoreUnavailable.problem(format!("This tenant's credential cannot be had from the store: {what}. Try again later."));
                 problem.retry_after(std::time::Duration::from_secs(1))
             }
+            Refusal::RecordUnreadable(what) => Problem { action: Action::FixConfig, ..Code::StoreUnavailable.problem(unreadable_detail(&what)) },
         }
     }
+}
+
+/// The store answers; trying again does not help.
+fn unreadable_detail(what: &str) -> String {
+    format!(
+        "This tenant's credential cannot be read: {what}. Put the missing key back into store.encryption_key, on any line, or restore the \
+         record; `flexslot-proxy check` names all that cannot be read. Where neither can be had: `flexslot-proxy tenant remove`, and connect \
+         the tenant again."
+    )
 }
 
 fn pat_detail(fault: &PatFault) -> Cow<'static, str> {

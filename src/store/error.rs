@@ -43,6 +43,8 @@ pub enum KeyFileError {
     File { path: PathBuf, doing: &'static str, error: io::Error },
     /// It exists already, and a key file is never overwritten.
     Exists { path: PathBuf },
+    /// Another process rewrites it just now.
+    Busy { path: PathBuf },
     /// Others may read or write it.
     TooOpen { path: PathBuf, mode: u32, to_others: TooOpen },
     /// There is no key in it, or something else.
@@ -72,7 +74,9 @@ impl OpenError {
             Self::Foreign { .. } => Some("name another file in store.url; this one was left as it is".into()),
             Self::Newer { .. } => Some("use the newer program; the file was left as it is".into()),
             Self::WrongKey { .. } => Some(
-                "give the key that this store was made with in store.encryption_key, or name another store; nothing was written".into(),
+                "give the key that this store is sealed with in store.encryption_key (after a rotation, from the key file of a process that runs), \
+                 or name another store; nothing was written"
+                    .into(),
             ),
             Self::KeyCheckDamaged { .. } => Some("restore the store from a backup; nothing was written".into()),
             Self::Refused { hint, .. } => Some(hint.clone()),
@@ -124,14 +128,23 @@ impl From<StoreError> for OpenError {
 // === impl KeyFileError ===
 
 impl KeyFileError {
+    /// The file may be read and not be rewritten: a read-only mount, another owner's, a single file mounted into a container.
+    pub fn is_read_only(&self) -> bool {
+        use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+        matches!(self, Self::File { error, .. } if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | ResourceBusy))
+    }
+
     /// The next step, where there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::File { .. } => None,
             Self::Exists { .. } => Some("use it, or name another file".into()),
-            Self::TooOpen { path, .. } => {
-                Some(format!("chmod 600 {} (any_mode = true in proxy.toml accepts it as it is)", path.display()))
-            }
+            Self::Busy { .. } => Some("wait until the other key rotate has ended, then run it again".into()),
+            Self::TooOpen { path, to_others, .. } => Some(format!(
+                "chmod {} {} (any_mode = true in proxy.toml accepts it as it is)",
+                to_others.mended_by(),
+                path.display()
+            )),
             Self::Keys { .. } => Some("each line holds 32 bytes in base64; key generate makes one".into()),
         }
     }
@@ -144,6 +157,7 @@ impl fmt::Display for KeyFileError {
             Self::Exists { path } => {
                 write!(f, "{}: exists already, and a key file is never overwritten", path.display())
             }
+            Self::Busy { path } => write!(f, "{}: another key rotate is at work on it", path.display()),
             Self::TooOpen { path, mode, to_others } => {
                 write!(f, "{}: the key file {to_others} (mode {mode:04o})", path.display())
             }
@@ -157,7 +171,7 @@ impl std::error::Error for KeyFileError {
         match self {
             Self::File { error, .. } => Some(error),
             Self::Keys { fault, .. } => Some(fault),
-            Self::Exists { .. } | Self::TooOpen { .. } => None,
+            Self::Exists { .. } | Self::Busy { .. } | Self::TooOpen { .. } => None,
         }
     }
 }

@@ -70,7 +70,7 @@ impl TokenStore {
                 changes.extend(self.imported(tenant, new, rows, now));
             }
             // A conflict means that somebody else has written in between: decide again on what is there now.
-            if changes.is_empty() || Cas::from(self.backend.write(changes).await?) == Cas::Stored {
+            if changes.is_empty() || Cas::from(self.write(changes).await?) == Cas::Stored {
                 return Ok(done);
             }
         }

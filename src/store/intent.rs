@@ -26,7 +26,7 @@ impl TokenStore {
             return Ok(Cas::Moved);
         }
         let change = self.grant_change(tenant, Expect::Revision(at), grant, Some(intent));
-        Ok(self.backend.write(vec![change]).await?.into())
+        Ok(self.write(vec![change]).await?.into())
     }
 
     /// Writes down how the token request of `intent` ended, if the tenant still has the grant and version that it
@@ -36,7 +36,7 @@ impl TokenStore {
         match outcome {
             Settlement::Renewed(grant) => {
                 let change = self.grant_change(tenant, expect, &grant, None);
-                Ok(self.backend.write(vec![change]).await?.into())
+                Ok(self.write(vec![change]).await?.into())
             }
             Settlement::Untouched { earlier } => self.revert(tenant, intent, earlier.as_ref()).await,
             Settlement::Ended(end) => self.end(tenant, expect, &end).await,
@@ -48,7 +48,7 @@ impl TokenStore {
         let now = self.backend.now().await?;
         let (label, body) = record::disconnected(end);
         let row = Change { key: Key::new(Kind::Grant, tenant.as_str()), expect, label, body };
-        Ok(self.backend.write(vec![row, tombstone(end.id, now)]).await?.into())
+        Ok(self.write(vec![row, tombstone(end.id, now)]).await?.into())
     }
 
     /// Ends the grant if its record has this very intent and nothing else has happened to it: whoever has written another one since then may be
@@ -85,7 +85,7 @@ impl TokenStore {
             }
             let change = self.grant_change(tenant, Expect::Revision(row.revision), &grant, earlier);
             // A conflict means that somebody else has written in between, so that another round is never one too many.
-            if Cas::from(self.backend.write(vec![change]).await?) == Cas::Stored {
+            if Cas::from(self.write(vec![change]).await?) == Cas::Stored {
                 return Ok(Cas::Stored);
             }
         }

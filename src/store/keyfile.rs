@@ -1,5 +1,7 @@
 //! The file that holds the encryption key.
 
+mod held;
+
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
@@ -8,6 +10,8 @@ use std::{
 };
 
 use zeroize::Zeroizing;
+
+pub use self::held::HeldKeyFile;
 
 use super::{
     KeyFileError,

@@ -12,12 +12,14 @@ mod files;
 mod import;
 pub mod instance;
 mod intent;
+pub mod key;
 pub mod keyfile;
 pub mod memory;
 pub mod metered;
 pub mod postgres;
 pub mod record;
 pub mod redis;
+pub mod rotate;
 pub mod seal;
 pub mod spool;
 pub mod sqlite;
@@ -34,6 +36,7 @@ pub use self::{
     error::{KeyFileError, OpenError, StoreError},
     import::{Existing, Imported, NewGrant, NewTenant},
     record::GrantSummary,
+    rotate::Survey,
     tenants::{
         Changed, ConnectedGrant, GrantPage, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary,
     },
@@ -100,6 +103,7 @@ pub struct TokenStore {
     backend: Arc<dyn Backend>,
     sealer: Sealer,
     random: Random,
+    looked: key::Looked,
 }
 
 // === impl TenantRecord ===
@@ -120,7 +124,7 @@ impl TokenStore {
     ///
     /// With a key that did not seal this store nothing is written.
     pub async fn open(backend: Arc<dyn Backend>, sealer: Sealer, random: Random) -> Result<Self, OpenError> {
-        let store = Self { backend, sealer, random };
+        let store = Self { backend, sealer, random, looked: key::Looked::now() };
         let key = Key::new(Kind::Meta, KEY_CHECK);
         if store.row(&key).await?.is_none() {
             let (label, body) = record::check(&store.sealer, KEY_CHECK, &Secret::new(KEY_CHECK_TEXT));
@@ -210,7 +214,7 @@ impl TokenStore {
         let (label, body) = record::check(&self.sealer, PROBE, &text);
         let key = Key::new(Kind::Meta, PROBE);
         let change = Change { key: key.clone(), expect: Expect::Anything, label, body };
-        let Written::Done(revision) = self.backend.write(vec![change]).await? else {
+        let Written::Done(revision) = self.write(vec![change]).await? else {
             return Err(StoreError::Unavailable("it refused a write that nothing was in the way of".into()));
         };
         let row = self.row(&key).await?;

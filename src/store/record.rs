@@ -34,11 +34,13 @@
 
 mod fields;
 mod grants;
+mod reseal;
 
 pub use self::grants::GrantSummary;
 pub(super) use self::{
     fields::{Fault, What},
     grants::{PlainState, disconnected, grant, read_grant, read_plain_grant},
+    reseal::{examine, resealed, resealed_spooled, sealed_with},
 };
 use self::{
     fields::{Reader, Writer},

@@ -11,34 +11,27 @@
 //! then, each with its length in front, the record's kind, the record's name and the field's name. A value that is
 //! moved to another row, another tenant or another field does not open.
 
+mod ring;
+
 use std::{collections::HashSet, fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
-use base64::{
-    Engine,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
-};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use chacha20poly1305::{
-    KeyInit, XChaCha20Poly1305, XNonce,
+    XNonce,
     aead::{Aead, Payload},
 };
 use parking_lot::Mutex;
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+pub use self::ring::{InvalidKeys, KeyId, KeyRing};
+use self::ring::{KEY_ID_LEN, KEY_LEN};
 use crate::model::{Random, Secret};
 
 const FORMAT: u8 = 1;
-const KEY_LEN: usize = 32;
-const KEY_ID_LEN: usize = 8;
 const NONCE_LEN: usize = 24;
 const HEADER_LEN: usize = 1 + KEY_ID_LEN;
-
-/// Keys are read with or without their padding; people and tools differ.
-const KEY_TEXT: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+const TAG_LEN: usize = 16;
 
 /// Seals and opens with a [`KeyRing`]. Cheap to clone; clones share the ring.
 #[derive(Clone)]
@@ -47,25 +40,31 @@ pub struct Sealer(Arc<Inner>);
 struct Inner {
     ring: ArcSwap<KeyRing>,
     source: Option<Box<dyn KeySource>>,
-    /// Key ids that the source was already asked for: each costs one reading of the key file, not one per record.
-    asked: Mutex<HashSet<KeyId>>,
+    asked: Mutex<Asked>,
     random: Random,
 }
 
-/// One or more keys: the first seals, all open. Wiped when dropped.
-pub struct KeyRing {
-    first: Key,
-    others: Vec<Key>,
+/// Key ids that the source was already asked for: each costs one reading of the key file, not one per record.
+#[derive(Default)]
+struct Asked {
+    /// Because something was sealed with them.
+    unknown: HashSet<KeyId>,
+    /// Because the store was.
+    followed: HashSet<KeyId>,
 }
 
-struct Key {
-    id: KeyId,
-    cipher: XChaCha20Poly1305,
+/// What [`Sealer::follow`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// That key sealed here already, or this was told before.
+    Nothing,
+    /// It seals from now on.
+    Sealing,
+    /// It only opens: among our keys it is not the first.
+    Opening,
+    /// It is not among our keys.
+    Unknown,
 }
-
-/// Names a key without giving it away: the first eight bytes of its SHA-256, printed in hexadecimal.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyId([u8; KEY_ID_LEN]);
 
 /// Where a running process looks when it meets a key id that it does not know.
 pub trait KeySource: Send + Sync + 'static {
@@ -99,15 +98,6 @@ pub enum SealFault {
     Forged,
 }
 
-/// Why a text is no key ring. Names the line, never the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InvalidKeys {
-    /// Not a single key.
-    Empty,
-    /// This line (from 1) is not 32 bytes in base64.
-    Line(usize),
-}
-
 // === impl Sealer ===
 
 impl Sealer {
@@ -131,10 +121,46 @@ impl Sealer {
         Secret::new(STANDARD.encode(*key))
     }
 
-    /// Takes `ring` instead of the keys known so far, and forgets which key ids were not found in them.
+    /// Takes `ring` over, and forgets which key ids were not found so far.
+    ///
+    /// Keys that it no longer has go on opening until the process ends: something may have been sealed with them a moment ago.
     pub fn replace(&self, ring: KeyRing) {
-        self.0.ring.store(Arc::new(ring));
-        self.0.asked.lock().clear();
+        let mut asked = self.0.asked.lock();
+        self.take_over(ring);
+        *asked = Asked::default();
+    }
+
+    /// Only with [`Inner::asked`] locked, so that of two readings of the key file the later one wins.
+    fn take_over(&self, ring: KeyRing) -> Arc<KeyRing> {
+        let ring = Arc::new(ring.over(&self.0.ring.load()));
+        self.0.ring.store(Arc::clone(&ring));
+        ring
+    }
+
+    /// The store is sealed with the key `id`. Where another one seals here, the key file is read again, once for each such id.
+    pub fn follow(&self, id: KeyId) -> Followed {
+        if self.sealing_key() == id {
+            return Followed::Nothing;
+        }
+        let mut asked = self.0.asked.lock();
+        if self.sealing_key() == id || !asked.followed.insert(id) {
+            return Followed::Nothing;
+        }
+        let fresh = self.0.source.as_ref().and_then(|source| source.reread()).filter(|fresh| fresh.holds(id));
+        let ring = match fresh {
+            Some(fresh) => self.take_over(fresh),
+            None => self.0.ring.load_full(),
+        };
+        match ring.find(id) {
+            Some(_) if ring.first() == id => Followed::Sealing,
+            Some(_) => Followed::Opening,
+            None => Followed::Unknown,
+        }
+    }
+
+    /// The keys as they are now.
+    pub fn keys(&self) -> Arc<KeyRing> {
+        self.0.ring.load_full()
     }
 
     /// The id of the key that seals.
@@ -146,7 +172,7 @@ impl Sealer {
     pub fn seal(&self, place: Place<'_>, secret: &Secret) -> Sealed {
         let ring = self.0.ring.load();
         let nonce = self.0.random.bytes::<NONCE_LEN>();
-        let mut sealed = Vec::with_capacity(HEADER_LEN + NONCE_LEN + secret.expose().len() + 16);
+        let mut sealed = Vec::with_capacity(HEADER_LEN + NONCE_LEN + secret.expose().len() + TAG_LEN);
         sealed.push(FORMAT);
         sealed.extend_from_slice(&ring.first.id.0);
         let aad = place.associated_data(&sealed);
@@ -164,12 +190,9 @@ impl Sealer {
     ///
     /// Tells a foreign shape, an unknown key and everything else apart, and no more than that.
     pub fn open(&self, place: Place<'_>, sealed: &Sealed) -> Result<Secret, SealFault> {
+        let id = sealed.key().ok_or(SealFault::Format)?;
         let (header, rest) = sealed.0.split_at_checked(HEADER_LEN).ok_or(SealFault::Format)?;
         let (nonce, ciphertext) = rest.split_first_chunk::<NONCE_LEN>().ok_or(SealFault::Format)?;
-        let id = match header.split_first() {
-            Some((&FORMAT, id)) => KeyId(id.try_into().map_err(|_| SealFault::Format)?),
-            _ => return Err(SealFault::Format),
-        };
         let ring = self.ring_with(id);
         let key = ring.find(id).ok_or(SealFault::UnknownKey(id))?;
         let payload = Payload { msg: ciphertext, aad: &place.associated_data(header) };
@@ -185,15 +208,11 @@ impl Sealer {
         // failing.
         let mut asked = self.0.asked.lock();
         let ring = self.0.ring.load_full();
-        if ring.find(id).is_some() || !asked.insert(id) {
+        if ring.find(id).is_some() || !asked.unknown.insert(id) {
             return ring;
         }
         match source.reread() {
-            Some(fresh) if fresh.find(id).is_some() => {
-                let fresh = Arc::new(fresh);
-                self.0.ring.store(Arc::clone(&fresh));
-                fresh
-            }
+            Some(fresh) if fresh.holds(id) => self.take_over(fresh),
             _ => ring,
         }
     }
@@ -203,78 +222,6 @@ impl Sealer {
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Sealer").field(&*self.0.ring.load()).finish()
-    }
-}
-
-// === impl KeyRing ===
-
-impl KeyRing {
-    /// Reads one key per line, 32 bytes in base64 each; empty lines do not count.
-    ///
-    /// # Errors
-    ///
-    /// Names the first line that is no key.
-    pub fn parse(text: &Secret) -> Result<Self, InvalidKeys> {
-        let lines = text.expose().lines().map(str::trim).zip(1..).filter(|(line, _)| !line.is_empty());
-        let mut keys = lines.map(|(line, number)| Key::parse(line).ok_or(InvalidKeys::Line(number)));
-        let first = keys.next().ok_or(InvalidKeys::Empty)??;
-        Ok(Self { first, others: keys.collect::<Result<_, _>>()? })
-    }
-
-    /// A ring with one new key that is nowhere written down; for stores that end with the process.
-    pub fn ephemeral(random: &Random) -> Self {
-        Self { first: Key::new(&Zeroizing::new(random.bytes())), others: Vec::new() }
-    }
-
-    /// Whether the key of this id is among them.
-    pub fn holds(&self, id: KeyId) -> bool {
-        self.find(id).is_some()
-    }
-
-    fn find(&self, id: KeyId) -> Option<&Key> {
-        std::iter::once(&self.first).chain(&self.others).find(|key| key.id == id)
-    }
-}
-
-impl fmt::Debug for KeyRing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entry(&self.first.id).entries(self.others.iter().map(|key| key.id)).finish()
-    }
-}
-
-// === impl Key ===
-
-impl Key {
-    fn parse(line: &str) -> Option<Self> {
-        // Longer than any key's text needs, so that a line that is too long is told by its length.
-        let mut buffer = Zeroizing::new([0; 3 * KEY_LEN]);
-        let len = KEY_TEXT.decode_slice(line, buffer.as_mut_slice()).ok()?;
-        let mut key = Zeroizing::new([0; KEY_LEN]);
-        if len != KEY_LEN {
-            return None;
-        }
-        key.copy_from_slice(&buffer[..KEY_LEN]);
-        Some(Self::new(&key))
-    }
-
-    fn new(key: &[u8; KEY_LEN]) -> Self {
-        let mut id = [0; KEY_ID_LEN];
-        id.copy_from_slice(&Sha256::digest(key)[..KEY_ID_LEN]);
-        Self { id: KeyId(id), cipher: XChaCha20Poly1305::new(key.into()) }
-    }
-}
-
-// === impl KeyId ===
-
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 
@@ -308,6 +255,14 @@ impl Sealed {
         STANDARD.encode(&self.0)
     }
 
+    /// The key that sealed it; `None` where this is not the shape of a sealed value.
+    pub(super) fn key(&self) -> Option<KeyId> {
+        let (header, rest) = self.0.split_first_chunk::<HEADER_LEN>()?;
+        let (&format, id) = header.split_first()?;
+        let is_sealed = format == FORMAT && rest.len() >= NONCE_LEN + TAG_LEN;
+        id.try_into().ok().filter(|_| is_sealed).map(KeyId)
+    }
+
     /// As read from a record; whether it opens is for [`Sealer::open`] to say.
     pub(super) fn from_text(text: &str) -> Option<Self> {
         STANDARD.decode(text).ok().map(Self)
@@ -333,19 +288,6 @@ impl fmt::Display for SealFault {
 }
 
 impl std::error::Error for SealFault {}
-
-// === impl InvalidKeys ===
-
-impl fmt::Display for InvalidKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("no key in it"),
-            Self::Line(number) => write!(f, "line {number}: not 32 bytes in base64"),
-        }
-    }
-}
-
-impl std::error::Error for InvalidKeys {}
 
 #[cfg(test)]
 mod tests;

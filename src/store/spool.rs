@@ -41,6 +41,15 @@ pub struct Drained {
     pub waiting: Vec<(PathBuf, SpoolError)>,
 }
 
+/// What [`Spool::reseal`] came to.
+#[derive(Debug, Default)]
+pub struct Resealed {
+    /// How many pairs were sealed anew.
+    pub pairs: u64,
+    /// Files that stay as they are, and why.
+    pub unreadable: Vec<(PathBuf, SpoolError)>,
+}
+
 /// Why the spool could not do something.
 #[derive(Debug)]
 pub enum SpoolError {
@@ -50,6 +59,8 @@ pub enum SpoolError {
     Store(StoreError),
     /// A pair is sealed with a key that is not among ours.
     Key(SealFault),
+    /// A pair does not open. Names the field.
+    Pair(String),
 }
 
 // === impl Spool ===
@@ -101,6 +112,30 @@ impl Spool {
             }
         }
         Ok(drained)
+    }
+
+    /// Seals every pair with our first key that is sealed with another. A pair that the store takes meanwhile may come back as a file, of which
+    /// the store will then find that it has moved on.
+    pub async fn reseal(&self) -> Result<Resealed, SpoolError> {
+        self.on_disk(|spool| {
+            let mut resealed = Resealed::default();
+            for path in spool.files()? {
+                let bytes = match fs::read(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    bytes => bytes.map_err(file_error(&path))?,
+                };
+                match record::resealed_spooled(&spool.sealer, &bytes) {
+                    Ok(None) => {}
+                    Ok(Some(bytes)) => {
+                        write_atomically(&path, &bytes).map_err(file_error(&path))?;
+                        resealed.pairs += 1;
+                    }
+                    Err(fault) => resealed.unreadable.push((path, SpoolError::Pair(fault.to_string()))),
+                }
+            }
+            Ok(resealed)
+        })
+        .await
     }
 
     /// Hands the pair in one file to `store` and deletes the file. `None` where there is no pair in it, or no file any more; `Err` where it stays.
@@ -193,6 +228,7 @@ impl fmt::Display for SpoolError {
             Self::File { path, error } => write!(f, "the spool's {} cannot be used: {error}", path.display()),
             Self::Store(error) => error.fmt(f),
             Self::Key(fault) => write!(f, "a spooled token pair is {fault}"),
+            Self::Pair(fault) => write!(f, "a spooled token pair is unreadable: {fault}"),
         }
     }
 }
@@ -203,6 +239,7 @@ impl std::error::Error for SpoolError {
             Self::File { error, .. } => Some(error),
             Self::Store(error) => Some(error),
             Self::Key(fault) => Some(fault),
+            Self::Pair(_) => None,
         }
     }
 }

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::time::Instant;
+
 use super::{
-    Cas, StoreError, StoredPat, TOMBSTONE_LIFE, TokenStore,
+    Cas, KEY_CHECK, StoreError, StoredPat, TOMBSTONE_LIFE, TokenStore,
     backend::{Change, Expect, Key, Kind, Revision, Row, RowState},
     intent::tombstone,
+    key::Told,
     keys_of, pair,
     record::{self, GrantSummary, PlainState},
 };
@@ -111,7 +114,7 @@ impl TokenStore {
     /// Stores a PAT in place of whatever PAT the tenant had.
     pub async fn put_pat(&self, tenant: &TenantId, stored: &StoredPat) -> Result<(), StoreError> {
         let change = self.pat_change(tenant, Expect::Anything, stored);
-        match self.backend.write(vec![change]).await?.into() {
+        match self.write(vec![change]).await?.into() {
             Cas::Stored => Ok(()),
             Cas::Moved => Err(StoreError::Unavailable("it refused a write that nothing was in the way of".into())),
         }
@@ -130,7 +133,7 @@ impl TokenStore {
                 changes.push(Change { key, expect: Expect::Revision(row.revision), label, body });
             }
             // A conflict means that somebody else has written in between: what they wrote is to be forgotten too.
-            if changes.is_empty() || Cas::from(self.backend.write(changes).await?) == Cas::Stored {
+            if changes.is_empty() || Cas::from(self.write(changes).await?) == Cas::Stored {
                 let [grant, pat] = rows.map(|row| row.is_some_and(|row| is_there(&row)));
                 return Ok(Removed { grant, pat });
             }
@@ -161,11 +164,19 @@ impl TokenStore {
         Ok(GrantPage { grants: rows.iter().filter_map(|(name, row)| connected(name, row)).collect(), next })
     }
 
-    /// Whose grant or PAT was written after `since`.
+    /// Whose grant or PAT was written after `since`. Who asks again and again, each time from where the last answer ended, follows the
+    /// store's encryption key too.
     pub async fn changed_since(&self, since: Revision) -> Result<Changed, StoreError> {
+        let began = Instant::now();
         let (head, keys) = self.backend.changes(since, FEED).await?;
         let more = keys.len() >= FEED;
         let next = keys.last().filter(|_| more).map_or(head, |(_, revision)| *revision);
+        let told = match keys.iter().any(|(key, _)| key.kind == Kind::Meta && key.name == KEY_CHECK) {
+            true => Told::Changed,
+            false if more => Told::SoFar,
+            false => Told::Unchanged,
+        };
+        self.told_of_key(since, next, began, told).await?;
         let names: BTreeSet<_> = keys.into_iter().map(|(key, _)| key).filter(is_tenants).map(|key| key.name).collect();
         let mut changed =
             Changed { head, next, tenants: Vec::with_capacity(names.len()), unreadable: Vec::new(), more };

@@ -1,5 +1,7 @@
 //! What the tests of this room are made of.
 
+pub(super) mod meddled;
+
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -57,8 +59,13 @@ impl World {
 }
 
 pub(super) fn sealer(key: u8) -> Sealer {
-    let ring = KeyRing::parse(&Secret::new(STANDARD.encode([key; 32]))).expect("a key");
-    Sealer::new(ring, Random::system())
+    Sealer::new(ring(&[key]), Random::system())
+}
+
+/// A ring of keys that each consist of one byte.
+pub(super) fn ring(keys: &[u8]) -> KeyRing {
+    let lines: Vec<_> = keys.iter().map(|key| STANDARD.encode([*key; 32])).collect();
+    KeyRing::parse(&Secret::new(lines.join("\n"))).expect("keys")
 }
 
 pub(super) fn tenant(name: &str) -> TenantId {

@@ -9,7 +9,7 @@ use flexslot_proxy::{
 use http::Method;
 use tokio::net::TcpStream;
 
-use crate::support::{GrantOf, UNUSABLE_ROOTS, World, in_time, until};
+use crate::support::{GrantOf, World, in_time, until};
 
 const DECKS: &str = "/api/public/v1/decks/";
 
@@ -116,11 +116,10 @@ async fn a_reload_changes_limits_guards_and_defaults() {
 async fn a_reload_that_is_refused_changes_nothing() {
     let mut world = World::start().await;
     world.tenant("acme").with_pat().await;
-    std::fs::write(world.dir().join("roots.pem"), UNUSABLE_ROOTS).unwrap();
     let everything_else =
         "server = { default_tenant = \"acme\", allowed_hosts = [\"proxy.internal\"] }\nlimits.request_body = \"1KiB\"";
-    let refused = world.try_reload(&format!("{everything_else}\nupstream.ca_file = \"roots.pem\"")).await;
-    assert!(matches!(&refused, Reloaded::Refused(failure) if failure.what.contains("roots.pem")), "{refused:?}");
+    let refused = world.try_reload(&format!("{everything_else}\nupstream.url = \"https://a..b\"")).await;
+    assert!(matches!(&refused, Reloaded::Refused(failure) if failure.what.contains("[upstream]")), "{refused:?}");
     world.get("/decks/").send().await.is_problem(400, "tenant_required");
     let call = world.get("/decks/").tenant("acme").header("host", "proxy.internal");
     call.send().await.is_problem(421, "host_denied");

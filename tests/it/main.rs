@@ -5,6 +5,9 @@
 #[path = "../layering.rs"]
 mod layering;
 
+#[path = "../servers/mod.rs"]
+mod servers;
+
 mod admin;
 mod bodies;
 mod callers;

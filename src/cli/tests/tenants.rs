@@ -207,5 +207,8 @@ fn many_lines_go_in_batches() {
 fn a_store_that_ends_with_the_command_is_refused() {
     let home = Home::new("[store]\nurl = \"memory:\"");
     let (status, err) = home.import(&[], "{\"tenant\":\"acme\",\"pat\":\"canary\"}");
-    assert!(status == Status::Misused && err.contains("hint: name the store with --store sqlite:PATH"), "{err}");
+    assert!(
+        status == Status::Misused && err.contains("hint: name a store that lasts, such as --store sqlite:PATH"),
+        "{err}"
+    );
 }

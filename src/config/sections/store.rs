@@ -89,6 +89,11 @@ impl Store {
         self.engine.lies_where(&other.engine) && self.key_source() == other.key_source()
     }
 
+    /// Whether all who work on it do so on this host, and so can read the same key file.
+    pub fn stays_on_this_host(&self) -> bool {
+        matches!(self.engine, Engine::Memory | Engine::Sqlite { .. })
+    }
+
     /// Where the encryption key is kept; `None` for a store that has none.
     pub fn key_source(&self) -> Option<&SecretSource> {
         self.engine.key().map(|key| &key.source)

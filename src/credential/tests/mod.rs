@@ -12,6 +12,7 @@ mod picking;
 mod refusals;
 mod renewing;
 mod uncertain;
+mod unreadable;
 mod upkeep;
 mod waiting;
 mod world;

@@ -6,7 +6,7 @@ use std::sync::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 
-use super::{InvalidKeys, KeyRing, Place, SealFault, Sealed, Sealer};
+use super::{Followed, InvalidKeys, KeyRing, Place, SealFault, Sealed, Sealer};
 use crate::model::{Random, Secret};
 
 const PLACE: Place<'static> = Place { kind: "grant", name: "acme", field: "refresh_token" };
@@ -84,6 +84,33 @@ fn a_replaced_ring_is_used_from_then_on() {
     let running = sealer(&[1]);
     running.replace(ring(&[2]));
     assert_eq!(running.sealing_key(), sealer(&[2]).sealing_key());
+}
+
+#[test]
+fn keys_that_vanish_go_on_opening_until_the_process_ends() {
+    let running = sealer(&[1]);
+    let late = running.seal(PLACE, &Secret::new("x"));
+    running.replace(ring(&[2]));
+    assert_eq!(running.open(PLACE, &late), Ok(Secret::new("x")));
+    assert!(sealer(&[2]).open(PLACE, &late).is_err());
+}
+
+#[test]
+fn the_stores_key_is_followed_by_one_reading_of_the_source() {
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&reads);
+    let source = move || {
+        counted.fetch_add(1, SeqCst);
+        Some(ring(&[2, 3, 1]))
+    };
+    let running = Sealer::with_source(ring(&[1]), source, Random::system());
+    let id = |key| sealer(&[key]).sealing_key();
+    assert_eq!(running.follow(id(1)), Followed::Nothing);
+    assert_eq!(running.follow(id(4)), Followed::Unknown);
+    assert_eq!((running.follow(id(4)), reads.load(SeqCst)), (Followed::Nothing, 1), "told once");
+    assert_eq!(running.follow(id(2)), Followed::Sealing);
+    assert_eq!(running.follow(id(3)), Followed::Opening);
+    assert_eq!((running.follow(id(2)), reads.load(SeqCst)), (Followed::Nothing, 3));
 }
 
 #[test]

@@ -13,11 +13,12 @@ use async_trait::async_trait;
 
 use super::{Spool, SpoolError};
 use crate::{
-    model::{Grant, TenantId, Timestamp, token::Owner},
+    model::{Grant, Random, TenantId, Timestamp, token::Owner},
     store::{
         Cas, Settlement, StoreError, TokenStore,
         backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
-        testing::{World, intent, sealer, tenant, tokens},
+        seal::Sealer,
+        testing::{World, intent, ring, sealer, tenant, tokens},
     },
 };
 
@@ -172,4 +173,21 @@ async fn files_are_their_owners_alone_and_hold_no_secret() {
         let text = fs::read_to_string(path).expect("JSON");
         assert!(text.contains("flx_client_1") && !text.contains("canary"));
     }
+}
+
+#[tokio::test]
+async fn pairs_are_sealed_anew_and_what_does_not_open_stays_as_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (world, spool) = (World::new().await, Spool::new(dir.path(), sealer(1)));
+    let renewed = spooled(&world, &spool, "acme").await;
+    let foreign = Spool::new(dir.path(), sealer(9));
+    spooled(&world, &foreign, "beta").await;
+    let rotating = Spool::new(dir.path(), Sealer::new(ring(&[2, 1]), Random::system()));
+    let resealed = rotating.reseal().await.expect("sealed");
+    assert_eq!((resealed.pairs, resealed.unreadable.len()), (1, 1));
+    assert_eq!(rotating.reseal().await.expect("sealed").pairs, 0, "once is enough");
+    let drained = Spool::new(dir.path(), sealer(2)).drain(&world.store).await.expect("drained");
+    assert_eq!((drained.stored, drained.waiting.len()), (vec![tenant("acme")], 1));
+    assert_eq!(world.grant("acme").await, Some(renewed));
+    assert_eq!(foreign.drain(&world.store).await.expect("drained").stored, [tenant("beta")]);
 }

@@ -4,11 +4,16 @@
 //! Every figure that a test prints is for reading; no test fails because a machine is slow.
 
 mod canary;
+mod check;
 mod clients;
+mod commands;
 mod drain;
+mod engines;
 mod http;
+mod keys;
 mod kill;
 mod memory;
+mod outages;
 mod refusals;
 mod reload;
 mod shared_store;

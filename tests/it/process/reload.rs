@@ -6,7 +6,7 @@ use super::{
     http::{ask, get},
     world::World,
 };
-use crate::support::{UNUSABLE_ROOTS, process::Sidecar};
+use crate::support::process::Sidecar;
 
 const DECKS: &str = "/api/public/v1/decks/";
 const IN_USE: &str = "the new configuration is in use";
@@ -101,18 +101,16 @@ async fn a_configuration_that_cannot_be_used_changes_nothing_until_it_is_mended(
     let mut world = world().await;
     world.set("log", "access = true");
     let sidecar = world.start().await;
-    std::fs::write(world.path("roots.pem"), UNUSABLE_ROOTS).unwrap();
+    let key = std::fs::read(world.path("key")).unwrap();
+    let other = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
     let changed = world.toml().replace("access = true", "access = false\nlevel = \"flexslot_proxy=info\"");
-    let changed = changed.replace("[upstream]", "[upstream]\nca_file = \"roots.pem\"");
+    std::fs::write(world.path("key"), other).unwrap();
     std::fs::write(world.path("proxy.toml"), changed).unwrap();
     let line = sidecar.process.says(UNUSABLE).await;
-    assert!(line["failure"].as_str().unwrap().contains("roots.pem"), "{line}");
+    assert!(line["failure"].as_str().unwrap().contains("the key file"), "{line}");
     assert_eq!(status(&sidecar).await, 200);
     let path = |line: &serde_json::Value| (line["target"] == "access").then(|| line["path"].clone());
     assert_eq!(sidecar.process.log("a request, which the new filter hides", path).await, DECKS);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate =
-        rcgen::CertificateParams::new(vec!["flexslot.test".to_owned()]).unwrap().self_signed(&key).unwrap();
-    std::fs::write(world.path("roots.pem"), certificate.pem()).unwrap();
+    std::fs::write(world.path("key"), key).unwrap();
     sidecar.process.says(IN_USE).await;
 }

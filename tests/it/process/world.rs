@@ -1,24 +1,15 @@
 //! A sandbox, a store and a configuration in a directory of their own, and sidecars on them.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use flexslot_proxy::{
-    model::{
-        Clock, FileAccess, GrantId, GrantState, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType,
-    },
+    model::{Clock, GrantId, GrantState, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
     sandbox::{Client, Running, Sandbox, Settings},
-    store::{
-        Existing, NewGrant, NewTenant, StoredPat, TokenStore, keyfile::KeyFile, seal::Sealer, sqlite::SqliteBackend,
-    },
+    store::{Existing, NewGrant, NewTenant, StoredPat, TokenStore},
 };
 use tempfile::TempDir;
 
+use super::engines::{Engine, Place};
 use crate::support::{
     free_port,
     process::{Launch, Sidecar},
@@ -26,6 +17,9 @@ use crate::support::{
 
 /// The OAuth client of every world.
 pub(crate) const CLIENT: &str = "flx_client_process";
+
+/// The file that has `store.url` in it, where that names a server.
+pub(crate) const STORE_URL: &str = "store-url";
 
 /// Whether the sidecar believes an imported access token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +34,7 @@ pub(crate) struct World {
     pub(crate) dir: TempDir,
     pub(crate) sandbox: Sandbox,
     serving: Running,
+    place: Place,
     /// The configuration by section.
     config: BTreeMap<&'static str, Vec<String>>,
     /// What follows the sections: tables in arrays.
@@ -58,10 +53,25 @@ pub(crate) struct Tenant {
 impl World {
     /// A sandbox with a public client, a new store, and a configuration that says nothing special.
     pub(crate) async fn new() -> Self {
-        Self::with_client(Client::public(CLIENT)).await
+        Self::on(Engine::Sqlite).await
     }
 
+    /// The same with the store on this engine.
+    pub(crate) async fn on(engine: Engine) -> Self {
+        Self::at(engine.place()).await
+    }
+
+    /// The same with the store in this place.
+    pub(crate) async fn at(place: Place) -> Self {
+        Self::made_of(Client::public(CLIENT), place).await
+    }
+
+    /// The same with another client, and the store in a file.
     pub(crate) async fn with_client(client: Client) -> Self {
+        Self::made_of(client, Place::Sqlite).await
+    }
+
+    async fn made_of(client: Client, place: Place) -> Self {
         let sandbox = Sandbox::new(Settings::default(), Arc::new(SystemClock), Random::system());
         sandbox.add_client(client);
         let serving = sandbox.spawn(free_port()).unwrap();
@@ -71,12 +81,22 @@ impl World {
             ("admin", vec!["listen = \"127.0.0.1:0\""]),
             ("upstream", vec![upstream.as_str(), "proxy = \"off\""]),
             ("oauth", vec!["client_id = \"flx_client_process\""]),
-            ("store", vec!["url = \"sqlite:store.db\"", "encryption_key = { file = \"key\" }"]),
+            ("store", vec!["encryption_key = { file = \"key\" }"]),
             ("log", vec!["format = \"json\""]),
         ];
         let owned = |(section, lines): (_, Vec<&str>)| (section, lines.into_iter().map(str::to_owned).collect());
         let dir = tempfile::tempdir().unwrap();
-        Self { dir, sandbox, serving, config: config.into_iter().map(owned).collect(), tail: String::new() }
+        let config = config.into_iter().map(owned).collect();
+        let mut world = Self { dir, sandbox, serving, place, config, tail: String::new() };
+        match world.place.url().map(str::to_owned) {
+            None => world.set("store", "url = \"sqlite:store.db\""),
+            Some(url) => {
+                world.write_secret(STORE_URL, &url);
+                // As on one host. What a sidecar leaves there, the others find.
+                world.set("store", &format!("url = {{ file = {STORE_URL:?} }}")).set("store", "state_dir = \"state\"")
+            }
+        };
+        world
     }
 
     /// One more line of configuration.
@@ -128,12 +148,17 @@ impl World {
 
     /// The command that starts a sidecar, with what stands in proxy.toml.
     pub(crate) fn launch(&self) -> Launch {
-        Launch::sidecar(self.dir.path(), &["serve", "--config", "proxy.toml"])
+        self.command(&["serve"])
+    }
+
+    /// Any command, with what stands in proxy.toml.
+    pub(crate) fn command(&self, args: &[&str]) -> Launch {
+        Launch::sidecar(self.dir.path(), &[args, &["--config", "proxy.toml"]].concat())
     }
 
     /// The store, opened by the test as another process would. Makes it, and its key, when missing.
     pub(crate) async fn store(&self) -> TokenStore {
-        open_store(self.dir.path()).await
+        self.place.open(self.dir.path()).await
     }
 
     /// A tenant whose user has just consented.
@@ -185,12 +210,4 @@ impl World {
 
 pub(crate) fn tenant(name: &str) -> TenantId {
     name.parse().unwrap()
-}
-
-async fn open_store(dir: &Path) -> TokenStore {
-    let random = Random::system();
-    let file = KeyFile::new(dir.join("key"), FileAccess::Private);
-    let ring = if file.path().exists() { file.read().unwrap() } else { file.create(&random).unwrap() };
-    let backend = SqliteBackend::open(&dir.join("store.db"), Arc::new(SystemClock), &random).unwrap();
-    TokenStore::open(Arc::new(backend), Sealer::new(ring, random.clone()), random).await.unwrap()
 }

@@ -14,9 +14,6 @@ pub(crate) use raw::{Raw, field};
 pub(crate) use upstream::{Part, Received, Script, Upstream};
 pub(crate) use world::{CLIENT, GrantOf, World};
 
-/// A PEM file that holds a certificate, but not one that can be read: a configuration that names it is well formed, and cannot be used.
-pub(crate) const UNUSABLE_ROOTS: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-
 /// A listener on a free port of this machine.
 pub(crate) fn free_port() -> TcpListener {
     flexslot_proxy::app::bind_tcp((std::net::Ipv4Addr::LOCALHOST, 0).into()).unwrap()

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::Read,
+    io::{Read, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use tokio::{
     sync::watch,
@@ -30,6 +30,7 @@ pub(crate) struct Launch {
     program: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    input: String,
 }
 
 /// A started process.
@@ -74,6 +75,16 @@ pub(crate) async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T
     }
 }
 
+/// The same for what takes a request to find out.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let looking = async {
+        while !holds().await {
+            sleep(LOOK).await;
+        }
+    };
+    assert!(timeout(PATIENCE, looking).await.is_ok(), "waited in vain: {what}");
+}
+
 // === impl Launch ===
 
 impl Launch {
@@ -85,11 +96,17 @@ impl Launch {
     /// Another program.
     pub(crate) fn program(dir: &Path, program: impl Into<PathBuf>, args: &[&str]) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self { dir: dir.to_owned(), program: program.into(), args, env: Vec::new() }
+        Self { dir: dir.to_owned(), program: program.into(), args, env: Vec::new(), input: String::new() }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// What it reads from standard input, which then ends; no more than a pipe holds.
+    pub(crate) fn input(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.input);
         self
     }
 
@@ -103,10 +120,12 @@ impl Launch {
             .current_dir(&self.dir)
             .env_clear()
             .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
+        // Whoever reads nothing may have ended before.
+        let _ = child.stdin.take().unwrap().write_all(self.input.as_bytes());
         let stdout = Captured::start(child.stdout.take().unwrap());
         let stderr = Captured::start(child.stderr.take().unwrap());
         Ok(Process { child, stdout, stderr })
@@ -132,6 +151,17 @@ impl Process {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
+    }
+
+    /// SIGSTOP, and waits until it stands still.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+        waitpid(Some(Pid::from_child(&self.child)), WaitOptions::UNTRACED).expect("our own child");
+    }
+
+    /// Lets a process that stands still go on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// SIGKILL, and waits for the end.

@@ -16,7 +16,7 @@ use std::{
 
 use super::load;
 use crate::{
-    cli::{Failure, GlobalArgs, StoreOverrides, World, store},
+    cli::{Failure, GlobalArgs, StoreOverrides, World, progress::counted, store},
     store::Existing,
 };
 use check::Checker;
@@ -81,7 +81,7 @@ impl ImportArgs {
         let checked = checker.finish();
         checked.tell(&mut world.console);
         if checked.bad > 0 && !skip_bad {
-            return Err(Failure::new(format!("{}; nothing was written", write::counted(checked.bad, "bad line")))
+            return Err(Failure::new(format!("{}; nothing was written", counted(checked.bad, "bad line")))
                 .hint("mend them, or write the good ones with --skip-bad"));
         }
         let plan = Plan {

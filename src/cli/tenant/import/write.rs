@@ -7,7 +7,10 @@ use super::{
     lines::Lines,
 };
 use crate::{
-    cli::{Console, Failure, StreamKind},
+    cli::{
+        Console, Failure,
+        progress::{Progress, counted},
+    },
     config::Config,
     model::{Origin, TokenSet},
     store::{Existing, Imported, NewGrant, NewTenant, StoredPat, TokenStore},
@@ -21,24 +24,15 @@ pub(super) struct Plan {
     pub(super) checked: Checked,
 }
 
-/// How far the writing has come, on a terminal.
-struct Progress {
-    stream: StreamKind,
-    total: u64,
-    done: u64,
-}
-
 /// Tenants per write: all or none of them are stored.
 const BATCH: usize = 1000;
-/// Characters of the bar.
-const BAR: u64 = 30;
 
 // === impl Plan ===
 
 impl Plan {
     pub(super) async fn write(self, source: &Source, config: &Config, console: &mut Console) -> Result<(), Failure> {
         let origin = &config.upstream.origin;
-        let mut progress = Progress { stream: console.err_kind(), total: self.checked.good, done: 0 };
+        let mut progress = Progress::new(console, "tenants", self.checked.good);
         let mut checker = Checker::new(config);
         let mut lines = Lines::new(source.open()?);
         let mut batch = Vec::with_capacity(BATCH);
@@ -145,31 +139,4 @@ fn changed(bad: &str, imported: Imported) -> Failure {
     let stored = counted((imported.added + imported.replaced) as u64, "tenant");
     Failure::new(format!("the file changed while it was imported ({bad}); {stored} had been stored"))
         .hint("run it again on a file that nobody writes to")
-}
-
-/// Such as "1 tenant" and "2 tenants".
-pub(super) fn counted(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
-// === impl Progress ===
-
-impl Progress {
-    fn advance(&mut self, by: u64, console: &mut Console) {
-        self.done += by;
-        if self.stream == StreamKind::Terminal {
-            let (done, total) = (self.done, self.total.max(self.done).max(1));
-            let full = usize::try_from(BAR * done / total).unwrap_or(0);
-            let rest = usize::try_from(BAR).unwrap_or(0).saturating_sub(full);
-            let bar = format!("{}{}", "#".repeat(full), ".".repeat(rest));
-            console.tell_part(format_args!("\r[{bar}] {done} of {total} tenants"));
-        }
-    }
-
-    /// Leaves the bar's line.
-    fn end(&self, console: &mut Console) {
-        if self.stream == StreamKind::Terminal && self.done > 0 {
-            console.tell("");
-        }
-    }
 }

@@ -2,23 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{Console, Failure};
 use crate::{
+    cli::{Console, Failure},
     model::{FileAccess, Random},
     store::{keyfile::KeyFile, seal::Sealer},
 };
-
-/// The encryption key of the store
-#[derive(Debug, clap::Args)]
-pub(super) struct KeyArgs {
-    #[command(subcommand)]
-    command: KeyCommand,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum KeyCommand {
-    Generate(GenerateArgs),
-}
 
 /// Make a new encryption key: one line, 32 random bytes in base64
 ///
@@ -27,18 +15,17 @@ enum KeyCommand {
 ///     flexslot-proxy key generate --out /etc/flexslot-proxy/key
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
-struct GenerateArgs {
+pub(super) struct GenerateArgs {
     /// Write it to this new file, readable for its owner alone, instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-// === impl KeyArgs ===
+// === impl GenerateArgs ===
 
-impl KeyArgs {
+impl GenerateArgs {
     pub(super) fn run(self, console: &mut Console, random: &Random) -> Result<(), Failure> {
-        let KeyCommand::Generate(GenerateArgs { out }) = self.command;
-        let Some(path) = out else {
+        let Some(path) = self.out else {
             return console.data_line(Sealer::generate_key_line(random).expose());
         };
         KeyFile::new(&path, FileAccess::Private).create(random)?;

@@ -1,0 +1,30 @@
+//! `key …`: the encryption key of the store.
+
+mod generate;
+mod rotate;
+
+use super::{Failure, GlobalArgs, World};
+
+/// The encryption key of the store
+#[derive(Debug, clap::Args)]
+pub(super) struct KeyArgs {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum KeyCommand {
+    Generate(generate::GenerateArgs),
+    Rotate(rotate::RotateArgs),
+}
+
+// === impl KeyArgs ===
+
+impl KeyArgs {
+    pub(super) fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
+        match self.command {
+            KeyCommand::Generate(args) => args.run(&mut world.console, &world.random),
+            KeyCommand::Rotate(args) => super::runtime()?.block_on(args.run(global, world)),
+        }
+    }
+}
