@@ -9,7 +9,7 @@ use super::{
     Ask, At, PathClass, Permission, Picked, Refusal, Resend,
     background::{Background, OFFER_AGAIN},
     failure::{Failure, FailureClass},
-    flight::{Boarding, Cause, Landing, board},
+    flight::{Boarding, Cause, Haste, Landing, board},
     pace::NotNow,
     pat_health::PatHealth,
     permit::permit,
@@ -165,7 +165,7 @@ impl Credentials {
             let at = usable.at;
             match usable.freshness {
                 Freshness::Fresh => return Ok((Picked::oauth(usable), None)),
-                Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing) {
+                Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing, Haste::of(patient)) {
                     Boarding::Aboard(flight) if patient => {
                         flight.wait(deadline).await;
                         patient = false;
@@ -184,7 +184,7 @@ impl Credentials {
     /// Waits for the renewal of the pair `at`; afterwards the slot is worth another look.
     async fn renew(&self, slot: &Arc<Slot>, at: At, cause: Cause, deadline: Instant) -> Result<(), NotNow> {
         loop {
-            let flight = match board(&self.works, slot, at, cause) {
+            let flight = match board(&self.works, slot, at, cause, Haste::AtOnce) {
                 Boarding::Moved => return Ok(()),
                 Boarding::NotNow(not_now) => return Err(not_now),
                 Boarding::Aboard(flight) => flight,
@@ -214,7 +214,7 @@ impl Credentials {
                 self.refused_too_soon(&slot, at);
                 return Unauthorized::AfterRefresh;
             }
-            Err(NotNow::Uncured) => return Unauthorized::Pass,
+            Err(NotNow::Uncured | NotNow::NotItsTurn) => return Unauthorized::Pass,
             Err(NotNow::Failed(failure)) => Some(failure),
         };
         let after_failure = failed.is_some();

@@ -12,7 +12,8 @@
 //! - `flight`: how all requests of a grant share one renewal.
 //! - `renewal`: what that one renewal does, step by step, and what it leaves behind when it fails (`failure`).
 //! - `clearance`: whether a refresh token may be presented now.
-//! - `lease`: which process renews; `turns`: which renewal is next; `pace`: what keeps a tenant's renewals apart.
+//! - [`schedule`]: when, as far as times and chance alone say; `keep_alive`: the same for grants that nobody uses.
+//! - `lease`: which process renews; [`turns`]: which renewal is next; `pace`: what keeps a tenant's renewals apart.
 //! - `custody`: outcomes of token requests that the store has still to take.
 //!
 //! What is known:
@@ -34,6 +35,7 @@ mod eviction;
 mod failure;
 mod flight;
 mod header;
+mod keep_alive;
 mod lease;
 mod loading;
 mod pace;
@@ -42,10 +44,11 @@ mod permit;
 pub mod pick;
 pub mod policy;
 mod renewal;
+pub mod schedule;
 mod state;
 mod tasks;
 mod travel;
-mod turns;
+pub mod turns;
 mod usage;
 mod watch;
 mod works;

@@ -135,7 +135,7 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<Usable,
         };
         return Err(Passed::Misconfigured(what.into()));
     };
-    let freshness = tokens.freshness(on.now, live.window_opens);
+    let freshness = tokens.freshness(on.now, live.plan.opens);
     let usable = Usable { at: live.at(), authorization, freshness };
     match ask.need {
         Some(need) if !tokens.scopes.covers(need) => Err(Passed::Scope(usable)),

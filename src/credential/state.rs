@@ -10,12 +10,19 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    At, Picked, clearance::Unsent, flight::Flight, header, pace::Pace, pat_health::PatHealth, policy::RefreshPolicy,
+    At, Picked,
+    clearance::Unsent,
+    flight::Flight,
+    header,
+    pace::Pace,
+    pat_health::PatHealth,
+    policy::RefreshPolicy,
+    schedule::{Plan, Share},
     usage::LastUse,
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantId, GrantState, Origin, Random, Secret, TenantId, Timestamp, TokenType,
+        CredentialKind, Grant, GrantId, GrantState, Origin, Random, Secret, TenantId, TokenType,
         observe::FallbackCause,
         token::{Disconnected, Intent},
     },
@@ -81,7 +88,7 @@ pub(super) struct Live {
     /// `None` where the access token cannot stand in a `Bearer` header: a bound token, or an unusable one.
     pub(super) authorization: Option<HeaderValue>,
     /// When this version should be renewed; drawn once per version.
-    pub(super) window_opens: Timestamp,
+    pub(super) plan: Plan,
 }
 
 /// A PAT, ready to be used.
@@ -109,9 +116,9 @@ impl Slot {
 // === impl State ===
 
 impl State {
-    /// Whether the tenant is known; a request asks for it at `now`.
-    pub(super) fn is_loaded_for(&mut self, now: Instant) -> bool {
-        self.asked = Some(now);
+    /// Whether the tenant is known; a request asks for it at `asked`, or none does.
+    pub(super) fn is_loaded_for(&mut self, asked: Option<Instant>) -> bool {
+        self.asked = asked.or(self.asked);
         self.loaded
     }
 
@@ -299,15 +306,12 @@ impl State {
 
 impl Live {
     fn new(grant: Grant, policy: &RefreshPolicy, random: &Random) -> Self {
-        let window = grant.tokens.refresh_window(policy.before_expiry);
-        // A tenth of the window as jitter keeps sidecars, and tenants connected together, from renewing in the same moment.
-        let (earlier, later) = (random.below(policy.spread), random.below(window / 10));
-        let window_opens = grant.tokens.expires_at.minus(window).minus(earlier).plus(later);
+        let plan = Plan::new(&grant.tokens, Share::new(grant.id, grant.version), policy, random);
         let authorization = match grant.tokens.token_type {
             TokenType::Bearer => header::bearer(&grant.tokens.access),
             TokenType::Dpop => None,
         };
-        Self { window_opens, authorization, grant, intent: None }
+        Self { plan, authorization, grant, intent: None }
     }
 
     /// Which pair this is.

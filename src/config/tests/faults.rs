@@ -1,5 +1,7 @@
 //! Every faulty file yields all its faults, in order, with their places, and never a secret.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::{FakeEnvironment, Overrides, faults};
@@ -63,7 +65,6 @@ fn keys_of_later_versions_are_unknown() {
         ("oauth", "scopes"),
         ("oauth", "dpop"),
         ("oauth", "issuer"),
-        ("refresh", "keep_alive"),
     ] {
         let told = faults(&format!("[{table}]\n{key} = \"1d\""));
         assert!(told.starts_with(&format!("proxy.toml:2: {table}.{key}: unknown key (column 1)")), "{told}");
@@ -237,6 +238,16 @@ fn an_uncertain_grant_is_one_whose_request_is_over() {
     );
     assert!(faults("[refresh]\nuncertain_after = \"90s\"").contains("must be longer than refresh.give_up"));
     assert!(FakeEnvironment::with_config("[refresh]\ngive_up = \"2m\"\nuncertain_after = \"121s\"").load().is_ok());
+}
+
+#[test]
+fn idle_grants_are_refreshed_while_their_refresh_tokens_live() {
+    let told = faults("[refresh]\nkeep_alive = \"30d\"");
+    assert!(told.starts_with("proxy.toml:2: refresh.keep_alive: a refresh token that nobody uses lives for 30 days"));
+    assert!(told.contains("hint: write at most \"29d\""));
+    assert!(faults("[refresh]\nkeep_alive = \"0s\"").contains("refresh.keep_alive: must be longer than zero"));
+    let config = FakeEnvironment::with_config("[refresh]\nkeep_alive = \"29d\"").load().unwrap();
+    assert_eq!(config.refresh.keep_alive, Some(Duration::from_secs(29 * 24 * 3600)));
 }
 
 #[test]

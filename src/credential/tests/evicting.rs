@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{
     flexslot::Behaviour,
-    world::{HOUR, SECOND, World, caller, pass, pick, tenant, value},
+    world::{HOUR, SECOND, World, caller, held, pass, pick, tenant, value},
 };
 
 /// A world with room for eight tenants, of which there are `count`, each with a fresh token.
@@ -28,12 +28,6 @@ async fn ask_for(world: &World, name: &str) -> bool {
     assert_eq!(value(&pick(world, name).await), format!("Bearer at.{name}.0"));
     world.credentials.drain(SECOND).await;
     world.backend.times_read.load(Ordering::Relaxed) > read
-}
-
-/// How many tenants are in memory, as the log would tell.
-fn held(world: &World) -> usize {
-    let digits: String = format!("{:?}", world.credentials).chars().filter(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
