@@ -96,6 +96,11 @@ impl ServerUrl {
         // In libpq's form the host may be an option: a directory with a socket in it.
         let is_somewhere = !parts.hosts.is_empty()
             || (kind == ServerKind::Postgres && parts.options().any(|(name, _)| name == "host"));
+        // Part of a password whose '/' or '?' is not escaped: everything before that would be taken for a host and shown.
+        if parts.names_a_user_too_late() || !parts.hosts.split(',').all(is_host) {
+            return Err(Wrong::new("a user, password, host or port that cannot be told apart")
+                .hint("in a user's name or a password write %40 for @, %2F for /, %3F for ? and %3A for :"));
+        }
         // A fragment means something to some clients: "insecure" turns the check of certificates off.
         if !is_somewhere
             || text.contains(['#', ' '])
@@ -153,9 +158,27 @@ impl<'a> Parts<'a> {
         Self { scheme, user, hosts, database, query }
     }
 
+    /// Whether there is an `@` after the hosts, where none belongs (RFC 3986, section 3.2).
+    fn names_a_user_too_late(&self) -> bool {
+        self.database.contains('@') || self.query.contains('@')
+    }
+
     fn options(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
         form_urlencoded::parse(self.query.as_bytes())
     }
+}
+
+/// Whether `text` is a host with or without a port, and nothing that only looks like one: `user:password`.
+fn is_host(text: &str) -> bool {
+    let port = match text.strip_prefix('[') {
+        Some(literal) => match literal.split_once(']') {
+            Some((_, "")) => None,
+            Some((_, after)) => after.strip_prefix(':').or(Some("")),
+            None => Some(""),
+        },
+        None => text.split_once(':').map(|(_, port)| port),
+    };
+    port.is_none_or(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -219,6 +242,26 @@ mod tests {
             assert!(!format!("{wrong:?}").contains("canary"), "{text}");
         }
         assert!(StoreUrl::parse_literal("postgres://u@host/db").is_ok());
+    }
+
+    #[test]
+    fn a_password_that_ends_the_authority_too_early_is_taken_for_no_host() {
+        for text in [
+            "postgres://u:canary/x@h",
+            "postgres://u:canary?x@h/db",
+            "postgres://u:canary",
+            "postgres://a:5432,u:canary/x",
+            "postgres://[::1]canary/x",
+            "postgres://[::1/canary",
+            "postgres://u:1234/canary@h",
+            "postgres://u:1234?canary@h/db",
+            "redis://:canary?x@h/0",
+            "redis://u:canary/1",
+            "redis://h:/0",
+        ] {
+            let wrong = StoreUrl::parse(text).expect_err(text);
+            assert!(wrong.hint.is_some() && !format!("{wrong:?}").contains("canary"), "{text}");
+        }
     }
 
     proptest! {
