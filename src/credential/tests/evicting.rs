@@ -99,6 +99,22 @@ async fn a_tenant_that_has_to_wait_after_a_failure_outlasts_those_that_do_well()
 }
 
 #[tokio::test(start_paused = true)]
+async fn tenants_whose_token_request_was_not_sent_once_go_like_the_others() {
+    let world = crowd(40).await;
+    for index in 0..100 {
+        let name = format!("unlucky-{index}");
+        world.connect(&name, Duration::ZERO, Some(HOUR)).await;
+        world.flexslot.will(Behaviour::NotSent);
+        assert!(pick(&world, &name).await.is_err());
+        world.credentials.drain(SECOND).await;
+    }
+    for index in 0..40 {
+        ask_for(&world, &name(index)).await;
+    }
+    assert!(held(&world) <= 8, "{} are held", held(&world));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_use_of_a_tenant_that_went_is_still_told() {
     let mut world = crowd(20).await;
     world.set_cached_tenants(1);
