@@ -24,6 +24,7 @@ pub mod seal;
 pub mod spool;
 pub mod sqlite;
 mod tenants;
+mod turns;
 
 use std::{fmt, sync::Arc, time::Duration};
 
