@@ -25,6 +25,7 @@ pub mod seal;
 pub mod spool;
 pub mod sqlite;
 mod tenants;
+mod turns;
 mod write_back;
 
 use std::{
