@@ -61,7 +61,7 @@ impl Settings {
         if grant.origin != self.origin {
             let (own, configured) = (&grant.origin, &self.origin);
             return Some(format!(
-                "it belongs to {own}, and upstream.url is {configured}; set it back, or connect anew"
+                "it belongs to {own}, and upstream.url is {configured}; set it back, or import a grant of {configured}"
             ));
         }
         if !self.endpoint.knows(&grant.client_id) {
