@@ -11,7 +11,6 @@ use super::{
     failure::{Failure, FailureClass},
     flight::{Boarding, Cause, Haste, Landing, board},
     pace::NotNow,
-    pat_health::PatHealth,
     permit::permit,
     pick::Choice,
     policy::Settings,
@@ -204,7 +203,7 @@ impl Credentials {
     pub async fn unauthorized(&self, ask: &Ask<'_>, picked: &Picked) -> Unauthorized {
         let Ok(slot) = self.works.slot(ask.tenant).await else { return Unauthorized::RefreshUnavailable };
         let Some(at) = picked.at else {
-            slot.with(|state| state.judge_pat(picked, PatHealth::refused));
+            pat_refused(&slot, picked);
             return Unauthorized::Pass;
         };
         let deadline = self.deadline();
@@ -242,9 +241,9 @@ impl Credentials {
         let Some(slot) = self.works.held(tenant) else { return };
         match (outcome, picked.at) {
             (RetryOutcome::Failed, _) => {}
-            (RetryOutcome::Cured, None) => slot.with(|state| state.judge_pat(picked, PatHealth::accepted)),
+            (RetryOutcome::Cured, None) => slot.with(|state| state.pat_accepted(picked)),
             (RetryOutcome::Cured, Some(_)) => slot.with(|state| state.pace.cured()),
-            (RetryOutcome::StillUnauthorized, None) => slot.with(|state| state.judge_pat(picked, PatHealth::refused)),
+            (RetryOutcome::StillUnauthorized, None) => pat_refused(&slot, picked),
             (RetryOutcome::StillUnauthorized, Some(at)) => {
                 slot.with(|state| state.pace.not_cured(at.version));
                 self.works.observer.unauthorized_after_refresh();
@@ -257,7 +256,7 @@ impl Credentials {
     pub fn accepted(&self, tenant: &TenantId, picked: &Picked) {
         let Some(slot) = self.works.held(tenant) else { return };
         slot.with(|state| match picked.at {
-            None => state.judge_pat(picked, PatHealth::accepted),
+            None => state.pat_accepted(picked),
             Some(at) if state.pace.answers_401(at.version) => state.pace.cured(),
             Some(_) => {}
         });
@@ -288,6 +287,14 @@ impl Credentials {
             }
         })
         .await;
+    }
+}
+
+/// Tells the operator, once, of a PAT that has become rejected.
+fn pat_refused(slot: &Slot, picked: &Picked) {
+    if let Some(from) = slot.with(|state| state.pat_refused(picked)) {
+        let tenant = &slot.tenant;
+        tracing::warn!(%tenant, from = from.as_str(), "Flexslot has refused the PAT three times in a row; it counts as rejected");
     }
 }
 

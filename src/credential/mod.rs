@@ -118,6 +118,14 @@ pub enum PatFault {
     Malformed,
 }
 
+/// Where a PAT comes from, which is where another one has to be put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatSource {
+    /// The configuration: `[[tenants]]`, or `FLEXSLOT_PAT`.
+    Configuration,
+    Store,
+}
+
 /// Why there is no credential for a request. The corridor makes problems of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -126,7 +134,7 @@ pub enum Refusal {
     /// There was a grant.
     ReconnectRequired(DisconnectReason),
     /// Flexslot has refused the tenant's PAT three times in a row.
-    PatRejected,
+    PatRejected(PatSource),
     /// The path takes a PAT only, and there is none.
     PatRequired,
     /// The token cannot be refreshed for now.
@@ -140,6 +148,18 @@ pub enum Refusal {
     /// What the request needs is in a record that does not open: its key is missing, or it is damaged. A reason to connect again only where
     /// neither can be put back.
     RecordUnreadable(String),
+}
+
+// === impl PatSource ===
+
+impl PatSource {
+    /// As the log names it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Store => "store",
+        }
+    }
 }
 
 // === impl Picked ===

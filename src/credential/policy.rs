@@ -68,7 +68,7 @@ impl Settings {
         if *own != self.origin {
             let configured = &self.origin;
             return Some(format!(
-                "it belongs to {own}, and upstream.url is {configured}; set it back, or connect anew"
+                "it belongs to {own}, and upstream.url is {configured}; set it back, or import a grant of {configured}"
             ));
         }
         if !self.endpoint.knows(client_id) {

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    At, Picked,
+    At, PatSource, Picked,
     clearance::Unsent,
     flight::Flight,
     header,
@@ -279,13 +279,24 @@ impl State {
         self.file_pat.as_mut().or(self.stored_pat.as_mut())
     }
 
-    /// Notes how Flexslot took the PAT of `picked`, if that is still the one that counts.
-    pub(super) fn judge_pat(&mut self, picked: &Picked, judge: fn(&mut PatHealth)) {
-        if let Some(pat) = self.pat()
-            && pat.authorization.as_ref() == Some(&picked.authorization)
-        {
-            judge(&mut pat.health);
+    /// Flexslot took the PAT of `picked`.
+    pub(super) fn pat_accepted(&mut self, picked: &Picked) {
+        if let Some(pat) = self.pat_of(picked) {
+            pat.health.accepted();
         }
+    }
+
+    /// Flexslot answered 401 to the PAT of `picked`. Answers where the PAT comes from, where it has become rejected by this.
+    pub(super) fn pat_refused(&mut self, picked: &Picked) -> Option<PatSource> {
+        let pat = self.pat_of(picked)?;
+        let was_rejected = pat.health.is_rejected();
+        pat.health.refused();
+        (!was_rejected && pat.health.is_rejected()).then(|| pat.source())
+    }
+
+    /// The PAT of `picked`, if that is still the one that counts.
+    fn pat_of(&mut self, picked: &Picked) -> Option<&mut HeldPat> {
+        self.pat().filter(|pat| pat.authorization.as_ref() == Some(&picked.authorization))
     }
 
     /// Whether failures or refusals are remembered that should still have an effect.
@@ -325,5 +336,25 @@ impl Live {
 impl HeldPat {
     fn new(secret: Secret, origin: Option<Origin>) -> Self {
         Self { authorization: header::bearer(&secret), secret, origin, health: PatHealth::default() }
+    }
+
+    pub(super) fn source(&self) -> PatSource {
+        if self.origin.is_none() { PatSource::Configuration } else { PatSource::Store }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PatSource, Picked, Secret, State, header};
+
+    #[test]
+    fn a_pat_becomes_rejected_once_and_says_where_it_comes_from() {
+        let (mut state, pat) = (State::default(), Secret::new("flx_pat_1"));
+        state.set_file_pat(Some(&pat));
+        let picked = Picked::pat(header::bearer(&pat).unwrap());
+        let refusals = std::array::from_fn(|_| state.pat_refused(&picked));
+        assert_eq!(refusals, [None, None, Some(PatSource::Configuration), None]);
+        state.pat_accepted(&picked);
+        assert_eq!(state.pat_refused(&picked), None);
     }
 }
