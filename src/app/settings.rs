@@ -37,6 +37,7 @@ pub fn credential(config: &Config, endpoint: Arc<dyn TokenEndpoint>) -> credenti
         uncertain_after: config.refresh.uncertain_after,
         max_parallel: config.refresh.max_parallel,
         spread: config.refresh.spread,
+        keep_alive: config.refresh.keep_alive,
     };
     let cached_tenants = config.limits.cached_tenants;
     credential::Settings { origin: config.upstream.origin.clone(), refresh, endpoint, tenants, cached_tenants }

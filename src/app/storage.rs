@@ -34,6 +34,8 @@ pub struct Storage {
     pub spool: Option<Spool>,
     /// Where the instance lock lies. `None` where nothing is shared.
     pub state_dir: Option<PathBuf>,
+    /// The file of the encryption key, where one was made for this store just now.
+    pub new_key: Option<PathBuf>,
 }
 
 // === impl Storage ===
@@ -70,13 +72,15 @@ impl Storage {
                 Self::on(Arc::new(backend), sealer, None, around, observer).await
             }
             Engine::Sqlite { path, key } => {
-                let sealer = sealer(path, key, around)?;
+                let (sealer, new_key) = sealer(path, key, around)?;
                 let backend = {
                     let (path, clock, random) = (path.clone(), Arc::clone(&around.clock), around.random.clone());
                     let opened = tokio::task::spawn_blocking(move || SqliteBackend::open(&path, clock, &random)).await;
                     opened.map_err(|_| StartFailure::new("opening the store was interrupted"))??
                 };
-                Self::on(Arc::new(backend), sealer, config.state_dir.as_deref(), around, observer).await
+                let storage =
+                    Self::on(Arc::new(backend), sealer, config.state_dir.as_deref(), around, observer).await?;
+                Ok(Self { new_key, ..storage })
             }
             Engine::Server { address, key, extra_roots } => {
                 let sealer = shared_sealer(key, around)?;
@@ -96,7 +100,7 @@ impl Storage {
         let backend = Arc::new(Metered::new(backend, observer));
         let store = TokenStore::open(backend, sealer.clone(), around.random.clone()).await?;
         let spool = state_dir.map(|dir| Spool::new(dir, sealer.clone()));
-        Ok(Self { store, sealer, spool, state_dir: state_dir.map(Path::to_owned) })
+        Ok(Self { store, sealer, spool, state_dir: state_dir.map(Path::to_owned), new_key: None })
     }
 
     /// Shows the other processes of this host that we live. Only who renews tokens needs to.
@@ -146,18 +150,20 @@ fn sealer_with(ring: KeyRing, file: Option<KeyFile>, around: &Surroundings) -> S
     }
 }
 
-fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Sealer, StartFailure> {
+/// The sealer of a store in a file, and the file of its key where that was made just now.
+fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<(Sealer, Option<PathBuf>), StartFailure> {
     let file = key_file(&key.source);
+    let mut new_key = None;
     let ring = match (&key.text, &file) {
         (Some(text), _) => parse(text, &key.source)?,
         (None, Some(file)) if !database.exists() => {
-            let made = file.create(&around.random);
-            match made {
+            match file.create(&around.random) {
                 // Another process has begun with the same store at the same moment.
                 Err(KeyFileError::Exists { .. }) => file.read()?,
                 made => {
-                    tracing::info!(file = %file.path().display(), "an encryption key is made; keep a copy of it apart from the store");
-                    made?
+                    let ring = made?;
+                    new_key = Some(file.path().to_owned());
+                    ring
                 }
             }
         }
@@ -171,7 +177,7 @@ fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<Seal
             ));
         }
     };
-    Ok(sealer_with(ring, file, around))
+    Ok((sealer_with(ring, file, around), new_key))
 }
 
 /// The keys of a configuration that was read again; `None` where there are none to take over.

@@ -44,6 +44,9 @@ async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), F
     let metrics = app::metrics()?;
     let around = Surroundings::system();
     let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
+    if let Some(file) = &storage.new_key {
+        tracing::info!(file = %file.display(), "an encryption key was made; keep a copy of it apart from the store");
+    }
     let listeners = Listeners::bind(&config)?;
     announce(&listeners, &config);
     let app = App::build(config.clone(), storage, &around, metrics)?;
@@ -68,8 +71,8 @@ fn raise_file_limit() {
 fn announce(listeners: &Listeners, config: &Config) {
     let (listen, admin) = listeners.addresses();
     let admin = if admin.is_empty() { "off".to_owned() } else { admin };
-    let (version, upstream) = (env!("CARGO_PKG_VERSION"), config.upstream.origin.as_str());
-    tracing::info!(version, listen, admin, upstream, "flexslot-proxy is listening");
+    let (version, upstream, store) = (env!("CARGO_PKG_VERSION"), config.upstream.origin.as_str(), &config.store.engine);
+    tracing::info!(version, listen, admin, upstream, %store, "flexslot-proxy is listening");
 }
 
 impl From<StartFailure> for Failure {

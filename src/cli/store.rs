@@ -11,10 +11,17 @@ use crate::{
 };
 
 /// Opens the configured store, and makes it, with its key, where it does not exist yet.
-pub(super) async fn open(config: &Config, world: &World<'_>) -> Result<TokenStore, Failure> {
+pub(super) async fn open(config: &Config, world: &mut World<'_>) -> Result<TokenStore, Failure> {
     require_durable(config)?;
     let around = Surroundings { clock: Arc::clone(&world.clock), random: world.random.clone() };
-    Ok(Storage::open(&config.store, &around, Arc::new(Unobserved)).await?.store)
+    let storage = Storage::open(&config.store, &around, Arc::new(Unobserved)).await?;
+    if let Some(file) = &storage.new_key {
+        let file = file.display();
+        world
+            .console
+            .tell(format_args!("An encryption key was made in {file}. Keep a copy of it apart from the store."));
+    }
+    Ok(storage.store)
 }
 
 /// Refuses a store that would end with the command.

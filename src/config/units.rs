@@ -46,7 +46,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     })
 }
 
-fn duration_of(text: &str) -> Result<Duration, Wrong> {
+pub(super) fn duration_of(text: &str) -> Result<Duration, Wrong> {
     let not_one =
         || Wrong::new("not a duration").hint("write a whole number and ms, s, m, h or d, such as \"90s\" or \"5m\"");
     let millis = number_with_unit(text, &TIMES).ok_or_else(not_one)?;

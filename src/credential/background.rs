@@ -1,4 +1,4 @@
-//! What runs beside the requests: following the store's changes, offering outcomes to it, and now and then some upkeep.
+//! What runs beside the requests: following the store's changes, offering outcomes to it, keeping idle grants alive, and now and then some upkeep.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{watch, works::Works};
+use super::{keep_alive, watch, works::Works};
 
 /// How long after a refusal an outcome is offered again.
 pub(super) const OFFER_AGAIN: Duration = Duration::from_secs(1);
@@ -32,6 +32,7 @@ impl Background {
         tasks.spawn(lasting("following the store's changes", Arc::clone(works), watch::follow));
         tasks.spawn(lasting("offering outcomes to the store", Arc::clone(works), offer));
         tasks.spawn(lasting("upkeep", Arc::clone(works), upkeep));
+        tasks.spawn(lasting("keeping idle grants alive", Arc::clone(works), keep_alive::watch_over));
         Self(tasks)
     }
 }

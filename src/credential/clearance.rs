@@ -60,13 +60,13 @@ impl Renewal {
         }
         let (attempt, earlier) = match intent {
             None => (Attempt::First, None),
-            Some(intent) => self.next_attempt(intent).await?,
+            Some(intent) => self.next_attempt(&grant, intent).await?,
         };
         Ok(Cleared { grant, revision, attempt, earlier })
     }
 
     /// An intent without outcome: which attempt the next one would be, and over which intent, if there may be one.
-    async fn next_attempt(&self, intent: Intent) -> Result<(Attempt, Option<Intent>), Landing> {
+    async fn next_attempt(&self, grant: &Grant, intent: Intent) -> Result<(Attempt, Option<Intent>), Landing> {
         let unsent = self.slot.with(|state| {
             let unsent = state.unsent.as_ref().filter(|unsent| unsent.intent == intent);
             unsent.map(|unsent| (intent.attempt, unsent.earlier.clone()))
@@ -90,7 +90,7 @@ impl Renewal {
             Recovery::Nothing => {}
         }
         let unknown = "an earlier token request has no known outcome, and it is too early for another";
-        if self.cause == Cause::Ageing {
+        if self.lets_wait(grant) {
             let wait = self.settings.refresh.uncertain_after;
             return Err(Failure::new(FailureClass::Deferred, unknown).retry_in(wait).into());
         }
@@ -100,6 +100,15 @@ impl Renewal {
         match intent.attempt {
             Attempt::First => Ok((Attempt::LastResort, Some(intent))),
             Attempt::LastResort => Err(self.abandon(&intent).await),
+        }
+    }
+
+    /// Whether the access token still serves whoever wants this renewal.
+    fn lets_wait(&self, grant: &Grant) -> bool {
+        match self.cause {
+            Cause::Ageing => true,
+            Cause::Idle => self.works.now() < grant.tokens.expires_at,
+            Cause::Expired | Cause::Refused => false,
         }
     }
 }

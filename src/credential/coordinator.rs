@@ -9,9 +9,8 @@ use super::{
     Ask, At, PathClass, Permission, Picked, Refusal, Resend,
     background::{Background, OFFER_AGAIN},
     failure::{Failure, FailureClass},
-    flight::{Boarding, Cause, Landing, board},
+    flight::{Boarding, Cause, Haste, Landing, board},
     pace::NotNow,
-    pat_health::PatHealth,
     permit::permit,
     pick::Choice,
     policy::Settings,
@@ -165,7 +164,7 @@ impl Credentials {
             let at = usable.at;
             match usable.freshness {
                 Freshness::Fresh => return Ok((Picked::oauth(usable), None)),
-                Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing) {
+                Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing, Haste::of(patient)) {
                     Boarding::Aboard(flight) if patient => {
                         flight.wait(deadline).await;
                         patient = false;
@@ -184,7 +183,7 @@ impl Credentials {
     /// Waits for the renewal of the pair `at`; afterwards the slot is worth another look.
     async fn renew(&self, slot: &Arc<Slot>, at: At, cause: Cause, deadline: Instant) -> Result<(), NotNow> {
         loop {
-            let flight = match board(&self.works, slot, at, cause) {
+            let flight = match board(&self.works, slot, at, cause, Haste::AtOnce) {
                 Boarding::Moved => return Ok(()),
                 Boarding::NotNow(not_now) => return Err(not_now),
                 Boarding::Aboard(flight) => flight,
@@ -204,7 +203,7 @@ impl Credentials {
     pub async fn unauthorized(&self, ask: &Ask<'_>, picked: &Picked) -> Unauthorized {
         let Ok(slot) = self.works.slot(ask.tenant).await else { return Unauthorized::RefreshUnavailable };
         let Some(at) = picked.at else {
-            slot.with(|state| state.judge_pat(picked, PatHealth::refused));
+            pat_refused(&slot, picked);
             return Unauthorized::Pass;
         };
         let deadline = self.deadline();
@@ -214,7 +213,7 @@ impl Credentials {
                 self.refused_too_soon(&slot, at);
                 return Unauthorized::AfterRefresh;
             }
-            Err(NotNow::Uncured) => return Unauthorized::Pass,
+            Err(NotNow::Uncured | NotNow::NotItsTurn) => return Unauthorized::Pass,
             Err(NotNow::Failed(failure)) => Some(failure),
         };
         let after_failure = failed.is_some();
@@ -242,9 +241,9 @@ impl Credentials {
         let Some(slot) = self.works.held(tenant) else { return };
         match (outcome, picked.at) {
             (RetryOutcome::Failed, _) => {}
-            (RetryOutcome::Cured, None) => slot.with(|state| state.judge_pat(picked, PatHealth::accepted)),
+            (RetryOutcome::Cured, None) => slot.with(|state| state.pat_accepted(picked)),
             (RetryOutcome::Cured, Some(_)) => slot.with(|state| state.pace.cured()),
-            (RetryOutcome::StillUnauthorized, None) => slot.with(|state| state.judge_pat(picked, PatHealth::refused)),
+            (RetryOutcome::StillUnauthorized, None) => pat_refused(&slot, picked),
             (RetryOutcome::StillUnauthorized, Some(at)) => {
                 slot.with(|state| state.pace.not_cured(at.version));
                 self.works.observer.unauthorized_after_refresh();
@@ -257,7 +256,7 @@ impl Credentials {
     pub fn accepted(&self, tenant: &TenantId, picked: &Picked) {
         let Some(slot) = self.works.held(tenant) else { return };
         slot.with(|state| match picked.at {
-            None => state.judge_pat(picked, PatHealth::accepted),
+            None => state.pat_accepted(picked),
             Some(at) if state.pace.answers_401(at.version) => state.pace.cured(),
             Some(_) => {}
         });
@@ -288,6 +287,14 @@ impl Credentials {
             }
         })
         .await;
+    }
+}
+
+/// Tells the operator, once, of a PAT that has become rejected.
+fn pat_refused(slot: &Slot, picked: &Picked) {
+    if let Some(from) = slot.with(|state| state.pat_refused(picked)) {
+        let tenant = &slot.tenant;
+        tracing::warn!(%tenant, from = from.as_str(), "Flexslot has refused the PAT three times in a row; it counts as rejected");
     }
 }
 

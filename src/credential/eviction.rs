@@ -23,7 +23,8 @@ struct Sweep(Arc<Works>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Worth {
     memory: Memory,
-    asked: Instant,
+    /// When a request last came for the tenant; `None` where none ever did, because a grant was only kept alive.
+    asked: Option<Instant>,
 }
 
 /// Whether more is known of the tenant than the store knows.
@@ -81,6 +82,11 @@ impl Works {
         tracing::debug!(gone, held = self.tenants(), "tenants that nobody asks for were let go of");
     }
 
+    /// Lets go of `tenant` right away if no request has ever come for it, and nothing has to be remembered of it.
+    pub(super) fn let_go_unasked(&self, tenant: &TenantId) {
+        self.evict(tenant, Worth { memory: Memory::Nothing, asked: None }, Instant::now());
+    }
+
     /// Lets go of `tenant` unless somebody has taken it in hand or asked for it since it was found idle.
     fn evict(&self, tenant: &TenantId, found: Worth, now: Instant) -> bool {
         let gone = self.take_out(tenant, |slot| worth(slot, now) == Some(found) && !self.custody.awaits(tenant));
@@ -111,6 +117,6 @@ fn worth(slot: &Arc<Slot>, now: Instant) -> Option<Worth> {
     slot.with(|state| {
         let idle = state.loaded && state.flight.is_none() && state.unsent.is_none();
         let memory = if state.knows_of_trouble(now) { Memory::OfTrouble } else { Memory::Nothing };
-        state.asked.filter(|_| idle).map(|asked| Worth { memory, asked })
+        idle.then_some(Worth { memory, asked: state.asked })
     })
 }

@@ -32,6 +32,15 @@ pub(super) enum Cause {
     Expired,
     /// Flexslot answered 401 to it.
     Refused,
+    /// Nobody has used the grant for long, and its refresh token is to stay alive.
+    Idle,
+}
+
+/// Whether a renewal ahead of need may be put off while many are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    InTurn,
+    AtOnce,
 }
 
 /// How a renewal ended.
@@ -81,6 +90,7 @@ impl fmt::Display for Cause {
             Self::Ageing => "about to expire",
             Self::Expired => "expired",
             Self::Refused => "refused by Flexslot",
+            Self::Idle => "idle for long",
         })
     }
 }
@@ -99,6 +109,15 @@ impl From<StoreError> for Landing {
     }
 }
 
+// === impl Haste ===
+
+impl Haste {
+    /// A request that has to have a fresh token waits for no turn.
+    pub(super) fn of(patient: bool) -> Self {
+        if patient { Self::AtOnce } else { Self::InTurn }
+    }
+}
+
 // === impl Flight ===
 
 impl Flight {
@@ -112,10 +131,16 @@ impl Flight {
             Err(_) => Landing::Failed(Failure::slow()),
         }
     }
+
+    /// Looks on until the landing, however late: no request waits for it here, so its turn comes no sooner.
+    pub(super) async fn look_on(mut self) -> Landing {
+        let landed = self.landing.wait_for(Option::is_some).await;
+        landed.ok().and_then(|landing| landing.clone()).unwrap_or_else(|| Landing::Failed(Failure::internal()))
+    }
 }
 
 /// Starts the renewal of version `at`, or joins the one under way.
-pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) -> Boarding {
+pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause, haste: Haste) -> Boarding {
     let settings = works.settings();
     let now = works.now();
     slot.with(|state| {
@@ -128,6 +153,10 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause) 
         let age = state.live().and_then(|live| live.grant.tokens.age(now));
         if let Some(not_now) = state.pace.held_back(at.version, cause, age, settings.refresh.min_interval) {
             return Boarding::NotNow(not_now);
+        }
+        let is_early = state.live().is_some_and(|live| now < live.plan.turn);
+        if haste == Haste::InTurn && is_early && !works.out_of_turn.lock().admits(Instant::now()) {
+            return Boarding::NotNow(NotNow::NotItsTurn);
         }
         if cause == Cause::Expired {
             state.pace.early_expiry = Some(at.version);

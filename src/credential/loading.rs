@@ -32,11 +32,19 @@ const MOST_TOLD: usize = 1000;
 // === impl Works ===
 
 impl Works {
-    /// The tenant's slot, loaded. A tenant that nobody knows gets none.
+    /// The tenant's slot, loaded for a request. A tenant that nobody knows gets none.
     pub(super) async fn slot(self: &Arc<Self>, tenant: &TenantId) -> Result<Arc<Slot>, Refusal> {
+        self.slot_asked(tenant, Some(Instant::now())).await
+    }
+
+    /// The same, asked for by a request at `asked`, or by none.
+    pub(super) async fn slot_asked(
+        self: &Arc<Self>,
+        tenant: &TenantId,
+        asked: Option<Instant>,
+    ) -> Result<Arc<Slot>, Refusal> {
         loop {
             let slot = self.held(tenant).unwrap_or_else(|| self.held_or_new(tenant));
-            let asked = Instant::now();
             if slot.with(|state| state.is_loaded_for(asked)) {
                 return Ok(slot);
             }

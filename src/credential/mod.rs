@@ -12,7 +12,8 @@
 //! - `flight`: how all requests of a grant share one renewal.
 //! - `renewal`: what that one renewal does, step by step, and what it leaves behind when it fails (`failure`).
 //! - `clearance`: whether a refresh token may be presented now.
-//! - `lease`: which process renews; `turns`: which renewal is next; `pace`: what keeps a tenant's renewals apart.
+//! - [`schedule`]: when, as far as times and chance alone say; `keep_alive`: the same for grants that nobody uses.
+//! - `lease`: which process renews; [`turns`]: which renewal is next; `pace`: what keeps a tenant's renewals apart.
 //! - `custody`: outcomes of token requests that the store has still to take.
 //!
 //! What is known:
@@ -34,6 +35,7 @@ mod eviction;
 mod failure;
 mod flight;
 mod header;
+mod keep_alive;
 mod lease;
 mod loading;
 mod pace;
@@ -42,10 +44,11 @@ mod permit;
 pub mod pick;
 pub mod policy;
 mod renewal;
+pub mod schedule;
 mod state;
 mod tasks;
 mod travel;
-mod turns;
+pub mod turns;
 mod usage;
 mod watch;
 mod works;
@@ -115,6 +118,14 @@ pub enum PatFault {
     Malformed,
 }
 
+/// Where a PAT comes from, which is where another one has to be put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatSource {
+    /// The configuration: `[[tenants]]`, or `FLEXSLOT_PAT`.
+    Configuration,
+    Store,
+}
+
 /// Why there is no credential for a request. The corridor makes problems of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -123,7 +134,7 @@ pub enum Refusal {
     /// There was a grant.
     ReconnectRequired(DisconnectReason),
     /// Flexslot has refused the tenant's PAT three times in a row.
-    PatRejected,
+    PatRejected(PatSource),
     /// The path takes a PAT only, and there is none.
     PatRequired,
     /// The token cannot be refreshed for now.
@@ -137,6 +148,18 @@ pub enum Refusal {
     /// What the request needs is in a record that does not open: its key is missing, or it is damaged. A reason to connect again only where
     /// neither can be put back.
     RecordUnreadable(String),
+}
+
+// === impl PatSource ===
+
+impl PatSource {
+    /// As the log names it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Store => "store",
+        }
+    }
 }
 
 // === impl Picked ===

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{
     failure::{Failure, FailureClass},
     flight::Cause,
+    schedule,
 };
 use crate::model::{Random, Version};
 
@@ -44,6 +45,8 @@ pub(super) struct Uncured {
 pub(super) enum NotNow {
     /// The last token answer is younger than `min_interval`.
     TooSoon,
+    /// Many are due, and this one's turn comes later.
+    NotItsTurn,
     /// The last renewals because of a 401 did not cure it.
     Uncured,
     /// A try has failed, this one or one before it after which the next has to wait.
@@ -97,7 +100,7 @@ impl Pace {
     ) -> Option<NotNow> {
         let now = Instant::now();
         let first_expiry = cause == Cause::Expired && self.early_expiry != Some(version);
-        if age.is_some_and(|age| age < min_interval) && !first_expiry {
+        if schedule::is_too_new(age, min_interval) && !first_expiry {
             return Some(NotNow::TooSoon);
         }
         if cause == Cause::Refused && self.uncured.is_some_and(|uncured| now < uncured.until) {
@@ -117,7 +120,9 @@ impl NotNow {
     pub(super) fn into_failure(self) -> Failure {
         match self {
             Self::Failed(failure) => failure,
-            Self::TooSoon | Self::Uncured => Failure::new(FailureClass::Refused, "the last refresh was moments ago"),
+            Self::TooSoon | Self::NotItsTurn | Self::Uncured => {
+                Failure::new(FailureClass::Refused, "the last refresh was moments ago")
+            }
         }
     }
 }
@@ -125,12 +130,10 @@ impl NotNow {
 // === impl Backoff ===
 
 impl Backoff {
-    /// The wait after one more failure: doubling from a second to a minute, the second half of it at random, and never less than the server
-    /// asked for.
+    /// The wait after one more failure.
     pub(super) fn after(before: Option<Self>, failure: Failure, random: &Random) -> Self {
         let failures = before.map_or(0, |backoff| backoff.failures).saturating_add(1);
-        let full = Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60));
-        let wait = (full / 2 + random.below(full / 2)).max(failure.retry_after.unwrap_or_default());
+        let wait = schedule::backoff(failures, failure.retry_after, random);
         Self { failures, until: Instant::now() + wait, last: failure }
     }
 }

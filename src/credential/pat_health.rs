@@ -37,6 +37,11 @@ impl PatHealth {
         }
     }
 
+    /// Whether it was refused so often that it counts as absent.
+    pub(super) fn is_rejected(self) -> bool {
+        matches!(self, Self::Rejected { .. })
+    }
+
     /// Whether no refusal is remembered.
     pub(super) fn is_good(self) -> bool {
         matches!(self, Self::Good)

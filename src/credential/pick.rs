@@ -8,7 +8,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::{
-    Ask, At, PatFault, PathClass, Refusal,
+    Ask, At, PatFault, PatSource, PathClass, Refusal,
     failure::Failure,
     policy::{Settings, TenantPolicy},
     state::{Held, State},
@@ -57,7 +57,7 @@ enum Passed {
 /// What there is of a PAT.
 enum Pat {
     Usable(HeaderValue),
-    Rejected,
+    Rejected(PatSource),
     Unusable(PatFault),
     Absent,
 }
@@ -76,7 +76,7 @@ fn pat_only(state: &mut State, on: &Circumstances<'_>) -> Choice {
     }
     match pat(state, on) {
         Pat::Usable(authorization) => Choice::Pat(authorization, None),
-        Pat::Rejected => Choice::Refuse(Refusal::PatRejected),
+        Pat::Rejected(source) => Choice::Refuse(Refusal::PatRejected(source)),
         Pat::Unusable(fault) => Choice::Refuse(Refusal::PatUnusable(fault)),
         Pat::Absent => Choice::Refuse(Refusal::PatRequired),
     }
@@ -99,7 +99,7 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
                     Pat::Usable(authorization) => {
                         return Choice::Pat(authorization, passed.and_then(|why| why.fallback_cause()));
                     }
-                    Pat::Rejected => pat_refusal = Some(Refusal::PatRejected),
+                    Pat::Rejected(source) => pat_refusal = Some(Refusal::PatRejected(source)),
                     Pat::Unusable(fault) => pat_refusal = Some(Refusal::PatUnusable(fault)),
                     Pat::Absent => {}
                 }
@@ -135,7 +135,7 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<Usable,
         };
         return Err(Passed::Misconfigured(what.into()));
     };
-    let freshness = tokens.freshness(on.now, live.window_opens);
+    let freshness = tokens.freshness(on.now, live.plan.opens);
     let usable = Usable { at: live.at(), authorization, freshness };
     match ask.need {
         Some(need) if !tokens.scopes.covers(need) => Err(Passed::Scope(usable)),
@@ -153,7 +153,7 @@ fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
         None => Pat::Unusable(PatFault::Malformed),
         Some(authorization) => {
             let authorization = authorization.clone();
-            if pat.health.admits(on.instant) { Pat::Usable(authorization) } else { Pat::Rejected }
+            if pat.health.admits(on.instant) { Pat::Usable(authorization) } else { Pat::Rejected(pat.source()) }
         }
     }
 }

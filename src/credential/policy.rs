@@ -29,6 +29,8 @@ pub struct RefreshPolicy {
     pub uncertain_after: Duration,
     pub max_parallel: usize,
     pub spread: Duration,
+    /// How long after its last token answer an idle grant is refreshed; `None`: never.
+    pub keep_alive: Option<Duration>,
 }
 
 /// One tenant's rules.
@@ -58,14 +60,19 @@ impl Settings {
 
     /// Why this configuration may not present `grant` to anybody, if it may not; words that go on from "the grant cannot be used".
     pub(super) fn objection_to(&self, grant: &Grant) -> Option<String> {
-        if grant.origin != self.origin {
-            let (own, configured) = (&grant.origin, &self.origin);
+        self.objection(&grant.origin, &grant.client_id)
+    }
+
+    /// The same for any grant from `own` that was given to the client `client_id`.
+    pub(super) fn objection(&self, own: &Origin, client_id: &str) -> Option<String> {
+        if *own != self.origin {
+            let configured = &self.origin;
             return Some(format!(
-                "it belongs to {own}, and upstream.url is {configured}; set it back, or connect anew"
+                "it belongs to {own}, and upstream.url is {configured}; set it back, or import a grant of {configured}"
             ));
         }
-        if !self.endpoint.knows(&grant.client_id) {
-            return Some(format!("it belongs to the OAuth client {}, which [oauth] does not name", grant.client_id));
+        if !self.endpoint.knows(client_id) {
+            return Some(format!("it belongs to the OAuth client {client_id}, which [oauth] does not name"));
         }
         None
     }
@@ -89,6 +96,7 @@ impl Default for RefreshPolicy {
             uncertain_after: Duration::from_secs(120),
             max_parallel: 32,
             spread: Duration::ZERO,
+            keep_alive: None,
         }
     }
 }

@@ -32,6 +32,14 @@ use crate::{
     store::{Cas, Settlement},
 };
 
+/// What is known of an intent that is withdrawn.
+#[derive(Clone, Copy)]
+enum Intended {
+    Stored,
+    /// The store may have it, or may yet get it: the write's answer was lost.
+    Perhaps,
+}
+
 /// How often an intent is tried again because somebody else wrote the record between our load and our write.
 const TRIES: usize = 3;
 
@@ -88,7 +96,9 @@ impl Renewal {
                 }
                 Ok(Cas::Moved) => {}
                 // Whether it was written nobody knows; that nothing was sent, we do.
-                Err(error) => return Err(self.untouched(intent, earlier, Failure::store(&error)).await),
+                Err(error) => {
+                    return Err(self.untouched(intent, Intended::Perhaps, earlier, Failure::store(&error)).await);
+                }
             }
         }
         Err(Failure::new(FailureClass::Store, "the record keeps changing under our hands").into())
@@ -99,7 +109,8 @@ impl Renewal {
         let left = self.works.left_now(&intent, &self.settings);
         if left.is_zero() {
             let what = "the intent was too old before the token endpoint could be asked";
-            return self.untouched(intent, earlier, Failure::new(FailureClass::NotSent, what)).await;
+            let failure = Failure::new(FailureClass::NotSent, what);
+            return self.untouched(intent, Intended::Stored, earlier, failure).await;
         }
         self.slot.with(|state| state.unsent = None);
         let asked = self.settings.endpoint.refresh(&grant.client_id, &grant.tokens.refresh);
@@ -119,7 +130,7 @@ impl Renewal {
                 Failure::refused(&error, retry_after, self.works.now())
             }
         };
-        self.untouched(intent, earlier, failure).await
+        self.untouched(intent, Intended::Stored, earlier, failure).await
     }
 
     /// Keeps the new pair, then lets requests use it.
@@ -212,7 +223,13 @@ impl Renewal {
     }
 
     /// The refresh token was not taken: the record becomes what it was before the intent.
-    async fn untouched(&self, intent: Intent, earlier: Option<Intent>, failure: Failure) -> Landing {
+    async fn untouched(
+        &self,
+        intent: Intent,
+        intended: Intended,
+        earlier: Option<Intent>,
+        failure: Failure,
+    ) -> Landing {
         // Told apart from an attempt even where the store keeps it against our will.
         let unsent = Unsent { intent: intent.clone(), earlier: earlier.clone() };
         self.slot.with(|state| {
@@ -223,7 +240,14 @@ impl Renewal {
             Kept::Moved if self.works.read(&self.slot).await.is_ok() => {
                 self.works.moved_from(&self.slot, self.at).unwrap_or(Landing::Failed(failure))
             }
-            Kept::Moved | Kept::Stored | Kept::Waiting => Landing::Failed(failure),
+            Kept::Stored => {
+                if let Intended::Stored = intended {
+                    // It was there, and is there no more: nothing is left to be told apart.
+                    self.slot.with(|state| state.unsent = None);
+                }
+                Landing::Failed(failure)
+            }
+            Kept::Moved | Kept::Waiting => Landing::Failed(failure),
         }
     }
 }

@@ -10,12 +10,19 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    At, Picked, clearance::Unsent, flight::Flight, header, pace::Pace, pat_health::PatHealth, policy::RefreshPolicy,
+    At, PatSource, Picked,
+    clearance::Unsent,
+    flight::Flight,
+    header,
+    pace::Pace,
+    pat_health::PatHealth,
+    policy::RefreshPolicy,
+    schedule::{Plan, Share},
     usage::LastUse,
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantId, GrantState, Origin, Random, Secret, TenantId, Timestamp, TokenType,
+        CredentialKind, Grant, GrantId, GrantState, Origin, Random, Secret, TenantId, TokenType,
         observe::FallbackCause,
         token::{Disconnected, Intent},
     },
@@ -81,7 +88,7 @@ pub(super) struct Live {
     /// `None` where the access token cannot stand in a `Bearer` header: a bound token, or an unusable one.
     pub(super) authorization: Option<HeaderValue>,
     /// When this version should be renewed; drawn once per version.
-    pub(super) window_opens: Timestamp,
+    pub(super) plan: Plan,
 }
 
 /// A PAT, ready to be used.
@@ -109,9 +116,9 @@ impl Slot {
 // === impl State ===
 
 impl State {
-    /// Whether the tenant is known; a request asks for it at `now`.
-    pub(super) fn is_loaded_for(&mut self, now: Instant) -> bool {
-        self.asked = Some(now);
+    /// Whether the tenant is known; a request asks for it at `asked`, or none does.
+    pub(super) fn is_loaded_for(&mut self, asked: Option<Instant>) -> bool {
+        self.asked = asked.or(self.asked);
         self.loaded
     }
 
@@ -272,13 +279,24 @@ impl State {
         self.file_pat.as_mut().or(self.stored_pat.as_mut())
     }
 
-    /// Notes how Flexslot took the PAT of `picked`, if that is still the one that counts.
-    pub(super) fn judge_pat(&mut self, picked: &Picked, judge: fn(&mut PatHealth)) {
-        if let Some(pat) = self.pat()
-            && pat.authorization.as_ref() == Some(&picked.authorization)
-        {
-            judge(&mut pat.health);
+    /// Flexslot took the PAT of `picked`.
+    pub(super) fn pat_accepted(&mut self, picked: &Picked) {
+        if let Some(pat) = self.pat_of(picked) {
+            pat.health.accepted();
         }
+    }
+
+    /// Flexslot answered 401 to the PAT of `picked`. Answers where the PAT comes from, where it has become rejected by this.
+    pub(super) fn pat_refused(&mut self, picked: &Picked) -> Option<PatSource> {
+        let pat = self.pat_of(picked)?;
+        let was_rejected = pat.health.is_rejected();
+        pat.health.refused();
+        (!was_rejected && pat.health.is_rejected()).then(|| pat.source())
+    }
+
+    /// The PAT of `picked`, if that is still the one that counts.
+    fn pat_of(&mut self, picked: &Picked) -> Option<&mut HeldPat> {
+        self.pat().filter(|pat| pat.authorization.as_ref() == Some(&picked.authorization))
     }
 
     /// Whether failures or refusals are remembered that should still have an effect.
@@ -299,15 +317,12 @@ impl State {
 
 impl Live {
     fn new(grant: Grant, policy: &RefreshPolicy, random: &Random) -> Self {
-        let window = grant.tokens.refresh_window(policy.before_expiry);
-        // A tenth of the window as jitter keeps sidecars, and tenants connected together, from renewing in the same moment.
-        let (earlier, later) = (random.below(policy.spread), random.below(window / 10));
-        let window_opens = grant.tokens.expires_at.minus(window).minus(earlier).plus(later);
+        let plan = Plan::new(&grant.tokens, Share::new(grant.id, grant.version), policy, random);
         let authorization = match grant.tokens.token_type {
             TokenType::Bearer => header::bearer(&grant.tokens.access),
             TokenType::Dpop => None,
         };
-        Self { window_opens, authorization, grant, intent: None }
+        Self { plan, authorization, grant, intent: None }
     }
 
     /// Which pair this is.
@@ -321,5 +336,25 @@ impl Live {
 impl HeldPat {
     fn new(secret: Secret, origin: Option<Origin>) -> Self {
         Self { authorization: header::bearer(&secret), secret, origin, health: PatHealth::default() }
+    }
+
+    pub(super) fn source(&self) -> PatSource {
+        if self.origin.is_none() { PatSource::Configuration } else { PatSource::Store }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PatSource, Picked, Secret, State, header};
+
+    #[test]
+    fn a_pat_becomes_rejected_once_and_says_where_it_comes_from() {
+        let (mut state, pat) = (State::default(), Secret::new("flx_pat_1"));
+        state.set_file_pat(Some(&pat));
+        let picked = Picked::pat(header::bearer(&pat).unwrap());
+        let refusals = std::array::from_fn(|_| state.pat_refused(&picked));
+        assert_eq!(refusals, [None, None, Some(PatSource::Configuration), None]);
+        state.pat_accepted(&picked);
+        assert_eq!(state.pat_refused(&picked), None);
     }
 }

@@ -10,21 +10,23 @@ use tokio::sync::{oneshot, watch};
 
 /// The turns of a process, those that are taken and those who wait for one. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Turns(Arc<Mutex<Queue>>);
+pub(super) struct Turns(Arc<Mutex<Queue<oneshot::Sender<Turn>>>>);
 
 /// A turn that is taken; given back when dropped.
 pub(super) struct Turn(Turns);
 
-struct Queue {
+/// Who waits for a turn, and how many are taken. It waits for nothing itself.
+#[derive(Debug)]
+pub struct Queue<W> {
     limit: usize,
     taken: usize,
-    awaited: VecDeque<oneshot::Sender<Turn>>,
-    ahead: VecDeque<oneshot::Sender<Turn>>,
+    awaited: VecDeque<W>,
+    ahead: VecDeque<W>,
 }
 
 /// Where a renewal stands.
-#[derive(Clone, Copy)]
-enum Lane {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
     /// A request waits for it.
     Awaited,
     /// Its token still serves.
@@ -35,7 +37,7 @@ enum Lane {
 
 impl Turns {
     pub(super) fn new(limit: usize) -> Self {
-        Self(Arc::new(Mutex::new(Queue { limit, taken: 0, awaited: VecDeque::new(), ahead: VecDeque::new() })))
+        Self(Arc::new(Mutex::new(Queue::new(limit))))
     }
 
     /// Waits for a turn; ahead of need until `awaited` says that a request waits. Given up, it costs nobody a turn.
@@ -57,7 +59,7 @@ impl Turns {
     async fn stand_in(&self, lane: Lane) -> Turn {
         loop {
             let (sender, turn) = oneshot::channel();
-            self.0.lock().lane(lane).push_back(sender);
+            self.0.lock().stand_in(lane, sender);
             self.hand_out();
             // The queue lets go of nobody who still waits, so the first round is the last.
             if let Ok(turn) = turn.await {
@@ -68,7 +70,7 @@ impl Turns {
 
     fn hand_out(&self) {
         loop {
-            let next = self.0.lock().next();
+            let next = self.0.lock().next(|sender| !sender.is_closed());
             let Some(next) = next else { return };
             // Whoever gives up in this very moment drops the turn, and that hands it on.
             drop(next.send(Turn(self.clone())));
@@ -80,29 +82,40 @@ impl Turns {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.0.lock().taken -= 1;
+        self.0.0.lock().give_back();
         self.0.hand_out();
     }
 }
 
 // === impl Queue ===
 
-impl Queue {
-    fn lane(&mut self, lane: Lane) -> &mut VecDeque<oneshot::Sender<Turn>> {
+impl<W> Queue<W> {
+    /// Nobody waits; `limit` turns may be taken at a time.
+    pub fn new(limit: usize) -> Self {
+        Self { limit, taken: 0, awaited: VecDeque::new(), ahead: VecDeque::new() }
+    }
+
+    /// `who` comes last in `lane`.
+    pub fn stand_in(&mut self, lane: Lane, who: W) {
         match lane {
-            Lane::Awaited => &mut self.awaited,
-            Lane::Ahead => &mut self.ahead,
+            Lane::Awaited => self.awaited.push_back(who),
+            Lane::Ahead => self.ahead.push_back(who),
         }
     }
 
-    /// Takes a turn for whoever is next; those who gave up are passed over.
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+    /// A turn has ended.
+    pub fn give_back(&mut self) {
+        self.taken -= 1;
+    }
+
+    /// Takes a turn for whoever is next, if there is one left; those of whom `still_waits` is false are passed over.
+    pub fn next(&mut self, still_waits: impl Fn(&W) -> bool) -> Option<W> {
         if self.taken >= self.limit {
             return None;
         }
-        for lane in [Lane::Awaited, Lane::Ahead] {
-            while let Some(next) = self.lane(lane).pop_front() {
-                if !next.is_closed() {
+        for lane in [&mut self.awaited, &mut self.ahead] {
+            while let Some(next) = lane.pop_front() {
+                if still_waits(&next) {
                     self.taken += 1;
                     return Some(next);
                 }

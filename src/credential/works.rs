@@ -23,6 +23,7 @@ use super::{
     failure::Failure,
     pick::{Choice, Circumstances, decide},
     policy::Settings,
+    schedule::OutOfTurn,
     state::Slot,
     tasks::Tasks,
     travel::Journal,
@@ -53,6 +54,7 @@ pub(super) struct Works {
     pub(super) observer: Arc<dyn Observer>,
     /// One for each token request that may be under way.
     pub(super) turns: Turns,
+    pub(super) out_of_turn: Mutex<OutOfTurn>,
     pub(super) tasks: Tasks,
     store_reachable: AtomicBool,
     /// What an operator should know and mend about the store, as it said last.
@@ -82,6 +84,7 @@ impl Works {
             skew: AtomicI64::new(0),
             random,
             observer,
+            out_of_turn: Mutex::default(),
             tasks: Tasks::default(),
             store_reachable: AtomicBool::new(true),
             caveats: Mutex::default(),

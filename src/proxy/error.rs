@@ -13,7 +13,7 @@ use super::{
     upstream::{ErrorKind, Sent, UpstreamError},
 };
 use crate::{
-    credential::{PatFault, Permission, Refusal},
+    credential::{PatFault, PatSource, Permission, Refusal},
     model::{Action, Problem, problem::ProxyError, token::DisconnectReason},
 };
 
@@ -130,14 +130,12 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotConnected => Code::NotConnected.problem(
-                "This tenant has neither a personal access token nor a connection to Flexslot. Give it one: `flexslot-proxy tenant set-pat`, or \
-                 `flexslot-proxy tenant import`.",
+                "This tenant has neither a personal access token nor a connection to Flexslot, or its name is misspelt. Give it one with \
+                 `flexslot-proxy tenant set-pat` or `flexslot-proxy tenant import`, in the store that this sidecar uses (its first log line \
+                 names it); a memory: store takes none, so give FLEXSLOT_PAT or proxy.toml then.",
             ),
             Refusal::ReconnectRequired(reason) => Code::ReconnectRequired.problem(reconnect_detail(reason)),
-            Refusal::PatRejected => Code::PatRejected.problem(
-                "Flexslot has refused this tenant's personal access token three times in a row; it may be revoked or expired. Mint a new one at \
-                 Flexslot (Settings, Personal Access Tokens) and hand it in with `flexslot-proxy tenant set-pat`.",
-            ),
+            Refusal::PatRejected(source) => Code::PatRejected.problem(rejected_detail(source)),
             Refusal::PatRequired => Code::PatRequired.problem(
                 "Flexslot takes only a personal access token on this path, and this tenant has none that may be used: `flexslot-proxy tenant set-pat`.",
             ),
@@ -158,6 +156,19 @@ impl From<Refusal> for Problem {
     }
 }
 
+fn rejected_detail(source: PatSource) -> String {
+    let remedy = match source {
+        PatSource::Store => "hand it in with `flexslot-proxy tenant set-pat`",
+        PatSource::Configuration => {
+            "put it where this one comes from, in proxy.toml or FLEXSLOT_PAT; a changed variable needs a restart"
+        }
+    };
+    format!(
+        "Flexslot has refused this tenant's personal access token three times in a row; it may be revoked or expired. Mint a new one at \
+         Flexslot (Settings, Personal Access Tokens) and {remedy}."
+    )
+}
+
 /// The store answers; trying again does not help.
 fn unreadable_detail(what: &str) -> String {
     format!(
@@ -171,7 +182,7 @@ fn pat_detail(fault: &PatFault) -> Cow<'static, str> {
     match fault {
         PatFault::OtherOrigin { own, upstream } => format!(
             "This tenant's personal access token belongs to {own}, and upstream.url is {upstream}, where it is never sent. Hand in one of \
-             {upstream} with `flexslot-proxy tenant set-pat`, or set upstream.url back."
+             {upstream} with `flexslot-proxy tenant set-pat --upstream {upstream}`, or set upstream.url back."
         )
         .into(),
         PatFault::Malformed => "This tenant's personal access token has characters that cannot stand in a header. Copy it from Flexslot once \

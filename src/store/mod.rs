@@ -25,6 +25,7 @@ pub mod seal;
 pub mod spool;
 pub mod sqlite;
 mod tenants;
+mod turns;
 mod write_back;
 
 use std::{
@@ -45,8 +46,11 @@ use self::{
 pub use self::{
     error::{KeyFileError, OpenError, StoreError},
     import::{Existing, Imported, NewGrant, NewTenant},
+    record::GrantSummary,
     rotate::Survey,
-    tenants::{Changed, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary},
+    tenants::{
+        Changed, ConnectedGrant, GrantPage, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary,
+    },
     write_back::{Known, KnownGrant, KnownPat, Reconciled},
 };
 use crate::model::{

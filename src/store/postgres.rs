@@ -16,6 +16,7 @@
 //! ```
 
 mod faults;
+mod hosts;
 mod params;
 mod plan;
 mod rows;

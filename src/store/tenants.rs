@@ -56,6 +56,23 @@ pub struct TenantSummary {
     pub last_used: Option<Timestamp>,
 }
 
+/// A part of the list of grants that are believed to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantPage {
+    /// Those that can be read.
+    pub grants: Vec<ConnectedGrant>,
+    /// The name after which the next part begins; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A grant in such a list, with nothing opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectedGrant {
+    pub tenant: TenantId,
+    pub grant: GrantSummary,
+    pub last_used: Option<Timestamp>,
+}
+
 /// A tenant's grant in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GrantStanding {
@@ -137,6 +154,14 @@ impl TokenStore {
             Some(Standing::Disconnected) => self.list_grants(RowState::Disconnected, after, limit).await,
             Some(Standing::NotConnected) => self.list_without_grant(after, limit).await,
         }
+    }
+
+    /// Up to `limit` grants that are believed to hold, uncertain ones too, in the order of their tenants' names after `after`. Rows that cannot be
+    /// read are passed over: whoever goes through all grants is not to be stopped by one.
+    pub async fn connected(&self, after: Option<&str>, limit: usize) -> Result<GrantPage, StoreError> {
+        let rows = self.backend.list(Kind::Grant, Some(RowState::Live), after, limit).await?;
+        let next = rows.last().filter(|_| rows.len() >= limit).map(|(name, _)| name.clone());
+        Ok(GrantPage { grants: rows.iter().filter_map(|(name, row)| connected(name, row)).collect(), next })
     }
 
     /// Whose grant or PAT was written after `since`. Who asks again and again, each time from where the last answer ended, follows the
@@ -227,6 +252,14 @@ fn tenant_named(name: &str) -> Result<TenantId, StoreError> {
         record: format!("tenant {}", name.escape_debug()),
         what: "its name: expected a tenant's name".into(),
     })
+}
+
+fn connected(name: &str, row: &Row) -> Option<ConnectedGrant> {
+    let tenant = name.parse().ok()?;
+    match record::read_plain_grant(&tenant, row) {
+        Ok(PlainState::Held(grant)) => Some(ConnectedGrant { tenant, grant, last_used: row.last_used }),
+        _ => None,
+    }
 }
 
 fn summary(name: &str, (grant, pat): Rows) -> Result<TenantSummary, StoreError> {

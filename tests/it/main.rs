@@ -23,6 +23,7 @@ mod protocols;
 mod refresh_failures;
 mod renewal;
 mod replay;
+mod simulation;
 mod support;
 mod tenants;
 mod urls;

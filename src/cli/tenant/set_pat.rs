@@ -34,10 +34,17 @@ impl SetPatArgs {
             .hint("change it there, or take it out"));
         }
         let pat = checked(world.console.secret_line(&format!("PAT of {tenant}: "))?)?;
+        let looks_right = pat.expose().starts_with("flx_pat_");
         let store = store::open(&config, world).await?;
         let origin = config.upstream.origin.clone();
         store.put_pat(&tenant, &StoredPat { pat, origin }).await?;
-        world.console.tell(format_args!("The PAT of {tenant} is stored."));
+        let (place, origin) = (&config.store.engine, &config.upstream.origin);
+        world.console.tell(format_args!("The PAT of {tenant} is stored in {place} for {origin}."));
+        if !looks_right {
+            world
+                .console
+                .tell("It does not begin with flx_pat_, as Flexslot's PATs do: make sure that it is the right one.");
+        }
         Ok(())
     }
 }

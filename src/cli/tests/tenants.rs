@@ -65,6 +65,9 @@ fn a_pat_is_stored_listed_and_removed() {
     let home = Home::new("");
     let (status, out, err) = home.tenant(&["set-pat", "acme"], "flx_pat_canary\n");
     assert_eq!((status, out.as_str()), (Status::Done, ""), "{err}");
+    let place = home.path().join("flexslot-proxy.db");
+    let told = format!("The PAT of acme is stored in sqlite:{} for https://api.flexslot.gg.\n", place.display());
+    assert!(err.ends_with(&told), "{err}");
     assert_eq!(home.list(), [["acme", "-", "stored", "-"]]);
     assert_eq!(home.tenant(&["remove", "acme"], "").0, Status::Done);
     assert_eq!(home.list(), Vec::<Vec<String>>::new());
@@ -82,6 +85,32 @@ fn the_store_and_its_key_are_made_private_when_first_written() {
         let mode = std::fs::metadata(home.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
+}
+
+#[test]
+fn a_new_key_is_told_of_once() {
+    let home = Home::new("");
+    let told = format!("An encryption key was made in {}.", home.path().join("flexslot-proxy.key").display());
+    let (_, _, first) = home.tenant(&["set-pat", "acme"], "flx_pat_canary");
+    let (_, _, second) = home.tenant(&["set-pat", "acme"], "flx_pat_canary");
+    assert!(first.contains(&told) && !second.contains(&told), "{first}{second}");
+}
+
+#[test]
+fn a_pat_that_does_not_look_like_one_is_stored_and_doubted() {
+    let home = Home::new("");
+    let (status, _, err) = home.tenant(&["set-pat", "acme"], "ghp_canary");
+    assert!(status == Status::Done && err.contains("does not begin with flx_pat_"), "{err}");
+    let (_, _, err) = home.tenant(&["set-pat", "acme"], "flx_pat_canary");
+    assert!(!err.contains("does not begin"), "{err}");
+}
+
+#[test]
+fn an_import_of_nothing_asks_nothing_of_the_app() {
+    let home = Home::new("");
+    let (status, err) = home.import(&[], "");
+    assert_eq!(status, Status::Done, "{err}");
+    assert!(err.contains("Imported 0 tenants") && !err.contains("From now on"), "{err}");
 }
 
 #[test]
@@ -137,7 +166,7 @@ fn lines_are_imported_from_standard_input_and_from_a_file() {
     let from_input = Home::with_client();
     let (status, err) = from_input.import(&[], lines);
     assert_eq!(status, Status::Done, "{err}");
-    assert!(err.starts_with("Imported 2 tenants; 1 line brought nothing.\n"), "{err}");
+    assert!(err.contains("Imported 2 tenants; 1 line brought nothing.\n"), "{err}");
     assert!(err.contains("the app must not refresh these tokens itself"), "{err}");
     let from_file = Home::with_client();
     let file = from_file.path().join("lines");
@@ -198,7 +227,7 @@ fn many_lines_go_in_batches() {
     let home = Home::new("");
     let lines: Vec<_> = (0..2500).map(|n| format!("{{\"tenant\":\"t{n:04}\",\"pat\":\"canary-{n}\"}}")).collect();
     let (status, err) = home.import(&[], &lines.join("\n"));
-    assert!(status == Status::Done && err.starts_with("Imported 2500 tenants."), "{err}");
+    assert!(status == Status::Done && err.contains("Imported 2500 tenants."), "{err}");
     let rows = home.list();
     assert_eq!((rows.len(), rows[2499][0].as_str()), (2500, "t2499"));
 }

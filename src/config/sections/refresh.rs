@@ -21,6 +21,8 @@ pub struct Refresh {
     pub uncertain_after: Duration,
     pub max_parallel: usize,
     pub spread: Duration,
+    /// Shorter than [`LONGEST_KEEP_ALIVE`]; `None`: off.
+    pub keep_alive: Option<Duration>,
 }
 
 /// `[refresh]` as written.
@@ -33,7 +35,11 @@ pub(in crate::config) struct Written {
     uncertain_after: Setting<Duration>,
     max_parallel: Setting<usize>,
     spread: Setting<Duration>,
+    keep_alive: Setting<Duration>,
 }
+
+/// A refresh token that nobody uses dies after 30 days; a day of them is for trying again.
+const LONGEST_KEEP_ALIVE: Duration = Duration::from_secs(29 * 24 * 3600);
 
 const GIVE_UP: Duration = Duration::from_secs(90);
 const UNCERTAIN_AFTER: Duration = Duration::from_secs(120);
@@ -50,6 +56,7 @@ impl Written {
             uncertain_after: table.key("uncertain_after", units::positive_duration),
             max_parallel: table.key("max_parallel", Value::count),
             spread: table.key("spread", units::duration),
+            keep_alive: table.key("keep_alive", keep_alive),
         };
         table.finish();
         written
@@ -65,6 +72,7 @@ impl Written {
             uncertain_after: self.uncertain_after.or(UNCERTAIN_AFTER),
             max_parallel: self.max_parallel.or(32),
             spread: self.spread.or(Duration::ZERO),
+            keep_alive: self.keep_alive.into_given().map(|at| at.value),
         }
     }
 
@@ -73,9 +81,23 @@ impl Written {
         let (give_up, uncertain_after) =
             (self.give_up.effective(&GIVE_UP), self.uncertain_after.effective(&UNCERTAIN_AFTER));
         let in_order = give_up.zip(uncertain_after).is_none_or(|(give_up, uncertain_after)| uncertain_after > give_up);
-        let Some(given) = self.uncertain_after.given().or(self.give_up.given()) else { return };
-        if !in_order && resolver.is_whole() {
-            resolver.fault(&given.spot, Wrong::new("refresh.uncertain_after must be longer than refresh.give_up"));
+        if in_order || !resolver.is_whole() {
+            return;
+        }
+        if let Some(given) = self.uncertain_after.given() {
+            resolver.fault(&given.spot, Wrong::new("must be longer than refresh.give_up"));
+        } else if let Some(given) = self.give_up.given() {
+            resolver.fault(&given.spot, Wrong::new("must be shorter than refresh.uncertain_after"));
         }
     }
+}
+
+fn keep_alive(value: &Value<'_>) -> Option<Duration> {
+    value.text("a duration", |text| match units::duration_of(text)? {
+        Duration::ZERO => Err(Wrong::new("must be longer than zero").hint("leave it away to keep no idle grant alive")),
+        long if long > LONGEST_KEEP_ALIVE => {
+            Err(Wrong::new("a refresh token that nobody uses lives for 30 days").hint("write at most \"29d\""))
+        }
+        period => Ok(period),
+    })
 }

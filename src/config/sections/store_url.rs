@@ -41,6 +41,9 @@ struct Parts<'a> {
     query: &'a str,
 }
 
+/// The options that can stand for a part of the URL, or choose a schema.
+const OPTIONS_OF_PLACE: [&str; 6] = ["host", "hostaddr", "port", "user", "dbname", "options"];
+
 const FORMS: &str = "write \"sqlite:PATH\", \"redis://HOST:6379/0\", \"postgres://USER@HOST/DATABASE\" or \"memory:\"";
 
 // === impl StoreUrl ===
@@ -63,6 +66,14 @@ impl StoreUrl {
             Self::Server(server) if server.has_password() => Err(Wrong::new("a password is never written out here")
                 .hint("keep the whole URL in a variable or a file: url = { env = \"NAME\" } or { file = \"path\" }")),
             url => Ok(url),
+        }
+    }
+
+    /// Why trust roots given beside this URL would be used for nothing; `None` where they are used.
+    pub(in crate::config) fn objection_to_roots(&self) -> Option<Wrong> {
+        match self {
+            Self::Memory | Self::Sqlite(_) => Some(Wrong::new("only for redis and postgres").hint("leave it out")),
+            Self::Server(server) => server.objection_to_roots(),
         }
     }
 }
@@ -96,6 +107,11 @@ impl ServerUrl {
         // In libpq's form the host may be an option: a directory with a socket in it.
         let is_somewhere = !parts.hosts.is_empty()
             || (kind == ServerKind::Postgres && parts.options().any(|(name, _)| name == "host"));
+        // Part of a password whose '/' or '?' is not escaped: everything before that would be taken for a host and shown.
+        if parts.names_a_user_too_late() || !parts.hosts.split(',').all(is_host) {
+            return Err(Wrong::new("a user, password, host or port that cannot be told apart")
+                .hint("in a user's name or a password write %40 for @, %2F for /, %3F for ? and %3A for :"));
+        }
         // A fragment means something to some clients: "insecure" turns the check of certificates off.
         if !is_somewhere
             || text.contains(['#', ' '])
@@ -107,6 +123,29 @@ impl ServerUrl {
         let slash = if parts.database.is_empty() { "" } else { "/" };
         let shown = format!("{}://{}{slash}{}", parts.scheme, parts.hosts, parts.database);
         Ok(Self { kind, url: Secret::new(text), shown })
+    }
+
+    /// Whether `other` is the same database as the same user sees it, whatever the password and the way there.
+    pub(super) fn lies_where(&self, other: &Self) -> bool {
+        self.kind == other.kind && Parts::of(self.url.expose()).place() == Parts::of(other.url.expose()).place()
+    }
+
+    /// Without an `sslmode`, PostgreSQL's certificate is checked as soon as there are roots to check it against.
+    fn objection_to_roots(&self) -> Option<Wrong> {
+        let parts = Parts::of(self.url.expose());
+        let unchecked = |how: &str| Wrong::new(format!("no certificate is checked with {how} in store.url"));
+        match self.kind {
+            ServerKind::Redis if parts.scheme == "rediss" => None,
+            ServerKind::Redis => Some(unchecked("redis://").hint("write rediss:// there, or leave ca_file out")),
+            ServerKind::Postgres => {
+                let unverified = ["disable", "allow", "prefer"];
+                // Of an option that comes twice the last one counts.
+                let (_, mode) = parts.options().filter(|(name, _)| name == "sslmode").last()?;
+                let mode = unverified.into_iter().find(|unverified| *unverified == mode)?;
+                let wrong = unchecked(&format!("sslmode={mode}"));
+                Some(wrong.hint("write sslmode=verify-full there, or leave ca_file out"))
+            }
+        }
     }
 
     fn has_password(&self) -> bool {
@@ -153,9 +192,34 @@ impl<'a> Parts<'a> {
         Self { scheme, user, hosts, database, query }
     }
 
+    /// What tells one database from another: the user too, whose default schema may be their own.
+    fn place(&self) -> (&'a str, &'a str, &'a str, Vec<(Cow<'a, str>, Cow<'a, str>)>) {
+        let user = self.user.split_once(':').map_or(self.user, |(user, _)| user);
+        let options = self.options().filter(|(name, _)| OPTIONS_OF_PLACE.contains(&name.as_ref()));
+        (user, self.hosts, self.database, options.collect())
+    }
+
+    /// Whether there is an `@` after the hosts, where none belongs (RFC 3986, section 3.2).
+    fn names_a_user_too_late(&self) -> bool {
+        self.database.contains('@') || self.query.contains('@')
+    }
+
     fn options(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
         form_urlencoded::parse(self.query.as_bytes())
     }
+}
+
+/// Whether `text` is a host with or without a port, and nothing that only looks like one: `user:password`.
+fn is_host(text: &str) -> bool {
+    let port = match text.strip_prefix('[') {
+        Some(literal) => match literal.split_once(']') {
+            Some((_, "")) => None,
+            Some((_, after)) => after.strip_prefix(':').or(Some("")),
+            None => Some(""),
+        },
+        None => text.split_once(':').map(|(_, port)| port),
+    };
+    port.is_none_or(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -219,6 +283,41 @@ mod tests {
             assert!(!format!("{wrong:?}").contains("canary"), "{text}");
         }
         assert!(StoreUrl::parse_literal("postgres://u@host/db").is_ok());
+    }
+
+    #[test]
+    fn a_place_is_the_same_whatever_the_password() {
+        let lies_where = |one: &str, other: &str| match (StoreUrl::parse(one), StoreUrl::parse(other)) {
+            (Ok(StoreUrl::Server(one)), Ok(StoreUrl::Server(other))) => one.lies_where(&other),
+            other => panic!("{other:?}"),
+        };
+        assert!(lies_where("postgres://u:one@h/db", "postgresql://u:two@h/db?sslmode=require"));
+        assert!(lies_where("postgres://u@h/db?password=one", "postgres://u@h/db?password=two"));
+        assert!(lies_where("redis://:one@h/1", "rediss://:two@h/1"));
+        assert!(!lies_where("postgres://u:one@h/db", "postgres://v:one@h/db"));
+        assert!(!lies_where("postgres://h/db?options=-csearch_path%3Da", "postgres://h/db?options=-csearch_path%3Db"));
+        assert!(!lies_where("redis://h/1", "redis://h/2") && !lies_where("redis://g/1", "redis://h/1"));
+        assert!(!lies_where("redis://h/1", "postgres://h/1"));
+    }
+
+    #[test]
+    fn a_password_that_ends_the_authority_too_early_is_taken_for_no_host() {
+        for text in [
+            "postgres://u:canary/x@h",
+            "postgres://u:canary?x@h/db",
+            "postgres://u:canary",
+            "postgres://a:5432,u:canary/x",
+            "postgres://[::1]canary/x",
+            "postgres://[::1/canary",
+            "postgres://u:1234/canary@h",
+            "postgres://u:1234?canary@h/db",
+            "redis://:canary?x@h/0",
+            "redis://u:canary/1",
+            "redis://h:/0",
+        ] {
+            let wrong = StoreUrl::parse(text).expect_err(text);
+            assert!(wrong.hint.is_some() && !format!("{wrong:?}").contains("canary"), "{text}");
+        }
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{
     flexslot::Behaviour,
-    world::{HOUR, SECOND, World, caller, pass, pick, tenant, value},
+    world::{HOUR, SECOND, World, caller, held, pass, pick, tenant, value},
 };
 
 /// A world with room for eight tenants, of which there are `count`, each with a fresh token.
@@ -28,12 +28,6 @@ async fn ask_for(world: &World, name: &str) -> bool {
     assert_eq!(value(&pick(world, name).await), format!("Bearer at.{name}.0"));
     world.credentials.drain(SECOND).await;
     world.backend.times_read.load(Ordering::Relaxed) > read
-}
-
-/// How many tenants are in memory, as the log would tell.
-fn held(world: &World) -> usize {
-    let digits: String = format!("{:?}", world.credentials).chars().filter(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,6 +96,22 @@ async fn a_tenant_that_has_to_wait_after_a_failure_outlasts_those_that_do_well()
     }
     assert!(pick(&world, "acme").await.is_err(), "Flexslot has asked for an hour");
     assert_eq!(world.flexslot.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tenants_whose_token_request_was_not_sent_once_go_like_the_others() {
+    let world = crowd(40).await;
+    for index in 0..100 {
+        let name = format!("unlucky-{index}");
+        world.connect(&name, Duration::ZERO, Some(HOUR)).await;
+        world.flexslot.will(Behaviour::NotSent);
+        assert!(pick(&world, &name).await.is_err());
+        world.credentials.drain(SECOND).await;
+    }
+    for index in 0..40 {
+        ask_for(&world, &name(index)).await;
+    }
+    assert!(held(&world) <= 8, "{} are held", held(&world));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,10 @@
 //! The room as a whole, on paused time, against a strict Flexslot.
 
+mod crowd;
 mod evicting;
 mod faulty;
 mod flexslot;
+mod idle;
 mod keeping;
 mod model;
 mod overtaken;

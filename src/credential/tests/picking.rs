@@ -7,7 +7,7 @@ use super::{
     world::{ORIGIN, World, ask, ask_for, tenant},
 };
 use crate::{
-    credential::{Ask, PatFault, PathClass, Refusal, TenantPolicy, Unauthorized},
+    credential::{Ask, PatFault, PatSource, PathClass, Refusal, TenantPolicy, Unauthorized},
     model::{
         CredentialKind, PatFallback, Scope, Secret,
         observe::FallbackCause,
@@ -132,10 +132,11 @@ async fn a_401_on_a_pat_is_passed_on_and_the_third_rejects_it() {
         let pat = world.credentials.pick(&ask(&acme)).await.unwrap();
         assert!(matches!(world.credentials.unauthorized(&ask(&acme), &pat).await, Unauthorized::Pass));
     }
-    assert_eq!(kind(&world, &ask(&acme)).await, Err(Refusal::PatRejected));
+    let rejected = Err(Refusal::PatRejected(PatSource::Store));
+    assert_eq!(kind(&world, &ask(&acme)).await, rejected);
     tokio::time::advance(Duration::from_secs(60)).await;
     let probe = world.credentials.pick(&ask(&acme)).await.unwrap();
-    assert_eq!(kind(&world, &ask(&acme)).await, Err(Refusal::PatRejected), "one request probes");
+    assert_eq!(kind(&world, &ask(&acme)).await, rejected, "one request probes");
     world.credentials.accepted(&acme, &probe);
     assert_eq!(kind(&world, &ask(&acme)).await, Ok(CredentialKind::Pat));
 }

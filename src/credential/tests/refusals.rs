@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::flexslot::Behaviour;
 use super::world::{HOUR, ORIGIN, SECOND, World, ask, pass, pat_only, pick, tenant, value};
-use crate::credential::{Refusal, Unauthorized};
+use crate::credential::{PatSource, Refusal, Unauthorized};
 use crate::model::observe::{FallbackCause, RetryOutcome};
 use crate::model::token::DisconnectReason;
 use crate::model::{CredentialKind, Secret};
@@ -61,7 +61,7 @@ async fn a_401_on_the_retry_with_a_pat_counts_against_the_pat() {
     world.flexslot.will(Behaviour::NotSent);
     let answer = world.credentials.unauthorized(&ask(&acme), &grant).await;
     assert!(matches!(answer, Unauthorized::Retry(_)), "the first after a minute's rest is a probe: {answer:?}");
-    assert_eq!(pat_only(&world, "acme").await.unwrap_err(), Refusal::PatRejected);
+    assert_eq!(pat_only(&world, "acme").await.unwrap_err(), Refusal::PatRejected(PatSource::Store));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,10 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::tls::{self, Verify};
+use super::{
+    hosts::Hosts,
+    tls::{self, Verify},
+};
 use crate::{
     model::Secret,
     store::{OpenError, StoreError},
@@ -37,9 +40,8 @@ pub enum Tables {
 }
 
 /// Where sessions are opened, and how.
-#[derive(Clone)]
 pub(super) struct Target {
-    pub(super) config: Config,
+    pub(super) hosts: Hosts,
     pub(super) tls: MakeRustlsConnect,
     pub(super) timeout: Duration,
     pub(super) tables: Tables,
@@ -95,16 +97,19 @@ impl Target {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(params.timeout);
         }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(params.timeout);
-        }
         if config.get_application_name().is_none() {
             config.application_name("flexslot-proxy");
         }
         if !asked.keepalives {
             config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE / 3).keepalives_retries(3);
         }
-        Ok(Self { address: address(&config), config, tls, timeout: params.timeout, tables: params.tables })
+        let Some(hosts) = Hosts::of(&config) else {
+            return Err(fault(
+                "does not name an address and a port for each host",
+                "as many in hostaddr and port as in host, in the same order; one port may serve for all",
+            ));
+        };
+        Ok(Self { address: address(&config), hosts, tls, timeout: params.timeout, tables: params.tables })
     }
 
     /// Trouble with the server, in words for the operator.

@@ -54,9 +54,8 @@ pub(super) struct Lane {
 impl Opener {
     /// Connects, sets the session up, and sees to the tables.
     pub(super) async fn open(&self) -> Result<Session, Fault> {
-        let Target { config, tls, timeout: limit, tables, .. } = &*self.target;
-        let connecting = timeout(*limit, config.connect(tls.clone())).await;
-        let (client, connection) = connecting.map_err(|_| Fault::Late(*limit))??;
+        let Target { hosts, tls, timeout: limit, tables, .. } = &*self.target;
+        let (client, connection) = hosts.connect(tls, *limit, &self.random).await?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to PostgreSQL has ended");

@@ -1,6 +1,6 @@
 //! The connection to the server: made when it is needed, shared by all operations, and made anew when it breaks.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use redis::{
@@ -10,9 +10,9 @@ use redis::{
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
     task::JoinHandle,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_rustls::TlsConnector;
 
@@ -20,7 +20,7 @@ use super::{
     address::{Address, Transport},
     fault::Fault,
 };
-use crate::store::OpenError;
+use crate::store::{OpenError, turns::turn};
 
 /// The way to one server.
 pub(super) struct Link {
@@ -50,7 +50,7 @@ pub(super) enum Repeat {
 }
 
 /// A connection, and the task that reads and writes it. The task ends with it, whatever state the network is in.
-struct Live {
+pub(super) struct Live {
     connection: MultiplexedConnection,
     driver: JoinHandle<()>,
 }
@@ -72,7 +72,7 @@ impl Link {
         let deadline = Instant::now() + self.limit;
         let mut repeat = repeat;
         loop {
-            let connecting = timeout_at(deadline, self.live()).await;
+            let connecting = timeout_at(deadline, self.live(deadline)).await;
             let live = connecting.unwrap_or(Err(Fault::Late(self.limit)))?;
             let fault = match timeout_at(deadline, what.put_to(live.connection.clone())).await {
                 Ok(Ok(answer)) => return Ok(answer),
@@ -89,7 +89,7 @@ impl Link {
         }
     }
 
-    async fn live(&self) -> Result<Arc<Live>, Fault> {
+    async fn live(&self, deadline: Instant) -> Result<Arc<Live>, Fault> {
         if let Some(live) = self.working() {
             return Ok(live);
         }
@@ -97,7 +97,7 @@ impl Link {
         if let Some(live) = self.working() {
             return Ok(live);
         }
-        let live = Arc::new(self.connect().await?);
+        let live = Arc::new(self.connect(deadline).await?);
         *self.live.lock() = Some(Arc::clone(&live));
         Ok(live)
     }
@@ -115,9 +115,26 @@ impl Link {
         }
     }
 
-    async fn connect(&self) -> Result<Live, Fault> {
-        let failed = |error: std::io::Error| Fault::Connect(error.to_string());
-        let tcp = TcpStream::connect((self.address.host.as_str(), self.address.port)).await.map_err(failed)?;
+    async fn connect(&self, deadline: Instant) -> Result<Live, Fault> {
+        let found = lookup_host((self.address.host.as_str(), self.address.port)).await.map_err(failed)?;
+        self.connect_to_one_of(&found.collect::<Vec<_>>(), deadline).await
+    }
+
+    /// To the first that answers. One that is silent, a host's IPv6 address without a route for instance, leaves time for the others.
+    pub(super) async fn connect_to_one_of(&self, found: &[SocketAddr], deadline: Instant) -> Result<Live, Fault> {
+        let mut fault = Fault::Connect("its name has no address".into());
+        for (tried, address) in found.iter().enumerate() {
+            let connecting = timeout(turn(deadline, found.len() - tried), self.connect_to(*address)).await;
+            fault = match connecting.unwrap_or(Err(Fault::Late(self.limit))) {
+                Err(fault @ (Fault::Connect(_) | Fault::Lost | Fault::Late(_))) => fault,
+                answered => return answered,
+            };
+        }
+        Err(fault)
+    }
+
+    async fn connect_to(&self, address: SocketAddr) -> Result<Live, Fault> {
+        let tcp = TcpStream::connect(address).await.map_err(failed)?;
         tcp.set_nodelay(true).map_err(failed)?;
         let Some(tls) = &self.tls else { return self.greet(tcp).await };
         let name = ServerName::try_from(self.address.host.clone())
@@ -151,6 +168,10 @@ impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").field("address", &self.address).finish_non_exhaustive()
     }
+}
+
+fn failed(error: std::io::Error) -> Fault {
+    Fault::Connect(error.to_string())
 }
 
 // === impl Ask ===

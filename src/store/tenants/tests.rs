@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use super::{GrantStanding, PatStanding, Removed, Standing};
+use super::{GrantPage, GrantStanding, PatStanding, Removed, Standing};
 use crate::{
     model::{CredentialKind, GrantState, Timestamp, token::DisconnectReason},
     store::{
         Cas, Existing, Imported, NewTenant, Settlement, StoreError,
-        backend::{Change, Expect, Key, Kind, Revision},
+        backend::{Change, Expect, Key, Kind, Label, Revision},
         record::Body,
         testing::{World, new_grant, pat, tenant, tokens},
     },
@@ -224,4 +224,26 @@ async fn a_removed_tenant_can_be_imported_again() {
     let done = world.store.import(vec![new("acme", "again")], Existing::Skip).await;
     assert_eq!(done, Ok(Imported { added: 1, replaced: 0, skipped: 0 }));
     assert!(world.grant("acme").await.is_some_and(|grant| grant.id != old.id));
+}
+
+#[tokio::test]
+async fn connected_grants_come_in_pages_and_what_cannot_be_read_stops_nobody() {
+    let world = World::new().await;
+    for name in ["a", "b", "c", "d"] {
+        world.connect(name).await;
+    }
+    world.store.put_pat(&tenant("aa"), &pat("canary")).await.expect("stored");
+    let _ = world.store.remove(&tenant("b")).await.expect("removed");
+    let foreign = Change {
+        key: Key::new(Kind::Grant, "c c"),
+        expect: Expect::Anything,
+        label: Label::default(),
+        body: Body::from_stored(b"{}".to_vec()),
+    };
+    let _ = world.backend.write(vec![foreign]).await.expect("written");
+    let names = |page: &GrantPage| page.grants.iter().map(|listed| listed.tenant.to_string()).collect::<Vec<_>>();
+    let first = world.store.connected(None, 3).await.expect("listed");
+    assert_eq!((names(&first), first.next.as_deref()), (vec!["a".to_owned(), "c".to_owned()], Some("c c")));
+    let last = world.store.connected(first.next.as_deref(), 3).await.expect("listed");
+    assert_eq!((names(&last), last.next), (vec!["d".to_owned()], None));
 }

@@ -53,7 +53,7 @@ impl Plan {
         }
         self.write_batch(&mut batch, &mut imported, &mut progress, console).await?;
         progress.end(console);
-        self.tell(imported, console);
+        self.tell(imported, config, console);
         Ok(())
     }
 
@@ -85,7 +85,7 @@ impl Plan {
         }
     }
 
-    fn tell(&self, imported: Imported, console: &mut Console) {
+    fn tell(&self, imported: Imported, config: &Config, console: &mut Console) {
         let Imported { added, replaced, skipped } = imported;
         let mut parts = vec![format!("Imported {}", counted((added + replaced) as u64, "tenant"))];
         if replaced > 0 {
@@ -101,10 +101,17 @@ impl Plan {
             parts.push(format!("left out {}", counted(self.checked.bad, "bad line")));
         }
         console.tell(format_args!("{}.", parts.join("; ")));
+        let (place, origin) = (&config.store.engine, &config.upstream.origin);
+        if added + replaced > 0 {
+            console.tell(format_args!("They are stored in {place} for {origin}."));
+        }
         if self.checked.foreign > 0 {
             let grants = counted(self.checked.foreign, "grant");
             console
                 .tell(format_args!("{grants} of a client that is not oauth.client_id will not be used until it is."));
+        }
+        if self.checked.good == 0 {
+            return;
         }
         console.tell(
             "From now on the app must not refresh these tokens itself: Flexslot revokes a grant when a spent refresh token comes back.",

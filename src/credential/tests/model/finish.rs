@@ -109,7 +109,7 @@ impl Play {
             let ask = Ask { tenant: &tenant, need: None, class: PathClass::PatOnly, resend: Resend::Possible };
             let value = match credentials.pick(&ask).await {
                 // Of too many 401s, and it says nothing about which one it is.
-                Err(Refusal::PatRejected) => continue,
+                Err(Refusal::PatRejected(_)) => continue,
                 answer => answer.ok().map(|picked| picked.authorization.to_str().expect("ASCII").to_owned()),
             };
             let right = stored.as_ref().map(|stored| format!("Bearer {}", stored.pat.expose()));

@@ -1,6 +1,6 @@
 //! The server goes away, stands still, or throws us out.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
 use tokio_postgres::NoTls;
@@ -90,6 +90,19 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used_also_when_it_is_anot
     becomes(servers[1], "standby");
     done(&store, "b").await;
     assert_ne!(store.store_id().await.expect("an id"), id);
+}
+
+/// A primary that is paused, or a balancer in front of nobody, takes connections and says nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_says_nothing_does_not_hide_the_others() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let url = SHARED().url(&SHARED().database());
+    let silent_host = format!("{}", silent.local_addr().expect("an address"));
+    let url = url.replace("localhost", &format!("{silent_host},localhost"));
+    let params = impatient(&url, Duration::from_secs(9));
+    let store = Postgres::open(&params, Random::system()).await.expect("opened");
+    done(&store, "a").await;
+    assert_eq!(store.target.hosts.in_order(&Random::system()), [1, 0], "whoever answered goes first from now on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

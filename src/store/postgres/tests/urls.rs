@@ -24,10 +24,11 @@ fn fault(url: &str) -> String {
 fn what_is_not_given_is_chosen_for_a_sidecar() {
     let target = read(&format!("postgres://sidecar:{CANARY}@db.example/store")).expect("read");
     assert_eq!(target.address, "db.example:5432");
-    assert_eq!(target.config.get_application_name(), Some("flexslot-proxy"));
-    assert_eq!(target.config.get_ssl_mode(), SslMode::Prefer);
-    assert_eq!(target.config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
-    assert!(target.config.get_keepalives_idle() < Duration::from_secs(60));
+    let [config] = target.hosts.each() else { panic!("one host") };
+    assert_eq!(config.get_application_name(), Some("flexslot-proxy"));
+    assert_eq!(config.get_ssl_mode(), SslMode::Prefer);
+    assert_eq!(config.get_target_session_attrs(), TargetSessionAttrs::ReadWrite);
+    assert!(config.get_keepalives_idle() < Duration::from_secs(60));
     assert!(!format!("{target:?}").contains(CANARY));
 }
 
@@ -37,17 +38,19 @@ fn what_is_given_stays() {
         "postgresql://u@[::1]:5433,b/store?application_name=mine&sslmode=disable&keepalives_idle=300&connect_timeout=7";
     let target = read(url).expect("read");
     assert_eq!(target.address, "[::1]:5433,b:5432");
-    assert_eq!(target.config.get_application_name(), Some("mine"));
-    assert_eq!(target.config.get_ssl_mode(), SslMode::Disable);
-    assert_eq!(target.config.get_keepalives_idle(), Duration::from_secs(300));
-    assert_eq!(target.config.get_connect_timeout(), Some(&Duration::from_secs(7)));
+    for config in target.hosts.each() {
+        assert_eq!(config.get_application_name(), Some("mine"));
+        assert_eq!(config.get_ssl_mode(), SslMode::Disable);
+        assert_eq!(config.get_keepalives_idle(), Duration::from_secs(300));
+        assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(7)));
+    }
 }
 
 #[test]
 fn a_socket_is_a_host_with_a_slash() {
     let target = read("postgres:///store?host=/run/postgresql&user=sidecar").expect("read");
     assert_eq!(target.address, "/run/postgresql:5432");
-    assert_eq!(target.config.get_dbname(), Some("store"));
+    assert_eq!(target.hosts.each()[0].get_dbname(), Some("store"));
 }
 
 #[test]
@@ -59,7 +62,7 @@ fn modes_of_tls_are_those_of_libpq() {
         ("verify-full", SslMode::Require),
     ] {
         let url = format!("postgres://u@db/store?sslmode={mode}");
-        assert_eq!(read(&url).expect("read").config.get_ssl_mode(), expected, "{mode}");
+        assert_eq!(read(&url).expect("read").hosts.each()[0].get_ssl_mode(), expected, "{mode}");
     }
     for mode in ["allow", "verify", "Require", ""] {
         assert!(fault(&format!("postgres://u@db/store?sslmode={mode}")).contains("verify-full"), "{mode}");
@@ -80,6 +83,7 @@ fn a_key_that_is_not_understood_is_named_and_its_value_is_not() {
     assert!(fault(&format!("postgres://u@db/store?sslpassword={CANARY}")).contains("`sslpassword`"));
     assert!(fault(&format!("postgres://u@db:{CANARY}/store")).contains("`port`"));
     assert!(fault("postgres:///store").contains("host"));
+    assert!(fault("postgres://u@a,b,c/store?hostaddr=192.0.2.7").contains("for each host"));
     assert!(fault("postgres://u@db/store?target_session_attrs=read-only").contains("read-write"));
     assert!(fault(&format!("mysql://u:{CANARY}@db/store")).contains("postgres://"));
 }

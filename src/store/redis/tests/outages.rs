@@ -1,6 +1,8 @@
 //! Servers that stop, halt, forget, fill up and change their part.
 
-use std::time::Duration;
+use std::{net::TcpListener, time::Duration};
+
+use tokio::time::Instant;
 
 use super::*;
 use crate::store::StoreError;
@@ -11,6 +13,17 @@ fn unavailable<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> String {
         Err(StoreError::Unavailable(said)) => said,
         other => panic!("available: {other:?}"),
     }
+}
+
+#[tokio::test]
+async fn an_address_that_says_nothing_does_not_hide_the_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let silent = listener.local_addr().expect("an address");
+    let server = ([127, 0, 0, 1], SHARED.port()).into();
+    let address = Address::parse(&Secret::new(Shared::new().url())).expect("an address");
+    let link = Link::new(address, None, PATIENCE);
+    let found = link.connect_to_one_of(&[silent, server], Instant::now() + Duration::from_secs(6)).await;
+    assert!(found.is_ok(), "{:?}", found.err());
 }
 
 #[tokio::test]
@@ -90,7 +103,7 @@ async fn a_halted_server_is_unavailable_within_the_limit_and_heals() {
     let store = RedisBackend::open(params, &Random::system()).await.expect("opened");
     server.pause();
     tokio::time::pause();
-    let halted = tokio::time::Instant::now();
+    let halted = Instant::now();
     // First over the connection that there is, then over one that the halted server never greets.
     for failed in 1..=2 {
         let said = unavailable(store.write(vec![put("a")]).await);
