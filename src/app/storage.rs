@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use rustls::RootCertStore;
+
 use super::{StartFailure, Surroundings};
 use crate::{
     config::{self, Engine, ExtraRoots, SecretSource, ServerKind, ServerUrl, StoreKey},
@@ -17,7 +19,7 @@ use crate::{
         keyfile::KeyFile,
         memory::MemoryBackend,
         metered::Metered,
-        postgres::{Postgres, PostgresParams, Tables},
+        postgres::{Postgres, PostgresParams, Tables, Trust},
         redis::{RedisBackend, RedisParams},
         seal::{KeyRing, Sealer},
         spool::Spool,
@@ -110,7 +112,8 @@ impl Storage {
     }
 }
 
-/// The database server at `address`. Over TLS the roots of `store.ca_file` count besides the system's.
+/// The database server at `address`. Over TLS the authorities of `store.ca_file` count besides the system's; where PostgreSQL's `sslmode` leaves
+/// the host's name unchecked, they alone.
 async fn server(
     address: &ServerUrl,
     extra_roots: Option<&ExtraRoots>,
@@ -118,14 +121,18 @@ async fn server(
     around: &Surroundings,
 ) -> Result<Arc<dyn Backend>, StartFailure> {
     let (url, random) = (address.url.clone(), around.random.clone());
-    let roots = extra_roots.map(|roots| tls::roots_with(&roots.certificates));
+    let extra = extra_roots.map_or(&[][..], |roots| &roots.certificates);
     Ok(match address.kind {
         ServerKind::Redis => {
+            let roots = extra_roots.map(|_| tls::roots_with(extra));
             let params = RedisParams { roots, ..RedisParams::new(url) };
             Arc::new(RedisBackend::open(params, &random).await?)
         }
         ServerKind::Postgres => {
-            let params = PostgresParams { url, roots, timeout: PostgresParams::TIMEOUT, tables };
+            let mut named = RootCertStore::empty();
+            named.add_parsable_certificates(extra.iter().cloned());
+            let trust = Trust { system: tls::roots_with(&[]), named: extra_roots.map(|_| named) };
+            let params = PostgresParams { url, trust, timeout: PostgresParams::TIMEOUT, tables };
             Arc::new(Postgres::open(&params, random).await?)
         }
     })

@@ -14,12 +14,14 @@ use flexslot_proxy::{
         TokenStore,
         backend::Backend,
         keyfile::KeyFile,
-        postgres::{Postgres, PostgresParams, Tables},
+        postgres::{Postgres, PostgresParams, Tables, Trust},
         redis::{RedisBackend, RedisParams},
         seal::Sealer,
         sqlite::SqliteBackend,
     },
 };
+
+use rustls::RootCertStore;
 
 use crate::servers::{postgres::PostgresServer, redis::RedisServer};
 
@@ -115,7 +117,8 @@ impl Place {
             }
             Self::Postgres(url) => {
                 let (url, timeout) = (Secret::new(url), PostgresParams::TIMEOUT);
-                let params = PostgresParams { url, roots: None, timeout, tables: Tables::Make };
+                let trust = Trust { system: RootCertStore::empty(), named: None };
+                let params = PostgresParams { url, trust, timeout, tables: Tables::Make };
                 Arc::new(Postgres::open(&params, random.clone()).await.unwrap())
             }
         };
