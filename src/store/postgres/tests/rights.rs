@@ -161,6 +161,21 @@ async fn a_schema_of_somebody_else_is_refused_and_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_another_kind_is_a_schema_of_somebody_else() {
+    let database = SHARED().database();
+    let store = open(&SHARED().url(&database)).await.expect("made");
+    let version_is = |kind: &str| {
+        SHARED().sql(&database, &format!("ALTER TABLE flexslot_proxy.schema_version ALTER version TYPE {kind}"));
+    };
+    version_is("bigint");
+    let (what, hint) = refused(open(&SHARED().url(&database)).await);
+    assert!(what.contains("not of this program") && hint.contains("left as it is"), "{what}\n{hint}");
+    assert!(unavailable(store.write(vec![put("a")]).await).contains("not of this program"));
+    version_is("integer");
+    done(&store, "a").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_sidecars_may_make_the_same_store_at_once() {
     let url = SHARED().url(&SHARED().database());
     let mut sidecars = JoinSet::new();
