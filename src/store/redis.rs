@@ -230,11 +230,20 @@ impl Backend for RedisBackend {
     }
 
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
-        let mut changes = call(&self.scripts.changes);
-        changes.arg(since.0).arg(limit.clamp(1, i32::MAX as usize));
-        let (head, members): (u64, Vec<(Vec<u8>, u64)>) = self.run(&changes, Repeat::Once).await?;
-        let keys = members.iter().map(|(member, at)| Ok((rows::key_of(member)?, Revision(*at))));
-        Ok((Revision(head), keys.collect::<Result<_, StoreError>>()?))
+        let limit = limit.clamp(1, i32::MAX as usize);
+        let (mut since, mut keys) = (since.0, Vec::new());
+        loop {
+            let asked = limit - keys.len();
+            let mut changes = call(&self.scripts.changes);
+            changes.arg(since).arg(asked);
+            let (head, members): (u64, Vec<(Vec<u8>, u64)>) = self.run(&changes, Repeat::Once).await?;
+            keys.extend(members.iter().filter_map(|(member, at)| Some((rows::key_of(member)?, Revision(*at)))));
+            match members.last() {
+                // Some of them were passed over, and there may be more.
+                Some((_, last)) if members.len() >= asked && keys.len() < limit => since = *last,
+                _ => return Ok((Revision(head), keys)),
+            }
+        }
     }
 
     async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
