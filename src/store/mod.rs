@@ -16,6 +16,7 @@ pub mod key;
 pub mod keyfile;
 pub mod memory;
 pub mod metered;
+mod opening;
 pub mod postgres;
 pub mod record;
 pub mod redis;
@@ -36,6 +37,7 @@ use self::{
 pub use self::{
     error::{KeyFileError, OpenError, StoreError},
     import::{Existing, Imported, NewGrant, NewTenant},
+    opening::Opening,
     rotate::Survey,
     tenants::{Changed, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary},
 };

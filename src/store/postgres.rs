@@ -29,7 +29,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-pub use self::params::{PostgresParams, Tables, Trust};
+pub use self::params::{PostgresParams, Trust};
 use self::{
     params::Target,
     session::{Lane, Opener, Session},

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::Secret,
-    store::{OpenError, StoreError},
+    store::{OpenError, Opening, StoreError},
 };
 
 /// Which database, and how long it may take to answer.
@@ -26,7 +26,7 @@ pub struct PostgresParams {
     pub trust: Trust,
     /// How long one operation may take, from the wait for a connection to its answer. The limits that the server is told follow from it.
     pub timeout: Duration,
-    pub tables: Tables,
+    pub opening: Opening,
 }
 
 /// Who may vouch for the server.
@@ -38,21 +38,12 @@ pub struct Trust {
     pub named: Option<RootCertStore>,
 }
 
-/// What to do about tables that are missing, or of an older program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tables {
-    /// Make them, or bring them up to date, where the role may.
-    Make,
-    /// Leave the database as it is, and say so; for who only looks.
-    Expect,
-}
-
 /// Where sessions are opened, and how.
 pub(super) struct Target {
     pub(super) hosts: Hosts,
     pub(super) tls: MakeRustlsConnect,
     pub(super) timeout: Duration,
-    pub(super) tables: Tables,
+    pub(super) opening: Opening,
     /// `db.example:5432`, for messages.
     pub(super) address: String,
     /// What about the way to the server an operator should know and mend.
@@ -127,7 +118,7 @@ impl Target {
                  encrypted where the server does not offer it; add sslmode=verify-full, or the mode that is meant"
             )
         });
-        Ok(Self { address, caveat, hosts, tls, timeout: params.timeout, tables: params.tables })
+        Ok(Self { address, caveat, hosts, tls, timeout: params.timeout, opening: params.opening })
     }
 
     /// Trouble with the server, in words for the operator.

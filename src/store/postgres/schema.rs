@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use tokio_postgres::{Client, GenericClient, error::SqlState};
 
-use super::{faults::Fault, params::Tables};
-use crate::model::Random;
+use super::faults::Fault;
+use crate::{model::Random, store::Opening};
 
 /// The schema's name.
 pub(super) const SCHEMA: &str = "flexslot_proxy";
@@ -94,12 +94,12 @@ enum Place {
 }
 
 /// Sees to it that the tables are there, are of the version that this program knows, and may be used.
-pub(super) async fn ensure(client: &mut Client, tables: Tables, random: &Random) -> Result<(), Fault> {
+pub(super) async fn ensure(client: &mut Client, opening: Opening, random: &Random) -> Result<(), Fault> {
     let found = look(client).await?;
-    match tables {
+    match opening {
         _ if is_current(found)? => {}
-        Tables::Expect => return Err(not_ready(found)),
-        Tables::Make => migrate(client, random).await?,
+        Opening::Look => return Err(not_ready(found)),
+        Opening::Make => migrate(client, random).await?,
     }
     let missing: Vec<String> =
         client.query(MISSING, &[]).await?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
@@ -203,10 +203,8 @@ fn is_current(found: Found) -> Result<bool, Fault> {
 
 /// For who only looks.
 fn not_ready(found: Found) -> Fault {
-    let what = match found {
-        Found::Blank(_) => format!("there are no tables in the schema {SCHEMA} yet"),
-        Found::Ours(version) => format!("the tables are of version {version}, and this program needs {KNOWN}"),
-    };
+    let Found::Ours(version) = found else { return Fault::NotYet };
+    let what = format!("the tables are of version {version}, and this program needs {KNOWN}");
     Fault::Refused { what, hint: "whoever opens the store to use it sees to that: flexslot-proxy serve".into() }
 }
 

@@ -12,11 +12,11 @@ use std::{sync::Arc, time::Duration};
 use rustls::RootCertStore;
 use tokio::{runtime::Handle, task::block_in_place};
 
-use super::{Postgres, PostgresParams, Tables, Trust};
+use super::{Postgres, PostgresParams, Trust};
 use crate::{
     model::{Random, Secret},
     store::{
-        OpenError, StoreError,
+        OpenError, Opening, StoreError,
         backend::{Backend, Change, Expect, Key, Kind, Label, Revision, Written},
         conformance::{Engine, conformance},
         record::Body,
@@ -66,7 +66,7 @@ impl Engine for Database {
 
 fn params(url: &str) -> PostgresParams {
     let trust = Trust { system: RootCertStore::empty(), named: None };
-    PostgresParams { url: Secret::new(url), trust, timeout: PATIENCE, tables: Tables::Make }
+    PostgresParams { url: Secret::new(url), trust, timeout: PATIENCE, opening: Opening::Make }
 }
 
 async fn open(url: &str) -> Result<Postgres, OpenError> {

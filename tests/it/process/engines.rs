@@ -11,10 +11,10 @@ use std::{
 use flexslot_proxy::{
     model::{FileAccess, Random, Secret, SystemClock},
     store::{
-        TokenStore,
+        Opening, TokenStore,
         backend::Backend,
         keyfile::KeyFile,
-        postgres::{Postgres, PostgresParams, Tables, Trust},
+        postgres::{Postgres, PostgresParams, Trust},
         redis::{RedisBackend, RedisParams},
         seal::Sealer,
         sqlite::SqliteBackend,
@@ -118,7 +118,7 @@ impl Place {
             Self::Postgres(url) => {
                 let (url, timeout) = (Secret::new(url), PostgresParams::TIMEOUT);
                 let trust = Trust { system: RootCertStore::empty(), named: None };
-                let params = PostgresParams { url, trust, timeout, tables: Tables::Make };
+                let params = PostgresParams { url, trust, timeout, opening: Opening::Make };
                 Arc::new(Postgres::open(&params, random.clone()).await.unwrap())
             }
         };
