@@ -5,19 +5,21 @@ use std::{
     sync::Arc,
 };
 
+use rustls::RootCertStore;
+
 use super::{StartFailure, Surroundings};
 use crate::{
     config::{self, Engine, ExtraRoots, SecretSource, ServerKind, ServerUrl, StoreKey},
     model::{Observer, Secret},
     proxy::upstream::tls,
     store::{
-        KeyFileError, TokenStore,
+        KeyFileError, OpenError, Opening, TokenStore,
         backend::Backend,
         instance::InstanceLock,
         keyfile::KeyFile,
         memory::MemoryBackend,
         metered::Metered,
-        postgres::{Postgres, PostgresParams, Tables},
+        postgres::{Postgres, PostgresParams, Trust},
         redis::{RedisBackend, RedisParams},
         seal::{KeyRing, Sealer},
         spool::Spool,
@@ -47,21 +49,35 @@ impl Storage {
         around: &Surroundings,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StartFailure> {
-        Self::open_with(config, Tables::Make, around, observer).await
+        Self::open_with(config, Opening::Make, around, observer).await
     }
 
-    /// The same for who only looks: PostgreSQL's tables are expected, and not made.
+    /// The same for who only looks: on a server a store is expected, and not made.
     pub async fn open_to_look(
         config: &config::Store,
         around: &Surroundings,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StartFailure> {
-        Self::open_with(config, Tables::Expect, around, observer).await
+        Self::open_with(config, Opening::Look, around, observer).await
+    }
+
+    /// Whether there is a store to open. Makes none.
+    pub async fn exists(config: &config::Store, around: &Surroundings) -> Result<bool, StartFailure> {
+        let (address, extra_roots) = match &config.engine {
+            Engine::Memory => return Ok(true),
+            Engine::Sqlite { path, .. } => return Ok(path.exists()),
+            Engine::Server { address, extra_roots, .. } => (address, extra_roots),
+        };
+        match server(address, extra_roots.as_ref(), Opening::Look, around).await {
+            Ok(_) => Ok(true),
+            Err(OpenError::NotYet { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn open_with(
         config: &config::Store,
-        tables: Tables,
+        opening: Opening,
         around: &Surroundings,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StartFailure> {
@@ -84,7 +100,7 @@ impl Storage {
             }
             Engine::Server { address, key, extra_roots } => {
                 let sealer = shared_sealer(key, around)?;
-                let backend = server(address, extra_roots.as_ref(), tables, around).await?;
+                let backend = server(address, extra_roots.as_ref(), opening, around).await?;
                 Self::on(backend, sealer, config.state_dir.as_deref(), around, observer).await
             }
         }
@@ -114,22 +130,27 @@ impl Storage {
     }
 }
 
-/// The database server at `address`. Over TLS the roots of `store.ca_file` count besides the system's.
+/// The database server at `address`. Over TLS the authorities of `store.ca_file` count besides the system's; where PostgreSQL's `sslmode` leaves
+/// the host's name unchecked, they alone.
 async fn server(
     address: &ServerUrl,
     extra_roots: Option<&ExtraRoots>,
-    tables: Tables,
+    opening: Opening,
     around: &Surroundings,
-) -> Result<Arc<dyn Backend>, StartFailure> {
+) -> Result<Arc<dyn Backend>, OpenError> {
     let (url, random) = (address.url.clone(), around.random.clone());
-    let roots = extra_roots.map(|roots| tls::roots_with(&roots.certificates));
+    let extra = extra_roots.map_or(&[][..], |roots| &roots.certificates);
     Ok(match address.kind {
         ServerKind::Redis => {
-            let params = RedisParams { roots, ..RedisParams::new(url) };
+            let roots = extra_roots.map(|_| tls::roots_with(extra));
+            let params = RedisParams { roots, opening, ..RedisParams::new(url) };
             Arc::new(RedisBackend::open(params, &random).await?)
         }
         ServerKind::Postgres => {
-            let params = PostgresParams { url, roots, timeout: PostgresParams::TIMEOUT, tables };
+            let mut named = RootCertStore::empty();
+            named.add_parsable_certificates(extra.iter().cloned());
+            let trust = Trust { system: tls::roots_with(&[]), named: extra_roots.map(|_| named) };
+            let params = PostgresParams { url, trust, timeout: PostgresParams::TIMEOUT, opening };
             Arc::new(Postgres::open(&params, random).await?)
         }
     })

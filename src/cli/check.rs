@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{Console, Failure, GlobalArgs, ServeOverrides, World, progress::counted};
 use crate::{
     app::{StartFailure, Surroundings, outbound::Outbound, storage::Storage},
-    config::{Config, ConfigSource, Engine},
+    config::{Config, ConfigSource},
     model::{TenantId, Unobserved, token::Owner},
     store::backend::Bid,
 };
@@ -66,14 +66,18 @@ fn describe(source: &ConfigSource, config: &Config) -> String {
 /// Key, store and lock, as far as they can be looked at.
 async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
     let name = &config.store.engine;
-    if let Engine::Sqlite { path, key } = name
-        && !path.exists()
-    {
-        let key = if key.text.is_some() { "the configured key" } else { "a new key" };
-        let finding = format!("{name} does not exist yet; serve creates it, with {key}");
-        return vec![("store", Finding::Good(finding))];
+    let around = Surroundings::system();
+    match Storage::exists(&config.store, &around).await {
+        Ok(true) => {}
+        Ok(false) => {
+            let has_key = name.key().is_some_and(|key| key.text.is_some());
+            let key = if has_key { "the configured key" } else { "a new key" };
+            let finding = format!("{name} does not exist yet; serve creates it, with {key}");
+            return vec![("store", Finding::Good(finding))];
+        }
+        Err(failure) => return vec![("store", Finding::Bad(failure))],
     }
-    let storage = match Storage::open_to_look(&config.store, &Surroundings::system(), Arc::new(Unobserved)).await {
+    let storage = match Storage::open_to_look(&config.store, &around, Arc::new(Unobserved)).await {
         Ok(storage) => storage,
         Err(failure) => return vec![("store", Finding::Bad(failure))],
     };

@@ -179,7 +179,7 @@ impl Works {
         let Ok(found) = self.store.caveats().await else { return };
         let before = mem::replace(&mut *self.caveats.lock(), found.clone());
         for caveat in found.iter().filter(|caveat| !before.contains(caveat)) {
-            tracing::warn!(caveat, "the store may forget what it is given");
+            tracing::warn!(caveat, "something about the store should be mended");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! An engine never sees a secret: a row's [`Body`] is made by `record` alone, out of sealed fields.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use async_trait::async_trait;
 
@@ -155,7 +155,7 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The newest revision, and the keys written after `since`, oldest first: as many as make `limit` (at least 1), and
     /// whatever else the last of their revisions wrote, since who goes on from a revision must not miss a part of it.
-    /// With fewer than `limit` there is no more. Rows that were purged are not in it.
+    /// With fewer than `limit` there is no more. Rows that were purged are not in it, nor those of kinds that this version does not know.
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError>;
 
     /// Bids for the tenant's lease. Its owner may bid again to renew it. A lease that ends later than `length` from now
@@ -194,6 +194,9 @@ impl Kind {
             Self::Meta => 7,
         }
     }
+
+    /// The numbers of all kinds that this version knows. A newer one, on the same store, may write others.
+    pub const CODES: RangeInclusive<u8> = 1..=7;
 
     /// The kind with that number.
     pub fn from_code(code: u8) -> Option<Self> {
@@ -281,6 +284,18 @@ impl Bid {
                 Self::Lost { holder: holder.clone(), left: ends.left(now) }
             }
             _ => Self::Won,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kind;
+
+    #[test]
+    fn every_number_in_the_range_is_a_kind_and_no_other_is() {
+        for code in 0..=u8::MAX {
+            assert_eq!(Kind::from_code(code).is_some(), Kind::CODES.contains(&code), "{code}");
         }
     }
 }

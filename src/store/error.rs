@@ -29,6 +29,8 @@ pub enum OpenError {
     WrongKey { sealed_with: KeyId, configured: KeyId },
     /// The record that tells a right key from a wrong one is itself damaged.
     KeyCheckDamaged { what: String },
+    /// There is no store there yet, and who opened it only looks.
+    NotYet { place: String },
     /// A server that cannot be used until something is mended: who we are, what we may, or what lies there is not right. Never holds a
     /// user's name or password.
     Refused { what: String, hint: String },
@@ -80,6 +82,7 @@ impl OpenError {
             ),
             Self::KeyCheckDamaged { .. } => Some("restore the store from a backup; nothing was written".into()),
             Self::Refused { hint, .. } => Some(hint.clone()),
+            Self::NotYet { .. } => Some("flexslot-proxy serve creates it".into()),
             Self::File { .. } | Self::Store(_) => None,
         }
     }
@@ -103,6 +106,7 @@ impl fmt::Display for OpenError {
                 "wrong encryption key: the store is sealed with the key {sealed_with}, the first configured key is {configured}"
             ),
             Self::KeyCheckDamaged { what } => write!(f, "the store's key check is damaged: {what}"),
+            Self::NotYet { place } => write!(f, "{place}: the store does not exist yet"),
             Self::Refused { what, .. } => f.write_str(what),
             Self::Store(error) => error.fmt(f),
         }

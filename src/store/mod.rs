@@ -17,6 +17,7 @@ pub mod key;
 pub mod keyfile;
 pub mod memory;
 pub mod metered;
+mod opening;
 pub mod postgres;
 pub mod record;
 pub mod redis;
@@ -46,6 +47,7 @@ use self::{
 pub use self::{
     error::{KeyFileError, OpenError, StoreError},
     import::{Existing, Imported, NewGrant, NewTenant},
+    opening::Opening,
     record::GrantSummary,
     rotate::Survey,
     tenants::{

@@ -29,7 +29,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-pub use self::params::{PostgresParams, Tables};
+pub use self::params::{PostgresParams, Trust};
 use self::{
     params::Target,
     session::{Lane, Opener, Session},
@@ -127,9 +127,11 @@ impl Backend for Postgres {
         }
     }
 
-    /// What about the server's settings keeps an answered write from being durable.
+    /// What about the way to the server is not safe, and what about its settings keeps an answered write from being durable.
     async fn caveats(&self) -> Result<Vec<String>, StoreError> {
-        self.reader.run(|session| async move { rows::caveats(&session).await }).await
+        let mut caveats = Vec::from_iter(self.target.caveat.clone());
+        caveats.extend(self.reader.run(|session| async move { rows::caveats(&session).await }).await?);
+        Ok(caveats)
     }
 }
 

@@ -39,7 +39,7 @@ use self::{
     scripts::{SERVER_TIME, Scripts, call},
 };
 use super::{
-    OpenError, StoreError,
+    OpenError, Opening, StoreError,
     backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
 };
 use crate::model::{Random, Secret, TenantId, Timestamp, token::Owner};
@@ -59,6 +59,7 @@ pub struct RedisParams {
     pub roots: Option<RootCertStore>,
     /// The most that one operation may take, connecting included.
     pub timeout: Duration,
+    pub opening: Opening,
 }
 
 /// A store in a Redis server. It connects when there is something to ask, and again when the connection broke.
@@ -73,26 +74,27 @@ pub struct RedisBackend {
 impl RedisParams {
     /// The server at `url`, with the system's trust roots and three seconds for an operation.
     pub fn new(url: Secret) -> Self {
-        Self { url, roots: None, timeout: Duration::from_secs(3) }
+        Self { url, roots: None, timeout: Duration::from_secs(3), opening: Opening::Make }
     }
 }
 
 // === impl RedisBackend ===
 
 impl RedisBackend {
-    /// Opens the store on the server, or makes it.
+    /// Opens the store on the server, or makes it, as `opening` has it.
     ///
     /// # Errors
     ///
     /// A URL that is none, a server that refuses us or the rights we need, and a store that is not ours or newer than we
-    /// are, with a hint; a server out of reach as [`OpenError::Store`].
+    /// are, with a hint; a server out of reach as [`OpenError::Store`]; a missing store that is not to be made as
+    /// [`OpenError::NotYet`].
     pub async fn open(params: RedisParams, random: &Random) -> Result<Self, OpenError> {
-        let RedisParams { url, roots, timeout } = params;
+        let RedisParams { url, roots, timeout, opening } = params;
         let address = Address::parse(&url)?;
         let tls = link::tls(&address, roots).await?;
         let store = Self::at(Link::new(address, tls, timeout), random, SERVER_TIME);
         store.check_rights().await?;
-        store.check_format().await?;
+        store.check_format(opening).await?;
         Ok(store)
     }
 
@@ -111,8 +113,13 @@ impl RedisBackend {
         }
     }
 
-    async fn check_format(&self) -> Result<(), OpenError> {
-        let (_, format) = self.enter().await.map_err(|fault| fault.at_open(self.place()))?;
+    async fn check_format(&self, opening: Opening) -> Result<(), OpenError> {
+        let found = match opening {
+            Opening::Make => self.enter().await.map(Some),
+            Opening::Look => self.link.ask(Ask::Script(&call(&self.scripts.enter)), Repeat::Once).await,
+        };
+        let found: Option<(String, String)> = found.map_err(|fault| fault.at_open(self.place()))?;
+        let Some((_, format)) = found else { return Err(OpenError::NotYet { place: self.place().to_string() }) };
         let refuse = |what: String, hint: &str| {
             let what = format!("{}: {what}", self.place());
             Err(OpenError::Refused { what, hint: format!("{hint}; the store was left as it is") })
@@ -230,11 +237,20 @@ impl Backend for RedisBackend {
     }
 
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
-        let mut changes = call(&self.scripts.changes);
-        changes.arg(since.0).arg(limit.clamp(1, i32::MAX as usize));
-        let (head, members): (u64, Vec<(Vec<u8>, u64)>) = self.run(&changes, Repeat::Once).await?;
-        let keys = members.iter().map(|(member, at)| Ok((rows::key_of(member)?, Revision(*at))));
-        Ok((Revision(head), keys.collect::<Result<_, StoreError>>()?))
+        let limit = limit.clamp(1, i32::MAX as usize);
+        let (mut since, mut keys) = (since.0, Vec::new());
+        loop {
+            let asked = limit - keys.len();
+            let mut changes = call(&self.scripts.changes);
+            changes.arg(since).arg(asked);
+            let (head, members): (u64, Vec<(Vec<u8>, u64)>) = self.run(&changes, Repeat::Once).await?;
+            keys.extend(members.iter().filter_map(|(member, at)| Some((rows::key_of(member)?, Revision(*at)))));
+            match members.last() {
+                // Some of them were passed over, and there may be more.
+                Some((_, last)) if members.len() >= asked && keys.len() < limit => since = *last,
+                _ => return Ok((Revision(head), keys)),
+            }
+        }
     }
 
     async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {

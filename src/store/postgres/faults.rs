@@ -18,6 +18,8 @@ pub(super) enum Fault {
     Late(Duration),
     /// It stays so until somebody does something about it.
     Refused { what: String, hint: String },
+    /// There are no tables yet, and we only look.
+    NotYet,
     /// A record that is not as we write them.
     Unreadable { record: String, what: String },
     /// The transaction may have been committed, and may not.
@@ -76,6 +78,7 @@ impl Fault {
                 error => error,
             },
             Self::Late(after) => target.unavailable(&late(after)),
+            Self::NotYet => target.unavailable("there are no tables yet"),
             Self::Refused { what, hint } => target.unavailable(&format!("{what} ({hint})")),
             Self::Server(error) => match remedy(&error) {
                 Remedy::Passing(advice) => target.unavailable(&format!("{}{advice}", text(&error))),
@@ -90,6 +93,7 @@ impl Fault {
             |what: &str, hint| OpenError::Refused { what: format!("PostgreSQL at {}: {what}", target.address), hint };
         match self {
             Self::Refused { what, hint } => refused(&what, hint),
+            Self::NotYet => OpenError::NotYet { place: format!("PostgreSQL at {}", target.address) },
             Self::Server(error) => match remedy(&error) {
                 Remedy::Hint(hint) => refused(&text(&error), hint),
                 Remedy::Passing(_) => Self::Server(error).into_store_error(target).into(),

@@ -1,6 +1,6 @@
 //! What the URL says, and what that means.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use rustls::RootCertStore;
 use tokio_postgres::{
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::Secret,
-    store::{OpenError, StoreError},
+    store::{OpenError, Opening, StoreError},
 };
 
 /// Which database, and how long it may take to answer.
@@ -23,20 +23,19 @@ use crate::{
 pub struct PostgresParams {
     /// `postgres://user:password@host:5432/database?sslmode=verify-full`, as libpq has it.
     pub url: Secret,
-    /// The roots that the server's certificate is checked against; `None` for the system's.
-    pub roots: Option<RootCertStore>,
+    pub trust: Trust,
     /// How long one operation may take, from the wait for a connection to its answer. The limits that the server is told follow from it.
     pub timeout: Duration,
-    pub tables: Tables,
+    pub opening: Opening,
 }
 
-/// What to do about tables that are missing, or of an older program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tables {
-    /// Make them, or bring them up to date, where the role may.
-    Make,
-    /// Leave the database as it is, and say so; for who only looks.
-    Expect,
+/// Who may vouch for the server.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// The system's authorities. They sign for anybody who shows that a name is theirs, so they count only where the name is checked as well.
+    pub system: RootCertStore,
+    /// Those that the operator has named.
+    pub named: Option<RootCertStore>,
 }
 
 /// Where sessions are opened, and how.
@@ -44,9 +43,11 @@ pub(super) struct Target {
     pub(super) hosts: Hosts,
     pub(super) tls: MakeRustlsConnect,
     pub(super) timeout: Duration,
-    pub(super) tables: Tables,
+    pub(super) opening: Opening,
     /// `db.example:5432`, for messages.
     pub(super) address: String,
+    /// What about the way to the server an operator should know and mend.
+    pub(super) caveat: Option<String>,
 }
 
 /// What a URL asks for beyond what the client library reads.
@@ -84,13 +85,13 @@ impl Target {
                 "postgres://user@host:5432/database; a socket is ?host=/run/postgresql",
             ));
         }
-        let (mut mode, verify) = asked.tls(params.roots.is_some())?;
+        let (mut mode, verify) = asked.tls(params.trust.named.is_some())?;
         if config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_))) && config.get_hostaddrs().is_empty() {
             // There is no TLS on a socket, and nobody to listen. libpq leaves sslmode unheard there too.
             mode = SslMode::Disable;
         }
         let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;
-        let tls = tls::connector(verify, params.roots.clone(), direct)?;
+        let tls = tls::connector(verify, &params.trust, direct)?;
         config.ssl_mode(mode);
         // Of several hosts, the one that takes writes.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
@@ -109,7 +110,15 @@ impl Target {
                 "as many in hostaddr and port as in host, in the same order; one port may serve for all",
             ));
         };
-        Ok(Self { address: address(&config), hosts, tls, timeout: params.timeout, tables: params.tables })
+        let address = address(&config);
+        let is_unconsidered = asked.sslmode.is_none() && verify == Verify::Nothing && leads_elsewhere(&config);
+        let caveat = is_unconsidered.then(|| {
+            format!(
+                "PostgreSQL at {address}: store.url has no sslmode, so the server's certificate is not checked, and the connection is not even \
+                 encrypted where the server does not offer it; add sslmode=verify-full, or the mode that is meant"
+            )
+        });
+        Ok(Self { address, caveat, hosts, tls, timeout: params.timeout, opening: params.opening })
     }
 
     /// Trouble with the server, in words for the operator.
@@ -160,7 +169,11 @@ impl Asked {
             (Some("disable"), _) => (SslMode::Disable, Verify::Nothing),
             (Some("prefer"), _) | (None, false) => (SslMode::Prefer, Verify::Nothing),
             (Some("require"), false) => (SslMode::Require, Verify::Nothing),
-            (Some("require"), true) | (Some("verify-ca"), _) => (SslMode::Require, Verify::Chain),
+            (Some("verify-ca"), false) => {
+                let hint = "name the server's own authority in store.ca_file, or write sslmode=verify-full: the system's authorities sign for anybody";
+                return Err(fault("asks for verify-ca, and no authority is named", hint));
+            }
+            (Some("require" | "verify-ca"), true) => (SslMode::Require, Verify::Chain),
             (Some("verify-full"), _) | (None, true) => (SslMode::Require, Verify::ChainAndName),
             (Some(_), _) => {
                 let hint = "expected disable, prefer, require, verify-ca or verify-full";
@@ -180,6 +193,21 @@ fn refuse_ambiguous(rest: &str) -> Result<(), OpenError> {
             "in a user's name, a password or a value write %40, %2F, %3F and %23",
         )),
     }
+}
+
+/// Whether anything but this machine lies on the way to a host.
+fn leads_elsewhere(config: &Config) -> bool {
+    if !config.get_hostaddrs().is_empty() {
+        return config.get_hostaddrs().iter().any(|address| !address.is_loopback());
+    }
+    config.get_hosts().iter().any(|host| match host {
+        Host::Unix(_) => false,
+        Host::Tcp(name) => match name.parse::<IpAddr>() {
+            Ok(address) => !address.is_loopback(),
+            // RFC 6761 section 6.3.
+            Err(_) => name != "localhost" && !name.ends_with(".localhost"),
+        },
+    })
 }
 
 fn address(config: &Config) -> String {

@@ -47,7 +47,7 @@ const LIST: &str = "SELECT r.name, r.revision, r.grant_id, r.version, r.state, r
 const CHANGES: &str = "SELECT s.head, r.revision, r.kind, r.name
     FROM flexslot_proxy.store s LEFT JOIN (
         SELECT revision, kind, name FROM flexslot_proxy.records
-        WHERE revision > $1::bigint ORDER BY revision FETCH FIRST ($2::bigint) ROWS WITH TIES) AS r ON true
+        WHERE revision > $1::bigint AND kind BETWEEN $3::smallint AND $4::smallint ORDER BY revision FETCH FIRST ($2::bigint) ROWS WITH TIES) AS r ON true
     ORDER BY r.revision, r.kind, r.name";
 
 const LOOK_AT_LEASE: &str = concat!(
@@ -144,16 +144,14 @@ pub(super) async fn changes(
     since: Revision,
     limit: usize,
 ) -> Result<(Revision, Vec<(Key, Revision)>), Fault> {
-    let rows = session.query(CHANGES, &[&signed(since.0), &signed(limit.max(1) as u64)]).await?;
+    let (first, last) = (i16::from(*Kind::CODES.start()), i16::from(*Kind::CODES.end()));
+    let rows = session.query(CHANGES, &[&signed(since.0), &signed(limit.max(1) as u64), &first, &last]).await?;
     let head = rows.first().ok_or_else(no_store)?.try_get::<_, i64>(0)?;
     let mut keys = Vec::with_capacity(rows.len());
     for row in &rows {
         let Some(revision) = row.try_get::<_, Option<i64>>(1)? else { break };
         let (kind, name): (i16, String) = (row.try_get(2)?, row.try_get(3)?);
-        let kind = u8::try_from(kind)
-            .ok()
-            .and_then(Kind::from_code)
-            .ok_or_else(|| unreadable(format!("record {}", name.escape_debug()), "kind: expected a kind of record"))?;
+        let Some(kind) = u8::try_from(kind).ok().and_then(Kind::from_code) else { continue };
         keys.push((Key { kind, name }, Revision(revision.unsigned_abs())));
     }
     Ok((Revision(head.unsigned_abs()), keys))
@@ -292,7 +290,7 @@ pub(super) fn signed(number: u64) -> i64 {
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     (GET, "'{1}', '{tenant-7}'"),
     (LIST, "1, '{0,1}', 'tenant-7', 100"),
-    (CHANGES, "7, 100"),
+    (CHANGES, "7, 100, 1, 7"),
     (LOOK_AT_LEASE, "'tenant-7'"),
     (TAKE_LEASE, "'tenant-7', 'host', 'instance', 7, 'host', 'instance', 7"),
     (RELEASE, "'tenant-7', 'host', 'instance'"),

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use tokio_postgres::{Client, GenericClient, error::SqlState};
 
-use super::{faults::Fault, params::Tables};
-use crate::model::Random;
+use super::faults::Fault;
+use crate::{model::Random, store::Opening};
 
 /// The schema's name.
 pub(super) const SCHEMA: &str = "flexslot_proxy";
@@ -94,14 +94,15 @@ enum Place {
 }
 
 /// Sees to it that the tables are there, are of the version that this program knows, and may be used.
-pub(super) async fn ensure(client: &mut Client, tables: Tables, random: &Random) -> Result<(), Fault> {
+pub(super) async fn ensure(client: &mut Client, opening: Opening, random: &Random) -> Result<(), Fault> {
     let found = look(client).await?;
-    match tables {
+    match opening {
         _ if is_current(found)? => {}
-        Tables::Expect => return Err(not_ready(found)),
-        Tables::Make => migrate(client, random).await?,
+        Opening::Look => return Err(not_ready(found)),
+        Opening::Make => migrate(client, random).await?,
     }
-    let missing: Vec<String> = client.query(MISSING, &[]).await?.iter().map(|row| row.get(0)).collect();
+    let missing: Vec<String> =
+        client.query(MISSING, &[]).await?.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -148,18 +149,15 @@ async fn migrate(client: &mut Client, random: &Random) -> Result<(), Fault> {
 /// Only reads, and the catalogs only, until it is known that more may be read.
 async fn look(client: &impl GenericClient) -> Result<Found, Fault> {
     let row = client.query_one(LOOK, &[]).await?;
-    let (server, role): (i32, String) = (row.get(0), row.get(1));
-    let (schema, may_create, may_use): (bool, bool, bool) = (row.get(2), row.get(3), row.get(4));
-    let (versioned, occupied): (bool, bool) = (row.get(5), row.get(6));
+    let (server, role): (i32, String) = (row.try_get(0)?, row.try_get(1)?);
+    let (schema, may_create, may_use): (bool, bool, bool) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+    let (versioned, occupied): (bool, bool) = (row.try_get(5)?, row.try_get(6)?);
     if server < OLDEST_SERVER {
         let what = format!("the server is version {}", server / 10_000);
         return Err(Fault::Refused { what, hint: "PostgreSQL 13 or newer is needed".into() });
     }
     if !versioned && occupied {
-        return Err(Fault::Refused {
-            what: format!("the schema {SCHEMA} has tables in it that are not of this program"),
-            hint: "name another database in store.url; this one was left as it is".into(),
-        });
+        return Err(foreign());
     }
     if !versioned && !may_create {
         return Err(cannot_migrate(0));
@@ -187,7 +185,7 @@ async fn version(client: &impl GenericClient, role: &str) -> Result<i32, Fault> 
         },
         _ => error.into(),
     })?;
-    Ok(row.get(0))
+    row.try_get(0).map_err(|_| foreign())
 }
 
 fn is_current(found: Found) -> Result<bool, Fault> {
@@ -205,11 +203,16 @@ fn is_current(found: Found) -> Result<bool, Fault> {
 
 /// For who only looks.
 fn not_ready(found: Found) -> Fault {
-    let what = match found {
-        Found::Blank(_) => format!("there are no tables in the schema {SCHEMA} yet"),
-        Found::Ours(version) => format!("the tables are of version {version}, and this program needs {KNOWN}"),
-    };
+    let Found::Ours(version) = found else { return Fault::NotYet };
+    let what = format!("the tables are of version {version}, and this program needs {KNOWN}");
     Fault::Refused { what, hint: "whoever opens the store to use it sees to that: flexslot-proxy serve".into() }
+}
+
+fn foreign() -> Fault {
+    Fault::Refused {
+        what: format!("the schema {SCHEMA} has tables in it that are not of this program"),
+        hint: "name another database in store.url; this one was left as it is".into(),
+    }
 }
 
 fn cannot_migrate(from: i32) -> Fault {

@@ -54,7 +54,7 @@ pub(super) struct Lane {
 impl Opener {
     /// Connects, sets the session up, and sees to the tables.
     pub(super) async fn open(&self) -> Result<Session, Fault> {
-        let Target { hosts, tls, timeout: limit, tables, .. } = &*self.target;
+        let Target { hosts, tls, timeout: limit, opening, .. } = &*self.target;
         let (client, connection) = hosts.connect(tls, *limit, &self.random).await?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -64,7 +64,7 @@ impl Opener {
         let mut session = Session { client, driver, statements: Mutex::default(), retired: AtomicBool::new(false) };
         let set_up = async {
             session.client.batch_execute(&setup(*limit)).await?;
-            schema::ensure(&mut session.client, *tables, &self.random).await
+            schema::ensure(&mut session.client, *opening, &self.random).await
         };
         // A migration is not bound by the time that an operation may take, unless an operation waits for it.
         timeout(MIGRATION, set_up).await.unwrap_or(Err(Fault::Late(MIGRATION)))?;

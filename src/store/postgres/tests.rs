@@ -9,13 +9,14 @@ mod urls;
 
 use std::{sync::Arc, time::Duration};
 
+use rustls::RootCertStore;
 use tokio::{runtime::Handle, task::block_in_place};
 
-use super::{Postgres, PostgresParams, Tables};
+use super::{Postgres, PostgresParams, Trust};
 use crate::{
     model::{Random, Secret},
     store::{
-        OpenError, StoreError,
+        OpenError, Opening, StoreError,
         backend::{Backend, Change, Expect, Key, Kind, Label, Revision, Written},
         conformance::{Engine, conformance},
         record::Body,
@@ -64,7 +65,8 @@ impl Engine for Database {
 }
 
 fn params(url: &str) -> PostgresParams {
-    PostgresParams { url: Secret::new(url), roots: None, timeout: PATIENCE, tables: Tables::Make }
+    let trust = Trust { system: RootCertStore::empty(), named: None };
+    PostgresParams { url: Secret::new(url), trust, timeout: PATIENCE, opening: Opening::Make }
 }
 
 async fn open(url: &str) -> Result<Postgres, OpenError> {

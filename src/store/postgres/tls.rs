@@ -13,6 +13,7 @@ use rustls::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::params::Trust;
 use crate::store::OpenError;
 
 /// What must be right about the server's certificate.
@@ -20,9 +21,9 @@ use crate::store::OpenError;
 pub(super) enum Verify {
     /// `prefer`, `require`: it protects from who listens, not from who stands in between.
     Nothing,
-    /// `verify-ca`: somebody trusted has signed it.
+    /// `verify-ca`: an authority that the operator has named has signed it.
     Chain,
-    /// `verify-full`: and it is this host's.
+    /// `verify-full`: a named authority or one of the system's has signed it, and it is this host's.
     ChainAndName,
 }
 
@@ -34,19 +35,15 @@ enum Lenient {
 }
 
 /// Makes connections secure. With `direct` they begin with TLS, and say so by ALPN.
-pub(super) fn connector(
-    verify: Verify,
-    roots: Option<RootCertStore>,
-    direct: bool,
-) -> Result<MakeRustlsConnect, OpenError> {
+pub(super) fn connector(verify: Verify, trust: &Trust, direct: bool) -> Result<MakeRustlsConnect, OpenError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| no_tls(&error.to_string()))?;
     let mut config = match verify {
-        Verify::ChainAndName => builder.with_root_certificates(trusted(roots)?).with_no_client_auth(),
+        Verify::ChainAndName => builder.with_root_certificates(trusted(verify, trust)?).with_no_client_auth(),
         Verify::Chain | Verify::Nothing => {
-            let verifier = Lenient::new(verify, roots, provider)?;
+            let verifier = Lenient::new(verify, trust, provider)?;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
         }
     };
@@ -56,12 +53,11 @@ pub(super) fn connector(
     Ok(MakeRustlsConnect::new(config))
 }
 
-fn trusted(roots: Option<RootCertStore>) -> Result<RootCertStore, OpenError> {
-    let roots = roots.unwrap_or_else(|| {
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        roots
-    });
+fn trusted(verify: Verify, trust: &Trust) -> Result<RootCertStore, OpenError> {
+    let mut roots = trust.named.clone().unwrap_or_else(RootCertStore::empty);
+    if verify == Verify::ChainAndName {
+        roots.roots.extend_from_slice(&trust.system.roots);
+    }
     match roots.is_empty() {
         true => Err(no_tls("there are no trust roots to check the server's certificate against")),
         false => Ok(roots),
@@ -78,11 +74,11 @@ fn no_tls(what: &str) -> OpenError {
 // === impl Lenient ===
 
 impl Lenient {
-    fn new(verify: Verify, roots: Option<RootCertStore>, provider: Arc<CryptoProvider>) -> Result<Self, OpenError> {
+    fn new(verify: Verify, trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Self, OpenError> {
         if verify == Verify::Nothing {
             return Ok(Self::Nothing(provider));
         }
-        let roots = Arc::new(trusted(roots)?);
+        let roots = Arc::new(trusted(verify, trust)?);
         let strict = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
         strict.map(Self::Chain).map_err(|error| no_tls(&error.to_string()))
     }

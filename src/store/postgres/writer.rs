@@ -80,29 +80,40 @@ impl Writer {
     pub(super) fn start(opener: Opener) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let target = Arc::clone(&opener.target);
-        tokio::spawn(work(Lane::new(opener), waiting));
+        tokio::spawn(work(opener, waiting));
         Self { queue, target }
     }
 
     pub(super) async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError> {
         let (answer, answered) = oneshot::channel();
         let stopped = || self.target.unavailable("its task has stopped");
+        let broken =
+            || self.target.unavailable("a fault in this program has broken the write off; it may have been done");
         let write = async {
             self.queue.send(Write { changes, answer }).await.map_err(|_| stopped())?;
-            answered.await.map_err(|_| stopped())?
+            answered.await.map_err(|_| broken())?
         };
         let late = |_| Err(Fault::Unknown(Box::new(Fault::Late(self.target.timeout))).into_store_error(&self.target));
         timeout(self.target.timeout, write).await.unwrap_or_else(late)
     }
 }
 
-async fn work(lane: Lane, mut waiting: mpsc::Receiver<Write>) {
+async fn work(opener: Opener, mut waiting: mpsc::Receiver<Write>) {
+    let mut lane = Arc::new(Lane::new(opener.clone()));
     while let Some(first) = waiting.recv().await {
         let (writes, answers) = group(first, &mut waiting);
-        let outcomes = outcomes(&lane, &writes).await;
-        for (answer, outcome) in answers.into_iter().zip(outcomes) {
-            // Nobody may be waiting any more.
-            let _ = answer.send(outcome);
+        let used = Arc::clone(&lane);
+        // In a task of its own: a panic ends this group, and not every write from then on.
+        let done = tokio::spawn(async move {
+            let outcomes = outcomes(&used, &writes).await;
+            for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                // Nobody may be waiting any more.
+                let _ = answer.send(outcome);
+            }
+        });
+        if done.await.is_err() {
+            // Its session may be in the middle of a transaction.
+            lane = Arc::new(Lane::new(opener.clone()));
         }
     }
 }

@@ -63,16 +63,10 @@ pub(super) fn row_of(key: &Key, fields: Fields) -> Result<Option<Row>, StoreErro
     Ok(Some(Row { revision, label, body, last_used: parsed(key, "last_used", last_used, timestamp)? }))
 }
 
-/// A key as the feed names it.
-pub(super) fn key_of(member: &[u8]) -> Result<Key, StoreError> {
-    let read = || {
-        let (kind, name) = std::str::from_utf8(member).ok()?.split_once(':')?;
-        Some(Key::new(Kind::from_code(kind.parse().ok()?)?, name))
-    };
-    read().ok_or_else(|| StoreError::Unreadable {
-        record: format!("feed {}", member.escape_ascii()),
-        what: "expected a kind of record and a name".into(),
-    })
+/// A key as the feed names it, of a kind that this version knows.
+pub(super) fn key_of(member: &[u8]) -> Option<Key> {
+    let (kind, name) = std::str::from_utf8(member).ok()?.split_once(':')?;
+    Some(Key::new(Kind::from_code(kind.parse().ok()?)?, name))
 }
 
 /// Whose lease it is and for how long, as `lua/bid.lua` answers.

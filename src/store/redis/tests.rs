@@ -209,6 +209,21 @@ async fn names_may_be_anything_and_rows_of_others_are_left_alone() {
 }
 
 #[tokio::test]
+async fn the_feed_passes_over_what_only_a_newer_program_knows() {
+    let place = Shared::new();
+    let store = open(&place.url()).await.expect("opened");
+    for name in ["a", "x", "y", "b"] {
+        store.write(vec![put(name)]).await.expect("written");
+    }
+    for (revision, name) in [("2", "x"), ("3", "y")] {
+        let _: i64 = place.tell(&["ZREM", "{flexslot-proxy}:feed", &format!("1:{name}")]);
+        let _: i64 = place.tell(&["ZADD", "{flexslot-proxy}:feed", revision, &format!("99:{name}")]);
+    }
+    let keys = vec![(key("a"), Revision(1)), (key("b"), Revision(4))];
+    assert_eq!(store.changes(Revision(0), 2).await, Ok((Revision(4), keys)));
+}
+
+#[tokio::test]
 async fn a_damaged_row_is_named_and_its_content_is_not() {
     let place = Shared::new();
     let store = open(&place.url()).await.expect("opened");

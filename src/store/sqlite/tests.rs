@@ -194,6 +194,22 @@ async fn a_bid_that_had_to_queue_respects_the_lease_that_came_before_it() {
     assert_eq!(bid.await, Ok(Bid::Lost { holder: they, left: LENGTH }));
 }
 
+#[tokio::test]
+async fn the_feed_passes_over_what_only_a_newer_program_knows() {
+    let engine = engine();
+    let store = engine.handle();
+    for name in ["a", "x", "y", "b"] {
+        let (key, body) = (Key::new(Kind::Grant, name), Body::from_stored(b"{}".to_vec()));
+        let change = Change { key, expect: Expect::Anything, label: Label::default(), body };
+        store.write(vec![change]).await.expect("written");
+    }
+    let file = Connection::open(engine.dir.path().join("store.db")).expect("opened");
+    file.execute("UPDATE records SET kind = 99 WHERE name IN ('x', 'y')", []).expect("changed");
+    let (head, keys) = store.changes(Revision(0), 2).await.expect("read");
+    let names: Vec<_> = keys.iter().map(|(key, at)| (key.name.as_str(), at.0)).collect();
+    assert_eq!((head, names), (Revision(4), vec![("a", 1), ("b", 4)]));
+}
+
 #[test]
 fn every_query_goes_by_an_index() {
     let engine = engine();

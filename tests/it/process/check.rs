@@ -1,5 +1,10 @@
 //! `check` and `serve` on stores in every state: one clear line each, and never the password.
 
+use flexslot_proxy::{
+    model::{FileAccess, Random},
+    store::keyfile::KeyFile,
+};
+
 use super::{
     engines::{DURABLE, Engine, Place},
     world::{STORE_URL, World},
@@ -56,6 +61,23 @@ async fn check_finds_a_store_in_a_file_good() {
     world.store().await;
     world.write_config();
     assert_good(&check(&world).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_makes_no_store_on_a_server() {
+    for engine in [Engine::Redis, Engine::Postgres] {
+        let world = World::on(engine).await;
+        KeyFile::new(world.path("key"), FileAccess::Private).create(&Random::system()).expect("a key");
+        world.write_config();
+        for _ in 0..2 {
+            let exit = check(&world).await;
+            assert_good(&exit);
+            assert!(exit.stdout.contains("does not exist yet; serve creates it, with the configured key"), "{exit:?}");
+        }
+        world.store().await;
+        let exit = check(&world).await;
+        assert!(exit.stdout.contains("takes and gives back"), "{exit:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,15 +11,17 @@ use std::{
 use flexslot_proxy::{
     model::{FileAccess, Random, Secret, SystemClock},
     store::{
-        TokenStore,
+        Opening, TokenStore,
         backend::Backend,
         keyfile::KeyFile,
-        postgres::{Postgres, PostgresParams, Tables},
+        postgres::{Postgres, PostgresParams, Trust},
         redis::{RedisBackend, RedisParams},
         seal::Sealer,
         sqlite::SqliteBackend,
     },
 };
+
+use rustls::RootCertStore;
 
 use crate::servers::{postgres::PostgresServer, redis::RedisServer};
 
@@ -115,7 +117,8 @@ impl Place {
             }
             Self::Postgres(url) => {
                 let (url, timeout) = (Secret::new(url), PostgresParams::TIMEOUT);
-                let params = PostgresParams { url, roots: None, timeout, tables: Tables::Make };
+                let trust = Trust { system: RootCertStore::empty(), named: None };
+                let params = PostgresParams { url, trust, timeout, opening: Opening::Make };
                 Arc::new(Postgres::open(&params, random.clone()).await.unwrap())
             }
         };

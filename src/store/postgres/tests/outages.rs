@@ -1,6 +1,13 @@
 //! The server goes away, stands still, or throws us out.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use tokio::time::{Instant, timeout};
 use tokio_postgres::NoTls;
@@ -185,6 +192,25 @@ async fn tables_that_are_gone_are_made_anew_with_another_id() {
     SHARED().sql("postgres", &format!("DROP DATABASE {database} WITH (FORCE)"));
     assert!(unavailable(store.now().await).contains("does not exist"));
     SHARED().sql("postgres", &format!("CREATE DATABASE {database} OWNER owner"));
+    assert_eq!(done(&store, "c").await, Revision(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_ends_the_write_that_it_is_in_and_no_other() {
+    let database = SHARED().database();
+    let fails = Arc::new(AtomicBool::new(false));
+    let random = Random::from_fn({
+        let fails = Arc::clone(&fails);
+        move |buffer| {
+            assert!(!fails.swap(false, Relaxed), "the randomness that a new store's id needs gives out");
+            buffer.fill(7);
+        }
+    });
+    let store = Postgres::open(&params(&SHARED().url(&database)), random).await.expect("opened");
+    done(&store, "a").await;
+    SHARED().sql(&database, "DROP SCHEMA flexslot_proxy CASCADE");
+    fails.store(true, Relaxed);
+    assert!(unavailable(store.write(vec![put("b")]).await).contains("may have been done"));
     assert_eq!(done(&store, "c").await, Revision(1));
 }
 

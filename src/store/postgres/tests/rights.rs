@@ -8,8 +8,9 @@ use super::{OWNER, done, open, params, put, refused, unavailable};
 use crate::{
     model::{GrantId, Random, Timestamp, Version, token::Owner},
     store::{
+        OpenError, Opening,
         backend::{Backend, Bid, Change, Expect, Kind, Label, Revision, Written},
-        postgres::{Postgres, PostgresParams, Tables},
+        postgres::{Postgres, PostgresParams},
         servers::postgres::PostgresServer,
     },
 };
@@ -143,9 +144,9 @@ async fn tables_of_a_newer_program_are_refused_and_left_alone() {
 async fn who_only_looks_makes_no_tables() {
     let database = SHARED().database();
     let url = SHARED().url(&database);
-    let looking = PostgresParams { tables: Tables::Expect, ..params(&url) };
-    let (what, hint) = refused(Postgres::open(&looking, Random::system()).await);
-    assert!(what.contains("no tables") && hint.contains("serve"), "{what}\n{hint}");
+    let looking = PostgresParams { opening: Opening::Look, ..params(&url) };
+    let opened = Postgres::open(&looking, Random::system()).await;
+    assert!(matches!(opened, Err(OpenError::NotYet { .. })), "{opened:?}");
     let there = SHARED().sql(&database, "SELECT count(*) FROM pg_namespace WHERE nspname = 'flexslot_proxy'");
     assert_eq!(there.trim(), "0");
     drop(open(&url).await.expect("made"));
@@ -158,6 +159,21 @@ async fn a_schema_of_somebody_else_is_refused_and_left_alone() {
     SHARED().sql(&database, "CREATE SCHEMA flexslot_proxy; CREATE TABLE flexslot_proxy.users (name text)");
     let (what, hint) = refused(open(&SHARED().url(&database)).await);
     assert!(what.contains("not of this program") && hint.contains("left as it is"), "{what}\n{hint}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_another_kind_is_a_schema_of_somebody_else() {
+    let database = SHARED().database();
+    let store = open(&SHARED().url(&database)).await.expect("made");
+    let version_is = |kind: &str| {
+        SHARED().sql(&database, &format!("ALTER TABLE flexslot_proxy.schema_version ALTER version TYPE {kind}"));
+    };
+    version_is("bigint");
+    let (what, hint) = refused(open(&SHARED().url(&database)).await);
+    assert!(what.contains("not of this program") && hint.contains("left as it is"), "{what}\n{hint}");
+    assert!(unavailable(store.write(vec![put("a")]).await).contains("not of this program"));
+    version_is("integer");
+    done(&store, "a").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

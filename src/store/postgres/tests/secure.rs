@@ -8,18 +8,18 @@ use crate::{
     model::Random,
     store::{
         OpenError,
-        postgres::{Postgres, PostgresParams},
+        postgres::{Postgres, PostgresParams, Trust},
         servers::postgres::{Disk, OWNER, PostgresServer},
     },
 };
 
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -27,7 +27,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    fn roots(&self) -> RootCertStore {
+    pub(super) fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).expect("a root");
         roots
@@ -46,7 +46,11 @@ impl Authority {
 }
 
 async fn open_with(url: &str, roots: &RootCertStore) -> Result<Postgres, OpenError> {
-    let params = PostgresParams { roots: Some(roots.clone()), ..params(url) };
+    open_trusting(url, RootCertStore::empty(), Some(roots)).await
+}
+
+async fn open_trusting(url: &str, system: RootCertStore, named: Option<&RootCertStore>) -> Result<Postgres, OpenError> {
+    let params = PostgresParams { trust: Trust { system, named: named.cloned() }, ..params(url) };
     Postgres::open(&params, Random::system()).await
 }
 
@@ -85,6 +89,23 @@ async fn certificates_are_checked_as_much_as_sslmode_asks_for() {
     {
         let store = open(&format!("{elsewhere}{query}")).await.expect("opened");
         assert_eq!(is_encrypted(&store).await, encrypted, "{query}, and nothing checked");
+    }
+}
+
+/// A public authority gives anybody a certificate; what it is worth is the name in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_systems_authorities_count_only_where_the_name_is_checked() {
+    let (public, named) = (Authority::new(), Authority::new());
+    let server = public.server();
+    let (public, named) = (public.roots(), named.roots());
+    let url = server.url(&server.database());
+    for mode in ["require", "verify-ca"] {
+        let opened = open_trusting(&format!("{url}?sslmode={mode}"), public.clone(), Some(&named)).await;
+        assert!(refused(opened).0.contains("certificate"), "{mode}");
+    }
+    for (query, named) in [("?sslmode=verify-full", None), ("?sslmode=verify-full", Some(&named)), ("", Some(&named))] {
+        let store = open_trusting(&format!("{url}{query}"), public.clone(), named).await.expect("opened");
+        assert!(is_encrypted(&store).await, "{query}");
     }
 }
 

@@ -102,6 +102,19 @@ async fn notes_of_use_and_writes_do_not_hinder_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_feed_passes_over_what_only_a_newer_program_knows() {
+    let database = SHARED().database();
+    let store = open(&SHARED().url(&database)).await.expect("opened");
+    let mut revisions = Vec::new();
+    for name in ["a", "x", "y", "b"] {
+        revisions.push(done(&store, name).await);
+    }
+    SHARED().sql(&database, "UPDATE flexslot_proxy.records SET kind = 99 WHERE name IN ('x', 'y')");
+    let keys = vec![(put("a").key, revisions[0]), (put("b").key, revisions[3])];
+    assert_eq!(store.changes(Revision(0), 2).await, Ok((revisions[3], keys)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn settings_that_cost_durability_are_named() {
     let database = SHARED().database();
     let store = open(&SHARED().url(&database)).await.expect("opened");

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 
-use super::params;
-use crate::store::{OpenError, postgres::params::Target};
+use super::{params, secure::Authority};
+use crate::store::{
+    OpenError,
+    postgres::{PostgresParams, Trust, params::Target},
+};
 
 const CANARY: &str = "password-canary";
 
@@ -62,10 +65,39 @@ fn modes_of_tls_are_those_of_libpq() {
         ("verify-full", SslMode::Require),
     ] {
         let url = format!("postgres://u@db/store?sslmode={mode}");
-        assert_eq!(read(&url).expect("read").hosts.each()[0].get_ssl_mode(), expected, "{mode}");
+        let trust = Trust { system: Authority::new().roots(), named: None };
+        let target = Target::new(&PostgresParams { trust, ..params(&url) }).expect("read");
+        assert_eq!(target.hosts.each()[0].get_ssl_mode(), expected, "{mode}");
     }
     for mode in ["allow", "verify", "Require", ""] {
         assert!(fault(&format!("postgres://u@db/store?sslmode={mode}")).contains("verify-full"), "{mode}");
+    }
+}
+
+#[test]
+fn an_authority_has_to_be_named_where_the_hosts_name_is_not_checked() {
+    let text = fault("postgres://u@db/store?sslmode=verify-ca");
+    assert!(text.contains("store.ca_file") && text.contains("verify-full"), "{text}");
+}
+
+#[test]
+fn a_server_elsewhere_that_nobody_thought_of_tls_for_is_warned_of() {
+    let caveat = |url: &str| read(url).expect("read").caveat;
+    for url in [
+        "postgres://u@db.example/store",
+        "postgres://u@localhost,192.0.2.7/store",
+        "postgres://u@localhost/s?hostaddr=192.0.2.7",
+    ] {
+        let caveat = caveat(url).expect(url);
+        assert!(caveat.contains("not checked") && caveat.contains("sslmode=verify-full"), "{caveat}");
+    }
+    for url in [
+        "postgres://u@localhost/store",
+        "postgres://u@[::1],127.0.0.2/store",
+        "postgres:///store?host=/run/postgresql",
+        "postgres://u@db.example/store?sslmode=prefer",
+    ] {
+        assert_eq!(caveat(url), None, "{url}");
     }
 }
 

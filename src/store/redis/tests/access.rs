@@ -4,7 +4,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
 
 use super::*;
-use crate::store::servers::redis::free_port;
+use crate::store::{Opening, servers::redis::free_port};
 
 /// What a server that refuses us says, with its hint; never with the password.
 fn refused(opened: Result<RedisBackend, OpenError>) -> String {
@@ -47,6 +47,22 @@ async fn a_password_that_was_changed_meanwhile_is_an_outage_that_says_so() {
     let _: i64 = server.tell("CLIENT KILL TYPE normal");
     let error = store.now().await.expect_err("refused").to_string();
     assert!(error.contains("WRONGPASS") && !error.contains("canary"), "{error}");
+}
+
+#[tokio::test]
+async fn who_only_looks_makes_no_store() {
+    let place = Shared::new();
+    let look = async || {
+        let params =
+            RedisParams { timeout: PATIENCE, opening: Opening::Look, ..RedisParams::new(Secret::new(place.url())) };
+        RedisBackend::open(params, &Random::system()).await
+    };
+    let opened = look().await;
+    assert!(matches!(opened, Err(OpenError::NotYet { .. })), "{opened:?}");
+    let keys: Vec<String> = place.tell(&["KEYS", "*"]);
+    assert_eq!(keys, Vec::<String>::new());
+    drop(open(&place.url()).await.expect("made"));
+    assert!(look().await.is_ok());
 }
 
 #[tokio::test]
