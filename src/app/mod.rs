@@ -24,7 +24,7 @@ use crate::{
         health::{Phase, Readiness},
         metrics::Metrics,
     },
-    config::Config,
+    config::{self, Config},
     credential::{self, Credentials, coordinator::Parts},
     model::{Clock, Random},
     proxy::{self, Corridor, replay::ReplayMemory},
@@ -47,7 +47,10 @@ pub struct Surroundings {
 
 /// A sidecar, built and not yet running.
 pub struct App {
+    /// What requests are served by, as far as it can change while running.
     config: Config,
+    /// The store that is open, as it was configured at the start. The configuration in use may name another one for the next start.
+    opened: config::Store,
     credentials: Credentials,
     corridor: Arc<Corridor>,
     front: Arc<Front>,
@@ -146,6 +149,7 @@ impl App {
             admin::router(Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) });
         let admin = AdminFront::new(router, settings::admin_guard(&config), RequestIds::new(&around.random));
         Ok(Self {
+            opened: config.store.clone(),
             config,
             credentials,
             corridor,
@@ -248,7 +252,7 @@ impl App {
 
     /// The keys of the store that is open, as the new configuration has them; another store's are for the next start.
     fn changed_keys(&self, config: &Config) -> Result<Option<KeyRing>, StartFailure> {
-        if config.store.lies_where(&self.config.store) {
+        if config.store.lies_where(&self.opened) {
             let keys = storage::keys(&config.store)?;
             if keys.as_ref().is_none_or(|ring| ring.holds(self.sealer.sealing_key())) {
                 return Ok(keys);

@@ -19,7 +19,9 @@ pub(super) struct Origin {
 /// Hands what it reads to the sidecar, if it is good and new.
 pub(super) struct Rereader {
     origin: Origin,
-    /// What the sidecar works by.
+    /// What takes a restart to change is as this has it.
+    started: Config,
+    /// What the sidecar works by otherwise.
     in_use: Config,
     logging: Logging,
     reloader: Reloader,
@@ -48,11 +50,11 @@ impl Origin {
 // === impl Rereader ===
 
 impl Rereader {
-    /// For a sidecar that was started with `in_use`.
-    pub(super) fn new(origin: Origin, in_use: Config, logging: Logging, reloader: Reloader) -> Self {
-        let files = in_use.watched_files();
+    /// For a sidecar that runs with `started`.
+    pub(super) fn new(origin: Origin, started: Config, logging: Logging, reloader: Reloader) -> Self {
+        let files = started.watched_files();
         let watcher = Watcher::new(&files);
-        Self { origin, in_use, logging, reloader, files, watcher }
+        Self { origin, in_use: started.clone(), started, logging, reloader, files, watcher }
     }
 
     /// Ends with the sidecar.
@@ -82,7 +84,7 @@ impl Rereader {
         match self.reloader.reload(config.clone()).await {
             Reloaded::InUse => {
                 self.logging.change(&config.log);
-                for key in self.in_use.changes_needing_restart(&config) {
+                for key in self.started.changes_needing_restart(&config) {
                     tracing::warn!(key, "this change takes effect only with the next start");
                 }
                 tracing::info!("the new configuration is in use");

@@ -47,7 +47,7 @@ impl Config {
             ("server.listen", self.server.listeners == new.server.listeners),
             ("admin.listen", self.admin.listeners == new.admin.listeners),
             ("admin.metrics_listen", self.admin.metrics_listeners == new.admin.metrics_listeners),
-            ("store.url", same_store),
+            ("store.url", self.store.engine.is_reached_like(&new.store.engine)),
             ("store.encryption_key", !same_store || self.store.key_source() == new.store.key_source()),
             ("store.state_dir", self.store.state_dir == new.store.state_dir),
             ("server.drain_timeout", self.server.drain_timeout == new.server.drain_timeout),

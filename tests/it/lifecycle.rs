@@ -129,6 +129,17 @@ async fn a_reload_that_is_refused_changes_nothing() {
 }
 
 #[tokio::test]
+async fn another_store_for_the_next_start_leaves_the_open_one_its_keys_and_refuses_no_later_reload() {
+    let other_key = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let mut world = World::plan().variable("OTHER_KEY", other_key).start().await;
+    world.tenant("acme").with_pat().await;
+    world.reload("[store]\nurl = \"sqlite:other.db\"\nencryption_key = { env = \"OTHER_KEY\" }").await;
+    world.reload("refresh.spread = \"1s\"").await;
+    world.get("/decks/").tenant("acme").send().await.is(200);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_reload_puts_the_client_of_a_grant_right() {
     let mut world = World::start().await;
     world.tenant("acme").with_grant(GrantOf::expired().client("flx_client_other")).await;

@@ -84,7 +84,7 @@ const KEY_FILE: &str = "flexslot-proxy.key";
 // === impl Store ===
 
 impl Store {
-    /// Whether `other` is the same place, with its key in the same place. The key itself may have changed.
+    /// Whether `other` is the same place, with its key in the same place. The key itself may have changed, and a password.
     pub fn lies_where(&self, other: &Self) -> bool {
         self.engine.lies_where(&other.engine) && self.key_source() == other.key_source()
     }
@@ -103,13 +103,21 @@ impl Store {
 // === impl Engine ===
 
 impl Engine {
-    /// Whether `other` is the same place, whatever its key.
+    /// Whether `other` is the same place, whatever its key and the password to it.
     pub fn lies_where(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Memory, Self::Memory) => true,
             (Self::Sqlite { path: mine, .. }, Self::Sqlite { path, .. }) => mine == path,
-            (Self::Server { address: mine, .. }, Self::Server { address, .. }) => mine == address,
+            (Self::Server { address: mine, .. }, Self::Server { address, .. }) => mine.lies_where(address),
             (Self::Memory | Self::Sqlite { .. } | Self::Server { .. }, _) => false,
+        }
+    }
+
+    /// Whether `other` is the same place, and reached in the same way.
+    pub(in crate::config) fn is_reached_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Server { address: mine, .. }, Self::Server { address, .. }) => mine == address,
+            _ => self.lies_where(other),
         }
     }
 

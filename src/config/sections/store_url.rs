@@ -41,6 +41,9 @@ struct Parts<'a> {
     query: &'a str,
 }
 
+/// The options that can stand for a part of the URL, or choose a schema.
+const OPTIONS_OF_PLACE: [&str; 6] = ["host", "hostaddr", "port", "user", "dbname", "options"];
+
 const FORMS: &str = "write \"sqlite:PATH\", \"redis://HOST:6379/0\", \"postgres://USER@HOST/DATABASE\" or \"memory:\"";
 
 // === impl StoreUrl ===
@@ -114,6 +117,11 @@ impl ServerUrl {
         Ok(Self { kind, url: Secret::new(text), shown })
     }
 
+    /// Whether `other` is the same database as the same user sees it, whatever the password and the way there.
+    pub(super) fn lies_where(&self, other: &Self) -> bool {
+        self.kind == other.kind && Parts::of(self.url.expose()).place() == Parts::of(other.url.expose()).place()
+    }
+
     fn has_password(&self) -> bool {
         let parts = Parts::of(self.url.expose());
         parts.user.contains(':') || parts.options().any(|(name, _)| name.eq_ignore_ascii_case("password"))
@@ -156,6 +164,13 @@ impl<'a> Parts<'a> {
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         Self { scheme, user, hosts, database, query }
+    }
+
+    /// What tells one database from another: the user too, whose default schema may be their own.
+    fn place(&self) -> impl PartialEq + use<'a> {
+        let user = self.user.split_once(':').map_or(self.user, |(user, _)| user);
+        let options = self.options().filter(|(name, _)| OPTIONS_OF_PLACE.contains(&name.as_ref()));
+        (user, self.hosts, self.database, options.collect::<Vec<_>>())
     }
 
     /// Whether there is an `@` after the hosts, where none belongs (RFC 3986, section 3.2).
@@ -242,6 +257,21 @@ mod tests {
             assert!(!format!("{wrong:?}").contains("canary"), "{text}");
         }
         assert!(StoreUrl::parse_literal("postgres://u@host/db").is_ok());
+    }
+
+    #[test]
+    fn a_place_is_the_same_whatever_the_password() {
+        let lies_where = |one: &str, other: &str| match (StoreUrl::parse(one), StoreUrl::parse(other)) {
+            (Ok(StoreUrl::Server(one)), Ok(StoreUrl::Server(other))) => one.lies_where(&other),
+            other => panic!("{other:?}"),
+        };
+        assert!(lies_where("postgres://u:one@h/db", "postgresql://u:two@h/db?sslmode=require"));
+        assert!(lies_where("postgres://u@h/db?password=one", "postgres://u@h/db?password=two"));
+        assert!(lies_where("redis://:one@h/1", "rediss://:two@h/1"));
+        assert!(!lies_where("postgres://u:one@h/db", "postgres://v:one@h/db"));
+        assert!(!lies_where("postgres://h/db?options=-csearch_path%3Da", "postgres://h/db?options=-csearch_path%3Db"));
+        assert!(!lies_where("redis://h/1", "redis://h/2") && !lies_where("redis://g/1", "redis://h/1"));
+        assert!(!lies_where("redis://h/1", "postgres://h/1"));
     }
 
     #[test]

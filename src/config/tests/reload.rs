@@ -21,6 +21,22 @@ fn what_takes_a_restart_is_named() {
 }
 
 #[test]
+fn a_password_changed_together_with_the_key_takes_a_restart_alone() {
+    let with = |url: &str, key: &str| {
+        FakeEnvironment::with_config("[store]\nurl = { env = \"STORE\" }\nstate_dir = \"s\"")
+            .variable("STORE", url)
+            .file("/etc/fp/flexslot-proxy.key", key)
+            .load()
+            .unwrap()
+    };
+    let old = with("postgres://u:one@h/db", "one");
+    let new = with("postgres://u:two@h/db", "two");
+    assert_eq!(old.changes_needing_restart(&new), ["store.url"]);
+    assert!(new.store.lies_where(&old.store), "so that the key is taken over");
+    assert!(!with("postgres://u:two@h/other", "two").store.lies_where(&old.store));
+}
+
+#[test]
 fn the_files_to_watch_are_those_that_were_read() {
     let text = "[server]\nclient_token = { file = \"t\" }\n[[tenants]]\nname = \"a\"\npat = { file = \"p\" }\n\
                 [[tenants]]\nname = \"b\"\npat = { file = \"p\" }";

@@ -6,7 +6,7 @@ use super::{
     http::{ask, get},
     world::World,
 };
-use crate::support::process::Sidecar;
+use crate::support::process::{Sidecar, until};
 
 const DECKS: &str = "/api/public/v1/decks/";
 const IN_USE: &str = "the new configuration is in use";
@@ -93,6 +93,23 @@ async fn what_cannot_change_while_running_is_named() {
     let line = sidecar.process.says("takes effect only with the next start").await;
     assert_eq!(line["level"], "WARN");
     assert!(line["key"].as_str().unwrap().starts_with("store"), "{line}");
+    assert_eq!(status(&sidecar).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_restart_is_named_by_every_reload_until_the_file_is_as_at_the_start() {
+    let world = world().await;
+    let sidecar = world.start().await;
+    let warnings_after = async |reloads: usize, config: &str| {
+        std::fs::write(world.path("proxy.toml"), config).unwrap();
+        let lines = |text: &str| sidecar.process.stderr().lines().filter(|line| line.contains(text)).count();
+        until("the reload", || (lines(IN_USE) == reloads).then_some(())).await;
+        lines("takes effect only with the next start")
+    };
+    let elsewhere = world.toml().replace("url = \"sqlite:store.db\"", "url = \"sqlite:other.db\"");
+    assert_eq!(warnings_after(1, &elsewhere).await, 1);
+    assert_eq!(warnings_after(2, &format!("{elsewhere}\n[limits]\nrequest_body = \"1KiB\"\n")).await, 2);
+    assert_eq!(warnings_after(3, &world.toml()).await, 2, "it runs by this");
     assert_eq!(status(&sidecar).await, 200);
 }
 
