@@ -8,7 +8,7 @@ use super::{Config, ConfiguredSecret, SecretSource};
 
 impl Config {
     /// The files whose change is a reason to read the configuration again: proxy.toml, every secret's file, the CA
-    /// file, the key file.
+    /// files, the key file.
     pub fn watched_files(&self) -> Vec<PathBuf> {
         let secrets =
             [self.server.client_token.as_ref(), self.oauth.client.as_ref().and_then(|client| client.secret.as_ref())];
@@ -19,8 +19,18 @@ impl Config {
             .flatten()
             .filter_map(|ConfiguredSecret { source, .. }| source.file())
             .chain(self.source.path())
-            .chain(self.upstream.extra_roots.as_ref().map(|roots| roots.path.as_path()))
-            .chain(self.store.key_source().and_then(SecretSource::file))
+            .chain(
+                [self.upstream.extra_roots.as_ref(), self.store.engine.extra_roots()]
+                    .into_iter()
+                    .flatten()
+                    .map(|roots| roots.path.as_path()),
+            )
+            .chain(
+                [self.store.key_source(), self.store.url_source.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .filter_map(SecretSource::file),
+            )
             .map(Path::to_owned)
             .collect();
         files.sort();
@@ -48,6 +58,7 @@ impl Config {
             ("admin.listen", self.admin.listeners == new.admin.listeners),
             ("admin.metrics_listen", self.admin.metrics_listeners == new.admin.metrics_listeners),
             ("store.url", self.store.engine.is_reached_like(&new.store.engine)),
+            ("store.ca_file", self.store.engine.extra_roots() == new.store.engine.extra_roots()),
             ("store.encryption_key", !same_store || self.store.key_source() == new.store.key_source()),
             ("store.state_dir", self.store.state_dir == new.store.state_dir),
             ("server.drain_timeout", self.server.drain_timeout == new.server.drain_timeout),

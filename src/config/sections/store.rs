@@ -11,7 +11,7 @@ use crate::{
         meaning::Resolver,
         reader::{Table, Value},
         report::{At, Setting, Spot},
-        secret::{SecretSource, Unreadable},
+        secret::{ConfiguredSecret, SecretSource, Unreadable},
         sections::{
             store_url::{ServerUrl, StoreUrl},
             upstream::ExtraRoots,
@@ -24,6 +24,8 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     pub engine: Engine,
+    /// Where `store.url` is kept, if the file does not write it out.
+    pub url_source: Option<SecretSource>,
     /// For the spool and the instance lock. `None` only with [`Engine::Memory`], when nothing tells where it could be.
     pub state_dir: Option<PathBuf>,
 }
@@ -118,6 +120,14 @@ impl Engine {
         match (self, other) {
             (Self::Server { address: mine, .. }, Self::Server { address, .. }) => mine == address,
             _ => self.lies_where(other),
+        }
+    }
+
+    /// The authorities of `store.ca_file`, where the engine uses them.
+    pub fn extra_roots(&self) -> Option<&ExtraRoots> {
+        match self {
+            Self::Memory | Self::Sqlite { .. } => None,
+            Self::Server { extra_roots, .. } => extra_roots.as_ref(),
         }
     }
 
@@ -216,33 +226,47 @@ impl Written {
     pub(in crate::config) fn meaning(self, unconfigured: Unconfigured, resolver: &Resolver<'_>) -> Store {
         let Self { url, ca_file, encryption_key, state_dir } = self;
         let state_dir = state_dir.into_given().map(|at| resolver.path(&at.value, at.spot.place));
-        let extra_roots = ca_file.into_given().and_then(|at| ExtraRoots::read(&at, resolver));
-        let place = match url {
-            Setting::Absent | Setting::Faulty => default_database(unconfigured, state_dir.as_deref(), resolver)
-                .map_or(StoreUrl::Memory, StoreUrl::Sqlite),
-            Setting::Given(At { value, spot }) => match value.meaning(&spot, resolver) {
-                Some(StoreUrl::Sqlite(path)) => StoreUrl::Sqlite(resolver.path(&path, spot.place)),
-                Some(other) => other,
-                None => StoreUrl::Memory,
-            },
+        let default = || {
+            let database = default_database(unconfigured, state_dir.as_deref(), resolver);
+            database.map_or(StoreUrl::Memory, StoreUrl::Sqlite)
         };
-        match place {
+        let (place, named_by, url_source) = match url {
+            Setting::Absent => (Some(default()), Place::Default, None),
+            Setting::Faulty => (None, Place::Default, None),
+            Setting::Given(At { value, spot }) => {
+                let (place, source) = value.meaning(&spot, resolver);
+                (place, spot.place, source)
+            }
+        };
+        let extra_roots = ca_file.into_given().and_then(|at| roots(&at, place.as_ref(), named_by, resolver));
+        // Where the URL is faulty there is no configuration in the end.
+        match place.unwrap_or(StoreUrl::Memory) {
             StoreUrl::Memory => {
-                Store { engine: Engine::Memory, state_dir: state_dir.or_else(|| default_state_dir(resolver)) }
+                let state_dir = state_dir.or_else(|| default_state_dir(resolver));
+                Store { engine: Engine::Memory, url_source, state_dir }
             }
             StoreUrl::Sqlite(path) => {
                 let dir = path.parent().unwrap_or(Path::new(".")).to_owned();
                 let key = StoreKey::read(encryption_key, &dir, resolver);
-                Store { engine: Engine::Sqlite { path, key }, state_dir: Some(state_dir.unwrap_or(dir)) }
+                Store { engine: Engine::Sqlite { path, key }, url_source, state_dir: Some(state_dir.unwrap_or(dir)) }
             }
             StoreUrl::Server(address) => {
                 let state_dir = state_dir.or_else(|| required_state_dir(resolver));
                 let beside = resolver.file_dir().or(state_dir.as_deref()).unwrap_or(Path::new("."));
                 let key = StoreKey::read_shared(encryption_key, beside, resolver);
-                Store { engine: Engine::Server { address, key, extra_roots }, state_dir }
+                Store { engine: Engine::Server { address, key, extra_roots }, url_source, state_dir }
             }
         }
     }
+}
+
+/// `ca_file`, read. To trust nobody by it although it is there is a fault, unless a flag or variable names another store than the file.
+fn roots(at: &At<PathBuf>, place: Option<&StoreUrl>, named_by: Place, resolver: &Resolver<'_>) -> Option<ExtraRoots> {
+    let Some(wrong) = place.and_then(StoreUrl::objection_to_roots) else { return ExtraRoots::read(at, resolver) };
+    if !matches!(named_by, Place::Override(_)) && resolver.is_whole() {
+        resolver.fault(&at.spot, wrong);
+    }
+    None
 }
 
 /// `None`: memory.
@@ -286,12 +310,22 @@ fn required_state_dir(resolver: &Resolver<'_>) -> Option<PathBuf> {
 // === impl WrittenUrl ===
 
 impl WrittenUrl {
-    fn meaning(self, spot: &Spot, resolver: &Resolver<'_>) -> Option<StoreUrl> {
-        let source = match self {
-            Self::Literal(url) => return Some(url),
-            Self::Kept(source) => source,
+    /// The URL, unless it is faulty, and where it is kept.
+    fn meaning(self, spot: &Spot, resolver: &Resolver<'_>) -> (Option<StoreUrl>, Option<SecretSource>) {
+        let (url, source) = match self {
+            Self::Literal(url) => (Some(url), None),
+            Self::Kept(source) => match resolver.secret(Setting::Given(At { value: source, spot: spot.clone() })) {
+                Some(ConfiguredSecret { source, secret }) => {
+                    let url = StoreUrl::parse(secret.expose()).map_err(|wrong| resolver.fault(spot, wrong));
+                    (url.ok(), Some(source))
+                }
+                None => (None, None),
+            },
         };
-        let secret = resolver.secret(Setting::Given(At { value: source, spot: spot.clone() }))?;
-        StoreUrl::parse(secret.secret.expose()).map_err(|wrong| resolver.fault(spot, wrong)).ok()
+        let url = url.map(|url| match url {
+            StoreUrl::Sqlite(path) => StoreUrl::Sqlite(resolver.path(&path, spot.place)),
+            other => other,
+        });
+        (url, source)
     }
 }

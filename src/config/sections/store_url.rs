@@ -68,6 +68,14 @@ impl StoreUrl {
             url => Ok(url),
         }
     }
+
+    /// Why trust roots given beside this URL would be used for nothing; `None` where they are used.
+    pub(in crate::config) fn objection_to_roots(&self) -> Option<Wrong> {
+        match self {
+            Self::Memory | Self::Sqlite(_) => Some(Wrong::new("only for redis and postgres").hint("leave it out")),
+            Self::Server(server) => server.objection_to_roots(),
+        }
+    }
 }
 
 fn database(path: &str) -> Result<PathBuf, Wrong> {
@@ -120,6 +128,24 @@ impl ServerUrl {
     /// Whether `other` is the same database as the same user sees it, whatever the password and the way there.
     pub(super) fn lies_where(&self, other: &Self) -> bool {
         self.kind == other.kind && Parts::of(self.url.expose()).place() == Parts::of(other.url.expose()).place()
+    }
+
+    /// Without an `sslmode`, PostgreSQL's certificate is checked as soon as there are roots to check it against.
+    fn objection_to_roots(&self) -> Option<Wrong> {
+        let parts = Parts::of(self.url.expose());
+        let unchecked = |how: &str| Wrong::new(format!("no certificate is checked with {how} in store.url"));
+        match self.kind {
+            ServerKind::Redis if parts.scheme == "rediss" => None,
+            ServerKind::Redis => Some(unchecked("redis://").hint("write rediss:// there, or leave ca_file out")),
+            ServerKind::Postgres => {
+                let unverified = ["disable", "allow", "prefer"];
+                // Of an option that comes twice the last one counts.
+                let (_, mode) = parts.options().filter(|(name, _)| name == "sslmode").last()?;
+                let mode = unverified.into_iter().find(|unverified| *unverified == mode)?;
+                let wrong = unchecked(&format!("sslmode={mode}"));
+                Some(wrong.hint("write sslmode=verify-full there, or leave ca_file out"))
+            }
+        }
     }
 
     fn has_password(&self) -> bool {

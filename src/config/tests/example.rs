@@ -59,7 +59,10 @@ fn the_values_are_the_defaults() {
 
 #[test]
 fn the_commented_values_work_too() {
-    let machine = FakeEnvironment::with_config(&switched_on())
+    // An authority for the store's certificate is of use only with a store that shows one.
+    let on_a_server = switched_on().replacen("\"sqlite:flexslot-proxy.db\"", "\"rediss://cache.internal/0\"", 1);
+    let machine = FakeEnvironment::with_config(&on_a_server)
+        .file("/etc/fp/flexslot-proxy.key", "key")
         .file("/etc/fp/client-token", "token\n")
         .file("/etc/fp/corporate-ca.pem", &authority().pem())
         .file("/etc/fp/database-ca.pem", &authority().pem())

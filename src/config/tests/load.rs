@@ -271,6 +271,36 @@ fn a_server_is_refused_where_nothing_tells_where_a_refused_pair_could_lie() {
 }
 
 #[test]
+fn an_authority_that_nothing_would_be_checked_against_is_refused() {
+    let ca = authority().pem();
+    let machine = |url: &str| {
+        let text = "[store]\nurl = { env = \"STORE\" }\nca_file = \"ca.pem\"\nstate_dir = \"s\"";
+        let machine = FakeEnvironment::with_config(text).variable("STORE", url).file("/etc/fp/ca.pem", &ca);
+        machine.file("/etc/fp/flexslot-proxy.key", "key")
+    };
+    for url in ["rediss://h/0", "postgres://h/db", "postgres://h/db?sslmode=verify-full"] {
+        assert!(machine(url).load().unwrap().store.engine.extra_roots().is_some(), "{url}");
+    }
+    for (url, what) in [
+        ("redis://h/0", "no certificate is checked with redis:// in store.url"),
+        ("postgres://h/db?sslmode=disable", "no certificate is checked with sslmode=disable in store.url"),
+        ("postgres://h/db?sslmode=allow", "no certificate is checked with sslmode=allow in store.url"),
+        ("postgres://h/db?x=y&sslmode=prefer", "no certificate is checked with sslmode=prefer in store.url"),
+        ("sqlite:x.db", "only for redis and postgres"),
+        ("memory:", "only for redis and postgres"),
+    ] {
+        let told = machine(url).load().unwrap_err().to_string();
+        assert!(told.starts_with(&format!("/etc/fp/proxy.toml:3: store.ca_file: {what}")), "{told}");
+        let elsewhere = Overrides { store: Some(url.into()), ..Overrides::default() };
+        assert!(machine("rediss://h/0").load_with(&elsewhere).is_ok(), "a flag may name another store: {url}");
+    }
+    let told = FakeEnvironment::with_config("[store]\nca_file = \"ca.pem\"").load().unwrap_err().to_string();
+    assert!(told.contains("store.ca_file: only for redis and postgres"), "{told}");
+    let told = machine("mysql://h").load().unwrap_err();
+    assert_eq!(told.count(), 1, "which store it is for nobody knows: {told}");
+}
+
+#[test]
 fn passwords_of_stores_are_taken_from_variables_and_files_alone() {
     let url = "redis://:canary@cache";
     let key = || FakeEnvironment::with_config("[store]\nstate_dir = \"s\"").file("/etc/fp/flexslot-proxy.key", "key");

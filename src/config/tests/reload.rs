@@ -1,6 +1,6 @@
 //! What a running process learns from a new file.
 
-use super::{Config, FakeEnvironment};
+use super::{Config, FakeEnvironment, authority};
 
 fn config(text: &str) -> Config {
     FakeEnvironment::with_config(text).file("/etc/fp/t", "token").file("/etc/fp/p", "pat").load().unwrap()
@@ -42,6 +42,21 @@ fn the_files_to_watch_are_those_that_were_read() {
                 [[tenants]]\nname = \"b\"\npat = { file = \"p\" }";
     let files: Vec<_> = config(text).watched_files().iter().map(|path| path.display().to_string()).collect();
     assert_eq!(files, ["/etc/fp/flexslot-proxy.key", "/etc/fp/p", "/etc/fp/proxy.toml", "/etc/fp/t"]);
+}
+
+#[test]
+fn the_files_of_a_server_are_watched_and_a_changed_authority_takes_a_restart() {
+    let (one, other) = (authority().pem(), authority().pem());
+    let with = |pem: &str| {
+        let text = "[store]\nurl = { file = \"url\" }\nca_file = \"ca.pem\"\nstate_dir = \"s\"";
+        let machine = FakeEnvironment::with_config(text).file("/etc/fp/url", "rediss://h/0");
+        machine.file("/etc/fp/ca.pem", pem).file("/etc/fp/flexslot-proxy.key", "key").load().unwrap()
+    };
+    let old = with(&one);
+    let files: Vec<_> = old.watched_files().iter().map(|path| path.display().to_string()).collect();
+    assert_eq!(files, ["/etc/fp/ca.pem", "/etc/fp/flexslot-proxy.key", "/etc/fp/proxy.toml", "/etc/fp/url"]);
+    assert_eq!(old.changes_needing_restart(&with(&other)), ["store.ca_file"]);
+    assert_eq!(old.changes_needing_restart(&with(&one)), Vec::<&str>::new());
 }
 
 #[test]
