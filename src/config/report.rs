@@ -125,7 +125,7 @@ impl<'a> Report<'a> {
     /// Notes a fault, except where it would only echo one of syntax.
     pub(super) fn fault(&self, spot: &Spot, wrong: Wrong) {
         if let Place::Line { line, .. } = spot.place
-            && self.broken.borrow().contains(&line)
+            && (self.broken.borrow().contains(&line) || self.is_below_broken_header(line))
         {
             return;
         }
@@ -143,6 +143,16 @@ impl<'a> Report<'a> {
             return;
         }
         self.faults.borrow_mut().push(Fault { place, key: String::new(), what: what.to_owned(), hint: None });
+    }
+
+    /// Whether the table's header above `line` is broken, so that its keys were taken for another table's.
+    fn is_below_broken_header(&self, line: usize) -> bool {
+        if self.broken.borrow().is_empty() {
+            return false;
+        }
+        let before = self.text.lines().take(line).map(str::trim_start).enumerate();
+        let header = before.filter(|(_, text)| text.starts_with('[')).last();
+        header.is_some_and(|(at, _)| self.broken.borrow().contains(&(at + 1)))
     }
 
     pub(super) fn completeness(&self) -> Completeness {

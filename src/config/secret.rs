@@ -155,11 +155,9 @@ impl Unreadable {
                 to_others.mended_by(),
                 path.display()
             )),
-            Self::NotSet { .. }
-            | Self::Missing { .. }
-            | Self::Failed { .. }
-            | Self::Empty { .. }
-            | Self::NotText { .. } => None,
+            Self::NotSet { name } => Some(format!("set {name}, or keep the secret in a file: {{ file = \"path\" }}")),
+            Self::Missing { .. } => Some("put the secret there, readable for this user alone (chmod 600)".to_owned()),
+            Self::Failed { .. } | Self::Empty { .. } | Self::NotText { .. } => None,
         }
     }
 }

@@ -53,13 +53,15 @@ impl ConfigSource {
     pub(super) fn read(&self, environment: &dyn Environment) -> Result<String, Faults> {
         let Self::File(path) = self else { return Ok(String::new()) };
         let faults =
-            |place, what| Faults::new(self.name(), vec![Fault { place, key: String::new(), what, hint: None }]);
+            |place, what, hint| Faults::new(self.name(), vec![Fault { place, key: String::new(), what, hint }]);
         let file = environment.read(path).map_err(|error| {
-            let reason = match error.kind() {
-                std::io::ErrorKind::NotFound => "does not exist".to_owned(),
-                kind => format!("cannot be read: {kind}"),
+            let (what, hint) = match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    ("does not exist".to_owned(), Some(format!("name the file with --config or {VARIABLE}")))
+                }
+                kind => (format!("cannot be read: {kind}"), None),
             };
-            faults(Place::File, reason)
+            faults(Place::File, what, hint)
         })?;
         match std::str::from_utf8(&file.bytes) {
             Ok(text) => Ok(text.to_owned()),
@@ -69,7 +71,7 @@ impl ConfigSource {
                     .get(..error.valid_up_to())
                     .and_then(|bytes| std::str::from_utf8(bytes).ok())
                     .unwrap_or("");
-                Err(faults(Report::new(valid).place(valid.len()), "not UTF-8".to_owned()))
+                Err(faults(Report::new(valid).place(valid.len()), "not UTF-8".to_owned(), None))
             }
         }
     }

@@ -73,9 +73,13 @@ impl Written {
         let (give_up, uncertain_after) =
             (self.give_up.effective(&GIVE_UP), self.uncertain_after.effective(&UNCERTAIN_AFTER));
         let in_order = give_up.zip(uncertain_after).is_none_or(|(give_up, uncertain_after)| uncertain_after > give_up);
-        let Some(given) = self.uncertain_after.given().or(self.give_up.given()) else { return };
-        if !in_order && resolver.is_whole() {
-            resolver.fault(&given.spot, Wrong::new("refresh.uncertain_after must be longer than refresh.give_up"));
+        if in_order || !resolver.is_whole() {
+            return;
+        }
+        if let Some(given) = self.uncertain_after.given() {
+            resolver.fault(&given.spot, Wrong::new("must be longer than refresh.give_up"));
+        } else if let Some(given) = self.give_up.given() {
+            resolver.fault(&given.spot, Wrong::new("must be shorter than refresh.uncertain_after"));
         }
     }
 }

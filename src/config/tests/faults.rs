@@ -31,6 +31,7 @@ pat_fallback = "Always"
   hint: write "https://api.flexslot.gg"
 proxy.toml:4: upstream.connect_timeout: expected a duration in quotes, found an integer (column 19)
 proxy.toml:8: oauth.client_secret: environment variable FLEXSLOT_CLIENT_SECRET is not set (column 17)
+  hint: set FLEXSLOT_CLIENT_SECRET, or keep the secret in a file: { file = "path" }
 proxy.toml:11: limits.header_size: not a size (column 15)
   hint: write a whole number and B, KiB, MiB or GiB, such as "64KiB"
 proxy.toml:14: tenants[0].name: character 3 is not allowed in a tenant name (letters and digits; after the first also . _ : @ + | = -) (column 8)
@@ -185,8 +186,10 @@ fn secrets_that_cannot_be_had_are_told_by_their_source() {
             .file("/etc/fp/two", "canary\ncanary\n");
         machine.load().unwrap_err().to_string()
     };
-    assert!(load("{ env = \"NO\" }").contains("environment variable NO is not set"));
-    assert!(load("{ file = \"no\" }").contains("/etc/fp/no does not exist"));
+    let told = load("{ env = \"NO\" }");
+    assert!(told.ends_with("environment variable NO is not set (column 16)\n  hint: set NO, or keep the secret in a file: { file = \"path\" }"), "{told}");
+    let told = load("{ file = \"no\" }");
+    assert!(told.ends_with("/etc/fp/no does not exist (column 16)\n  hint: put the secret there, readable for this user alone (chmod 600)"), "{told}");
     assert!(load("{ file = \"empty\" }").contains("/etc/fp/empty is empty"));
     assert!(load("{ file = \"bytes\" }").contains("/etc/fp/bytes is not UTF-8 text"));
     let told = load("{ file = \"two\" }");
@@ -230,12 +233,29 @@ fn two_listeners_do_not_share_an_address() {
 }
 
 #[test]
+fn keys_below_a_broken_header_are_nobodys() {
+    for (text, line) in [
+        ("[server\nlisten = \"127.0.0.1:1\"\n[log]\nx = 1", 1),
+        ("[log]\n[[tenants]\nname = \"acme\"\n[log2]\n", 2),
+        ("[store]\n[upstream\nurl = \"https://h\"\n\n[log3]\n", 2),
+    ] {
+        let told = faults(text);
+        let lines: Vec<_> = told.lines().filter(|line| line.starts_with("proxy.toml")).collect();
+        assert!(lines[0].starts_with(&format!("proxy.toml:{line}: ")) && lines.len() == 2, "{told}");
+        assert!(lines[1].contains("log"), "what stands below a whole header is told: {told}");
+    }
+}
+
+#[test]
 fn an_uncertain_grant_is_one_whose_request_is_over() {
-    assert!(
-        faults("[refresh]\ngive_up = \"2m\"")
-            .starts_with("proxy.toml:2: refresh.give_up: refresh.uncertain_after must be longer")
+    assert_eq!(
+        faults("[refresh]\ngive_up = \"2m\""),
+        "proxy.toml:2: refresh.give_up: must be shorter than refresh.uncertain_after (column 11)"
     );
-    assert!(faults("[refresh]\nuncertain_after = \"90s\"").contains("must be longer than refresh.give_up"));
+    assert_eq!(
+        faults("[refresh]\nuncertain_after = \"90s\""),
+        "proxy.toml:2: refresh.uncertain_after: must be longer than refresh.give_up (column 19)"
+    );
     assert!(FakeEnvironment::with_config("[refresh]\ngive_up = \"2m\"\nuncertain_after = \"121s\"").load().is_ok());
 }
 
@@ -335,7 +355,10 @@ fn a_file_that_cannot_be_read_is_a_fault() {
         FileOwner::ThisProcess,
     );
     assert_eq!(machine.load().unwrap_err().to_string(), "/etc/fp/proxy.toml:2: not UTF-8 (column 10)");
-    assert_eq!(FakeEnvironment::default().load().unwrap_err().to_string(), "/etc/fp/proxy.toml: does not exist");
+    assert_eq!(
+        FakeEnvironment::default().load().unwrap_err().to_string(),
+        "/etc/fp/proxy.toml: does not exist\n  hint: name the file with --config or FLEXSLOT_PROXY_CONFIG"
+    );
 }
 
 #[test]
