@@ -11,7 +11,7 @@ use crate::{
         Console, Failure,
         progress::{Progress, counted},
     },
-    config::Config,
+    config::StoreConfig,
     model::{Origin, TokenSet},
     store::{Existing, Imported, NewGrant, NewTenant, StoredPat, TokenStore},
 };
@@ -30,10 +30,15 @@ const BATCH: usize = 1000;
 // === impl Plan ===
 
 impl Plan {
-    pub(super) async fn write(self, source: &Source, config: &Config, console: &mut Console) -> Result<(), Failure> {
-        let origin = &config.upstream.origin;
+    pub(super) async fn write(
+        self,
+        source: &Source,
+        config: &StoreConfig,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let origin = &config.origin;
         let mut progress = Progress::new(console, "tenants", self.checked.good);
-        let mut checker = Checker::new(config);
+        let mut checker = Checker::new(config.client_id.as_deref());
         let mut lines = Lines::new(source.open()?);
         let mut batch = Vec::with_capacity(BATCH);
         let mut imported = Imported::default();
