@@ -5,16 +5,16 @@ use std::sync::Arc;
 use super::{Failure, World};
 use crate::{
     app::{Surroundings, storage::Storage},
-    config::{self, Config},
+    config,
     model::Unobserved,
     store::{KeyFileError, StoreError, TokenStore},
 };
 
 /// Opens the configured store, and makes it, with its key, where it does not exist yet.
-pub(super) async fn open(config: &Config, world: &mut World<'_>) -> Result<TokenStore, Failure> {
+pub(super) async fn open(config: &config::Store, world: &mut World<'_>) -> Result<TokenStore, Failure> {
     require_durable(config)?;
     let around = Surroundings { clock: Arc::clone(&world.clock), random: world.random.clone() };
-    let storage = Storage::open(&config.store, &around, Arc::new(Unobserved)).await?;
+    let storage = Storage::open(config, &around, Arc::new(Unobserved)).await?;
     if let Some(file) = &storage.new_key {
         let file = file.display();
         world
@@ -25,8 +25,8 @@ pub(super) async fn open(config: &Config, world: &mut World<'_>) -> Result<Token
 }
 
 /// Refuses a store that would end with the command.
-pub(super) fn require_durable(config: &Config) -> Result<(), Failure> {
-    match &config.store.engine {
+pub(super) fn require_durable(config: &config::Store) -> Result<(), Failure> {
+    match &config.engine {
         config::Engine::Sqlite { .. } | config::Engine::Server { .. } => Ok(()),
         config::Engine::Memory => Err(Failure::misuse("a memory: store ends with the command")
             .hint("name a store that lasts, such as --store sqlite:PATH")),
@@ -34,8 +34,8 @@ pub(super) fn require_durable(config: &Config) -> Result<(), Failure> {
 }
 
 /// Whether there is a store to open; looking at one that is not there need not make it.
-pub(super) fn exists(config: &Config) -> bool {
-    match &config.store.engine {
+pub(super) fn exists(config: &config::Store) -> bool {
+    match &config.engine {
         config::Engine::Sqlite { path, .. } => path.exists(),
         config::Engine::Memory | config::Engine::Server { .. } => true,
     }

@@ -12,6 +12,7 @@ use super::{
 /// What the second stage has at hand.
 pub(super) struct Resolver<'a> {
     pub(super) environment: &'a dyn Environment,
+    service_secrets: ServiceSecrets,
     report: &'a Report<'a>,
     /// Where relative paths of flags and variables begin.
     current_dir: PathBuf,
@@ -19,14 +20,26 @@ pub(super) struct Resolver<'a> {
     file_dir: Option<PathBuf>,
 }
 
+/// What to do about secrets that only serving takes: the client's, the callers', the tenants'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ServiceSecrets {
+    Read,
+    Leave,
+}
+
 // === impl Resolver ===
 
 impl<'a> Resolver<'a> {
-    pub(super) fn new(environment: &'a dyn Environment, report: &'a Report<'a>, file: Option<&Path>) -> Self {
+    pub(super) fn new(
+        environment: &'a dyn Environment,
+        service_secrets: ServiceSecrets,
+        report: &'a Report<'a>,
+        file: Option<&Path>,
+    ) -> Self {
         // Without a current directory relative paths stay relative, and fail where they are used.
         let current_dir = environment.current_dir().unwrap_or_default();
         let file_dir = file.and_then(Path::parent).map(|parent| current_dir.join(parent));
-        Self { environment, report, current_dir, file_dir }
+        Self { environment, service_secrets, report, current_dir, file_dir }
     }
 
     pub(super) fn fault(&self, spot: &Spot, wrong: Wrong) {
@@ -83,10 +96,18 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Reads a secret that goes into a header field.
+    /// Reads a secret that serving takes, unless such are left.
+    pub(super) fn service_secret(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
+        match self.service_secrets {
+            ServiceSecrets::Read => self.secret(setting),
+            ServiceSecrets::Leave => None,
+        }
+    }
+
+    /// The same for one that goes into a header field.
     pub(super) fn header_secret(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
         let spot = setting.given()?.spot.clone();
-        let secret = self.secret(setting)?;
+        let secret = self.service_secret(setting)?;
         if secret.secret.is_header_safe() {
             return Some(secret);
         }

@@ -6,6 +6,7 @@
 
 pub mod environment;
 pub mod fault;
+mod for_store;
 mod listen;
 mod meaning;
 mod names;
@@ -27,6 +28,7 @@ mod written;
 
 pub use environment::{Environment, SystemEnvironment};
 pub use fault::{Fault, Faults, Place};
+pub use for_store::{FilePat, StoreConfig};
 pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
@@ -37,7 +39,7 @@ pub use sections::{
 pub use source::ConfigSource;
 pub use units::parse_duration;
 
-use meaning::Resolver;
+use meaning::{Resolver, ServiceSecrets};
 use reader::Table;
 use report::Report;
 use sections::store::Unconfigured;
@@ -63,21 +65,34 @@ pub struct Config {
 impl Config {
     /// Reads `source` and what it refers to; all faults at once. For a reload, call it again with the same arguments.
     pub fn load(source: &ConfigSource, overrides: &Overrides, environment: &dyn Environment) -> Result<Self, Faults> {
-        let text = source.read(environment)?;
-        let report = Report::new(&text);
-        let table = syntax::parse(&text, &report);
-        let mut written = Written::read(Table::root(table.get_ref(), &report));
-        let resolver = Resolver::new(environment, &report, source.path());
-        overrides.apply(&mut written, &resolver);
-        let unconfigured = match source {
-            ConfigSource::BuiltIn => overrides::stand_in_for_a_file(&mut written, &resolver),
-            ConfigSource::File(_) => Unconfigured::Database,
-        };
-        reach::check(&written, &resolver);
-        let config = written.meaning(source, unconfigured, &resolver);
-        match report.into_faults() {
-            faults if faults.is_empty() => Ok(config),
-            faults => Err(Faults::new(source.name(), faults)),
-        }
+        read(source, overrides, environment, ServiceSecrets::Read, |written, unconfigured, resolver| {
+            written.meaning(source, unconfigured, resolver)
+        })
+    }
+}
+
+/// Both stages, the second by `meaning`; all faults at once.
+fn read<T>(
+    source: &ConfigSource,
+    overrides: &Overrides,
+    environment: &dyn Environment,
+    secrets: ServiceSecrets,
+    meaning: impl FnOnce(Written, Unconfigured, &Resolver<'_>) -> T,
+) -> Result<T, Faults> {
+    let text = source.read(environment)?;
+    let report = Report::new(&text);
+    let table = syntax::parse(&text, &report);
+    let mut written = Written::read(Table::root(table.get_ref(), &report));
+    let resolver = Resolver::new(environment, secrets, &report, source.path());
+    overrides.apply(&mut written, &resolver);
+    let unconfigured = match source {
+        ConfigSource::BuiltIn => overrides::stand_in_for_a_file(&mut written, &resolver),
+        ConfigSource::File(_) => Unconfigured::Database,
+    };
+    reach::check(&written, &resolver);
+    let meant = meaning(written, unconfigured, &resolver);
+    match report.into_faults() {
+        faults if faults.is_empty() => Ok(meant),
+        faults => Err(Faults::new(source.name(), faults)),
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         progress::{Progress, counted},
         store,
     },
-    config::{Config, SecretSource},
+    config::{SecretSource, StoreConfig},
     model::Unobserved,
     store::{
         Survey,
@@ -75,9 +75,9 @@ const ROUNDS: usize = 5;
 
 impl RotateArgs {
     pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
-        let config = Config::load(&global.source(world.environment), &self.overrides.into(), world.environment)?;
-        store::require_durable(&config)?;
-        if !store::exists(&config) {
+        let config = StoreConfig::load(&global.source(world.environment), &self.overrides.into(), world.environment)?;
+        store::require_durable(&config.store)?;
+        if !store::exists(&config.store) {
             return Err(Failure::new("there is no store yet").hint("serve makes it, with a new key"));
         }
         let mut rotation = Rotation::begin(&config, world).await?;
@@ -91,7 +91,7 @@ impl RotateArgs {
 
 impl Rotation {
     /// Opens the store with the keys as they are, and only then puts a new one in front.
-    async fn begin(config: &Config, world: &mut World<'_>) -> Result<Self, Failure> {
+    async fn begin(config: &StoreConfig, world: &mut World<'_>) -> Result<Self, Failure> {
         let around = Surroundings { clock: Arc::clone(&world.clock), random: world.random.clone() };
         let mut keeper = Keeper::of(config)?;
         let storage = Storage::open(&config.store, &around, Arc::new(Unobserved)).await?;
@@ -229,7 +229,7 @@ fn begin_in(file: &mut HeldKeyFile, world: &mut World<'_>) -> Result<KeyRing, Fa
 // === impl Keeper ===
 
 impl Keeper {
-    fn of(config: &Config) -> Result<Self, Failure> {
+    fn of(config: &StoreConfig) -> Result<Self, Failure> {
         let source = config.store.key_source().ok_or_else(|| Failure::new("this store has no key"))?;
         if !config.store.stays_on_this_host() {
             return Ok(Self::Operator("other hosts may have key files of their own".to_owned()));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::load;
 use crate::{
     cli::{Console, Failure, GlobalArgs, StoreOverrides, World, store},
+    config::FilePat,
     model::TenantId,
     store::{GrantStanding, PatStanding, TenantSummary},
 };
@@ -22,12 +23,6 @@ pub(super) struct ListArgs {
 /// Tenants of the file that are not written yet, and what the file says of their PAT.
 type OfFile = BTreeMap<TenantId, FilePat>;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FilePat {
-    Absent,
-    Set,
-}
-
 /// Tenants in memory at a time.
 const PAGE: usize = 1000;
 
@@ -36,13 +31,10 @@ const PAGE: usize = 1000;
 impl ListArgs {
     pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let config = load(global, self.overrides, world)?;
-        let of_file = |tenant: &crate::config::Tenant| {
-            (tenant.name.clone(), if tenant.pat.is_some() { FilePat::Set } else { FilePat::Absent })
-        };
-        let mut of_file: OfFile = config.tenants.iter().map(of_file).collect();
+        let mut of_file: OfFile = config.tenants.clone();
         world.console.data_line(row("TENANT", "GRANT", "PAT", "LAST USED"))?;
-        if store::exists(&config) {
-            let store = store::open(&config, world).await?;
+        if store::exists(&config.store) {
+            let store = store::open(&config.store, world).await?;
             let mut after = None;
             loop {
                 let page = store.list(after.as_ref(), PAGE, None).await?;

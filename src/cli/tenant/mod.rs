@@ -6,7 +6,7 @@ mod remove;
 mod set_pat;
 
 use super::{Failure, GlobalArgs, StoreOverrides, World};
-use crate::{config::Config, model::TenantId};
+use crate::config::StoreConfig;
 
 /// The tenants and their credentials in the store
 ///
@@ -44,11 +44,6 @@ impl TenantArgs {
     }
 }
 
-fn load(global: &GlobalArgs, overrides: StoreOverrides, world: &World<'_>) -> Result<Config, Failure> {
-    Ok(Config::load(&global.source(world.environment), &overrides.into(), world.environment)?)
-}
-
-/// What the file says of a tenant's PAT.
-fn file_has_pat(config: &Config, tenant: &TenantId) -> bool {
-    config.tenants.iter().any(|listed| listed.name == *tenant && listed.pat.is_some())
+fn load(global: &GlobalArgs, overrides: StoreOverrides, world: &World<'_>) -> Result<StoreConfig, Failure> {
+    Ok(StoreConfig::load(&global.source(world.environment), &overrides.into(), world.environment)?)
 }

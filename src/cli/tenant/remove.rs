@@ -1,6 +1,6 @@
 //! `tenant remove TENANT`
 
-use super::{file_has_pat, load};
+use super::load;
 use crate::{
     cli::{Failure, GlobalArgs, StoreOverrides, World, store},
     model::TenantId,
@@ -24,8 +24,8 @@ impl RemoveArgs {
     pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let Self { tenant, overrides } = self;
         let config = load(global, overrides, world)?;
-        let removed = match store::exists(&config) {
-            true => store::open(&config, world).await?.remove(&tenant).await?,
+        let removed = match store::exists(&config.store) {
+            true => store::open(&config.store, world).await?.remove(&tenant).await?,
             false => Removed { grant: false, pat: false },
         };
         let what = match removed {
@@ -39,7 +39,7 @@ impl RemoveArgs {
             }
         };
         world.console.tell(format_args!("Forgot the {what} of {tenant}. Nothing was revoked at Flexslot."));
-        if file_has_pat(&config, &tenant) {
+        if config.sets_pat_of(&tenant) {
             world.console.tell(format_args!("The configuration file still sets a PAT for {tenant}."));
         }
         Ok(())

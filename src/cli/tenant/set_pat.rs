@@ -1,6 +1,6 @@
 //! `tenant set-pat TENANT`
 
-use super::{file_has_pat, load};
+use super::load;
 use crate::{
     cli::{Failure, GlobalArgs, StoreOverrides, World, store},
     model::{Secret, TenantId},
@@ -27,7 +27,7 @@ impl SetPatArgs {
     pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let Self { tenant, overrides } = self;
         let config = load(global, overrides, world)?;
-        if file_has_pat(&config, &tenant) {
+        if config.sets_pat_of(&tenant) {
             return Err(Failure::new(format!(
                 "the configuration file sets the PAT of {tenant}, and wins over the store"
             ))
@@ -35,10 +35,10 @@ impl SetPatArgs {
         }
         let pat = checked(world.console.secret_line(&format!("PAT of {tenant}: "))?)?;
         let looks_right = pat.expose().starts_with("flx_pat_");
-        let store = store::open(&config, world).await?;
-        let origin = config.upstream.origin.clone();
+        let store = store::open(&config.store, world).await?;
+        let origin = config.origin.clone();
         store.put_pat(&tenant, &StoredPat { pat, origin }).await?;
-        let (place, origin) = (&config.store.engine, &config.upstream.origin);
+        let (place, origin) = (&config.store.engine, &config.origin);
         world.console.tell(format_args!("The PAT of {tenant} is stored in {place} for {origin}."));
         if !looks_right {
             world

@@ -2,7 +2,7 @@
 
 use std::{io::Cursor, os::unix::fs::PermissionsExt, path::Path};
 
-use super::{Status, Stream, with_streams};
+use super::{Status, Stream, command, with_streams};
 
 /// A directory with a configuration file.
 struct Home(tempfile::TempDir);
@@ -140,6 +140,32 @@ fn what_is_no_pat_is_refused() {
     }
     assert_eq!(home.tenant(&["set-pat", "ac/me"], "flx_pat_canary").0, Status::Misused);
     assert!(!home.path().join("flexslot-proxy.db").exists());
+}
+
+#[test]
+fn the_services_own_secrets_need_not_be_at_hand() {
+    let absent = "{ env = \"FLEXSLOT_PROXY_TEST_NEVER_SET\" }";
+    let home = Home::new(&format!(
+        "[server]\nclient_token = {absent}\n[oauth]\nclient_id = \"flx_client_1\"\nclient_secret = {absent}\n\
+         [[tenants]]\nname = \"acme\"\npat = {absent}"
+    ));
+    for (args, input) in [
+        (&["set-pat", "beta"][..], "flx_pat_canary"),
+        (&["import"], "{\"tenant\":\"gamma\",\"pat\":\"flx_pat_canary\"}"),
+        (&["remove", "gamma"], ""),
+    ] {
+        let (status, _, err) = home.tenant(args, input);
+        assert_eq!(status, Status::Done, "{args:?}: {err}");
+    }
+    let names: Vec<_> = home.list().into_iter().map(|row| (row[0].clone(), row[2].clone())).collect();
+    assert_eq!(names, [("acme".into(), "in the file".into()), ("beta".into(), "stored".into())]);
+    let (status, _, err) = home.tenant(&["set-pat", "acme"], "flx_pat_canary");
+    assert!(status != Status::Done && err.contains("wins over the store"), "{err}");
+    let config = home.path().join("proxy.toml");
+    let (status, _, err) = command(&["key", "rotate", "--config", config.to_str().unwrap()]);
+    assert_eq!(status, Status::Done, "{err}");
+    let (status, _, err) = command(&["check", "--config", config.to_str().unwrap()]);
+    assert!(status == Status::Misused && err.contains("FLEXSLOT_PROXY_TEST_NEVER_SET is not set"), "{err}");
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Written {
         {
             resolver.fault(&secret.spot, Wrong::new("a secret without oauth.client_id belongs to nobody"));
         }
-        let secret = resolver.secret(self.client_secret);
+        let secret = resolver.service_secret(self.client_secret);
         OAuth {
             client: self.client_id.into_given().map(|id| OAuthClient { id: id.value, secret }),
             token_url: self.token_url.into_given().map_or_else(|| upstream.at(TOKEN_PATH), |at| at.value),

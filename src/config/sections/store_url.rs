@@ -193,10 +193,10 @@ impl<'a> Parts<'a> {
     }
 
     /// What tells one database from another: the user too, whose default schema may be their own.
-    fn place(&self) -> (&'a str, &'a str, &'a str, Vec<(Cow<'a, str>, Cow<'a, str>)>) {
+    fn place(&self) -> impl PartialEq + use<'a> {
         let user = self.user.split_once(':').map_or(self.user, |(user, _)| user);
         let options = self.options().filter(|(name, _)| OPTIONS_OF_PLACE.contains(&name.as_ref()));
-        (user, self.hosts, self.database, options.collect())
+        (user, self.hosts, self.database, options.collect::<Vec<_>>())
     }
 
     /// Whether there is an `@` after the hosts, where none belongs (RFC 3986, section 3.2).

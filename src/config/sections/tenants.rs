@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::{
     config::{
         fault::{Place, Wrong},
+        for_store::FilePat,
         listen::tenant_name,
         meaning::Resolver,
         reader::{Table, Value},
@@ -66,6 +67,12 @@ impl Written {
     /// A tenant that the file does not name.
     pub(in crate::config) fn with_pat(name: At<TenantId>, pat: At<SecretSource>) -> Self {
         Self { name: Setting::Given(name), pat: Setting::Given(pat), ..Self::default() }
+    }
+
+    /// Its name, where it has one, and whether a PAT comes with it.
+    pub(in crate::config) fn named(&self) -> Option<(&TenantId, FilePat)> {
+        let pat = if matches!(self.pat, Setting::Absent) { FilePat::Absent } else { FilePat::Set };
+        self.name.given().map(|name| (&name.value, pat))
     }
 
     /// `None` where it has no name; that is a fault by now.

@@ -8,7 +8,7 @@ use super::{
     line::{ImportLine, LineFault},
     lines::MAX_LINE,
 };
-use crate::{cli::Console, config::Config};
+use crate::cli::Console;
 
 /// Checks lines in their order. The same lines in the same order give the same answers.
 pub(super) struct Checker<'a> {
@@ -47,13 +47,8 @@ const TOLD: usize = 50;
 // === impl Checker ===
 
 impl<'a> Checker<'a> {
-    pub(super) fn new(config: &'a Config) -> Self {
-        Self {
-            configured_client: config.oauth.client.as_ref().map(|client| client.id.as_str()),
-            tenants: HashSet::new(),
-            refresh_tokens: HashSet::new(),
-            checked: Checked::default(),
-        }
+    pub(super) fn new(configured_client: Option<&'a str>) -> Self {
+        Self { configured_client, tenants: HashSet::new(), refresh_tokens: HashSet::new(), checked: Checked::default() }
     }
 
     /// What the line brings; `None` for one that is blank. Remembers its tenant and its refresh token.

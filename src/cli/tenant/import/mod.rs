@@ -73,8 +73,8 @@ impl ImportArgs {
     pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let Self { file, replace, skip_bad, overrides } = self;
         let config = load(global, overrides, world)?;
-        store::require_durable(&config)?;
-        let mut checker = Checker::new(&config);
+        store::require_durable(&config.store)?;
+        let mut checker = Checker::new(config.client_id.as_deref());
         let file = file.filter(|path| path.as_os_str() != "-");
         let state_dir = config.store.state_dir.as_deref();
         let source = Source::check(file, state_dir, &mut checker, world)?;
@@ -85,7 +85,7 @@ impl ImportArgs {
                 .hint("mend them, or write the good ones with --skip-bad"));
         }
         let plan = Plan {
-            store: store::open(&config, world).await?,
+            store: store::open(&config.store, world).await?,
             existing: if replace { Existing::Replace } else { Existing::Skip },
             bad_lines: if skip_bad { BadLines::Skip } else { BadLines::Forbid },
             checked,

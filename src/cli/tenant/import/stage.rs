@@ -133,10 +133,7 @@ impl Read for StageReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::{Checker, Stage};
-    use crate::{
-        config::{Config, ConfigSource, Overrides, SystemEnvironment},
-        model::Random,
-    };
+    use crate::model::Random;
     use std::io::{Read, Seek, SeekFrom};
 
     /// More than one frame, and a last line without an end.
@@ -146,10 +143,8 @@ mod tests {
     }
 
     fn staged(dir: &std::path::Path) -> Stage {
-        let overrides = Overrides { store: Some("memory:".into()), ..Overrides::default() };
-        let config = Config::load(&ConfigSource::BuiltIn, &overrides, &SystemEnvironment).unwrap();
         let stage = Stage::create(Some(dir), Random::system()).unwrap();
-        stage.filled(&*input(), &mut Checker::new(&config)).unwrap()
+        stage.filled(&*input(), &mut Checker::new(None)).unwrap()
     }
 
     #[test]

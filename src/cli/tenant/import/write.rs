@@ -11,7 +11,7 @@ use crate::{
         Console, Failure,
         progress::{Progress, counted},
     },
-    config::Config,
+    config::StoreConfig,
     model::{Origin, TokenSet},
     store::{Existing, Imported, NewGrant, NewTenant, StoredPat, TokenStore},
 };
@@ -30,10 +30,15 @@ const BATCH: usize = 1000;
 // === impl Plan ===
 
 impl Plan {
-    pub(super) async fn write(self, source: &Source, config: &Config, console: &mut Console) -> Result<(), Failure> {
-        let origin = &config.upstream.origin;
+    pub(super) async fn write(
+        self,
+        source: &Source,
+        config: &StoreConfig,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let origin = &config.origin;
         let mut progress = Progress::new(console, "tenants", self.checked.good);
-        let mut checker = Checker::new(config);
+        let mut checker = Checker::new(config.client_id.as_deref());
         let mut lines = Lines::new(source.open()?);
         let mut batch = Vec::with_capacity(BATCH);
         let mut imported = Imported::default();
@@ -85,7 +90,7 @@ impl Plan {
         }
     }
 
-    fn tell(&self, imported: Imported, config: &Config, console: &mut Console) {
+    fn tell(&self, imported: Imported, config: &StoreConfig, console: &mut Console) {
         let Imported { added, replaced, skipped } = imported;
         let mut parts = vec![format!("Imported {}", counted((added + replaced) as u64, "tenant"))];
         if replaced > 0 {
@@ -101,7 +106,7 @@ impl Plan {
             parts.push(format!("left out {}", counted(self.checked.bad, "bad line")));
         }
         console.tell(format_args!("{}.", parts.join("; ")));
-        let (place, origin) = (&config.store.engine, &config.upstream.origin);
+        let (place, origin) = (&config.store.engine, &config.origin);
         if added + replaced > 0 {
             console.tell(format_args!("They are stored in {place} for {origin}."));
         }
