@@ -40,9 +40,9 @@ impl ListArgs {
             (tenant.name.clone(), if tenant.pat.is_some() { FilePat::Set } else { FilePat::Absent })
         };
         let mut of_file: OfFile = config.tenants.iter().map(of_file).collect();
+        let store = if store::exists(&config) { Some(store::open(&config, world).await?) } else { None };
         world.console.data_line(row("TENANT", "GRANT", "PAT", "LAST USED"))?;
-        if store::exists(&config) {
-            let store = store::open(&config, world).await?;
+        if let Some(store) = store {
             let mut after = None;
             loop {
                 let page = store.list(after.as_ref(), PAGE, None).await?;
