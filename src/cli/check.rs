@@ -1,13 +1,15 @@
 //! `check`
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, path::Path, sync::Arc, time::Duration};
+
+use rustix::fs::{Access, access};
 
 use super::{Console, Failure, GlobalArgs, ServeOverrides, World, progress::counted};
 use crate::{
     app::{StartFailure, Surroundings, outbound::Outbound, storage::Storage},
-    config::{Config, ConfigSource},
+    config::{Config, ConfigSource, Engine},
     model::{TenantId, Unobserved, token::Owner},
-    store::backend::Bid,
+    store::{OpenError, backend::Bid},
 };
 
 /// Check configuration, key, store and lock, without starting anything
@@ -42,7 +44,10 @@ impl CheckArgs {
         let config = Config::load(&source, &self.overrides.into(), world.environment)?;
         report(&mut world.console, "configuration", Finding::Good(describe(&source, &config)))?;
         let ways_out = match Outbound::new(&config) {
-            Ok(_) => Finding::Good(format!("{}, trust roots and outbound proxy can be used", config.upstream.origin)),
+            Ok(_) => Finding::Good(format!(
+                "{} is well-formed, trust roots and outbound proxy can be used; nobody tried to connect",
+                config.upstream.origin
+            )),
             Err(failure) => Finding::Bad(failure),
         };
         let mut bad = report(&mut world.console, "upstream", ways_out)?;
@@ -70,6 +75,11 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
     match Storage::exists(&config.store, &around).await {
         Ok(true) => {}
         Ok(false) => {
+            if let Engine::Sqlite { path, .. } = name
+                && let Some(finding) = not_writable(path)
+            {
+                return vec![("store", finding)];
+            }
             let has_key = name.key().is_some_and(|key| key.text.is_some());
             let key = if has_key { "the configured key" } else { "a new key" };
             let finding = format!("{name} does not exist yet; serve creates it, with {key}");
@@ -91,6 +101,19 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
     let caveats = storage.store.caveats().await.unwrap_or_default();
     findings.extend(caveats.into_iter().map(|caveat| ("store", Finding::Doubtful(caveat))));
     findings
+}
+
+/// Why `serve` could not make a database at `path`, if it could not. What is missing above it is made too, so the directory that counts is the
+/// nearest one that is there.
+fn not_writable(path: &Path) -> Option<Finding> {
+    let dir = path.ancestors().skip(1).map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
+    let dir = dir.into_iter().find(|dir| dir.exists())?;
+    let error = match dir.is_dir() {
+        true => access(dir, Access::WRITE_OK | Access::EXEC_OK).err()?.into(),
+        false => io::ErrorKind::NotADirectory.into(),
+    };
+    let error = OpenError::File { path: path.to_owned(), doing: "create the store", error };
+    Some(Finding::Bad(error.into()))
 }
 
 /// Which records are sealed with which key. All of them are opened.

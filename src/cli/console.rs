@@ -127,7 +127,14 @@ impl Console {
         let _ = writeln!(self.err, "{line}").and_then(|()| self.err.flush());
     }
 
-    /// The same without a line end, for prompts and progress.
+    /// Tells something to somebody who is about to type standard input.
+    pub fn tell_who_types(&mut self, line: impl fmt::Display) {
+        if self.input_kind == StreamKind::Terminal {
+            self.tell(line);
+        }
+    }
+
+    /// The same as `tell` without a line end, for prompts and progress.
     pub fn tell_part(&mut self, text: impl fmt::Display) {
         let _ = write!(self.err, "{text}").and_then(|()| self.err.flush());
     }

@@ -82,7 +82,9 @@ impl DemoArgs {
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
         welcome(&mut world.console, ports, &upstream)?;
-        signals.stop().await;
+        let kept = dir.to_owned();
+        // Nobody else would remove it: exiting runs no destructors.
+        signals.stop_or(move || drop(std::fs::remove_dir_all(kept))).await;
         drop(stop);
         let ended = running.await.map_err(|error| Failure::new(format!("the sidecar ended badly: {error}")))?;
         upstream.stop().await;

@@ -27,6 +27,11 @@ impl Signals {
 
     /// Comes back at the first signal. The second ends the process at once.
     pub(super) async fn stop(&mut self) {
+        self.stop_or(|| {}).await;
+    }
+
+    /// The same, with something that is done before the second one ends the process.
+    pub(super) async fn stop_or(&mut self, last: impl FnOnce() + Send + 'static) {
         self.next().await;
         let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
@@ -38,6 +43,7 @@ impl Signals {
                 _ = interrupt.recv() => {}
             }
             tracing::warn!("a second signal: ending at once");
+            last();
             std::process::exit(1);
         });
     }

@@ -155,6 +155,28 @@ fn a_key_is_not_rotated_where_there_is_no_store() {
 }
 
 #[test]
+fn check_says_where_no_store_can_be_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "[store]\nencryption_key = { file = \"key\" }\n").unwrap();
+    let at = |place: &str| {
+        let store = format!("sqlite:{}", dir.path().join(place).display());
+        command(&["check", "--config", file.to_str().unwrap(), "--upstream", "http://127.0.0.1:1", "--store", &store])
+    };
+    let (status, out, _) = at("new/one.db");
+    assert!(status == Status::Done && out.contains("does not exist yet; serve creates it"), "{out}");
+    assert!(out.contains("http://127.0.0.1:1 is well-formed") && out.contains("nobody tried to connect"), "{out}");
+    let (status, out, _) = at("file/one.db");
+    assert_eq!(status, Status::Failed);
+    assert!(
+        out.contains("FAIL  store")
+            && out.contains("file/one.db: cannot create the store: ")
+            && out.contains("\nhint: "),
+        "{out}"
+    );
+}
+
+#[test]
 fn completions_exist_for_common_shells() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let (status, out, _) = command(&["completions", shell]);

@@ -111,7 +111,11 @@ impl<'a> Resolver<'a> {
         if secret.secret.is_header_safe() {
             return Some(secret);
         }
-        self.fault(&spot, Wrong::new(format!("{} holds characters that cannot stand in a header", secret.source)));
+        let wrong = Wrong::new(format!(
+            "{} holds characters that no credential has, such as a space or a … from an example",
+            secret.source
+        ));
+        self.fault(&spot, wrong.hint("copy it from Flexslot once more, whole and alone"));
         None
     }
 

@@ -194,12 +194,17 @@ fn pat_detail(fault: &PatFault) -> Cow<'static, str> {
 const fn reconnect_detail(reason: DisconnectReason) -> &'static str {
     match reason {
         DisconnectReason::InvalidGrant => {
-            "Flexslot no longer accepts this connection: its user revoked it, or it expired. Connect it again."
+            "Flexslot no longer accepts this connection: its user revoked it, or it expired. Let the user consent again in your app and import \
+             the new tokens with `flexslot-proxy tenant import --replace`, or give the tenant a personal access token."
         }
         DisconnectReason::RefreshOutcomeLost => {
-            "The answer to a token request was lost, and Flexslot no longer accepts this connection. Connect it again."
+            "The answer to a token request was lost, and Flexslot no longer accepts this connection. Let the user consent again in your app and \
+             import the new tokens with `flexslot-proxy tenant import --replace`, or give the tenant a personal access token."
         }
-        DisconnectReason::Disconnected => "This connection was disconnected here. Connect it again to use it.",
+        DisconnectReason::Disconnected => {
+            "This connection was disconnected here. To use it again, let the user consent again in your app and import the new tokens with \
+             `flexslot-proxy tenant import --replace`, or give the tenant a personal access token."
+        }
     }
 }
 
@@ -252,7 +257,10 @@ pub(super) fn upstream_failure(error: &UpstreamError, body: Option<BodyError>) -
         ErrorKind::HttpProtocol => {
             Code::UpstreamInvalid.problem(format!("What Flexslot answered cannot be used: {error}. {effect}"))
         }
-        _ => Code::UpstreamUnreachable.problem(format!("Flexslot could not be reached: {error}. {effect}")),
+        _ => Code::UpstreamUnreachable.problem(format!(
+            "Flexslot could not be reached: {error}. {effect} If it stays so, check {}.",
+            error.look_at()
+        )),
     };
     Failure::Problem(Problem { cause: error.proxy_error(), ..problem })
 }

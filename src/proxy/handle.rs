@@ -137,8 +137,15 @@ impl Corridor {
         parts: Parts,
         facts: &mut Facts,
     ) -> Result<Accepted, Problem> {
-        let target = target_of(&parts.uri)?;
         let header = route::in_header(&parts.headers, &settings.tenant_header);
+        let target = target_of(&parts.uri).inspect_err(|_| {
+            // What cannot be read as a path may have named a tenant, and then only that one counts.
+            let named = header.as_ref().ok().filter(|_| !parts.uri.path().starts_with("/t/"));
+            let tenant = |header: &Option<TenantId>| {
+                route::tenant(header.clone(), None, caller.tenant.as_ref(), settings.default_tenant.as_ref()).ok()
+            };
+            (facts.tenant, facts.named_by) = named.and_then(tenant).unzip();
+        })?;
         let host = host_of(&parts);
         let headers = headers::outbound(parts.headers, &settings.tenant_header, parts.version)
             .map_err(|header| lookalike_problem(&header))?;

@@ -1,8 +1,14 @@
 //! What can go wrong with a store, in words for the operator.
 
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
-use super::seal::{InvalidKeys, KeyId};
+use super::{
+    files::dir_of,
+    seal::{InvalidKeys, KeyId},
+};
 use crate::model::file_access::TooOpen;
 
 /// Why the store did not do what it was asked. Never carries a value.
@@ -83,7 +89,8 @@ impl OpenError {
             Self::KeyCheckDamaged { .. } => Some("restore the store from a backup; nothing was written".into()),
             Self::Refused { hint, .. } => Some(hint.clone()),
             Self::NotYet { .. } => Some("flexslot-proxy serve creates it".into()),
-            Self::File { .. } | Self::Store(_) => None,
+            Self::File { path, error, .. } => who_may_write(path, error),
+            Self::Store(_) => None,
         }
     }
 }
@@ -129,6 +136,22 @@ impl From<StoreError> for OpenError {
     }
 }
 
+/// The way out where the file system does not let us.
+fn who_may_write(path: &Path, error: &io::Error) -> Option<String> {
+    let dir = dir_of(path).display();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Some(format!(
+            "the user who runs flexslot-proxy must be able to write in {dir}; give it that directory, run as its owner, or name another place \
+             (store.url, or --store sqlite:PATH; a key beside it goes along)"
+        )),
+        io::ErrorKind::ReadOnlyFilesystem => Some(format!(
+            "{dir} cannot be written; name another place (store.url, or --store sqlite:PATH; a key beside it goes along)"
+        )),
+        io::ErrorKind::NotADirectory => Some("name a file in a directory".to_owned()),
+        _ => None,
+    }
+}
+
 // === impl KeyFileError ===
 
 impl KeyFileError {
@@ -141,6 +164,9 @@ impl KeyFileError {
     /// The next step, where there is one.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::File { path, doing, error } if doing.starts_with("write") || doing.starts_with("make") => {
+                who_may_write(path, error)
+            }
             Self::File { .. } => None,
             Self::Exists { .. } => Some("use it, or name another file".into()),
             Self::Busy { .. } => Some("wait until the other key rotate has ended, then run it again".into()),

@@ -115,6 +115,7 @@ impl KeySource for KeyFile {
 mod tests {
     use std::{
         fs,
+        io::ErrorKind,
         os::unix::fs::{MetadataExt, PermissionsExt},
         path::Path,
     };
@@ -182,6 +183,15 @@ mod tests {
         let error = file.read().expect_err("no key");
         assert!(matches!(error, KeyFileError::Keys { fault: InvalidKeys::Line(1), .. }));
         assert!(!format!("{error} {error:?} {:?}", error.hint()).contains("canary"));
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_written_says_who_may_write() {
+        let error =
+            |doing| KeyFileError::File { path: "/data/key".into(), doing, error: ErrorKind::PermissionDenied.into() };
+        let hint = error("write the key file").hint().expect("a hint");
+        assert!(hint.contains("write in /data;"), "{hint}");
+        assert_eq!(error("read the key file").hint(), None);
     }
 
     #[test]

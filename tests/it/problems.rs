@@ -94,7 +94,7 @@ async fn requests() -> Vec<(Expected, Reply)> {
             expected(Code::TenantInvalid, 400, "fix_request", DENIED, None),
             world.get("/decks/").tenant("a b").send().await,
         ),
-        (expected(Code::PathInvalid, 400, "fix_request", DENIED, None), target("/api/public/v1/%2e%2e/x").await),
+        (expected(Code::PathInvalid, 400, "fix_request", DENIED, acme), target("/api/public/v1/%2e%2e/x").await),
         (
             expected(Code::RequestInvalid, 400, "fix_request", DENIED, None),
             world.get("/decks/").tenant("acme").header("x_flexslot_tenant", "beta").send().await,
@@ -107,7 +107,7 @@ async fn requests() -> Vec<(Expected, Reply)> {
             expected(Code::PatRequired, 403, "fix_config", DENIED, Some("beta")),
             world.get("/me/partner").tenant("beta").send().await,
         ),
-        (expected(Code::PathDenied, 403, "fix_request", DENIED, None), target("/api/public/v1/oauth/token").await),
+        (expected(Code::PathDenied, 403, "fix_request", DENIED, acme), target("/api/public/v1/oauth/token").await),
         (
             expected(Code::PathDenied, 403, "fix_request", DENIED, acme),
             world.post("/me/partner/x").tenant("acme").send().await,
@@ -116,7 +116,7 @@ async fn requests() -> Vec<(Expected, Reply)> {
             expected(Code::OriginDenied, 403, "fix_config", DENIED, None),
             world.get("/decks/").tenant("acme").header("origin", "https://evil.example").send().await,
         ),
-        (expected(Code::NotProxied, 404, "fix_request", DENIED, None), target("/elsewhere").await),
+        (expected(Code::NotProxied, 404, "fix_request", DENIED, acme), target("/elsewhere").await),
         (
             expected(Code::HostDenied, 421, "fix_config", DENIED, None),
             world.get("/decks/").tenant("acme").header("host", "evil.example").send().await,

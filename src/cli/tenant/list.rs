@@ -32,9 +32,9 @@ impl ListArgs {
     pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let config = load(global, self.overrides, world)?;
         let mut of_file: OfFile = config.tenants.clone();
+        let store = if store::exists(&config.store) { Some(store::open(&config.store, world).await?) } else { None };
         world.console.data_line(row("TENANT", "GRANT", "PAT", "LAST USED"))?;
-        if store::exists(&config.store) {
-            let store = store::open(&config.store, world).await?;
+        if let Some(store) = store {
             let mut after = None;
             loop {
                 let page = store.list(after.as_ref(), PAGE, None).await?;

@@ -194,7 +194,7 @@ fn secrets_that_cannot_be_had_are_told_by_their_source() {
     assert!(load("{ file = \"empty\" }").contains("/etc/fp/empty is empty"));
     assert!(load("{ file = \"bytes\" }").contains("/etc/fp/bytes is not UTF-8 text"));
     let told = load("{ file = \"two\" }");
-    assert!(told.contains("characters that cannot stand in a header") && !told.contains("canary"), "{told}");
+    assert!(told.contains("characters that no credential has") && !told.contains("canary"), "{told}");
 }
 
 #[test]

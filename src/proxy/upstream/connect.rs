@@ -1,6 +1,15 @@
 //! From an origin to a connection that speaks HTTP: name, address, TCP, tunnel, TLS.
 
-use std::{collections::VecDeque, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    fmt, io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use http::Uri;
@@ -72,6 +81,8 @@ pub(super) struct Connector {
     /// `None` for `http://`.
     pub(super) tls: Option<Tls>,
     pub(super) timeout: Duration,
+    /// Whether the last attempt failed, so that the log tells of an outage once.
+    pub(super) failing: AtomicBool,
 }
 
 pub(super) struct Tls {
@@ -167,7 +178,16 @@ async fn connect_any(mut addresses: VecDeque<SocketAddr>) -> io::Result<TcpStrea
 impl Connector {
     /// A new connection, within `connect_timeout` all in all.
     pub(super) async fn connect(&self) -> Result<(BoxedIo, Protocol), UpstreamError> {
-        self.in_time(self.establish()).await
+        let outcome = self.in_time(self.establish()).await;
+        let was_failing = self.failing.swap(outcome.is_err(), Ordering::Relaxed);
+        match &outcome {
+            Err(error) if !was_failing => {
+                tracing::warn!(%error, look_at = error.look_at(), "Flexslot cannot be reached");
+            }
+            Ok(_) if was_failing => tracing::info!("Flexslot can be reached again"),
+            _ => {}
+        }
+        outcome
     }
 
     /// What `step` comes to within `connect_timeout`.
@@ -179,7 +199,7 @@ impl Connector {
             Ok(result) => result,
             Err(_) => {
                 let detail = format!("nothing within {} ms", self.timeout.as_millis());
-                Err(UpstreamError::new(ErrorKind::ConnectTimeout, Sent::NotSent, detail))
+                Err(UpstreamError::new(ErrorKind::ConnectTimeout, Sent::NotSent, detail).at(&self.target))
             }
         }
     }
@@ -188,10 +208,14 @@ impl Connector {
         let Some(tls) = &self.tls else { return Ok((self.dial(&self.target).await?, Protocol::Http1)) };
         let io = match &self.proxy {
             None => self.dial(&self.target).await?,
-            Some(proxy) => proxy.tunnel(self.reach(proxy, tls).await?, &self.target).await?,
+            Some(proxy) => {
+                let io = self.reach(proxy, tls).await?;
+                proxy.tunnel(io, &self.target).await.map_err(|error| error.at(&proxy.target))?
+            }
         };
         let connector = TlsConnector::from(Arc::clone(&tls.config));
-        let stream = connector.connect(tls.name.clone(), io).await.map_err(|error| handshake_error(&error))?;
+        let stream = connector.connect(tls.name.clone(), io).await;
+        let stream = stream.map_err(|error| handshake_error(&error).at(&self.target))?;
         let protocol = match stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Protocol::Http2,
             _ => Protocol::Http1,
@@ -208,15 +232,18 @@ impl Connector {
         let mut config = ClientConfig::clone(&tls.config);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let name = ServerName::try_from(proxy.target.host.clone())
-            .map_err(|error| UpstreamError::connect(ErrorKind::TlsProtocol, &error))?;
+            .map_err(|error| UpstreamError::connect(ErrorKind::TlsProtocol, &error).at(&proxy.target))?;
         let stream = TlsConnector::from(Arc::new(config)).connect(name, io).await;
-        Ok(Box::new(stream.map_err(|error| handshake_error(&error))?))
+        Ok(Box::new(stream.map_err(|error| handshake_error(&error).at(&proxy.target))?))
     }
 
     async fn dial(&self, target: &Target) -> Result<BoxedIo, UpstreamError> {
-        self.dial.dial(target).await.map_err(|error| match error {
-            DialError::Dns(cause) => UpstreamError::connect(ErrorKind::Dns, &cause),
-            DialError::Connect(cause) => UpstreamError::connect(ErrorKind::ConnectRefused, &cause),
+        self.dial.dial(target).await.map_err(|error| {
+            let error = match error {
+                DialError::Dns(cause) => UpstreamError::connect(ErrorKind::Dns, &cause),
+                DialError::Connect(cause) => UpstreamError::connect(ErrorKind::ConnectRefused, &cause),
+            };
+            error.at(target)
         })
     }
 }

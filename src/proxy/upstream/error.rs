@@ -4,6 +4,8 @@ use std::{error::Error as StdError, fmt, io, sync::Arc};
 
 use crate::{model::problem::ProxyError, proxy::replay::BodyError};
 
+use super::connect::Target;
+
 /// A request that got no (whole) response. Cheap to clone: everybody who waited for one connect attempt gets the same one.
 #[derive(Debug, Clone)]
 pub struct UpstreamError {
@@ -67,6 +69,11 @@ impl UpstreamError {
         Self::new(kind, Sent::NotSent, describe(cause))
     }
 
+    /// The same error, naming whom we tried to reach.
+    pub(super) fn at(self, target: &Target) -> Self {
+        Self { detail: format!("{target}: {}", self.detail).into(), ..self }
+    }
+
     /// From what a connection said about a request, or about the body of a response.
     pub(super) fn from_hyper(error: &hyper::Error, sent: Sent) -> Self {
         let kind = if error.is_parse() || stream_fault(error) == Some(StreamFault::Detected) {
@@ -86,6 +93,14 @@ impl UpstreamError {
     pub(super) fn after(self, earlier: Sent) -> Self {
         let sent = if earlier == Sent::MaybeSent { earlier } else { self.sent };
         Self { sent, ..self }
+    }
+
+    /// What of the configuration may be wrong where this stays.
+    pub const fn look_at(&self) -> &'static str {
+        match self.kind {
+            ErrorKind::TlsCertificate | ErrorKind::TlsProtocol => "upstream.url, upstream.ca_file and upstream.proxy",
+            _ => "upstream.url and upstream.proxy",
+        }
     }
 
     /// The `error` parameter of `Proxy-Status`.

@@ -17,7 +17,11 @@ pub mod tls;
 mod tunnel;
 mod wire;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, header::EXPECT, request, uri::Scheme};
 use hyper::body::Incoming;
@@ -122,7 +126,8 @@ impl Upstream {
             None
         };
         let proxy = params.proxy.for_origin(&params.origin).map_err(InvalidUpstream::Proxy)?;
-        let connector = Connector { dial, target, proxy, tls, timeout: params.connect_timeout };
+        let (timeout, failing) = (params.connect_timeout, AtomicBool::new(false));
+        let connector = Connector { dial, target, proxy, tls, timeout, failing };
         Ok(Self {
             form: Arc::new(form),
             pool: Pool::new(connector, params.header_size, params.pool_idle_timeout),

@@ -2,9 +2,9 @@
 
 use std::{error::Error as StdError, fmt, io, sync::Arc};
 
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
+use rustls::{CertificateError, ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 
-use super::error::{ErrorKind, UpstreamError};
+use super::error::{ErrorKind, Sent, UpstreamError};
 
 /// Why no trust roots could be had.
 #[derive(Debug)]
@@ -54,7 +54,40 @@ pub(super) fn handshake_error(error: &io::Error) -> UpstreamError {
         }
         _ => ErrorKind::TlsProtocol,
     };
-    UpstreamError::connect(kind, error)
+    match tls.and_then(in_plain_words) {
+        Some(words) => UpstreamError::new(kind, Sent::NotSent, words),
+        None => UpstreamError::connect(kind, error),
+    }
+}
+
+/// What to make of the common failures: who reads of them seldom knows TLS. It also leaves out the names in the certificate, which are the
+/// other side's text.
+fn in_plain_words(error: &rustls::Error) -> Option<&'static str> {
+    let error = match error {
+        rustls::Error::InvalidMessage(_) => return Some("what answers there does not speak TLS; check the port"),
+        rustls::Error::InvalidCertificate(error) => error,
+        _ => return None,
+    };
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            Some("the certificate has expired, or this machine's clock is wrong")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Some("the certificate is not valid yet, or this machine's clock is wrong")
+        }
+        CertificateError::UnknownIssuer => {
+            Some("the certificate's authority is not trusted; upstream.ca_file takes the certificate of that authority")
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Some("the certificate is for another name")
+        }
+        // The verifier does not export the type that it wraps here.
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => Some(
+            "the certificate is a self-signed one or an authority's own, which cannot stand for a server; the server needs one that an \
+             authority has issued, and upstream.ca_file takes the certificate of that authority",
+        ),
+        _ => None,
+    }
 }
 
 // === impl TlsConfigError ===

@@ -32,8 +32,8 @@ use write::Plan;
 ///     {"tenant":"beta","access_token":"…","refresh_token":"…",
 ///      "expires_at":"2026-11-20T18:00:00Z","scope":"decks:read cards:read"}
 ///
-/// (each on a single line). The column names of Flexslot's migration guide, such as
-/// flexslot_access_token, are understood too. expires_at is RFC 3339 or Unix seconds; without it, or
+/// (each on a single line). The column names of Flexslot's migration guide are understood too:
+/// flexslot_pat, flexslot_access_token, flexslot_refresh_token, flexslot_expires_at. expires_at is RFC 3339 or Unix seconds; without it, or
 /// without an access token, the grant is refreshed at first need. A member that is null counts as
 /// absent. client_id names the OAuth client of the grant; by default it is oauth.client_id.
 ///
@@ -106,7 +106,11 @@ impl Source {
     ) -> Result<Self, Failure> {
         let stage = || Stage::create(state_dir, world.random.clone());
         let Some(path) = file else {
-            return Ok(Self::Staged(stage()?.filled(world.console.input(), checker)?));
+            let stage = stage()?;
+            world
+                .console
+                .tell_who_types("Reading JSON Lines from the terminal; Ctrl-D on a line of its own ends them.");
+            return Ok(Self::Staged(stage.filled(world.console.input(), checker)?));
         };
         let reader = open(&path)?;
         if !reader.get_ref().metadata().is_ok_and(|facts| facts.is_file()) {
@@ -130,6 +134,9 @@ impl Source {
 
 fn open(path: &Path) -> Result<BufReader<File>, Failure> {
     let file = File::open(path);
-    let file = file.map_err(|error| Failure::new(format!("{} cannot be read: {}", path.display(), error.kind())))?;
+    let file = file.map_err(|error| {
+        Failure::new(format!("{} cannot be read: {error}", path.display()))
+            .hint("name a file of JSON Lines, or - for standard input")
+    })?;
     Ok(BufReader::with_capacity(1 << 18, file))
 }

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -43,6 +43,10 @@ fn acceptor(host: &str, alpn: &[&str]) -> TlsAcceptor {
     let key = KeyPair::generate().unwrap();
     let certificate =
         CertificateParams::new(vec![host.to_owned()]).unwrap().signed_by(&key, &AUTHORITY.issuer).unwrap();
+    presenting(&certificate, &key, alpn)
+}
+
+fn presenting(certificate: &Certificate, key: &KeyPair, alpn: &[&str]) -> TlsAcceptor {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -106,7 +110,39 @@ async fn what_is_not_tls_is_a_tls_error() {
     let mut world = World::with(secure());
     let sending = world.send(get("/"));
     world.accept().await.says("HTTP/1.1 400 Bad Request\r\n\r\n").await;
-    assert!(matches!(sending.await.unwrap().unwrap_err().kind, ErrorKind::TlsProtocol));
+    let error = sending.await.unwrap().unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::TlsProtocol));
+    assert!(
+        error.to_string().ends_with("api.test:443: what answers there does not speak TLS; check the port"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_failed_handshake_names_host_and_port_and_what_to_look_at() {
+    let told = async |params, serve: TlsAcceptor| {
+        let mut world = World::with(params);
+        let sending = world.send(get("/"));
+        assert!(serve.accept(world.accept().await.0).await.is_err());
+        let error = sending.await.unwrap().unwrap_err();
+        assert!(error.look_at().contains("upstream.ca_file"));
+        error.to_string()
+    };
+    let begins = "the upstream's certificate is not accepted: api.test:443: the certificate";
+    let other = told(secure(), acceptor("other.test", &[])).await;
+    assert_eq!(other, format!("{begins} is for another name"));
+    let unknown = told(params("https://api.test"), acceptor("api.test", &[])).await;
+    assert!(unknown.starts_with(&format!("{begins}'s authority is not trusted")), "{unknown}");
+    let key = KeyPair::generate().unwrap();
+    let mut own = CertificateParams::new(vec!["api.test".to_owned()]).unwrap();
+    own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let self_signed = told(secure(), presenting(&own.self_signed(&key).unwrap(), &key, &[])).await;
+    assert!(self_signed.starts_with(&format!("{begins} is a self-signed one")), "{self_signed}");
+    let mut late = CertificateParams::new(vec!["api.test".to_owned()]).unwrap();
+    late.not_after = rcgen::date_time_ymd(2001, 1, 1);
+    let late = late.signed_by(&key, &AUTHORITY.issuer).unwrap();
+    let expired = told(secure(), presenting(&late, &key, &[])).await;
+    assert!(expired.starts_with(&format!("{begins} has expired")), "{expired}");
 }
 
 #[test]
@@ -195,5 +231,5 @@ async fn the_real_dialer_reaches_a_listener_and_tells_names_from_connections() {
     assert!(matches!(error.kind, ErrorKind::ConnectRefused), "{error}");
     let nameless = Upstream::new(params("https://name.invalid")).unwrap();
     let error = nameless.send(get("/")).await.unwrap_err();
-    assert!(matches!(error.kind, ErrorKind::Dns), "{error}");
+    assert!(matches!(error.kind, ErrorKind::Dns) && error.to_string().contains(": name.invalid:443: "), "{error}");
 }
