@@ -28,6 +28,14 @@ smoke:
 ci:
     .ci/run
 
+# What a million tenants cost: importing, listing, serving
+million *ARGS:
+    scripts/million {{ARGS}}
+
+# A day of a million tenants on fifty sidecars, on virtual time
+day *ARGS:
+    cargo bench --locked --bench day -- {{ARGS}}
+
 # Fuzzes one target, or all
 fuzz TARGET='all' SECONDS='60':
     scripts/fuzz {{TARGET}} {{SECONDS}}

@@ -63,6 +63,12 @@ impl Counts {
         self.total() as f64 / self.refreshes.len() as f64
     }
 
+    /// The most refreshes per second over any ten seconds in a row, which evens out chance.
+    pub(crate) fn busiest_ten(&self) -> f64 {
+        let most = self.refreshes.windows(10).map(|seconds| seconds.iter().sum::<u32>()).max();
+        f64::from(most.unwrap_or(0)) / 10.0
+    }
+
     pub(crate) fn busiest_second(&self) -> u32 {
         self.refreshes.iter().copied().max().unwrap_or(0)
     }

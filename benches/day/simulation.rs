@@ -119,9 +119,11 @@ impl Simulation {
             counts: Counts { refreshes: vec![0; seconds], not_sent: vec![0; seconds], ..Counts::default() },
             scenario,
         };
+        let window = simulation.scenario.policy.before_expiry.as_millis() as u32;
         for tenant in 0..simulation.scenario.tenants {
             let age = match simulation.scenario.connected {
-                Connected::Evenly => simulation.below(LIFE),
+                // Older ones would have been refreshed before this day began.
+                Connected::Evenly => simulation.below(LIFE - window),
                 Connected::Together => 0,
             };
             // The clock starts one life late, so that an age before the beginning can be told.

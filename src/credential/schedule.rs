@@ -13,10 +13,13 @@ use crate::{
 };
 
 /// The part of the window over which a process draws for itself, so that those who share a tenant do not all come at once.
-const OWN_PART: u32 = 30;
+const OWN_PART: u32 = 100;
 
 /// How many renewals a process begins ahead of need and out of turn, per second.
 const OUT_OF_TURN: u32 = 5;
+
+/// How many may want to in a second before it counts as a crowd, in which nobody goes out of turn.
+const CROWD: u32 = 20;
 
 /// How long Flexslot keeps a refresh token that is not used.
 pub const REFRESH_TOKEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -39,6 +42,9 @@ pub struct Share(f64);
 pub struct OutOfTurn {
     since: Option<Instant>,
     begun: u32,
+    wanted: u32,
+    /// The same in the second before.
+    wanted_before: u32,
 }
 
 // === impl Plan ===
@@ -79,10 +85,13 @@ impl Share {
 impl OutOfTurn {
     /// Whether one more may begin out of turn at `now`; if so it is counted.
     pub fn admits(&mut self, now: Instant) -> bool {
-        if self.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
-            *self = Self { since: Some(now), begun: 0 };
+        match self.since.map(|since| now.duration_since(since).as_secs()) {
+            Some(0) => {}
+            Some(1) => *self = Self { since: Some(now), wanted_before: self.wanted, ..Self::default() },
+            _ => *self = Self { since: Some(now), ..Self::default() },
         }
-        let admitted = self.begun < OUT_OF_TURN;
+        self.wanted = self.wanted.saturating_add(1);
+        let admitted = self.begun < OUT_OF_TURN && self.wanted_before <= CROWD;
         self.begun += u32::from(admitted);
         admitted
     }

@@ -91,10 +91,23 @@ fn another_version_has_another_share() {
 #[test]
 fn a_few_per_second_go_out_of_turn() {
     let (mut out_of_turn, now) = (OutOfTurn::default(), Instant::now());
-    let admitted = |out_of_turn: &mut OutOfTurn, at| (0..100).filter(|_| out_of_turn.admits(at)).count();
-    assert_eq!(admitted(&mut out_of_turn, now), 5);
-    assert_eq!(admitted(&mut out_of_turn, now + Duration::from_millis(999)), 0);
-    assert_eq!(admitted(&mut out_of_turn, now + Duration::from_secs(1)), 5);
+    assert_eq!(admitted(&mut out_of_turn, 10, now), 5);
+    assert_eq!(admitted(&mut out_of_turn, 10, now + Duration::from_millis(999)), 0);
+    assert_eq!(admitted(&mut out_of_turn, 10, now + Duration::from_secs(1)), 5);
+}
+
+#[test]
+fn in_a_crowd_nobody_goes_out_of_turn() {
+    let (mut out_of_turn, now) = (OutOfTurn::default(), Instant::now());
+    assert_eq!(admitted(&mut out_of_turn, 100, now), 5, "nobody knows yet");
+    assert_eq!(admitted(&mut out_of_turn, 100, now + Duration::from_secs(1)), 0);
+    assert_eq!(admitted(&mut out_of_turn, 10, now + Duration::from_secs(2)), 0);
+    assert_eq!(admitted(&mut out_of_turn, 10, now + Duration::from_secs(3)), 5, "the crowd is gone");
+}
+
+/// Of so many who want to go out of turn at a time, how many may.
+fn admitted(out_of_turn: &mut OutOfTurn, wanted: usize, at: Instant) -> usize {
+    (0..wanted).filter(|_| out_of_turn.admits(at)).count()
 }
 
 #[test]
