@@ -18,8 +18,8 @@
 //! | [`sandbox`] | a strict stand-in of Flexslot, for the demo, our tests and other people's |
 //! | [`model`] | what exists; imports nothing of ours |
 //!
-//! A request comes in by [`server::accept`], gets its name and its record in [`server::dispatch`], and goes through [`proxy::handle`]. What
-//! becomes of a token is in `credential::renewal`.
+//! A request comes in by [`server::accept`], gets its name and its record in [`server::dispatch`], and goes through
+//! [`proxy::handle`]. What becomes of a token is in `credential::renewal`.
 //!
 //! Arrows point down only; siblings do not know each other (`tests/layering.rs` keeps this true):
 //!

@@ -1,8 +1,9 @@
 //! Keeps the import table true: which room may name which.
 //!
-//! Every path in `src/` that begins at the root of the crate (`crate::…`, a `super::…` that climbs that far, `flexslot_proxy::…` in the
-//! binary) names a room, and the room in which it stands must have an arrow to it. Code that is compiled only for tests may also reach what
-//! lies further down its arrows, because a test builds the rooms below its own; never up, and never to a sibling.
+//! Every path in `src/` that begins at the root of the crate (`crate::…`, a `super::…` that climbs that far,
+//! `flexslot_proxy::…` in the binary) names a room, and the room in which it stands must have an arrow to it. Code that
+//! is compiled only for tests may also reach what lies further down its arrows, because a test builds the rooms below
+//! its own; never up, and never to a sibling.
 
 #[path = "layering/reading.rs"]
 mod reading;
@@ -19,7 +20,8 @@ use reading::{Code, Import, Source, read};
 
 /// Every room with what it may name besides itself; `room::part` allows only that part.
 ///
-/// `cli` speaks of tenants and secrets with `app`, so it knows their types; and its commands work on the store directly, as `app` opens it.
+/// `cli` speaks of tenants and secrets with `app`, so it knows their types; and its commands work on the store
+/// directly, as `app` opens it.
 const TABLE: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["admin::client", "app", "config", "model", "sandbox", "store"]),

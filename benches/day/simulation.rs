@@ -1,8 +1,9 @@
 //! Many tenants and sidecars on virtual time: who asks for a token when. No network, no store, no waiting.
 //!
-//! What decides is the program's own: [`Plan`], [`OutOfTurn`], [`is_too_new`], [`backoff`], [`Queue`]. What is modelled is the world around it:
-//! requests come at random moments and to one of a tenant's sidecars at random, a token request takes its time or fails, the lease elects one
-//! sidecar, and the others learn of a new pair when they next look at the store.
+//! What decides is the program's own: [`Plan`], [`OutOfTurn`], [`is_too_new`], [`backoff`], [`Queue`]. What is modelled
+//! is the world around it: requests come at random moments and to one of a tenant's sidecars at random, a token request
+//! takes its time or fails, the lease elects one sidecar, and the others learn of a new pair when they next look at the
+//! store.
 
 mod scenario;
 
@@ -35,7 +36,8 @@ const LIFE: u32 = 3_600_000;
 const ANSWER: u32 = 100;
 /// How long a connection takes to be refused.
 const REFUSAL: u32 = 5;
-/// How often sidecars look for changes, and the shortest wait for a lease; as in `credential::watch` and `credential::lease`.
+/// How often sidecars look for changes, and the shortest wait for a lease; as in `credential::watch` and
+/// `credential::lease`.
 const FEED: u32 = 800;
 const LOOK_AGAIN: u32 = 100;
 

@@ -1,5 +1,5 @@
-//! The check of request targets against servers that decode and normalise in their own ways: what is accepted reaches the OAuth endpoints
-//! under none of them, a partner endpoint only with a PAT, and what goes out is what came in.
+//! The check of request targets against servers that decode and normalise in their own ways: what is accepted reaches
+//! the OAuth endpoints under none of them, a partner endpoint only with a PAT, and what goes out is what came in.
 
 #![no_main]
 

@@ -1,4 +1,5 @@
-//! The token endpoint's answer: any status, `Retry-After` and body gets a class, and nothing of what the server wrote is repeated.
+//! The token endpoint's answer: any status, `Retry-After` and body gets a class, and nothing of what the server wrote
+//! is repeated.
 //!
 //! Input: the status in two bytes, `Retry-After` up to the first LF, the body.
 

@@ -1,5 +1,5 @@
-//! The judge of requests on the wire: however the bytes are cut into reads it says the same, what it passes is framed by CRLF alone, and
-//! hyper's own parser reads the same head with the same end.
+//! The judge of requests on the wire: however the bytes are cut into reads it says the same, what it passes is framed
+//! by CRLF alone, and hyper's own parser reads the same head with the same end.
 
 #![no_main]
 

@@ -20,7 +20,8 @@ pub enum Code {
     Invalid,
 }
 
-/// A failure for the server to write, which alone knows the request's id: the problem travels as an extension of the response.
+/// A failure for the server to write, which alone knows the request's id: the problem travels as an extension of the
+/// response.
 #[derive(Debug)]
 pub(super) struct Failure(Problem);
 

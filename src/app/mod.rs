@@ -49,7 +49,8 @@ pub struct Surroundings {
 pub struct App {
     /// What requests are served by, as far as it can change while running.
     config: Config,
-    /// The store that is open, as it was configured at the start. The configuration in use may name another one for the next start.
+    /// The store that is open, as it was configured at the start. The configuration in use may name another one for the
+    /// next start.
     opened: config::Store,
     credentials: Credentials,
     corridor: Arc<Corridor>,
@@ -164,8 +165,8 @@ impl App {
         })
     }
 
-    /// Serves until `shutdown`, taking over every configuration that comes in by `reloads`; then finishes what is under way, within
-    /// `server.drain_timeout`.
+    /// Serves until `shutdown`, taking over every configuration that comes in by `reloads`; then finishes what is under
+    /// way, within `server.drain_timeout`.
     pub async fn run(
         mut self,
         listeners: Listeners,

@@ -1,4 +1,5 @@
-//! The ways out of the process: the upstream, and the token endpoint behind the same trust roots and the same outbound proxy.
+//! The ways out of the process: the upstream, and the token endpoint behind the same trust roots and the same outbound
+//! proxy.
 
 use std::{fmt, sync::Arc};
 

@@ -43,7 +43,8 @@ pub struct Storage {
 // === impl Storage ===
 
 impl Storage {
-    /// Opens the store, and makes what it needs where it is new. A key is generated only for a SQLite file that does not exist yet.
+    /// Opens the store, and makes what it needs where it is new. A key is generated only for a SQLite file that does
+    /// not exist yet.
     pub async fn open(
         config: &config::Store,
         around: &Surroundings,
@@ -130,8 +131,8 @@ impl Storage {
     }
 }
 
-/// The database server at `address`. Over TLS the authorities of `store.ca_file` count besides the system's; where PostgreSQL's `sslmode` leaves
-/// the host's name unchecked, they alone.
+/// The database server at `address`. Over TLS the authorities of `store.ca_file` count besides the system's; where
+/// PostgreSQL's `sslmode` leaves the host's name unchecked, they alone.
 async fn server(
     address: &ServerUrl,
     extra_roots: Option<&ExtraRoots>,

@@ -14,8 +14,8 @@ use crate::{
 
 /// Check configuration, key, store and lock, without starting anything
 ///
-/// Prints one line for each, and fails if one of them would keep a sidecar from working. Nothing is created: a store that does not exist yet is
-/// left to `serve`. A sidecar may run on the same store meanwhile.
+/// Prints one line for each, and fails if one of them would keep a sidecar from working. Nothing is created: a store
+/// that does not exist yet is left to `serve`. A sidecar may run on the same store meanwhile.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct CheckArgs {
     #[command(flatten)]
@@ -103,8 +103,8 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
     findings
 }
 
-/// Why `serve` could not make a database at `path`, if it could not. What is missing above it is made too, so the directory that counts is the
-/// nearest one that is there.
+/// Why `serve` could not make a database at `path`, if it could not. What is missing above it is made too, so the
+/// directory that counts is the nearest one that is there.
 fn not_writable(path: &Path) -> Option<Finding> {
     let dir = path.ancestors().skip(1).map(|dir| if dir.as_os_str().is_empty() { Path::new(".") } else { dir });
     let dir = dir.into_iter().find(|dir| dir.exists())?;

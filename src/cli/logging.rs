@@ -71,15 +71,15 @@ where
     (Registry::default().with(filter).with(lines), Logging { filter: handle })
 }
 
-/// Whether a line may be written at all. Below `info` only our own are: what other crates say there was not written with secrets in mind
-/// (h2 prints the header fields that it decodes).
+/// Whether a line may be written at all. Below `info` only our own are: what other crates say there was not written
+/// with secrets in mind (h2 prints the header fields that it decodes).
 fn is_fit(line: &Metadata<'_>) -> bool {
     let room = line.target().split("::").next().unwrap_or_default();
     *line.level() <= Level::INFO || OWN.contains(&room)
 }
 
-/// The filter with the access log's switch worked in: `access` decides whether there is a line per request, whatever the level of the rest,
-/// unless the filter itself speaks of that target.
+/// The filter with the access log's switch worked in: `access` decides whether there is a line per request, whatever
+/// the level of the rest, unless the filter itself speaks of that target.
 fn filter(log: &Log) -> EnvFilter {
     let speaks_of_access = log.filter.split(',').any(|directive| directive.trim().starts_with("access="));
     let text = match (log.access, speaks_of_access) {

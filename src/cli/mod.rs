@@ -35,8 +35,8 @@ use crate::{
 
 /// Attach, refresh and guard Flexslot credentials for apps that know nothing about them
 ///
-/// Apps send their Flexslot API calls to this sidecar instead. It puts the right credential of the right tenant on each, keeps OAuth tokens
-/// fresh, and tries once more when Flexslot refuses one.
+/// Apps send their Flexslot API calls to this sidecar instead. It puts the right credential of the right tenant on
+/// each, keeps OAuth tokens fresh, and tries once more when Flexslot refuses one.
 #[derive(Debug, Parser)]
 #[command(name = "flexslot-proxy", version, max_term_width = 100, after_help = EXIT_STATUS)]
 pub struct Cli {

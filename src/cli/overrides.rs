@@ -2,7 +2,8 @@
 
 use crate::config::Overrides;
 
-/// Flags of the commands that run or check a sidecar. The environment variables are read by `config`, which knows which of both to blame.
+/// Flags of the commands that run or check a sidecar. The environment variables are read by `config`, which knows which
+/// of both to blame.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Instead of what proxy.toml says")]
 pub struct ServeOverrides {

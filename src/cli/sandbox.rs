@@ -12,8 +12,9 @@ use crate::{
 
 /// Run a local stand-in of Flexslot, for your own tests and CI
 ///
-/// It starts with two users, ada and george, and the public OAuth client flx_client_sandbox. It is strict: refresh tokens rotate, and one that
-/// is presented twice revokes its grant. Faults are made, and requests counted, through its control API below /_sandbox/ (docs/sandbox.md).
+/// It starts with two users, ada and george, and the public OAuth client flx_client_sandbox. It is strict: refresh
+/// tokens rotate, and one that is presented twice revokes its grant. Faults are made, and requests counted, through its
+/// control API below /_sandbox/ (docs/sandbox.md).
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct SandboxArgs {
     /// Where it listens; port 0 takes a free one

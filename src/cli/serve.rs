@@ -18,8 +18,8 @@ use crate::{
 
 /// Run the sidecar (the default)
 ///
-/// It stops on SIGTERM and SIGINT, after finishing what is under way; a second signal ends it at once. SIGHUP, and a change of the file or of
-/// a secret's file, make it read its configuration again.
+/// It stops on SIGTERM and SIGINT, after finishing what is under way; a second signal ends it at once. SIGHUP, and a
+/// change of the file or of a secret's file, make it read its configuration again.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct ServeArgs {
     #[command(flatten)]
@@ -59,8 +59,9 @@ async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), F
     }
 }
 
-/// Takes as many descriptors as the system lets us have. The soft limit is 1,024 on most systems, for the sake of programs that use select(2);
-/// `limits.connections` is ten times that, and each of them needs another descriptor on the way out.
+/// Takes as many descriptors as the system lets us have. The soft limit is 1,024 on most systems, for the sake of
+/// programs that use select(2); `limits.connections` is ten times that, and each of them needs another descriptor on
+/// the way out.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::{Config, ConfigSource, Environment, Faults, Overrides, Store, meaning::ServiceSecrets, read};
 use crate::model::{Origin, TenantId};
 
-/// What of a configuration concerns the store and what is in it. To read it takes the secrets of the store alone (its URL, its key), because
-/// the others are the service's, and an operator's shell need not have them.
+/// What of a configuration concerns the store and what is in it. To read it takes the secrets of the store alone (its
+/// URL, its key), because the others are the service's, and an operator's shell need not have them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
     pub store: Store,

@@ -1,4 +1,5 @@
-//! What runs beside the requests: following the store's changes, offering outcomes to it, keeping idle grants alive, and now and then some upkeep.
+//! What runs beside the requests: following the store's changes, offering outcomes to it, keeping idle grants alive,
+//! and now and then some upkeep.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -43,7 +44,8 @@ impl fmt::Debug for Background {
     }
 }
 
-/// Runs `work` for as long as the process lives, and begins it anew should it panic: without it the process would go on, and be blind.
+/// Runs `work` for as long as the process lives, and begins it anew should it panic: without it the process would go
+/// on, and be blind.
 async fn lasting<W>(what: &'static str, works: Arc<Works>, work: impl Fn(Arc<Works>) -> W)
 where
     W: Future<Output = ()> + Send + 'static,
@@ -69,7 +71,8 @@ async fn offer(works: Arc<Works>) {
 }
 
 async fn upkeep(works: Arc<Works>) {
-    // The first time comes somewhere in the first hour, so that sidecars that were started together do not purge together for ever.
+    // The first time comes somewhere in the first hour, so that sidecars that were started together do not purge
+    // together for ever.
     let mut purge_at = Instant::now() + works.random.below(PURGE);
     works.ask_for_caveats().await;
     loop {

@@ -1,8 +1,9 @@
 //! Whether a grant's refresh token may be presented now.
 //!
-//! What the store says is looked at again under the lease, because another process may have renewed, disconnected or begun meanwhile. An intent
-//! whose outcome nobody knows makes the grant uncertain: its refresh token is presented at most once more, when the access token is of no use
-//! any more and whoever wrote the intent is gone or has had time enough.
+//! What the store says is looked at again under the lease, because another process may have renewed, disconnected or
+//! begun meanwhile. An intent whose outcome nobody knows makes the grant uncertain: its refresh token is presented at
+//! most once more, when the access token is of no use any more and whoever wrote the intent is gone or has had time
+//! enough.
 
 use super::{
     At,
@@ -51,7 +52,8 @@ impl Renewal {
             GrantState::NeverConnected | GrantState::Disconnected(_) => return Err(Landing::Moved),
         };
         if At::of(&grant) != self.at {
-            // What is held is newer than what the store says: a pair waits in custody, and the store has to take it first.
+            // What is held is newer than what the store says: a pair waits in custody, and the store has to take it
+            // first.
             return Err(Failure::new(FailureClass::Store, "the newest tokens are not in the store yet").into());
         }
         // The configuration may be another one than when this was decided on.

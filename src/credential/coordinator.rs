@@ -85,7 +85,8 @@ impl Credentials {
         Self { works: Arc::new(Works::new(parts)) }
     }
 
-    /// Stores what earlier processes left in the spool, then follows the store's changes and offers outcomes to it until dropped.
+    /// Stores what earlier processes left in the spool, then follows the store's changes and offers outcomes to it
+    /// until dropped.
     pub async fn start(&self) -> Result<Background, StoreError> {
         let works = &self.works;
         works.vitals().await?;
@@ -273,8 +274,8 @@ impl Credentials {
         self.works.health()
     }
 
-    /// Waits until no token request is under way and every new pair is somewhere that outlives the process, at most `patience`. A token
-    /// request that is not done then stays open by its intent.
+    /// Waits until no token request is under way and every new pair is somewhere that outlives the process, at most
+    /// `patience`. A token request that is not done then stays open by its intent.
     pub async fn drain(&self, patience: Duration) {
         let works = &self.works;
         let _ = tokio::time::timeout(patience, async {

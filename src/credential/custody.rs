@@ -1,7 +1,8 @@
 //! Outcomes of token requests, until the store has them.
 //!
-//! An outcome is offered to the store first. When the store refuses, a new pair is written sealed to the spool, and every outcome is offered
-//! again until the store takes it or has moved on. A pair that neither store nor spool takes is at risk: `/readyz` says so.
+//! An outcome is offered to the store first. When the store refuses, a new pair is written sealed to the spool, and
+//! every outcome is offered again until the store takes it or has moved on. A pair that neither store nor spool takes
+//! is at risk: `/readyz` says so.
 
 use std::{
     collections::BTreeMap,

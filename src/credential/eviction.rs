@@ -1,7 +1,8 @@
-//! Keeps the number of tenants in memory near `limits.cached_tenants`: what nobody has asked for the longest goes first.
+//! Keeps the number of tenants in memory near `limits.cached_tenants`: what nobody has asked for the longest goes
+//! first.
 //!
-//! A tenant's record is in the store, so a slot that goes costs the next request one reading. What is only in memory stays there: a renewal
-//! that is under way, an outcome that the store has still to take.
+//! A tenant's record is in the store, so a slot that goes costs the next request one reading. What is only in memory
+//! stays there: a renewal that is under way, an outcome that the store has still to take.
 
 use std::sync::{
     Arc,
@@ -107,7 +108,8 @@ impl Drop for Sweep {
     }
 }
 
-/// How worth keeping an idle slot is; `None` where it cannot go: somebody has it in hand, or it knows what nobody else knows.
+/// How worth keeping an idle slot is; `None` where it cannot go: somebody has it in hand, or it knows what nobody else
+/// knows.
 ///
 /// Slots are taken in hand under the lock of the map, under which this is asked too. So no tenant ever has two slots.
 fn worth(slot: &Arc<Slot>, now: Instant) -> Option<Worth> {

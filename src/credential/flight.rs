@@ -1,10 +1,12 @@
 //! How all requests of a grant share one renewal.
 //!
-//! The renewal belongs to the grant, not to a request. Whoever finds version *v* expired, or refused by Flexslot, calls [`board`]: under the
-//! slot's lock, and only if the slot is still at *v*, it starts the renewal as a task of its own or joins the one under way. A caller that goes
-//! away stops waiting and nothing else; a task that panics still lands, by its drop guard, so nobody waits for ever.
+//! The renewal belongs to the grant, not to a request. Whoever finds version *v* expired, or refused by Flexslot, calls
+//! [`board`]: under the slot's lock, and only if the slot is still at *v*, it starts the renewal as a task of its own
+//! or joins the one under way. A caller that goes away stops waiting and nothing else; a task that panics still lands,
+//! by its drop guard, so nobody waits for ever.
 //!
-//! What is deliberately not here: what a renewal does ([`super::renewal`]), and which credential to use after a failure ([`super::pick`]).
+//! What is deliberately not here: what a renewal does ([`super::renewal`]), and which credential to use after a failure
+//! ([`super::pick`]).
 
 use std::{fmt, mem, sync::Arc};
 

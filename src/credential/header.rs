@@ -4,8 +4,8 @@ use http::HeaderValue;
 
 use crate::model::Secret;
 
-/// `Bearer <token>` (RFC 6750 section 2.1), marked sensitive, so that it is neither printed nor indexed by HPACK. `None` for a token that
-/// cannot stand in a header.
+/// `Bearer <token>` (RFC 6750 section 2.1), marked sensitive, so that it is neither printed nor indexed by HPACK.
+/// `None` for a token that cannot stand in a header.
 pub(super) fn bearer(token: &Secret) -> Option<HeaderValue> {
     if !token.is_header_safe() {
         return None;

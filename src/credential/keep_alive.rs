@@ -1,8 +1,9 @@
 //! Keeps the refresh tokens of idle grants alive (`refresh.keep_alive`).
 //!
-//! Idle tenants are in nobody's memory, so the store is gone through: a page of grants, a pause, the next page, and after the last one a rest.
-//! What is due is renewed like any other grant, in the lane for what is ahead of need, a few at a time. Each process does this by itself, and at
-//! its own hours; of those who find the same grant due, the lease elects one, and the others adopt what it got.
+//! Idle tenants are in nobody's memory, so the store is gone through: a page of grants, a pause, the next page, and
+//! after the last one a rest. What is due is renewed like any other grant, in the lane for what is ahead of need, a few
+//! at a time. Each process does this by itself, and at its own hours; of those who find the same grant due, the lease
+//! elects one, and the others adopt what it got.
 //!
 //! Which grants, and when, is for [`schedule::keep_alive`] to say.
 
@@ -85,7 +86,8 @@ impl Round<'_> {
         }
     }
 
-    /// Looks at the grants after `after`, and leaves there where the next page begins. A page that the store does not give ends the round.
+    /// Looks at the grants after `after`, and leaves there where the next page begins. A page that the store does not
+    /// give ends the round.
     async fn page(&mut self, after: &mut Option<String>) -> Result<(), Failure> {
         let page = self.works.store.connected(after.take().as_deref(), PAGE).await;
         let page = page.map_err(|error| Failure::store(&error))?;
@@ -93,7 +95,8 @@ impl Round<'_> {
         self.renew(page.grants).await
     }
 
-    /// Renews what is due. The first failure that says that others would fare no better ends it; what is left comes in the next round.
+    /// Renews what is due. The first failure that says that others would fare no better ends it; what is left comes in
+    /// the next round.
     async fn renew(&mut self, grants: Vec<ConnectedGrant>) -> Result<(), Failure> {
         let at_a_time = (self.works.settings().refresh.max_parallel / PART_OF_TURNS).max(1);
         let mut renewals = JoinSet::new();

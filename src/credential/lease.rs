@@ -1,6 +1,7 @@
 //! The tenant's lease: elects one process at a time to renew.
 //!
-//! It only elects. What may be stored is decided by grant id and version, so a holder that was paused for longer than its lease does no harm.
+//! It only elects. What may be stored is decided by grant id and version, so a holder that was paused for longer than
+//! its lease does no harm.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,7 +32,8 @@ pub(super) struct Lease {
     _turn: Turn,
 }
 
-/// Waits until the lease is ours, or until what the holder stored makes it needless. `awaited` says whether a request waits for that.
+/// Waits until the lease is ours, or until what the holder stored makes it needless. `awaited` says whether a request
+/// waits for that.
 pub(super) async fn win(
     works: &Arc<Works>,
     slot: &Arc<Slot>,

@@ -1,7 +1,7 @@
 //! How what the store says of a tenant gets into its slot.
 //!
-//! Of one slot there is one reading at a time, so that what was read first is also taken over first: an answer that was long on its way never
-//! undoes what a later one has found.
+//! Of one slot there is one reading at a time, so that what was read first is also taken over first: an answer that was
+//! long on its way never undoes what a later one has found.
 
 use std::sync::Arc;
 
@@ -109,8 +109,8 @@ impl Works {
         }
     }
 
-    /// Where a PAT of the file serves whatever the store says, it serves without the store. Where the store may have a grant that the PAT must
-    /// not stand in for, it does not.
+    /// Where a PAT of the file serves whatever the store says, it serves without the store. Where the store may have a
+    /// grant that the PAT must not stand in for, it does not.
     fn take_file_pat(&self, slot: &Slot) -> bool {
         slot.with(|state| {
             let policy = self.settings().policy(&slot.tenant);
@@ -124,13 +124,15 @@ impl Works {
         })
     }
 
-    /// Reads the tenant and takes over what the store says; to a store that has come back older, what is held is written back before.
+    /// Reads the tenant and takes over what the store says; to a store that has come back older, what is held is
+    /// written back before.
     pub(super) async fn read(&self, slot: &Slot) -> Result<TenantRecord, StoreError> {
         let _reading = slot.reading.lock().await;
         loop {
             let travels = self.travels();
             let (known, changes) = slot.with(|state| (state.known(), state.changes));
-            // In this order: a pair is given into custody before it is held, and is held no more there once the store has it.
+            // In this order: a pair is given into custody before it is held, and is held no more there once the store
+            // has it.
             let known = Known { waiting: self.custody.awaits(&slot.tenant), ..known };
             match self.store.reconcile(&slot.tenant, &known).await? {
                 Reconciled::Again => {}

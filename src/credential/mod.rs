@@ -18,14 +18,16 @@
 //!
 //! What is known:
 //!
-//! - `state`: what is held in memory of a tenant, with `pat_health` and `usage`; `loading`: how what the store says gets
-//!   there; `eviction`: how it goes.
+//! - `state`: what is held in memory of a tenant, with `pat_health` and `usage`; `loading`: how what the store says
+//!   gets there; `eviction`: how it goes.
 //! - [`policy`]: what the configuration says.
-//! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has come back older.
+//! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has
+//!   come back older.
 //! - `works`: what all of these share; `tasks`: those of them that must not be cut off.
 //!
-//! A *refresh* is what the outside sees: the token request of RFC 6749 section 6, in configuration, codes, metrics and logs. A *renewal* is the
-//! task that does it, from the lease to the release; it may find that another process has refreshed already.
+//! A *refresh* is what the outside sees: the token request of RFC 6749 section 6, in configuration, codes, metrics and
+//! logs. A *renewal* is the task that does it, from the lease to the release; it may find that another process has
+//! refreshed already.
 
 mod background;
 mod clearance;
@@ -139,14 +141,15 @@ pub enum Refusal {
     PatRequired,
     /// The token cannot be refreshed for now.
     RefreshUnavailable { what: String, retry_after: Option<Duration> },
-    /// The grant cannot be used with this configuration, or Flexslot refuses to refresh its tokens for a reason that lies in it.
+    /// The grant cannot be used with this configuration, or Flexslot refuses to refresh its tokens for a reason that
+    /// lies in it.
     OAuthMisconfigured(String),
     /// The tenant has a PAT, and it cannot be sent.
     PatUnusable(PatFault),
     /// What the request needs is in the store, and the store does not give it for now. Never a reason to connect again.
     StoreUnavailable(String),
-    /// What the request needs is in a record that does not open: its key is missing, or it is damaged. A reason to connect again only where
-    /// neither can be put back.
+    /// What the request needs is in a record that does not open: its key is missing, or it is damaged. A reason to
+    /// connect again only where neither can be put back.
     RecordUnreadable(String),
 }
 

@@ -20,7 +20,8 @@ pub enum Permission {
     Guarded,
 }
 
-/// Whether the tenant's rules let a request through at all. `segments` are one reading of the path below `/api/public/v1/`.
+/// Whether the tenant's rules let a request through at all. `segments` are one reading of the path below
+/// `/api/public/v1/`.
 pub(super) fn permit(
     policy: &TenantPolicy,
     method: &Method,

@@ -1,8 +1,9 @@
 //! Which credential is best for a request.
 //!
-//! The decision asks nobody and waits for nothing: it follows from what is held of the tenant, the tenant's policy and the request. Kinds are
-//! tried in the policy's order, a grant is passed over when its scopes do not cover the request and a PAT can stand in, and what Flexslot
-//! guards by PAT alone gets a PAT or nothing. It leaves one trace: a rejected PAT that has rested is probed by whoever is given it.
+//! The decision asks nobody and waits for nothing: it follows from what is held of the tenant, the tenant's policy and
+//! the request. Kinds are tried in the policy's order, a grant is passed over when its scopes do not cover the request
+//! and a PAT can stand in, and what Flexslot guards by PAT alone gets a PAT or nothing. It leaves one trace: a rejected
+//! PAT that has rested is probed by whoever is given it.
 
 use http::HeaderValue;
 use tokio::time::Instant;
@@ -62,7 +63,8 @@ enum Pat {
     Absent,
 }
 
-/// Picks the credential for `ask`. Takes the state mutably because asking for a rejected PAT may make this request its probe.
+/// Picks the credential for `ask`. Takes the state mutably because asking for a rejected PAT may make this request its
+/// probe.
 pub(super) fn decide(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice {
     match ask.class {
         PathClass::PatOnly => pat_only(state, on),

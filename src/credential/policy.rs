@@ -58,7 +58,8 @@ impl Settings {
         self.tenants.contains_key(tenant)
     }
 
-    /// Why this configuration may not present `grant` to anybody, if it may not; words that go on from "the grant cannot be used".
+    /// Why this configuration may not present `grant` to anybody, if it may not; words that go on from "the grant
+    /// cannot be used".
     pub(super) fn objection_to(&self, grant: &Grant) -> Option<String> {
         self.objection(&grant.origin, &grant.client_id)
     }

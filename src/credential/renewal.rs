@@ -4,8 +4,8 @@
 //! lease -> load again -> write the intent -> ask Flexslot -> keep the outcome -> publish -> release
 //! ```
 //!
-//! Without lease and stored intent no token request is sent. The new pair is durable (store, else spool) before any request uses it. Whether
-//! the refresh token may be presented at all is for [`super::clearance`] to say.
+//! Without lease and stored intent no token request is sent. The new pair is durable (store, else spool) before any
+//! request uses it. Whether the refresh token may be presented at all is for [`super::clearance`] to say.
 
 use std::sync::Arc;
 
@@ -70,7 +70,8 @@ pub(super) async fn run(
     let renewal = Renewal { works: Arc::clone(works), slot: Arc::clone(slot), at, cause, settings };
     let landing = renewal.fly().await.unwrap_or_else(|landing| landing);
     match landing {
-        // A store that did not take the pair does not take the lease either; who waits for the pair waits no longer, and the lease runs out.
+        // A store that did not take the pair does not take the lease either; who waits for the pair waits no longer,
+        // and the lease runs out.
         Landing::Renewed if works.custody.awaits(&slot.tenant) => drop(lease),
         _ => lease.release().await,
     }
@@ -151,7 +152,8 @@ impl Renewal {
         }
     }
 
-    /// Has `outcome` kept. That the record is another one counts only where it stays so after what it has lost was written back.
+    /// Has `outcome` kept. That the record is another one counts only where it stays so after what it has lost was
+    /// written back.
     async fn settle(&self, intent: &Intent, outcome: Settlement) -> Kept {
         let custody = &self.works.custody;
         for _ in 0..TRIES {
@@ -199,7 +201,8 @@ impl Renewal {
         }
     }
 
-    /// Gives up a grant whose last resort has no known outcome either. What the store does not take can be judged anew another time.
+    /// Gives up a grant whose last resort has no known outcome either. What the store does not take can be judged anew
+    /// another time.
     pub(super) async fn abandon(&self, intent: &Intent) -> Landing {
         let Some(ended) = self.ended(DisconnectReason::RefreshOutcomeLost) else { return Landing::Moved };
         let settlement = Settlement::Abandoned(ended.clone());
@@ -263,7 +266,8 @@ fn outcome_of(answer: &Result<TokenAnswer, TokenError>) -> RefreshOutcome {
     }
 }
 
-/// The next pair. The life counts from when the question was asked, so that a slow answer never makes a token look fresher than it is.
+/// The next pair. The life counts from when the question was asked, so that a slow answer never makes a token look
+/// fresher than it is.
 fn tokens(before: &TokenSet, answer: TokenAnswer, asked_at: Timestamp, now: Timestamp) -> TokenSet {
     TokenSet {
         access: answer.access,

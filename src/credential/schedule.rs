@@ -1,6 +1,8 @@
-//! When tokens are refreshed, as far as that follows from times and chance alone: functions that ask nobody and wait for nothing.
+//! When tokens are refreshed, as far as that follows from times and chance alone: functions that ask nobody and wait
+//! for nothing.
 //!
-//! The room acts by them, and the simulation of a day (`benches/day.rs`) counts what comes of them with a million tenants.
+//! The room acts by them, and the simulation of a day (`benches/day.rs`) counts what comes of them with a million
+//! tenants.
 
 use std::time::Duration;
 
@@ -12,7 +14,8 @@ use crate::{
     store::GrantSummary,
 };
 
-/// The part of the window over which a process draws for itself, so that those who share a tenant do not all come at once.
+/// The part of the window over which a process draws for itself, so that those who share a tenant do not all come at
+/// once.
 const OWN_PART: u32 = 100;
 
 /// How many renewals a process begins ahead of need and out of turn, per second.
@@ -29,7 +32,8 @@ pub const REFRESH_TOKEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 pub struct Plan {
     /// From here on a request has it renewed, if few others are due.
     pub opens: Timestamp,
-    /// From here on a request has it renewed in any case. Tenants that were connected together have their turns evenly over the window.
+    /// From here on a request has it renewed in any case. Tenants that were connected together have their turns evenly
+    /// over the window.
     pub turn: Timestamp,
 }
 
@@ -50,7 +54,8 @@ pub struct OutOfTurn {
 // === impl Plan ===
 
 impl Plan {
-    /// The plan of one process for `tokens`. `share` is common to all processes; `random` is drawn from once per version, for this one alone.
+    /// The plan of one process for `tokens`. `share` is common to all processes; `random` is drawn from once per
+    /// version, for this one alone.
     pub fn new(tokens: &TokenSet, share: Share, policy: &RefreshPolicy, random: &Random) -> Self {
         let window = tokens.refresh_window(policy.before_expiry);
         let own = window / OWN_PART;
@@ -64,7 +69,8 @@ impl Plan {
 // === impl Share ===
 
 impl Share {
-    /// The share of `version` of the grant `id`. Ids are random, and the mixing (splitmix64) makes neighbouring versions as good as.
+    /// The share of `version` of the grant `id`. Ids are random, and the mixing (splitmix64) makes neighbouring
+    /// versions as good as.
     pub fn new(id: GrantId, version: Version) -> Self {
         let (low, _) = id.as_bytes().split_at(8);
         let seed = low.iter().fold(0_u64, |seed, byte| seed << 8 | u64::from(*byte));
@@ -97,23 +103,25 @@ impl OutOfTurn {
     }
 }
 
-/// Whether a pair whose token answer came `age` ago (`None`: nobody knows when) is too new to be renewed for most causes.
+/// Whether a pair whose token answer came `age` ago (`None`: nobody knows when) is too new to be renewed for most
+/// causes.
 pub fn is_too_new(age: Option<Duration>, min_interval: Duration) -> bool {
     age.is_some_and(|age| age < min_interval)
 }
 
-/// The wait after the `failures`-th failure in a row: doubling from a second to a minute, the second half of it at random, and never less than
-/// the server `asked` for.
+/// The wait after the `failures`-th failure in a row: doubling from a second to a minute, the second half of it at
+/// random, and never less than the server `asked` for.
 pub fn backoff(failures: u32, asked: Option<Duration>, random: &Random) -> Duration {
     let full = Duration::from_secs(1 << failures.saturating_sub(1).min(6)).min(Duration::from_secs(60));
     (full / 2 + random.below(full / 2)).max(asked.unwrap_or_default())
 }
 
-/// When an idle grant is to be refreshed so that its refresh token does not die: `keep_alive` after the last token answer, and up to a tenth
-/// later by its share. `None` where nobody has used the grant since about that answer: then it was `keep_alive` itself that last refreshed it.
+/// When an idle grant is to be refreshed so that its refresh token does not die: `keep_alive` after the last token
+/// answer, and up to a tenth later by its share. `None` where nobody has used the grant since about that answer: then
+/// it was `keep_alive` itself that last refreshed it.
 ///
-/// That a grant was connected or imported counts as a use of it. Its use during the token's life before the answer counts too, because that use
-/// may be what the answer was asked for.
+/// That a grant was connected or imported counts as a use of it. Its use during the token's life before the answer
+/// counts too, because that use may be what the answer was asked for.
 pub fn keep_alive(grant: &GrantSummary, last_used: Option<Timestamp>, keep_alive: Duration) -> Option<Timestamp> {
     let answered_at = grant.answered_at.unwrap_or_else(|| grant.expires_at.minus(DEFAULT_LIFE));
     let life = grant.expires_at.left(answered_at).min(keep_alive / 2);

@@ -1,7 +1,8 @@
 //! What is held in memory of a tenant.
 //!
-//! A [`Slot`] is one tenant's place; its [`State`] sits behind a lock that is never held over an await. The store is the truth about a grant,
-//! with one exception: a pair that the store has still to take (see [`super::custody`]) is newer than what the store says.
+//! A [`Slot`] is one tenant's place; its [`State`] sits behind a lock that is never held over an await. The store is
+//! the truth about a grant, with one exception: a pair that the store has still to take (see [`super::custody`]) is
+//! newer than what the store says.
 
 use std::sync::Arc;
 
@@ -33,7 +34,8 @@ use crate::{
 pub(super) struct Slot {
     pub(super) tenant: TenantId,
     state: Mutex<State>,
-    /// Held while the tenant is read from the store: readings do not overtake each other, and a cold tenant costs one however many ask.
+    /// Held while the tenant is read from the store: readings do not overtake each other, and a cold tenant costs one
+    /// however many ask.
     pub(super) reading: tokio::sync::Mutex<()>,
 }
 
@@ -187,7 +189,8 @@ impl State {
         self.note_intent(at, intent);
     }
 
-    /// Notes that `intent` was written over the row as it was at `revision`: a row that is as it was then is from before.
+    /// Notes that `intent` was written over the row as it was at `revision`: a row that is as it was then is from
+    /// before.
     pub(super) fn begun(&mut self, revision: Revision, intent: &Intent) {
         let at = At { grant: intent.grant, version: intent.version };
         if self.live().is_some_and(|live| live.at() == at) {
@@ -208,8 +211,8 @@ impl State {
         }
     }
 
-    /// Whether this pair, or a later one of its grant, is or was the one held. A grant that has ended at a version stays ended at it, whatever
-    /// a store says that has still to be told.
+    /// Whether this pair, or a later one of its grant, is or was the one held. A grant that has ended at a version
+    /// stays ended at it, whatever a store says that has still to be told.
     fn has_seen(&self, at: At) -> bool {
         match &self.grant {
             Held::Live(live) => live.grant.id == at.grant && live.grant.version >= at.version,
@@ -218,7 +221,8 @@ impl State {
         }
     }
 
-    /// Makes the next pair of the grant held the one that requests use, unless the slot has moved on. Answers whether it holds that pair now.
+    /// Makes the next pair of the grant held the one that requests use, unless the slot has moved on. Answers whether
+    /// it holds that pair now.
     pub(super) fn advance(&mut self, next: Grant, policy: &RefreshPolicy, random: &Random) -> bool {
         let at = At::of(&next);
         if self.live().is_some_and(|live| live.grant.id == at.grant && live.grant.version < at.version) {
@@ -247,8 +251,8 @@ impl State {
         self.grant = Held::Live(Arc::new(Live::new(grant, policy, random)));
     }
 
-    /// Notes what a request gets: a PAT that stands in for the grant because of `cause`, if there is one. Answers the cause where that is a
-    /// switch, and not told yet.
+    /// Notes what a request gets: a PAT that stands in for the grant because of `cause`, if there is one. Answers the
+    /// cause where that is a switch, and not told yet.
     pub(super) fn note_switch(&mut self, kind: CredentialKind, cause: Option<FallbackCause>) -> Option<FallbackCause> {
         if kind == CredentialKind::OAuth {
             // A scope that the grant lacks it lacks for the next request too.
@@ -286,7 +290,8 @@ impl State {
         }
     }
 
-    /// Flexslot answered 401 to the PAT of `picked`. Answers where the PAT comes from, where it has become rejected by this.
+    /// Flexslot answered 401 to the PAT of `picked`. Answers where the PAT comes from, where it has become rejected by
+    /// this.
     pub(super) fn pat_refused(&mut self, picked: &Picked) -> Option<PatSource> {
         let pat = self.pat_of(picked)?;
         let was_rejected = pat.health.is_rejected();

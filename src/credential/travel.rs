@@ -1,8 +1,9 @@
 //! The store may come back empty, or older than it was. What tells, and what is done.
 //!
-//! Whoever notices begins a new era of the store (see [`crate::store::era`]). The era's record says so to everybody else, also to processes
-//! that have noticed nothing or start just then. Every slot is read again, which writes back what the store has lost (see
-//! [`super::loading`]), and until that is done everywhere nobody refreshes: an older record has a refresh token that is spent.
+//! Whoever notices begins a new era of the store (see [`crate::store::era`]). The era's record says so to everybody
+//! else, also to processes that have noticed nothing or start just then. Every slot is read again, which writes back
+//! what the store has lost (see [`super::loading`]), and until that is done everywhere nobody refreshes: an older
+//! record has a refresh token that is spent.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -176,8 +177,8 @@ impl Works {
 // === impl Page ===
 
 impl Page {
-    /// What `vitals` say that was not known. When they were asked for, the store had travelled so often, and its newest revision was `at_least`
-    /// this one.
+    /// What `vitals` say that was not known. When they were asked for, the store had travelled so often, and its newest
+    /// revision was `at_least` this one.
     fn compare(&mut self, vitals: &Vitals, travels: Travels, at_least: Revision) -> News {
         // An answer that was overtaken by the news of a travel says nothing about the store as it is.
         if self.travels != travels {

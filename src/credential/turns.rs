@@ -1,7 +1,8 @@
 //! Whose token request is next, where `refresh.max_parallel` lets no more run at a time.
 //!
-//! A renewal that a request waits for goes before those that run ahead of need, and among equals who came first. It may come to be waited for
-//! while it stands in the queue, and then moves up. One whose waiters have all gone keeps its place: they come back.
+//! A renewal that a request waits for goes before those that run ahead of need, and among equals who came first. It may
+//! come to be waited for while it stands in the queue, and then moves up. One whose waiters have all gone keeps its
+//! place: they come back.
 
 use std::{collections::VecDeque, sync::Arc};
 

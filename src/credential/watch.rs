@@ -7,7 +7,8 @@ use tokio::{task::JoinSet, time::sleep};
 use super::{state::Slot, works::Works};
 use crate::store::StoreError;
 
-/// How often the store is asked for changes; a change by another process takes effect within twice this time, which is to stay below 2 s.
+/// How often the store is asked for changes; a change by another process takes effect within twice this time, which is
+/// to stay below 2 s.
 const EVERY: Duration = Duration::from_millis(800);
 
 /// How many slots are read at a time when all of them have to be.

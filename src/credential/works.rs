@@ -138,8 +138,8 @@ impl Works {
         Timestamp::from_millis(self.clock.now().millis().saturating_add(self.skew.load(Ordering::Relaxed)))
     }
 
-    /// Takes over what time it is in the store, which was asked at `asked` by our clock. However long its answer took, from then on
-    /// [`Works::now`] is never behind it: a token is not sent after its expiry because the store was slow.
+    /// Takes over what time it is in the store, which was asked at `asked` by our clock. However long its answer took,
+    /// from then on [`Works::now`] is never behind it: a token is not sent after its expiry because the store was slow.
     pub(super) fn set_clock(&self, asked: Timestamp, now: Timestamp) {
         self.skew.store(now.millis().saturating_sub(asked.millis()), Ordering::Relaxed);
     }
@@ -252,7 +252,8 @@ impl Works {
         })
     }
 
-    /// How long until an intent is old enough that its token request cannot be under way any more. An age below zero counts as old.
+    /// How long until an intent is old enough that its token request cannot be under way any more. An age below zero
+    /// counts as old.
     pub(super) async fn left_of(&self, intent: &Intent) -> Result<Duration, StoreError> {
         self.vitals().await?;
         Ok(self.left_now(intent, &self.settings.load()))

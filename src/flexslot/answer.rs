@@ -26,7 +26,8 @@ struct Success {
     scope: Value,
 }
 
-/// RFC 6749 section 5.2, the one field that we act on. The description is the server's text and stays out of our messages.
+/// RFC 6749 section 5.2, the one field that we act on. The description is the server's text and stays out of our
+/// messages.
 #[derive(Deserialize)]
 struct Failure {
     error: String,
@@ -123,7 +124,8 @@ fn life(value: &Value) -> Option<Duration> {
     (seconds >= 1.0).then(|| Duration::try_from_secs_f64(seconds.floor()).unwrap_or(LONGEST_LIFE).min(LONGEST_LIFE))
 }
 
-/// An error code as far as it may stand in our messages: RFC 6749 section 5.2 lets a server write nearly any ASCII there, secrets included.
+/// An error code as far as it may stand in our messages: RFC 6749 section 5.2 lets a server write nearly any ASCII
+/// there, secrets included.
 fn error_code(code: &str) -> String {
     let known = |c: char| c.is_ascii_lowercase() || c == '_';
     if code.len() <= 40 && code.chars().all(known) {

@@ -25,7 +25,8 @@ pub struct OAuthClient {
 
 /// Asks the token endpoint, one fresh connection per request.
 ///
-/// A kept-alive connection could be stale, and then nobody knows whether the request was read; a token request must know.
+/// A kept-alive connection could be stale, and then nobody knows whether the request was read; a token request must
+/// know.
 pub struct HttpTokenEndpoint {
     http: reqwest::Client,
     token_url: Url,
@@ -72,7 +73,8 @@ impl HttpTokenEndpoint {
     }
 }
 
-/// A reqwest client that does what a token request needs and nothing by itself: no redirects, no retries, no kept connections, HTTP/1.1.
+/// A reqwest client that does what a token request needs and nothing by itself: no redirects, no retries, no kept
+/// connections, HTTP/1.1.
 ///
 /// `connect_timeout` is for DNS, connect and TLS; `give_up` for the whole exchange.
 pub fn client_builder(connect_timeout: Duration, give_up: Duration) -> reqwest::ClientBuilder {
@@ -116,7 +118,8 @@ impl fmt::Debug for HttpTokenEndpoint {
     }
 }
 
-/// The body of a refresh (RFC 6749 section 6). A public client names itself in it; a confidential one does so in its header.
+/// The body of a refresh (RFC 6749 section 6). A public client names itself in it; a confidential one does so in its
+/// header.
 fn refresh_form(client: &OAuthClient, refresh: &Secret) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", refresh.expose());
@@ -140,8 +143,8 @@ fn cannot_be_asked() -> TokenError {
     TokenError::Misconfigured("no token request can be made of oauth.token_url; check it".into())
 }
 
-/// Why there is no connection: in our own words where TLS failed, because a certificate's names are the other side's text; else the operating
-/// system's, or the HTTP library's, which hold neither URL nor header.
+/// Why there is no connection: in our own words where TLS failed, because a certificate's names are the other side's
+/// text; else the operating system's, or the HTTP library's, which hold neither URL nor header.
 fn no_connection(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no connection in time".into();

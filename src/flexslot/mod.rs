@@ -1,7 +1,7 @@
 //! What Flexslot's OAuth server speaks.
 //!
-//! [`TokenEndpoint`] is a trait so that a renewal can be tested against a scripted one; [`http::HttpTokenEndpoint`] is the real thing, and
-//! [`answer`] reads what it says without doing any I/O.
+//! [`TokenEndpoint`] is a trait so that a renewal can be tested against a scripted one; [`http::HttpTokenEndpoint`] is
+//! the real thing, and [`answer`] reads what it says without doing any I/O.
 
 pub mod answer;
 pub mod http;
@@ -29,8 +29,8 @@ pub struct TokenAnswer {
 
 /// Why a refresh brought no tokens, by what it means for the refresh token that was presented.
 ///
-/// `Display` is for users and operators: it says in our own words what happened, and of a misconfiguration what to mend. Of the server's text it
-/// repeats an error code at most.
+/// `Display` is for users and operators: it says in our own words what happened, and of a misconfiguration what to
+/// mend. Of the server's text it repeats an error code at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenError {
     /// It never left (DNS, connect, TLS); may be presented again. Says where it could not go, and why.

@@ -15,7 +15,8 @@ use super::{
     upstream::{UpstreamBody, UpstreamError},
 };
 
-/// Streams the client's body to the upstream. It is as long as the client says, which frames what goes out and decides what is kept.
+/// Streams the client's body to the upstream. It is as long as the client says, which frames what goes out and decides
+/// what is kept.
 #[derive(Debug)]
 pub(super) struct RequestBody<B> {
     client: B,

@@ -1,15 +1,17 @@
-//! Cross-origin answers for the origins that the guard admits (Fetch standard, "CORS protocol"). Credentials mode is never allowed: the
-//! data plane knows no cookies.
+//! Cross-origin answers for the origins that the guard admits (Fetch standard, "CORS protocol"). Credentials mode is
+//! never allowed: the data plane knows no cookies.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 
 /// What an answer tells browsers about who may read it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Readers {
-    /// No origin is allowed, so that the answer is the same for all; or it has said everything itself, as a preflight's does.
+    /// No origin is allowed, so that the answer is the same for all; or it has said everything itself, as a preflight's
+    /// does.
     #[default]
     Unsaid,
-    /// No web page this time; but for a page of an allowed origin, the answer would say so, and a cache must not mix them up.
+    /// No web page this time; but for a page of an allowed origin, the answer would say so, and a cache must not mix
+    /// them up.
     NoPage,
     /// Pages of this allowed origin.
     Page(HeaderValue),

@@ -239,7 +239,8 @@ pub fn path_problem(error: PathError) -> Problem {
     }
 }
 
-/// A request that got no response. `body` is what broke the client's body, if anything did: connections do not always hand it on.
+/// A request that got no response. `body` is what broke the client's body, if anything did: connections do not always
+/// hand it on.
 pub(super) fn upstream_failure(error: &UpstreamError, body: Option<BodyError>) -> Failure {
     if let (Some(body), _) | (None, ErrorKind::Body(body)) = (&body, &error.kind) {
         return body_failure(body);

@@ -112,7 +112,8 @@ impl Exchange<'_> {
 
     /// Sends the request with this credential.
     ///
-    /// A reload may have moved the upstream since the request came in. Then the credential is one for the new place, and goes nowhere.
+    /// A reload may have moved the upstream since the request came in. Then the credential is one for the new place,
+    /// and goes nowhere.
     async fn send(&mut self, picked: &Picked, body: ReplayBody) -> Result<Response<UpstreamBody>, Failure> {
         if !self.credentials.are_for(self.origin) {
             let problem = Code::RefreshUnavailable

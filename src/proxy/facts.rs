@@ -28,7 +28,8 @@ pub struct Facts {
     pub readers: Readers,
 }
 
-/// A wait for the upstream. Its time counts when it is dropped: a client that goes away ends it that way, in the middle of a request.
+/// A wait for the upstream. Its time counts when it is dropped: a client that goes away ends it that way, in the middle
+/// of a request.
 #[derive(Debug)]
 pub(super) struct UpstreamWait<'a> {
     upstream_time: &'a mut Duration,

@@ -77,7 +77,8 @@ pub enum Denied {
 impl Guard {
     /// Judges a request by its target and headers as they came.
     ///
-    /// A preflight from an allowed origin is let through first: a browser sends no token with it, and its answer gives nothing away.
+    /// A preflight from an allowed origin is let through first: a browser sends no token with it, and its answer gives
+    /// nothing away.
     pub fn admit(&self, request: &Parts, reach: Reach) -> Result<Admitted, Denied> {
         let origin = self.origin(&request.headers);
         if let Ok(Some(origin)) = origin
@@ -144,7 +145,8 @@ impl Guard {
         }
     }
 
-    /// The allowed origin that the request comes from; `None` where it does not come from a web page, or from one of our own.
+    /// The allowed origin that the request comes from; `None` where it does not come from a web page, or from one of
+    /// our own.
     fn origin<'a>(&self, headers: &'a HeaderMap) -> Result<Option<&'a HeaderValue>, Denied> {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
@@ -160,7 +162,8 @@ impl Guard {
     }
 }
 
-/// The authority of an absolute-form target. It counts and `Host` does not (RFC 9112 section 3.2.2); in HTTP/2 every target has one.
+/// The authority of an absolute-form target. It counts and `Host` does not (RFC 9112 section 3.2.2); in HTTP/2 every
+/// target has one.
 fn absolute_form(request: &Parts) -> Option<&Authority> {
     request.uri.authority().filter(|_| request.version < Version::HTTP_2)
 }
@@ -179,7 +182,8 @@ fn host<'a>(headers: &'a HeaderMap, authority: Option<&'a Authority>) -> Result<
     }
 }
 
-/// A Host without its port; `None` where the port is none. Which port we are reached by is not ours to know (containers map it).
+/// A Host without its port; `None` where the port is none. Which port we are reached by is not ours to know (containers
+/// map it).
 fn without_port(host: &str) -> Option<&str> {
     let end = host.rfind(']').map_or(0, |at| at + 1);
     match host[end..].find(':') {
@@ -188,7 +192,8 @@ fn without_port(host: &str) -> Option<&str> {
     }
 }
 
-/// Whether the request carries the token in one of the forms that clients can send (RFC 6750 section 2.1, RFC 7617 section 2).
+/// Whether the request carries the token in one of the forms that clients can send (RFC 6750 section 2.1, RFC 7617
+/// section 2).
 fn presents(headers: &HeaderMap, token: &Secret) -> bool {
     [header::PROXY_AUTHORIZATION, header::AUTHORIZATION]
         .into_iter()

@@ -206,7 +206,8 @@ impl From<Problem> for Failure {
 
 // === the steps ===
 
-/// Methods and upgrades that a forwarder of single requests cannot serve. Any other `Upgrade` is ignored (RFC 9110 section 7.8).
+/// Methods and upgrades that a forwarder of single requests cannot serve. Any other `Upgrade` is ignored (RFC 9110
+/// section 7.8).
 fn check_method(parts: &Parts) -> Result<(), Problem> {
     let websocket = || parts.headers.get_all(UPGRADE).iter().any(|value| contains_token(value, b"websocket"));
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {

@@ -1,6 +1,7 @@
 //! Which headers pass: the lists, and the four functions that apply them.
 //!
-//! Removal comes before addition: a header named in `Connection` is taken from what the peer sent, never from what the sidecar adds later.
+//! Removal comes before addition: a header named in `Connection` is taken from what the peer sent, never from what the
+//! sidecar adds later.
 
 use std::collections::HashSet;
 
@@ -19,7 +20,8 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Taken from requests, besides the tenant header: credentials, what would let a caller pose as another, and what browsers add for us.
+/// Taken from requests, besides the tenant header: credentials, what would let a caller pose as another, and what
+/// browsers add for us.
 const REQUEST: [&str; 13] = [
     "authorization",
     "cookie",
@@ -47,7 +49,8 @@ const RESPONSE_PREFIXES: [&str; 1] = ["access-control-"];
 /// The shortest token that is looked for inside of other text, in bytes.
 const SHORTEST_TOKEN: usize = 12;
 
-/// Mean nothing good after a body (RFC 9110 section 6.5.1): framing, routing, modifiers, authentication, how to read the content.
+/// Mean nothing good after a body (RFC 9110 section 6.5.1): framing, routing, modifiers, authentication, how to read
+/// the content.
 const NOT_IN_TRAILERS: [&str; 21] = [
     "authorization",
     "cache-control",
@@ -78,8 +81,9 @@ pub struct LookalikeHeader(pub HeaderName);
 
 // === requests ===
 
-/// The headers of a request as they go upstream, before `Authorization` and `Host` are added. `version` is the protocol in which the
-/// request came, for `Via`. `TE: trailers` is said again where the client said it; the sender adds `Connection: TE` on HTTP/1.1.
+/// The headers of a request as they go upstream, before `Authorization` and `Host` are added. `version` is the protocol
+/// in which the request came, for `Via`. `TE: trailers` is said again where the client said it; the sender adds
+/// `Connection: TE` on HTTP/1.1.
 pub fn outbound(
     received: HeaderMap,
     tenant_header: &HeaderName,
@@ -106,14 +110,16 @@ pub fn outbound_trailers(received: HeaderMap, tenant_header: &HeaderName) -> Hea
 
 // === responses ===
 
-/// The headers of an upstream's response as they go to the client. `version` is the protocol in which the response came, for `Via`.
+/// The headers of an upstream's response as they go to the client. `version` is the protocol in which the response
+/// came, for `Via`.
 pub fn inbound(received: HeaderMap, version: Version) -> HeaderMap {
     let mut kept = without(received, is_response_header);
     kept.append(header::VIA, via(version));
     kept
 }
 
-/// Takes out every header that repeats the credential which was sent: an upstream that echoes what it gets must not hand it on.
+/// Takes out every header that repeats the credential which was sent: an upstream that echoes what it gets must not
+/// hand it on.
 pub fn withhold(headers: &mut HeaderMap, authorization: &HeaderValue) {
     let token = authorization.as_bytes().rsplit(|&byte| byte == b' ').next().unwrap_or_default();
     let repeats = |value: &HeaderValue| match token.len() {
@@ -151,7 +157,8 @@ fn is_listed(name: &HeaderName, names: &[&str], prefixes: &[&str]) -> bool {
     names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether `name` is another header than the tenant header or `Authorization`, and differs from it only in `_` against `-`.
+/// Whether `name` is another header than the tenant header or `Authorization`, and differs from it only in `_` against
+/// `-`.
 fn is_lookalike(name: &HeaderName, tenant_header: &HeaderName) -> bool {
     let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
     [tenant_header, &header::AUTHORIZATION]

@@ -4,8 +4,8 @@
 //! guard -> route -> headers::outbound -> ReplayBody -> credential::pick -> upstream.send -> verdict: Deliver | Renew(once) -> headers::inbound
 //! ```
 //!
-//! [`handle`] is the corridor itself, read top to bottom, and `exchange` its far end, where a 401 may send a request around once more; every
-//! other file is one step, and no step calls another.
+//! [`handle`] is the corridor itself, read top to bottom, and `exchange` its far end, where a 401 may send a request
+//! around once more; every other file is one step, and no step calls another.
 
 mod body;
 mod busy;

@@ -1,8 +1,8 @@
 //! The check of the request target: which paths are forwarded, and what the rules see of them.
 //!
-//! The bytes that were judged are the bytes that go out. Because a server behind us may decode or normalise them in its own way, a path is
-//! accepted only where every *reading* of it (percent-decoded once or twice, `%2F` taken as data or as a slash, parameters after `;` cut
-//! off, empty segments merged) leads to the same `Decision`.
+//! The bytes that were judged are the bytes that go out. Because a server behind us may decode or normalise them in its
+//! own way, a path is accepted only where every *reading* of it (percent-decoded once or twice, `%2F` taken as data or
+//! as a slash, parameters after `;` cut off, empty segments merged) leads to the same `Decision`.
 
 use std::{borrow::Cow, fmt, str};
 
@@ -57,7 +57,8 @@ pub enum PathFault {
     Escape,
     /// Decodes to bytes that are not UTF-8; overlong forms of `.` and `/` are among them.
     Encoding,
-    /// Means something else where `%2F` is taken for a slash, where it is decoded twice, or where `;` begins a parameter.
+    /// Means something else where `%2F` is taken for a slash, where it is decoded twice, or where `;` begins a
+    /// parameter.
     Ambiguous,
 }
 
@@ -128,13 +129,14 @@ impl Target {
         self.class
     }
 
-    /// The segments below [`BASE`], percent-decoded once, without the empty one that a trailing slash leaves. They may contain `/`.
+    /// The segments below [`BASE`], percent-decoded once, without the empty one that a trailing slash leaves. They may
+    /// contain `/`.
     pub fn segments(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
         self.segments.iter().map(AsRef::as_ref)
     }
 
-    /// What `decide` says of the segments, if it says the same of every reading of them. A rule that is not decided in here (a tenant's
-    /// `allow` patterns) must be asked through this, or `%2F` opens what the pattern closes.
+    /// What `decide` says of the segments, if it says the same of every reading of them. A rule that is not decided in
+    /// here (a tenant's `allow` patterns) must be asked through this, or `%2F` opens what the pattern closes.
     pub fn agree<T: PartialEq>(&self, mut decide: impl FnMut(&[Cow<'_, str>]) -> T) -> Option<T> {
         let plain: Vec<_> = self.segments().map(Cow::Borrowed).collect();
         let decision = decide(&plain);
@@ -196,13 +198,14 @@ fn check_decoded(segment: &str) -> Result<(), PathFault> {
     }
 }
 
-/// A segment up to its first `;` (RFC 3986 section 3.3 leaves parameters to the server, and some cut them off before they route).
+/// A segment up to its first `;` (RFC 3986 section 3.3 leaves parameters to the server, and some cut them off before
+/// they route).
 fn without_parameters(segment: &str) -> &str {
     segment.split_once(';').map_or(segment, |(name, _)| name)
 }
 
-/// What else a server may take the segments for: with `%2F` as a slash, decoded once more, and with that as a slash. None where all of
-/// these are the same. Segments without a name are left out, as by a server that merges slashes.
+/// What else a server may take the segments for: with `%2F` as a slash, decoded once more, and with that as a slash.
+/// None where all of these are the same. Segments without a name are left out, as by a server that merges slashes.
 fn readings<'a>(once: &'a [Cow<'_, str>]) -> impl Iterator<Item = Vec<Cow<'a, str>>> {
     let differs = once.iter().any(|segment| segment.contains(['/', '%']));
     let again = differs.then(|| {

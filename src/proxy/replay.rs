@@ -1,12 +1,14 @@
 //! A request body that can be sent again after a 401.
 //!
-//! The body streams from the client to the upstream without waiting for anything; on the way, as long as the limits allow, the chunks are
-//! kept (a [`Bytes`] clone each, no copy). A second attempt replays what is kept and then goes on with the client's stream where the first
-//! one stopped. A body that is over the limit is not kept, and passes untouched.
+//! The body streams from the client to the upstream without waiting for anything; on the way, as long as the limits
+//! allow, the chunks are kept (a [`Bytes`] clone each, no copy). A second attempt replays what is kept and then goes on
+//! with the client's stream where the first one stopped. A body that is over the limit is not kept, and passes
+//! untouched.
 //!
-//! Two kinds of handle share one body. A [`ReplayBody`] is what one attempt sends; the connection owns it. A [`Replayer`] stays with the
-//! request: it says whether another attempt is possible, and makes it. Attempts are numbered under the lock, and only the newest one reads:
-//! an older one, which may still sit in a connection's task, gets [`BodyError::Superseded`] instead of bytes that are not its own.
+//! Two kinds of handle share one body. A [`ReplayBody`] is what one attempt sends; the connection owns it. A
+//! [`Replayer`] stays with the request: it says whether another attempt is possible, and makes it. Attempts are
+//! numbered under the lock, and only the newest one reads: an older one, which may still sit in a connection's task,
+//! gets [`BodyError::Superseded`] instead of bytes that are not its own.
 
 mod memory;
 mod state;
@@ -38,8 +40,8 @@ pub struct ReplayBody {
     generation: u32,
 }
 
-/// The request's hold on its body, over all attempts. While one exists, the body is kept as far as the limits allow; when the last one is
-/// dropped, the kept bytes are freed as soon as they are sent.
+/// The request's hold on its body, over all attempts. While one exists, the body is kept as far as the limits allow;
+/// when the last one is dropped, the kept bytes are freed as soon as they are sent.
 pub struct Replayer(Option<Arc<Shared>>);
 
 /// Whether a body can be sent (again) from its first byte.
@@ -57,8 +59,9 @@ pub enum Replay {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     Now,
-    /// The request expects `100 Continue` (RFC 9110 section 10.1.1): nothing is read before [`Replayer::open_gate`], or before this much
-    /// time has passed since the connection first asked for the body, because an upstream need not answer with a 100.
+    /// The request expects `100 Continue` (RFC 9110 section 10.1.1): nothing is read before [`Replayer::open_gate`], or
+    /// before this much time has passed since the connection first asked for the body, because an upstream need not
+    /// answer with a 100.
     AfterContinue(Duration),
 }
 
@@ -113,14 +116,16 @@ type Source = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
 struct Shared {
     state: Mutex<State>,
     start: Start,
-    /// The whole length where the client announced one. It frames every attempt: known is Content-Length, unknown is chunked.
+    /// The whole length where the client announced one. It frames every attempt: known is Content-Length, unknown is
+    /// chunked.
     length: Option<u64>,
 }
 
 // === impl ReplayLimits ===
 
 impl ReplayLimits {
-    /// Whether a body of this announced length is kept, to be sent again. One of unknown length is, until it turns out to be longer.
+    /// Whether a body of this announced length is kept, to be sent again. One of unknown length is, until it turns out
+    /// to be longer.
     pub fn lets_keep(&self, announced: Option<u64>) -> bool {
         announced.is_none_or(|length| length <= self.replay_body)
     }
@@ -221,8 +226,9 @@ impl Replayer {
         self.0.as_ref().map_or(Replay::Ready, |shared| shared.state.lock().replay())
     }
 
-    /// Stops the upload where it is, without breaking the connection that it runs on, and says what is possible now; this answer stays true
-    /// until [`resume`](Self::resume) or [`rewind`](Self::rewind). For the time in which a 401 is looked into.
+    /// Stops the upload where it is, without breaking the connection that it runs on, and says what is possible now;
+    /// this answer stays true until [`resume`](Self::resume) or [`rewind`](Self::rewind). For the time in which a 401
+    /// is looked into.
     pub fn hold(&self) -> Replay {
         self.0.as_ref().map_or(Replay::Ready, |shared| {
             let mut state = shared.state.lock();
@@ -250,8 +256,8 @@ impl Replayer {
         }
     }
 
-    /// The body once more, from its first byte, for a new attempt; `None` where it [`Overflowed`](Replay::Overflowed). The attempt before
-    /// reads nothing more from now on, even if the new one is only held for later.
+    /// The body once more, from its first byte, for a new attempt; `None` where it [`Overflowed`](Replay::Overflowed).
+    /// The attempt before reads nothing more from now on, even if the new one is only held for later.
     pub fn rewind(&self) -> Option<ReplayBody> {
         let Some(shared) = &self.0 else { return Some(ReplayBody::empty()) };
         let (generation, waker) = {
@@ -268,7 +274,8 @@ impl Replayer {
         self.0.as_ref().map(|shared| shared.state.lock().progress())
     }
 
-    /// What broke the body, if anything did. Connections do not always hand the cause on (HTTP/2 turns it into a reset stream).
+    /// What broke the body, if anything did. Connections do not always hand the cause on (HTTP/2 turns it into a reset
+    /// stream).
     pub fn failure(&self) -> Option<BodyError> {
         self.0.as_ref().and_then(|shared| shared.state.lock().failed.clone())
     }

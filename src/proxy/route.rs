@@ -27,7 +27,8 @@ pub(super) fn in_header(headers: &HeaderMap, name: &HeaderName) -> Result<Option
     text.parse().map(Some).map_err(|error: crate::model::tenant::InvalidTenant| invalid(error.to_string()))
 }
 
-/// The tenant of a request, which may be named in several places as long as they agree; the default counts where none names one.
+/// The tenant of a request, which may be named in several places as long as they agree; the default counts where none
+/// names one.
 pub(super) fn tenant(
     header: Option<TenantId>,
     path: Option<&TenantId>,

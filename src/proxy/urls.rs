@@ -14,7 +14,8 @@ pub struct CallerBase<'a> {
     pub prefix: &'a str,
 }
 
-/// Rewrites `Location`, `Content-Location` and `Link`. URLs of other origins, relative ones and what is malformed stay as they are.
+/// Rewrites `Location`, `Content-Location` and `Link`. URLs of other origins, relative ones and what is malformed stay
+/// as they are.
 pub fn rewrite(headers: &mut HeaderMap, upstream: &Origin, caller: CallerBase<'_>) {
     each(headers, &header::LOCATION, |value| caller.reference(value, upstream));
     each(headers, &header::CONTENT_LOCATION, |value| caller.reference(value, upstream));
@@ -58,7 +59,8 @@ fn links(value: &[u8], rewritten: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Option<V
     changed.then_some(out)
 }
 
-/// Where the comma after a link's parameters is, those in quoted strings left aside; `None` where a quoted string does not end.
+/// Where the comma after a link's parameters is, those in quoted strings left aside; `None` where a quoted string does
+/// not end.
 fn parameters_end(parameters: &[u8]) -> Option<usize> {
     let mut bytes = parameters.iter().enumerate();
     while let Some((at, byte)) = bytes.next() {

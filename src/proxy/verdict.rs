@@ -21,8 +21,9 @@ pub const REFRESH_UNAVAILABLE: &str = "refresh_unavailable";
 // === impl Verdict ===
 
 impl Verdict {
-    /// Judges a response. Only a 401 that speaks of the token itself (no `error`, or `invalid_token`; RFC 6750 section 3.1) renews; a 403 never
-    /// does, since a new token has the same scopes. Whether there is a second send, and that there is no third, is the exchange's business.
+    /// Judges a response. Only a 401 that speaks of the token itself (no `error`, or `invalid_token`; RFC 6750 section
+    /// 3.1) renews; a 403 never does, since a new token has the same scopes. Whether there is a second send, and that
+    /// there is no third, is the exchange's business.
     pub fn of(status: StatusCode, headers: &HeaderMap) -> Self {
         let refuses_token = status == StatusCode::UNAUTHORIZED
             && matches!(challenge_error(headers).as_deref(), None | Some("invalid_token"));
@@ -30,7 +31,8 @@ impl Verdict {
     }
 }
 
-/// The first `error` parameter of the challenges (RFC 9110 section 11.6.1), whatever the scheme. Tolerant: what does not parse is passed over.
+/// The first `error` parameter of the challenges (RFC 9110 section 11.6.1), whatever the scheme. Tolerant: what does
+/// not parse is passed over.
 fn challenge_error(headers: &HeaderMap) -> Option<String> {
     headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).find_map(error_parameter)
 }

@@ -41,7 +41,8 @@ pub struct Counts {
     pub replays: u64,
     /// Spent authorization codes presented.
     pub code_replays: u64,
-    /// Requests, of resources or tokens, that carried a token of a grant that had ended before. Revocations and introspections do not count.
+    /// Requests, of resources or tokens, that carried a token of a grant that had ended before. Revocations and
+    /// introspections do not count.
     pub presented_after_end: u64,
     /// Resource requests by credential: `oauth`, `pat`, `unknown`, `none`.
     pub credentials: BTreeMap<String, u64>,

@@ -1,4 +1,5 @@
-//! One request from arrival to answer: whose is it, what goes wrong before, the work, what goes wrong after; then it is counted and logged.
+//! One request from arrival to answer: whose is it, what goes wrong before, the work, what goes wrong after; then it is
+//! counted and logged.
 
 use std::{
     io,

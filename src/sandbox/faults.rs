@@ -321,7 +321,8 @@ impl Faults {
         self.set.lock().clone()
     }
 
-    /// What strikes this request, in the order in which it was set, up to the first that ends it. The rest waits for later requests.
+    /// What strikes this request, in the order in which it was set, up to the first that ends it. The rest waits for
+    /// later requests.
     pub(super) fn take(&self, endpoint: Endpoint, moment: Moment, user: Option<&str>) -> Vec<Strike> {
         let mut strikes = Vec::new();
         if self.count.load(Ordering::Acquire) == 0 {

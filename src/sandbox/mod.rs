@@ -1,7 +1,8 @@
 //! A strict local stand-in of Flexslot, for the demo, our tests and the users' own CI.
 //!
-//! It does what Flexslot's documentation says. Where that is silent it is as strict as the RFCs allow, and [`Settings`] names the choices.
-//! Bodies of resources and the codes in their errors are made up, `FLEXSLOT_NOT_FOUND` aside. Rate limits are not kept: a fault makes a 429.
+//! It does what Flexslot's documentation says. Where that is silent it is as strict as the RFCs allow, and [`Settings`]
+//! names the choices. Bodies of resources and the codes in their errors are made up, `FLEXSLOT_NOT_FOUND` aside. Rate
+//! limits are not kept: a fault makes a 429.
 //!
 //! # The map
 //!
@@ -18,13 +19,14 @@
 //!
 //! # Paths that Flexslot does not document
 //!
-//! `POST /decks/{id}/rollback`, `/decks/{id}/guide`, `/sideboards/…`, `GET /cards/autocomplete`, `POST /cards/resolve`, `GET /cards/{name}`,
-//! `GET /exports/{deck}.pdf` (also `.docx`, `.xlsx`; `?size=` up to 64 MiB), and, for tests only, `/sandbox/echo`, `/sandbox/mirror`,
-//! `/sandbox/stream`, all below `/api/public/v1`.
+//! `POST /decks/{id}/rollback`, `/decks/{id}/guide`, `/sideboards/…`, `GET /cards/autocomplete`, `POST /cards/resolve`,
+//! `GET /cards/{name}`, `GET /exports/{deck}.pdf` (also `.docx`, `.xlsx`; `?size=` up to 64 MiB), and, for tests only,
+//! `/sandbox/echo`, `/sandbox/mirror`, `/sandbox/stream`, all below `/api/public/v1`.
 //!
 //! # The control API
 //!
-//! `control/` has it over HTTP. Its calls, faults and counters are described in `docs/sandbox.md`, and a test holds that page to the routes.
+//! `control/` has it over HTTP. Its calls, faults and counters are described in `docs/sandbox.md`, and a test holds
+//! that page to the routes.
 
 #![allow(clippy::result_large_err, reason = "an answer made early is moved once per request, next to work far larger")]
 
@@ -101,7 +103,8 @@ impl Sandbox {
         sandbox
     }
 
-    /// The issuer, which is the origin of every absolute URL. Empty until the sandbox serves, where the settings name none.
+    /// The issuer, which is the origin of every absolute URL. Empty until the sandbox serves, where the settings name
+    /// none.
     pub fn origin(&self) -> &str {
         self.shared.origin()
     }

@@ -225,7 +225,8 @@ fn revoke(shared: &Shared, caller: &Caller, client_id: &str) -> Answer {
     }
 }
 
-/// The rules of section 5: https, or http on a loopback host; no wildcard, no fragment, no custom scheme; 1 to 512 characters.
+/// The rules of section 5: https, or http on a loopback host; no wildcard, no fragment, no custom scheme; 1 to 512
+/// characters.
 fn is_redirect_uri(text: &str) -> bool {
     let Ok(url) = Url::parse(text) else { return false };
     let loopback = match url.host() {

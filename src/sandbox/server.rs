@@ -42,7 +42,8 @@ pub(super) struct Cut;
 // === impl Sandbox ===
 
 impl Sandbox {
-    /// Serves plain HTTP/1.1 and HTTP/2 (by prior knowledge) until `shutdown` is ready; then gives open requests a second.
+    /// Serves plain HTTP/1.1 and HTTP/2 (by prior knowledge) until `shutdown` is ready; then gives open requests a
+    /// second.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
         if let Ok(address) = listener.local_addr() {
             self.shared.origin.get_or_init(|| origin(address));

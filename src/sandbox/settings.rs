@@ -45,7 +45,8 @@ pub enum Consent {
     Page,
 }
 
-/// Whether `127.0.0.1` and `[::1]` redirect URIs match on any port. Flexslot's pages contradict each other; `localhost` never does.
+/// Whether `127.0.0.1` and `[::1]` redirect URIs match on any port. Flexslot's pages contradict each other; `localhost`
+/// never does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoopbackPorts {
     Exact,
@@ -130,8 +131,8 @@ impl Default for Settings {
 // === impl Seed ===
 
 impl Seed {
-    /// What a stand-alone sandbox starts with: the partner `george` and the player `ada` with three decks each, and the public client
-    /// `flx_client_sandbox` with every scope, whose only redirect URI is `redirect_uri`.
+    /// What a stand-alone sandbox starts with: the partner `george` and the player `ada` with three decks each, and the
+    /// public client `flx_client_sandbox` with every scope, whose only redirect URI is `redirect_uri`.
     pub fn sample(redirect_uri: &str) -> Self {
         let user = |name: &str, role| SeedUser { name: name.into(), decks: 3, role };
         Self {

@@ -1,7 +1,7 @@
 //! What exists at the stand-in: users, clients, grants, tokens. Tokens are kept as digests.
 //!
-//! Every request finds what it needs by key. The only locks held are a map's shard for one look-up, and one grant's or one user's own lock;
-//! none across an await.
+//! Every request finds what it needs by key. The only locks held are a map's shard for one look-up, and one grant's or
+//! one user's own lock; none across an await.
 
 use std::sync::{
     Arc,

@@ -83,8 +83,9 @@ where
     }
 }
 
-/// Serves `listeners` until `shutdown`; then accepts nothing more, lets what is being answered finish for up to `drain`, and cuts off the
-/// rest. The listeners are closed, and their socket files removed, at the beginning of the drain.
+/// Serves `listeners` until `shutdown`; then accepts nothing more, lets what is being answered finish for up to
+/// `drain`, and cuts off the rest. The listeners are closed, and their socket files removed, at the beginning of the
+/// drain.
 pub async fn serve<S: Answers>(
     listeners: Vec<Listener>,
     limits: Limits,
@@ -134,7 +135,8 @@ impl Acceptor {
             match stream {
                 Ok(stream) => {
                     pause = PAUSE;
-                    // Not among the branches above: one of them coming first would drop a client that has been accepted.
+                    // Not among the branches above: one of them coming first would drop a client that has been
+                    // accepted.
                     let slot = tokio::select! {
                         biased;
                         _ = stopping.wait_for(|stop| *stop) => break,

@@ -1,4 +1,5 @@
-//! One line per request, when its response has ended: the request log as an interface. Fields and their meaning stand in docs/operations.md.
+//! One line per request, when its response has ended: the request log as an interface. Fields and their meaning stand
+//! in docs/operations.md.
 //!
 //! The query of a request is not logged: it is the caller's, and nobody knows what is in it.
 

@@ -69,7 +69,8 @@ pub(super) struct Chunk {
     unsent: Unsent,
 }
 
-/// Serves a connection until its client or the limits end it. Once `stopping` is true, it ends with the answers under way.
+/// Serves a connection until its client or the limits end it. Once `stopping` is true, it ends with the answers under
+/// way.
 pub(super) async fn serve<IO, S>(
     mut io: IO,
     service: Observed<S>,
@@ -171,7 +172,8 @@ where
     }
 }
 
-/// Ends when nothing has been answered for `patience`, counted from now or later, or no request has begun by `begin_by`.
+/// Ends when nothing has been answered for `patience`, counted from now or later, or no request has begun by
+/// `begin_by`.
 async fn idle(wire: &WireState, begin_by: Instant, patience: Duration) {
     let since = Instant::now();
     loop {
@@ -187,8 +189,8 @@ async fn idle(wire: &WireState, begin_by: Instant, patience: Duration) {
     }
 }
 
-/// Ends when the client has taken nothing of an answer for `patience`. hyper does not poll a body for which the client gives no window
-/// (RFC 9113 section 5.2), so that no timer of the body's own would run.
+/// Ends when the client has taken nothing of an answer for `patience`. hyper does not poll a body for which the client
+/// gives no window (RFC 9113 section 5.2), so that no timer of the body's own would run.
 async fn stalled(wire: &WireState, patience: Duration) {
     let mut since = Instant::now();
     loop {

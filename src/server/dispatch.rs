@@ -1,4 +1,5 @@
-//! Between the wire and the rooms: names each request, keeps its record, and turns whatever comes out of the corridor into a response.
+//! Between the wire and the rooms: names each request, keeps its record, and turns whatever comes out of the corridor
+//! into a response.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -122,7 +123,8 @@ impl Front {
             _ => problem,
         };
         let mut response = respond::problem(&problem, record.id());
-        // The rest of a body that nobody wants is not worth reading; and a connection that is to end need not be used again.
+        // The rest of a body that nobody wants is not worth reading; and a connection that is to end need not be used
+        // again.
         let ends = matches!(problem.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::NOT_IMPLEMENTED)
             || problem.code == Code::Draining.as_str();
         if ends && version < http::Version::HTTP_2 {

@@ -20,9 +20,10 @@ use tracing::info;
 use crate::model::{ListenAddress, ListenOn, Need, TenantId};
 use unix::SocketFile;
 
-/// Connections that the kernel keeps for us while we are busy. One over it is dropped, and its client's kernel tries again a second later,
-/// which looks like a slow sidecar. 4096 is what `net.core.somaxconn` is by default since Linux 5.4; where that is less, the kernel caps it
-/// (listen(2)), and where an administrator wants fewer, that is the place to say so.
+/// Connections that the kernel keeps for us while we are busy. One over it is dropped, and its client's kernel tries
+/// again a second later, which looks like a slow sidecar. 4096 is what `net.core.somaxconn` is by default since Linux
+/// 5.4; where that is less, the kernel caps it (listen(2)), and where an administrator wants fewer, that is the place
+/// to say so.
 const BACKLOG: i32 = 4096;
 
 /// An address could not be listened on.

@@ -1,4 +1,5 @@
-//! Writes every answer that the sidecar makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), and the bare ones.
+//! Writes every answer that the sidecar makes itself: problem+json (RFC 9457) with `Proxy-Status` (RFC 9209), and the
+//! bare ones.
 
 use bytes::Bytes;
 use http::{
@@ -70,7 +71,8 @@ pub fn problem(problem: &Problem, id: &RequestId) -> Response<Full<Bytes>> {
     response
 }
 
-/// An answer without anything in it, after which the connection is closed: to what could not be parsed, and to what came too late.
+/// An answer without anything in it, after which the connection is closed: to what could not be parsed, and to what
+/// came too late.
 pub fn bare(status: StatusCode) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::default());
     *response.status_mut() = status;

@@ -155,7 +155,8 @@ pub trait Backend: Send + Sync + 'static {
 
     /// The newest revision, and the keys written after `since`, oldest first: as many as make `limit` (at least 1), and
     /// whatever else the last of their revisions wrote, since who goes on from a revision must not miss a part of it.
-    /// With fewer than `limit` there is no more. Rows that were purged are not in it, nor those of kinds that this version does not know.
+    /// With fewer than `limit` there is no more. Rows that were purged are not in it, nor those of kinds that this
+    /// version does not know.
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError>;
 
     /// Bids for the tenant's lease. Its owner may bid again to renew it. A lease that ends later than `length` from now

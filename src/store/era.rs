@@ -1,8 +1,9 @@
 //! Eras: what lies between two travels of the store in time.
 //!
-//! A store that was emptied, or restored from a copy, goes on counting revisions from an earlier number, and nothing in it says so. Whoever
-//! notices begins a new era: a record of kind [`Kind::Meta`] with an id of its own, from when on nobody refreshes for [`QUIET`], so that every
-//! process has the time to write back what it holds. A row is then of one of three ages: from before the travel, written back, or new.
+//! A store that was emptied, or restored from a copy, goes on counting revisions from an earlier number, and nothing in
+//! it says so. Whoever notices begins a new era: a record of kind [`Kind::Meta`] with an id of its own, from when on
+//! nobody refreshes for [`QUIET`], so that every process has the time to write back what it holds. A row is then of one
+//! of three ages: from before the travel, written back, or new.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -33,13 +34,15 @@ pub struct Era {
     pub id: EraId,
     /// When it began, by the store's clock; `None` for a store's first, which no travel went before.
     pub began: Option<Timestamp>,
-    /// The era that the store was in when it came back; `None` where it came back as another store, of which nobody knows how old it is.
+    /// The era that the store was in when it came back; `None` where it came back as another store, of which nobody
+    /// knows how old it is.
     pub before: Option<EraId>,
     /// Rows up to this revision were in the store when it came back.
     pub past: Revision,
 }
 
-/// Where somebody has found a record: which era it was, and the row's revision. Orders what several processes know of one tenant.
+/// Where somebody has found a record: which era it was, and the row's revision. Orders what several processes know of
+/// one tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
     pub era: EraId,
@@ -93,7 +96,8 @@ impl FromStr for EraId {
 impl Era {
     pub(super) const FIRST: Self = Self { id: EraId::FIRST, began: None, before: None, past: Revision(0) };
 
-    /// How long from `now` on nobody may refresh. An era that begins later than now was dated by a clock that has since been set back.
+    /// How long from `now` on nobody may refresh. An era that begins later than now was dated by a clock that has since
+    /// been set back.
     pub fn quiet_left(&self, now: Timestamp) -> Duration {
         let age = self.began.and_then(|began| now.since(began)).unwrap_or(QUIET);
         QUIET.saturating_sub(age)
@@ -122,8 +126,8 @@ impl TokenStore {
         Ok(Vitals { store, newest, now, era: Era::of_row(row.as_ref())?, row: row.map(|row| row.revision) })
     }
 
-    /// Begins `era` in place of the one that `seen` found; [`Cas::Moved`] where somebody else has begun one meanwhile. An emptied store is given
-    /// its key check again.
+    /// Begins `era` in place of the one that `seen` found; [`Cas::Moved`] where somebody else has begun one meanwhile.
+    /// An emptied store is given its key check again.
     pub async fn begin_era(&self, seen: &Vitals, era: &Era) -> Result<Cas, StoreError> {
         self.put_check().await?;
         let expect = seen.row.map_or(Expect::Absent, Expect::Revision);

@@ -37,8 +37,8 @@ pub enum OpenError {
     KeyCheckDamaged { what: String },
     /// There is no store there yet, and who opened it only looks.
     NotYet { place: String },
-    /// A server that cannot be used until something is mended: who we are, what we may, or what lies there is not right. Never holds a
-    /// user's name or password.
+    /// A server that cannot be used until something is mended: who we are, what we may, or what lies there is not
+    /// right. Never holds a user's name or password.
     Refused { what: String, hint: String },
     /// The store answered with an error.
     Store(StoreError),
@@ -155,7 +155,8 @@ fn who_may_write(path: &Path, error: &io::Error) -> Option<String> {
 // === impl KeyFileError ===
 
 impl KeyFileError {
-    /// The file may be read and not be rewritten: a read-only mount, another owner's, a single file mounted into a container.
+    /// The file may be read and not be rewritten: a read-only mount, another owner's, a single file mounted into a
+    /// container.
     pub fn is_read_only(&self) -> bool {
         use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
         matches!(self, Self::File { error, .. } if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | ResourceBusy))

@@ -42,7 +42,8 @@ impl TokenStore {
                 }
                 match self.write(vec![change]).await?.into() {
                     Cas::Stored => Ok(Cas::Stored),
-                    // The pair is dropped only where the record says that it is void, and not where it says nothing or less.
+                    // The pair is dropped only where the record says that it is void, and not where it says nothing or
+                    // less.
                     Cas::Moved => self.raise(tenant, grant).await,
                 }
             }
@@ -60,8 +61,8 @@ impl TokenStore {
         Ok(self.write(vec![row, tombstone(end.id, now)]).await?.into())
     }
 
-    /// Ends the grant if its record has this very intent and nothing else has happened to it: whoever has written another one since then may be
-    /// about to be given a pair.
+    /// Ends the grant if its record has this very intent and nothing else has happened to it: whoever has written
+    /// another one since then may be about to be given a pair.
     async fn abandon(&self, tenant: &TenantId, intent: &Intent, end: &Disconnected) -> Result<Cas, StoreError> {
         let Some(row) = self.row(&Key::new(Kind::Grant, tenant.as_str())).await? else { return Ok(Cas::Moved) };
         match record::read_grant(&self.sealer, tenant, &row)? {
@@ -72,7 +73,8 @@ impl TokenStore {
         }
     }
 
-    /// Puts back what the intent was written over and leaves the rest. Another intent than this one stays: its owner answers for it.
+    /// Puts back what the intent was written over and leaves the rest. Another intent than this one stays: its owner
+    /// answers for it.
     async fn revert(&self, tenant: &TenantId, intent: &Intent, earlier: Option<&Intent>) -> Result<Cas, StoreError> {
         let key = Key::new(Kind::Grant, tenant.as_str());
         loop {

@@ -1,9 +1,9 @@
 //! The key that a store is sealed with, and how every process follows when it becomes another.
 //!
-//! The key check says which key that is. A rotation seals it anew before anything else, and removes the old key last. In between lies
-//! [`SETTLED`], because a process seals only after a look at the key check that is not older than `LOOK`: after that time nobody who runs
-//! seals with the old key any more. Who was stopped meanwhile, between its look and its write, looks again after the write, still has the old
-//! key in memory, and seals anew what it has written.
+//! The key check says which key that is. A rotation seals it anew before anything else, and removes the old key last.
+//! In between lies [`SETTLED`], because a process seals only after a look at the key check that is not older than
+//! `LOOK`: after that time nobody who runs seals with the old key any more. Who was stopped meanwhile, between its look
+//! and its write, looks again after the write, still has the old key in memory, and seals anew what it has written.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -23,7 +23,8 @@ use super::{
 /// How long a look at the key check is good for.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How long after the key check was sealed with another key every running process seals with it, or has at least been told.
+/// How long after the key check was sealed with another key every running process seals with it, or has at least been
+/// told.
 pub const SETTLED: Duration = Duration::from_secs(5);
 
 /// When the key check was looked at last. Clones of a store share it.
@@ -81,7 +82,8 @@ impl TokenStore {
         }
     }
 
-    /// Notes what the change feed said of the key check: `written` whether it is among the changes after `since`, which go up to `next`.
+    /// Notes what the change feed said of the key check: `written` whether it is among the changes after `since`, which
+    /// go up to `next`.
     pub(super) async fn told_of_key(
         &self,
         since: Revision,
@@ -147,13 +149,14 @@ impl TokenStore {
         }
     }
 
-    /// Makes our first key the one that the store is sealed with: every running process follows within two seconds, if it has that key. Answers
-    /// how many records that changed.
+    /// Makes our first key the one that the store is sealed with: every running process follows within two seconds, if
+    /// it has that key. Answers how many records that changed.
     pub async fn take_first_key(&self) -> Result<u64, StoreError> {
         self.reseal_rows(&[Key::new(Kind::Meta, KEY_CHECK)]).await
     }
 
-    /// Seals what is in the rows of `keys` anew, where another key than the first has sealed it; answers how many rows that were.
+    /// Seals what is in the rows of `keys` anew, where another key than the first has sealed it; answers how many rows
+    /// that were.
     pub(super) async fn reseal_rows(&self, keys: &[Key]) -> Result<u64, StoreError> {
         let rows = self.backend.get(keys).await?;
         let found = keys.iter().cloned().zip(rows).filter_map(|(key, row)| Some((key, row?)));

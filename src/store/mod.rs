@@ -1,10 +1,11 @@
 //! The sealed records, and the one type that reads and writes them.
 //!
-//! [`TokenStore`] speaks of tenants, grants and PATs: `intent` has the two writes around a token request, `tenants` the lists and the change feed,
-//! `import` what comes from outside in numbers. Below it a [`Backend`] keeps rows and compares before it writes, and never sees a secret:
-//! [`record`] makes the bytes, [`seal`] closes them. The engines are [`sqlite`] and [`memory`]; one suite, `conformance`, holds for each. Next to
-//! the store, in `state_dir`, lie the [`spool`] for pairs that the store would not take and the [`instance`] lock that tells the others whether
-//! we are still alive.
+//! [`TokenStore`] speaks of tenants, grants and PATs: `intent` has the two writes around a token request, `tenants` the
+//! lists and the change feed, `import` what comes from outside in numbers. Below it a [`Backend`] keeps rows and
+//! compares before it writes, and never sees a secret: [`record`] makes the bytes, [`seal`] closes them. The engines
+//! are [`sqlite`] and [`memory`]; one suite, `conformance`, holds for each. Next to the store, in `state_dir`, lie the
+//! [`spool`] for pairs that the store would not take and the [`instance`] lock that tells the others whether we are
+//! still alive.
 
 pub mod backend;
 pub mod era;
@@ -96,7 +97,8 @@ pub struct StoredPat {
 pub enum Settlement {
     /// Flexslot answered with a new pair.
     Renewed(Grant),
-    /// The refresh token was provably not taken; the grant is as before, with the intent without outcome that it had before, if any.
+    /// The refresh token was provably not taken; the grant is as before, with the intent without outcome that it had
+    /// before, if any.
     Untouched { earlier: Option<Intent> },
     /// Flexslot has refused the refresh token: the grant is over; its tokens are deleted.
     Ended(Disconnected),
@@ -264,7 +266,8 @@ impl TokenStore {
         }
     }
 
-    /// The newest revision that this process has written since [`TokenStore::forget_written`]: a store without it has travelled.
+    /// The newest revision that this process has written since [`TokenStore::forget_written`]: a store without it has
+    /// travelled.
     pub fn written(&self) -> Revision {
         Revision(self.written.load(Ordering::Relaxed))
     }

@@ -1,7 +1,7 @@
 //! `postgres://…`: rows in a database that several hosts share, durable when a write is answered.
 //!
-//! A sidecar has two connections: on one, writes are made one after the other (`writer`); the other answers everything else, with
-//! as many questions under way at a time as there are. Times are the server's.
+//! A sidecar has two connections: on one, writes are made one after the other (`writer`); the other answers everything
+//! else, with as many questions under way at a time as there are. Times are the server's.
 //!
 //! # Rights
 //!
@@ -54,13 +54,13 @@ pub struct Postgres {
 // === impl Postgres ===
 
 impl Postgres {
-    /// Connects, and makes the tables or brings them up to date if the role may. Connections that are lost later are made anew, and tables
-    /// that are then gone too.
+    /// Connects, and makes the tables or brings them up to date if the role may. Connections that are lost later are
+    /// made anew, and tables that are then gone too.
     ///
     /// # Errors
     ///
-    /// [`OpenError::Refused`] where somebody has to do something: a wrong URL or password, missing rights, tables of a newer program.
-    /// [`StoreError::Unavailable`] where the server is out of reach. Neither carries the password.
+    /// [`OpenError::Refused`] where somebody has to do something: a wrong URL or password, missing rights, tables of a
+    /// newer program. [`StoreError::Unavailable`] where the server is out of reach. Neither carries the password.
     pub async fn open(params: &PostgresParams, random: Random) -> Result<Self, OpenError> {
         let target = Arc::new(Target::new(params)?);
         let opener = Opener { target: Arc::clone(&target), random };
@@ -127,7 +127,8 @@ impl Backend for Postgres {
         }
     }
 
-    /// What about the way to the server is not safe, and what about its settings keeps an answered write from being durable.
+    /// What about the way to the server is not safe, and what about its settings keeps an answered write from being
+    /// durable.
     async fn caveats(&self) -> Result<Vec<String>, StoreError> {
         let mut caveats = Vec::from_iter(self.target.caveat.clone());
         caveats.extend(self.reader.run(|session| async move { rows::caveats(&session).await }).await?);

@@ -30,8 +30,8 @@
 //! | meta | `era` | `era`, `began`, `before`, `past` |
 //! | any, gone | as it was | none |
 //!
-//! A record of a tenant that was written back to a store that had come back older says in `found` where it comes from: `era` and `revision`
-//! of the row that was lost (see [`era`](super::era)).
+//! A record of a tenant that was written back to a store that had come back older says in `found` where it comes from:
+//! `era` and `revision` of the row that was lost (see [`era`](super::era)).
 //!
 //! A row's label repeats `grant` and `version`, and both must agree. A field that is missing, of another kind or
 //! unknown makes the record unreadable as a whole: whoever stores something new raises `format`.

@@ -1,7 +1,7 @@
 //! `redis://…` and `rediss://…`: rows in a Redis server, shared by sidecars on any number of hosts.
 //!
-//! Times are those of the server. Every operation is one script (`redis/lua`), which Redis runs whole and alone. What the
-//! keys hold, all of them under `{flexslot-proxy}:`:
+//! Times are those of the server. Every operation is one script (`redis/lua`), which Redis runs whole and alone. What
+//! the keys hold, all of them under `{flexslot-proxy}:`:
 //!
 //! | key | | |
 //! |---|---|---|
@@ -14,8 +14,8 @@
 //!
 //! Kinds and states are the numbers of [`Kind::code`] and [`RowState::code`], times are milliseconds since 1970.
 //!
-//! What the user needs is in docs/stores.md, as an `ACL SETUSER` command that the tests use. [`RedisBackend::open`] tries
-//! every right before anything is written, as a script that Redis stops halfway is not undone.
+//! What the user needs is in docs/stores.md, as an `ACL SETUSER` command that the tests use. [`RedisBackend::open`]
+//! tries every right before anything is written, as a script that Redis stops halfway is not undone.
 //!
 //! Neither Sentinel nor Cluster is spoken: see docs/stores.md.
 
@@ -47,7 +47,8 @@ use crate::model::{Random, Secret, TenantId, Timestamp, token::Owner};
 /// What this version writes into a new store, and the newest that it reads.
 const FORMAT: u32 = 1;
 
-/// The most rows that a script reads, notes or deletes where its work can be parted: Redis serves nobody else meanwhile.
+/// The most rows that a script reads, notes or deletes where its work can be parted: Redis serves nobody else
+/// meanwhile.
 const STEP: usize = 500;
 
 /// Which server, and how it is spoken to.
@@ -85,8 +86,8 @@ impl RedisBackend {
     ///
     /// # Errors
     ///
-    /// A URL that is none, a server that refuses us or the rights we need, and a store that is not ours or newer than we
-    /// are, with a hint; a server out of reach as [`OpenError::Store`]; a missing store that is not to be made as
+    /// A URL that is none, a server that refuses us or the rights we need, and a store that is not ours or newer than
+    /// we are, with a hint; a server out of reach as [`OpenError::Store`]; a missing store that is not to be made as
     /// [`OpenError::NotYet`].
     pub async fn open(params: RedisParams, random: &Random) -> Result<Self, OpenError> {
         let RedisParams { url, roots, timeout, opening } = params;
@@ -106,7 +107,8 @@ impl RedisBackend {
     async fn check_rights(&self) -> Result<(), OpenError> {
         let faults = self.link.ask(Ask::Script(&call(&self.scripts.rights)), Repeat::Once).await;
         let faults: Vec<String> = faults.map_err(|fault| fault.at_open(self.place()))?;
-        // A server that takes no writes right now, its memory being full or itself a replica, is an outage that may pass.
+        // A server that takes no writes right now, its memory being full or itself a replica, is an outage that may
+        // pass.
         match faults.into_iter().find(|fault| is_right_missing(fault)) {
             None => Ok(()),
             Some(text) => Err(Fault::Refused { code: "NOPERM".into(), text }.at_open(self.place())),

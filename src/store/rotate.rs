@@ -1,7 +1,7 @@
 //! Sealing a whole store with another key, while everybody works on it.
 //!
-//! Nothing but the sealed values of a record changes: neither grant id nor version, and for whoever follows the changes a record is as it was.
-//! Each record is written only if nobody has written it meanwhile; who has, has sealed it.
+//! Nothing but the sealed values of a record changes: neither grant id nor version, and for whoever follows the changes
+//! a record is as it was. Each record is written only if nobody has written it meanwhile; who has, has sealed it.
 
 use std::collections::BTreeMap;
 
@@ -56,8 +56,9 @@ impl TokenStore {
         Ok(survey)
     }
 
-    /// Seals every record with our first key that is sealed with another, and tells `progress` of each batch how many that were. Answers their
-    /// number. What does not open, and what others write meanwhile, stays as it is; [`TokenStore::survey`] tells.
+    /// Seals every record with our first key that is sealed with another, and tells `progress` of each batch how many
+    /// that were. Answers their number. What does not open, and what others write meanwhile, stays as it is;
+    /// [`TokenStore::survey`] tells.
     pub async fn reseal(&self, mut progress: impl FnMut(u64)) -> Result<u64, StoreError> {
         let (mut resealed, mut walk) = (0, Walk::default());
         while let Some(page) = self.next_page(&mut walk).await? {

@@ -123,7 +123,8 @@ impl Sealer {
 
     /// Takes `ring` over, and forgets which key ids were not found so far.
     ///
-    /// Keys that it no longer has go on opening until the process ends: something may have been sealed with them a moment ago.
+    /// Keys that it no longer has go on opening until the process ends: something may have been sealed with them a
+    /// moment ago.
     pub fn replace(&self, ring: KeyRing) {
         let mut asked = self.0.asked.lock();
         self.take_over(ring);
@@ -137,7 +138,8 @@ impl Sealer {
         ring
     }
 
-    /// The store is sealed with the key `id`. Where another one seals here, the key file is read again, once for each such id.
+    /// The store is sealed with the key `id`. Where another one seals here, the key file is read again, once for each
+    /// such id.
     pub fn follow(&self, id: KeyId) -> Followed {
         if self.sealing_key() == id {
             return Followed::Nothing;

@@ -37,7 +37,8 @@ pub struct Drained {
     /// Whose pairs were deleted because the store had moved on: another grant, a later version, a disconnect, a
     /// removal.
     pub dropped: Vec<TenantId>,
-    /// Files that stay, and why: the store is unavailable, the key that sealed them is not among ours, or they cannot be read or deleted.
+    /// Files that stay, and why: the store is unavailable, the key that sealed them is not among ours, or they cannot
+    /// be read or deleted.
     pub waiting: Vec<(PathBuf, SpoolError)>,
 }
 
@@ -93,8 +94,8 @@ impl Spool {
         .await
     }
 
-    /// Hands every pair to `store`. With the store out of reach the rest is left for another time. A file that is no pair of ours is set aside
-    /// under a name that ends in `.damaged`.
+    /// Hands every pair to `store`. With the store out of reach the rest is left for another time. A file that is no
+    /// pair of ours is set aside under a name that ends in `.damaged`.
     pub async fn drain(&self, store: &TokenStore) -> Result<Drained, SpoolError> {
         let mut drained = Drained::default();
         for path in self.on_disk(Self::files).await? {
@@ -114,8 +115,8 @@ impl Spool {
         Ok(drained)
     }
 
-    /// Seals every pair with our first key that is sealed with another. A pair that the store takes meanwhile may come back as a file, of which
-    /// the store will then find that it has moved on.
+    /// Seals every pair with our first key that is sealed with another. A pair that the store takes meanwhile may come
+    /// back as a file, of which the store will then find that it has moved on.
     pub async fn reseal(&self) -> Result<Resealed, SpoolError> {
         self.on_disk(|spool| {
             let mut resealed = Resealed::default();
@@ -138,7 +139,8 @@ impl Spool {
         .await
     }
 
-    /// Hands the pair in one file to `store` and deletes the file. `None` where there is no pair in it, or no file any more; `Err` where it stays.
+    /// Hands the pair in one file to `store` and deletes the file. `None` where there is no pair in it, or no file any
+    /// more; `Err` where it stays.
     async fn hand_over(&self, path: &Path, store: &TokenStore) -> Result<Option<(TenantId, Cas)>, SpoolError> {
         let from = path.to_owned();
         let bytes = match self.on_disk(move |_| fs::read(&from).map_err(file_error(&from))).await {

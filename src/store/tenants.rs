@@ -156,16 +156,16 @@ impl TokenStore {
         }
     }
 
-    /// Up to `limit` grants that are believed to hold, uncertain ones too, in the order of their tenants' names after `after`. Rows that cannot be
-    /// read are passed over: whoever goes through all grants is not to be stopped by one.
+    /// Up to `limit` grants that are believed to hold, uncertain ones too, in the order of their tenants' names after
+    /// `after`. Rows that cannot be read are passed over: whoever goes through all grants is not to be stopped by one.
     pub async fn connected(&self, after: Option<&str>, limit: usize) -> Result<GrantPage, StoreError> {
         let rows = self.backend.list(Kind::Grant, Some(RowState::Live), after, limit).await?;
         let next = rows.last().filter(|_| rows.len() >= limit).map(|(name, _)| name.clone());
         Ok(GrantPage { grants: rows.iter().filter_map(|(name, row)| connected(name, row)).collect(), next })
     }
 
-    /// Whose grant or PAT was written after `since`. Who asks again and again, each time from where the last answer ended, follows the
-    /// store's encryption key too.
+    /// Whose grant or PAT was written after `since`. Who asks again and again, each time from where the last answer
+    /// ended, follows the store's encryption key too.
     pub async fn changed_since(&self, since: Revision) -> Result<Changed, StoreError> {
         let began = Instant::now();
         let (head, keys) = self.backend.changes(since, FEED).await?;

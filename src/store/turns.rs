@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long the next of `places` may be tried, of which each is tried until one answers, all by `deadline`. Whoever is silent has a part, and the
-/// last has two: what is asked of it once it has answered takes time as well.
+/// How long the next of `places` may be tried, of which each is tried until one answers, all by `deadline`. Whoever is
+/// silent has a part, and the last has two: what is asked of it once it has answered takes time as well.
 pub(super) fn turn(deadline: Instant, places: usize) -> Duration {
     let left = deadline.saturating_duration_since(Instant::now());
     let parts = if places > 1 { u32::try_from(places + 1).unwrap_or(u32::MAX) } else { 1 };

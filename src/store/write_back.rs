@@ -1,13 +1,16 @@
-//! What a process knows of a tenant, against what the store says: taken over, or written back to a store that came back older.
+//! What a process knows of a tenant, against what the store says: taken over, or written back to a store that came back
+//! older.
 //!
-//! Within one era of the store (see [`era`](super::era)) the store is right, and what cannot have come about there means that it has travelled:
-//! a row that is missing, that is older than the one that was read before, or that is another grant's without a tombstone of the one before.
-//! In a new era both are looked at. Of one grant, the higher version counts; of one version, the later attempt to refresh; and an end counts
-//! more than any of these. Of two grants, or two PATs, the one that was found later counts, and what was written after the store came back
-//! counts more than both.
+//! Within one era of the store (see [`era`](super::era)) the store is right, and what cannot have come about there
+//! means that it has travelled: a row that is missing, that is older than the one that was read before, or that is
+//! another grant's without a tombstone of the one before. In a new era both are looked at. Of one grant, the higher
+//! version counts; of one version, the later attempt to refresh; and an end counts more than any of these. Of two
+//! grants, or two PATs, the one that was found later counts, and what was written after the store came back counts more
+//! than both.
 //!
-//! Nothing is ever written over a row that was not read: where there is none, a marker is written first, and what is known then takes the place
-//! of that marker, as it was read together with the tombstone. So an end that another process knows of is never written over unseen.
+//! Nothing is ever written over a row that was not read: where there is none, a marker is written first, and what is
+//! known then takes the place of that marker, as it was read together with the tombstone. So an end that another
+//! process knows of is never written over unseen.
 
 use std::cmp::Ordering;
 
@@ -99,7 +102,8 @@ impl TokenStore {
         let [grant_row, pat_row, era, pat_tombstone, tombstone] = <[_; 5]>::try_from(rows).unwrap_or_default();
         let era = Era::of_row(era.as_ref())?;
         if known.era.is_some_and(|known| era.id < known) {
-            // What is written back before the new era has begun would be taken for what was in the store when it came back.
+            // What is written back before the new era has begun would be taken for what was in the store when it came
+            // back.
             return Ok(Reconciled::Travelled);
         }
         let record = self.record(tenant, grant_row.as_ref(), pat_row.as_ref(), era.id)?;
@@ -141,8 +145,8 @@ impl TokenStore {
         }
     }
 
-    /// The outcome of a token request that was made before the store came back is no newer than the row that it is written over, which was in the
-    /// store when it came back, or was written back: it says where that was found.
+    /// The outcome of a token request that was made before the store came back is no newer than the row that it is
+    /// written over, which was in the store when it came back, or was written back: it says where that was found.
     pub(super) async fn keep_origin(&self, change: &mut Change) -> Result<(), StoreError> {
         let rows = self.backend.get(&[change.key.clone(), era_key()]).await?;
         let [row, era] = <[_; 2]>::try_from(rows).unwrap_or_default();

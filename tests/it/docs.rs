@@ -64,7 +64,8 @@ fn every_metric_stands_in_the_operators_table_and_no_other() {
     }
 }
 
-/// A metric that the test above forgets to touch would be missing there, because a metric with labels begins to exist with its first event.
+/// A metric that the test above forgets to touch would be missing there, because a metric with labels begins to exist
+/// with its first event.
 #[test]
 fn every_metric_of_the_source_is_documented() {
     let (source, operations) = (read("src/admin/metrics.rs"), read("docs/operations.md"));

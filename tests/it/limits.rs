@@ -1,4 +1,5 @@
-//! Limits, timeouts and broken connections: contract section 2, `[limits]` and `[upstream]`, and section 3 on transport errors.
+//! Limits, timeouts and broken connections: contract section 2, `[limits]` and `[upstream]`, and section 3 on transport
+//! errors.
 
 use std::sync::Arc;
 

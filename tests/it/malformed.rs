@@ -1,7 +1,8 @@
-//! Malformed and ambiguous HTTP/1.1: each is refused, or forwarded as exactly one request that the sidecar frames, and none hangs.
+//! Malformed and ambiguous HTTP/1.1: each is refused, or forwarded as exactly one request that the sidecar frames, and
+//! none hangs.
 //!
-//! `{case}` in a request becomes its number, so that what the upstream was sent can be told apart although all go at once; what must never be
-//! seen as a request of its own asks for `/smuggled`.
+//! `{case}` in a request becomes its number, so that what the upstream was sent can be told apart although all go at
+//! once; what must never be seen as a request of its own asks for `/smuggled`.
 
 use std::net::SocketAddr;
 

@@ -34,7 +34,8 @@ const fn expected(
     Expected { code, status, action, error, tenant }
 }
 
-/// The members of RFC 9457 and ours, the header fields of RFC 9209, RFC 9111 and RFC 9110, and nothing else in the body.
+/// The members of RFC 9457 and ours, the header fields of RFC 9209, RFC 9111 and RFC 9110, and nothing else in the
+/// body.
 #[track_caller]
 fn check(expected: &Expected, reply: &Reply) {
     let code = expected.code.as_str();
@@ -245,8 +246,9 @@ async fn upstreams() -> Vec<(Expected, Reply)> {
     ]
 }
 
-/// What an HTTP/2 client is told that sends a request after it was told to go away (RFC 9113 section 6.8), and before it says that it has
-/// heard. hyper's client does not do that, so the frames are made by hand; the header of the answer is left packed.
+/// What an HTTP/2 client is told that sends a request after it was told to go away (RFC 9113 section 6.8), and before
+/// it says that it has heard. hyper's client does not do that, so the frames are made by hand; the header of the answer
+/// is left packed.
 async fn draining() -> Value {
     let mut world = World::start().await;
     world.tenant("acme").with_pat().await;

@@ -62,6 +62,7 @@ fn after_an_outage_the_turns_bound_the_rush() {
     let in_outage = &counts.refreshes[2 * 3600 + 1..3 * 3600];
     assert!(in_outage.iter().all(|count| *count == 0));
     let tries: u32 = counts.not_sent.iter().sum();
-    // A try and its backoff: at most one a minute and sidecar once the backoff is at its longest, and a few more before.
+    // A try and its backoff: at most one a minute and sidecar once the backoff is at its longest, and a few more
+    // before.
     assert!(tries < TENANTS * 3 * 70, "{tries}");
 }

@@ -211,7 +211,8 @@ fn raw_string(text: &str) -> Option<usize> {
     Some(text.len() - inside.len() + length)
 }
 
-/// `'a'` and `'\n'` are characters; `'a` is a lifetime, whose name is left to be read as a word that means nothing here.
+/// `'a'` and `'\n'` are characters; `'a` is a lifetime, whose name is left to be read as a word that means nothing
+/// here.
 fn character_or_lifetime(text: &str) -> usize {
     let mut inside = text.char_indices().skip(1);
     match (inside.next(), inside.next()) {

@@ -39,9 +39,9 @@ pub(crate) struct PostgresServer {
     dir: tempfile::TempDir,
 }
 
-/// A shell that runs the server's programs for us, and waits for the end of its standard input, which is a pipe of ours: it comes when this
-/// value is dropped, and when this process dies of whatever. Then the shell stops the server. That it runs them itself is why none is
-/// overlooked that is starting just then.
+/// A shell that runs the server's programs for us, and waits for the end of its standard input, which is a pipe of
+/// ours: it comes when this value is dropped, and when this process dies of whatever. Then the shell stops the server.
+/// That it runs them itself is why none is overlooked that is starting just then.
 #[derive(Debug)]
 struct Watched {
     shell: Child,
@@ -49,8 +49,8 @@ struct Watched {
     pipes: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
 }
 
-/// `$1` is the server's directory, `$2` that of its programs, the rest runs a program as the server's user. A server that was paused must be
-/// able to hear.
+/// `$1` is the server's directory, `$2` that of its programs, the rest runs a program as the server's user. A server
+/// that was paused must be able to hear.
 const WATCH: &str = r#"
     dir=$1 bin=$2; shift 2
     trap '' PIPE # nobody may be there to hear the answer
@@ -98,7 +98,8 @@ impl PostgresServer {
         SHARED.get_or_init(|| Self::start(Disk::Unsynced, ""))
     }
 
-    /// A server of the caller's own, with `settings` at the end of its `postgresql.conf`; `{dir}` in them is its directory.
+    /// A server of the caller's own, with `settings` at the end of its `postgresql.conf`; `{dir}` in them is its
+    /// directory.
     pub(crate) fn start(disk: Disk, settings: &str) -> Self {
         Self::start_with(disk, settings, &[])
     }

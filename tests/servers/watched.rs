@@ -1,5 +1,5 @@
-//! A process that a test starts, with a directory of its own. Both are gone when the test is, even when the test process is
-//! killed: a small shell watches a pipe whose other end only we hold, and cleans up when that end closes.
+//! A process that a test starts, with a directory of its own. Both are gone when the test is, even when the test
+//! process is killed: a small shell watches a pipe whose other end only we hold, and cleans up when that end closes.
 
 use std::{
     fs,

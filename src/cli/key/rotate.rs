@@ -68,7 +68,8 @@ struct Rotation {
 /// `key 1f2e…`, `keys 1f2e…, 3d4c…`
 struct Keys<'a>(&'a [KeyId]);
 
-/// How often all records are gone through after that before it counts as certain that somebody goes on sealing with an old key.
+/// How often all records are gone through after that before it counts as certain that somebody goes on sealing with an
+/// old key.
 const ROUNDS: usize = 5;
 
 // === impl RotateArgs ===
@@ -118,7 +119,8 @@ impl Rotation {
         Ok(Self { keeper, storage, first, old, resealed: 0 })
     }
 
-    /// Seals everything; then, when every running process has followed, what they have written meanwhile. Answers what a last look has found.
+    /// Seals everything; then, when every running process has followed, what they have written meanwhile. Answers what
+    /// a last look has found.
     async fn run(&mut self, world: &mut World<'_>) -> Result<Survey, Failure> {
         let store = &self.storage.store;
         self.resealed += store.take_first_key().await?;

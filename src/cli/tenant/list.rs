@@ -12,8 +12,8 @@ use crate::{
 
 /// List the tenants, those of the store and those of the configuration file
 ///
-/// A grant is connected, uncertain (a token request went out and nobody knows how it ended), disconnected with the reason, or unreadable.
-/// A PAT is stored, in the file (which wins), or unreadable.
+/// A grant is connected, uncertain (a token request went out and nobody knows how it ended), disconnected with the
+/// reason, or unreadable. A PAT is stored, in the file (which wins), or unreadable.
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]

@@ -23,8 +23,8 @@ impl Home {
         self.0.path()
     }
 
-    /// Every record of the store with all its columns. The file itself may differ at any two moments: SQLite moves what was written out
-    /// of its log when a connection is closed, which happens in the background.
+    /// Every record of the store with all its columns. The file itself may differ at any two moments: SQLite moves what
+    /// was written out of its log when a connection is closed, which happens in the background.
     fn records(&self) -> Vec<Vec<rusqlite::types::Value>> {
         let database = rusqlite::Connection::open(self.path().join("flexslot-proxy.db")).unwrap();
         let mut query = database.prepare("SELECT * FROM records ORDER BY id").unwrap();

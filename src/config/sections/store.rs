@@ -39,7 +39,8 @@ pub enum Engine {
         path: PathBuf,
         key: StoreKey,
     },
-    /// Redis or PostgreSQL. Its key has been read: none is ever generated, because the others on the same server need the same.
+    /// Redis or PostgreSQL. Its key has been read: none is ever generated, because the others on the same server need
+    /// the same.
     Server {
         address: ServerUrl,
         key: StoreKey,
@@ -51,7 +52,8 @@ pub enum Engine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreKey {
     pub source: SecretSource,
-    /// The text as read. `None`: the file does not exist; one is generated with a new SQLite store, and an old store cannot be opened.
+    /// The text as read. `None`: the file does not exist; one is generated with a new SQLite store, and an old store
+    /// cannot be opened.
     pub text: Option<Secret>,
 }
 
@@ -86,7 +88,8 @@ const KEY_FILE: &str = "flexslot-proxy.key";
 // === impl Store ===
 
 impl Store {
-    /// Whether `other` is the same place, with its key in the same place. The key itself may have changed, and a password.
+    /// Whether `other` is the same place, with its key in the same place. The key itself may have changed, and a
+    /// password.
     pub fn lies_where(&self, other: &Self) -> bool {
         self.engine.lies_where(&other.engine) && self.key_source() == other.key_source()
     }
@@ -260,7 +263,8 @@ impl Written {
     }
 }
 
-/// `ca_file`, read. To trust nobody by it although it is there is a fault, unless a flag or variable names another store than the file.
+/// `ca_file`, read. To trust nobody by it although it is there is a fault, unless a flag or variable names another
+/// store than the file.
 fn roots(at: &At<PathBuf>, place: Option<&StoreUrl>, named_by: Place, resolver: &Resolver<'_>) -> Option<ExtraRoots> {
     let Some(wrong) = place.and_then(StoreUrl::objection_to_roots) else { return ExtraRoots::read(at, resolver) };
     if !matches!(named_by, Place::Override(_)) && resolver.is_whole() {

@@ -107,7 +107,8 @@ impl ServerUrl {
         // In libpq's form the host may be an option: a directory with a socket in it.
         let is_somewhere = !parts.hosts.is_empty()
             || (kind == ServerKind::Postgres && parts.options().any(|(name, _)| name == "host"));
-        // Part of a password whose '/' or '?' is not escaped: everything before that would be taken for a host and shown.
+        // Part of a password whose '/' or '?' is not escaped: everything before that would be taken for a host and
+        // shown.
         if parts.names_a_user_too_late() || !parts.hosts.split(',').all(is_host) {
             return Err(Wrong::new("a user, password, host or port that cannot be told apart")
                 .hint("in a user's name or a password write %40 for @, %2F for /, %3F for ? and %3A for :"));

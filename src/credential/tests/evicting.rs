@@ -21,7 +21,8 @@ fn name(index: usize) -> String {
     format!("tenant-{index}")
 }
 
-/// A second after the last one a request comes for the tenant, and what it causes is done. Answers whether the tenant had to be read.
+/// A second after the last one a request comes for the tenant, and what it causes is done. Answers whether the tenant
+/// had to be read.
 async fn ask_for(world: &World, name: &str) -> bool {
     tokio::time::sleep(SECOND).await;
     let read = world.backend.times_read.load(Ordering::Relaxed);

@@ -1,12 +1,14 @@
 //! The renewal against every order of things that a seed can think of.
 //!
-//! Some sidecars share a store, a spool and a strict Flexslot. Whatever one of them asks of the store or of the token endpoint waits on a
-//! [`stage`] until the [`play`] lets it happen, answers late, fails, or happens and fails to say so. In between requests come and go, 401s
-//! arrive late, time passes, processes die and are replaced, the store comes back empty or older, and somebody reconnects, removes or revokes. A [`monitor`] watches each write,
-//! each token request and each credential that is handed out, and knows what must never be seen. When the play is over, everything works
-//! again, and so must every grant that can.
+//! Some sidecars share a store, a spool and a strict Flexslot. Whatever one of them asks of the store or of the token
+//! endpoint waits on a [`stage`] until the [`play`] lets it happen, answers late, fails, or happens and fails to say
+//! so. In between requests come and go, 401s arrive late, time passes, processes die and are replaced, the store comes
+//! back empty or older, and somebody reconnects, removes or revokes. A [`monitor`] watches each write, each token
+//! request and each credential that is handed out, and knows what must never be seen. When the play is over, everything
+//! works again, and so must every grant that can.
 //!
-//! A seed decides everything, so that a failure can be played again: it prints its seed and what happened. More seeds than the usual ones:
+//! A seed decides everything, so that a failure can be played again: it prints its seed and what happened. More seeds
+//! than the usual ones:
 //!
 //! ```text
 //! FLEXSLOT_MODEL_SEEDS=0..1000000 cargo test --release --lib credential::tests::model -- --nocapture

@@ -139,7 +139,8 @@ impl World {
         )
     }
 
-    /// A tenant with a grant of Flexslot's whose access token ends `left` from now; `age` is that of its last token answer.
+    /// A tenant with a grant of Flexslot's whose access token ends `left` from now; `age` is that of its last token
+    /// answer.
     pub(super) async fn connect(&self, name: &str, left: Duration, age: Option<Duration>) {
         self.connect_to(name, name, left, age).await;
     }

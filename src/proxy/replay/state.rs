@@ -15,7 +15,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::{BodyError, Progress, Replay, ReplayLimits, Source, Start, Upload, memory::Reservation};
 
-/// What a kept chunk costs besides its bytes, so that a body of one-byte chunks cannot hold much more memory than it is charged for.
+/// What a kept chunk costs besides its bytes, so that a body of one-byte chunks cannot hold much more memory than it is
+/// charged for.
 const CHUNK_OVERHEAD: u64 = 64;
 
 pub(super) struct State {
@@ -111,7 +112,8 @@ impl State {
         }
     }
 
-    /// Starts the next attempt; the task of the one before, to be woken, is handed out. `None` where the beginning is gone.
+    /// Starts the next attempt; the task of the one before, to be woken, is handed out. `None` where the beginning is
+    /// gone.
     pub(super) fn rewind(&mut self, start: Start) -> Option<Option<Waker>> {
         if self.overflowed {
             return None;
@@ -130,8 +132,9 @@ impl State {
         self.waker.take()
     }
 
-    /// One `Replayer` less. After the last one, what the current attempt has been given is freed at once, the rest when it is given. An upload
-    /// that is still held then has nobody left to let it go on: whoever reads it is woken to find itself superseded.
+    /// One `Replayer` less. After the last one, what the current attempt has been given is freed at once, the rest when
+    /// it is given. An upload that is still held then has nobody left to let it go on: whoever reads it is woken to
+    /// find itself superseded.
     pub(super) fn let_go(&mut self) -> Option<Waker> {
         self.keepers -= 1;
         let mut abandoned = None;

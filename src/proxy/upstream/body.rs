@@ -17,8 +17,9 @@ use super::{
     pool::Lease,
 };
 
-/// Streams what the upstream sends, as fast as it is read. Holds the connection until the end; dropped before, it closes an HTTP/1.1
-/// connection, or resets the HTTP/2 stream. Whatever goes wrong is an error of the body: a response that broke off never looks whole.
+/// Streams what the upstream sends, as fast as it is read. Holds the connection until the end; dropped before, it
+/// closes an HTTP/1.1 connection, or resets the HTTP/2 stream. Whatever goes wrong is an error of the body: a response
+/// that broke off never looks whole.
 #[must_use = "a body does nothing unless it is read"]
 pub struct UpstreamBody {
     incoming: Incoming,
@@ -58,8 +59,8 @@ impl UpstreamBody {
         UpstreamError::new(kind, Sent::MaybeSent, detail)
     }
 
-    /// hyper takes an HTTP/2 stream that is reset with NO_ERROR for a complete one (RFC 9113 section 8.1 means the request by that), so the
-    /// end has to be checked against the stream, and against the announced length.
+    /// hyper takes an HTTP/2 stream that is reset with NO_ERROR for a complete one (RFC 9113 section 8.1 means the
+    /// request by that), so the end has to be checked against the stream, and against the announced length.
     fn is_cut_short(&self) -> bool {
         !self.incoming.is_end_stream()
             && (matches!(self.stage, Stage::Reading(Lease::Http2(_))) || self.incoming.size_hint().lower() > 0)

@@ -65,8 +65,8 @@ pub enum DialError {
     Connect(io::Error),
 }
 
-/// The system's resolver and TCP. Addresses are tried alternating between the families, each 250 ms after the one before or as soon as that
-/// one failed, and the first connection wins (RFC 8305 section 5).
+/// The system's resolver and TCP. Addresses are tried alternating between the families, each 250 ms after the one
+/// before or as soon as that one failed, and the first connection wins (RFC 8305 section 5).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TcpDialer;
 

@@ -6,7 +6,8 @@ use crate::{model::problem::ProxyError, proxy::replay::BodyError};
 
 use super::connect::Target;
 
-/// A request that got no (whole) response. Cheap to clone: everybody who waited for one connect attempt gets the same one.
+/// A request that got no (whole) response. Cheap to clone: everybody who waited for one connect attempt gets the same
+/// one.
 #[derive(Debug, Clone)]
 pub struct UpstreamError {
     pub kind: ErrorKind,
@@ -31,8 +32,8 @@ pub enum ErrorKind {
     Terminated,
     /// What the upstream sent is not HTTP, or over `header_size`.
     HttpProtocol,
-    /// No response header within `response_timeout` of the last progress of the upload, or silence in the middle of a response body for
-    /// `body_idle_timeout`.
+    /// No response header within `response_timeout` of the last progress of the upload, or silence in the middle of a
+    /// response body for `body_idle_timeout`.
     ResponseTimeout,
     /// The client's body came to no good end.
     Body(BodyError),
@@ -51,7 +52,8 @@ pub enum Sent {
 pub(super) enum StreamFault {
     /// The upstream says that it has not looked at the request (RFC 9113 section 8.7).
     Refused,
-    /// The same, because the connection is going away (RFC 9113 section 6.8): a stream above the last one that a graceful GOAWAY names.
+    /// The same, because the connection is going away (RFC 9113 section 6.8): a stream above the last one that a
+    /// graceful GOAWAY names.
     GoingAway,
     /// We found what it sent to be wrong.
     Detected,
@@ -159,8 +161,8 @@ pub(super) fn is_transport(error: &hyper::Error) -> bool {
     error.is_incomplete_message() || chain(error).any(<dyn StdError>::is::<io::Error>)
 }
 
-/// hyper keeps the type of HTTP/2 errors to itself, so their text has to do. A test holds each of these; a text that is not recognised leads
-/// to an error for the client, never to a request that is sent twice.
+/// hyper keeps the type of HTTP/2 errors to itself, so their text has to do. A test holds each of these; a text that is
+/// not recognised leads to an error for the client, never to a request that is sent twice.
 pub(super) fn stream_fault(error: &hyper::Error) -> Option<StreamFault> {
     chain(error).map(ToString::to_string).find_map(|text| match text.as_str() {
         "stream error received: refused stream before processing any application logic" => Some(StreamFault::Refused),

@@ -1,5 +1,5 @@
-//! The form of a request on the wire: origin-form and `Host` for HTTP/1.1, pseudo-header fields for HTTP/2, and framing that follows from the
-//! body alone.
+//! The form of a request on the wire: origin-form and `Host` for HTTP/1.1, pseudo-header fields for HTTP/2, and framing
+//! that follows from the body alone.
 
 use http::{
     HeaderMap, HeaderValue, Request, Uri, Version,

@@ -1,5 +1,6 @@
-//! One HTTP/1.1 connection. Its task drives the protocol and decides its end: it puts the connection back into the pool when hyper is ready
-//! for another request, cuts it when it has been idle for too long, and cuts it when a request gave it up half way.
+//! One HTTP/1.1 connection. Its task drives the protocol and decides its end: it puts the connection back into the pool
+//! when hyper is ready for another request, cuts it when it has been idle for too long, and cuts it when a request gave
+//! it up half way.
 
 use std::{pin::pin, sync::Weak, time::Duration};
 

@@ -41,7 +41,8 @@ pub(super) struct Lease {
 #[derive(Default)]
 struct Activity {
     leases: AtomicUsize,
-    /// How many streams the upstream allows: its SETTINGS_MAX_CONCURRENT_STREAMS, as of the last request (RFC 9113 section 5.1.2).
+    /// How many streams the upstream allows: its SETTINGS_MAX_CONCURRENT_STREAMS, as of the last request (RFC 9113
+    /// section 5.1.2).
     limit: AtomicUsize,
     uses: AtomicUsize,
     went_idle: Notify,
@@ -57,7 +58,8 @@ const SEND_BUFFER: usize = 256 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Speaks HTTP/2 on `io`, and waits for the upstream's SETTINGS: before them nobody can know how many may share the connection.
+/// Speaks HTTP/2 on `io`, and waits for the upstream's SETTINGS: before them nobody can know how many may share the
+/// connection.
 pub(super) async fn connect(
     io: BoxedIo,
     id: u64,
@@ -88,7 +90,8 @@ pub(super) async fn connect(
 
 type Connection = http2::Connection<TokioIo<Wire>, ReplayBody, TokioExecutor>;
 
-/// Returns when the upstream takes requests. hyper tells nobody that SETTINGS have come, but answers them once they are in force.
+/// Returns when the upstream takes requests. hyper tells nobody that SETTINGS have come, but answers them once they are
+/// in force.
 async fn settings(connection: &mut Connection, received: &Received, activity: &Activity) -> Result<(), UpstreamError> {
     while activity.limit.load(Ordering::Acquire) == 0 {
         tokio::select! {
@@ -103,7 +106,8 @@ async fn settings(connection: &mut Connection, received: &Received, activity: &A
     Ok(())
 }
 
-/// Ends with the connection, or when it has been idle for too long. After a GOAWAY the streams that it spares live on in hyper's own tasks.
+/// Ends with the connection, or when it has been idle for too long. After a GOAWAY the streams that it spares live on
+/// in hyper's own tasks.
 async fn drive(mut connection: Connection, activity: Arc<Activity>, id: u64, idle: Duration, pool: Weak<Pool>) {
     loop {
         tokio::select! {
@@ -141,7 +145,8 @@ impl Handle {
         self.activity.leases.load(Ordering::Acquire)
     }
 
-    /// `None` where the connection is gone, or going. Without [room](Self::has_room), the request waits for the end of another.
+    /// `None` where the connection is gone, or going. Without [room](Self::has_room), the request waits for the end of
+    /// another.
     pub(super) fn lease(&self) -> Option<Lease> {
         if self.is_closed() {
             return None;

@@ -1,8 +1,9 @@
-//! The client side, for the one upstream origin: connections, the form of requests, time limits, and the rules of sending again.
+//! The client side, for the one upstream origin: connections, the form of requests, time limits, and the rules of
+//! sending again.
 //!
-//! A transport error is never answered by sending the request again, except where it provably never left or was provably not looked at, and
-//! once for a bodiless GET, HEAD or OPTIONS when a *reused* connection closes before the first response byte. [`Upstream::send`] holds these
-//! rules, and nothing below it sends anything twice.
+//! A transport error is never answered by sending the request again, except where it provably never left or was
+//! provably not looked at, and once for a bodiless GET, HEAD or OPTIONS when a *reused* connection closes before the
+//! first response byte. [`Upstream::send`] holds these rules, and nothing below it sends anything twice.
 
 mod body;
 mod connect;
@@ -136,8 +137,9 @@ impl Upstream {
         })
     }
 
-    /// Sends a request and waits for the response's header. Of its target, path and query are sent as they are; `Host`, version and framing
-    /// are set here; everything else in the header is the caller's. Dropping the future cancels the request.
+    /// Sends a request and waits for the response's header. Of its target, path and query are sent as they are; `Host`,
+    /// version and framing are set here; everything else in the header is the caller's. Dropping the future cancels the
+    /// request.
     ///
     /// # Errors
     ///
@@ -217,8 +219,8 @@ impl Upstream {
         Ok(response.map(|incoming| UpstreamBody::new(incoming, lease, self.body_idle_timeout)))
     }
 
-    /// Returns when the upstream has let `response_timeout` pass since the last progress of the upload. While it is the client's turn, the
-    /// clock stands.
+    /// Returns when the upstream has let `response_timeout` pass since the last progress of the upload. While it is the
+    /// client's turn, the clock stands.
     async fn silence(&self, replayer: &Replayer) {
         let began = Instant::now();
         let mut deadline = began + self.response_timeout;
@@ -227,7 +229,8 @@ impl Upstream {
             let now = Instant::now();
             let since = match replayer.progress() {
                 None => began,
-                // Whenever the client goes on, the upstream has the whole time from then; so it cannot be late before this.
+                // Whenever the client goes on, the upstream has the whole time from then; so it cannot be late before
+                // this.
                 Some(progress) if progress.upload == Upload::AwaitsClient => now,
                 Some(progress) => progress.at.max(began),
             };
@@ -250,7 +253,8 @@ impl fmt::Debug for Upstream {
     }
 }
 
-/// `100 Continue` is the one interim response that means something here; the others end at this hop (RFC 9110 section 15.2).
+/// `100 Continue` is the one interim response that means something here; the others end at this hop (RFC 9110 section
+/// 15.2).
 fn open_gate_on_continue(request: &mut Request<ReplayBody>, replayer: &Replayer) {
     if request.headers().contains_key(EXPECT) && !request.body().is_absent() {
         let replayer = replayer.clone();

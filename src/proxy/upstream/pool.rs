@@ -29,7 +29,8 @@ pub(super) struct Pool {
 struct State {
     /// Idle connections; the last one was used last.
     idle: VecDeque<http1::Lease>,
-    /// HTTP/2 connections, the oldest first. Requests crowd together at the front, so that those at the back can idle out.
+    /// HTTP/2 connections, the oldest first. Requests crowd together at the front, so that those at the back can idle
+    /// out.
     shared: Vec<http2::Handle>,
     /// One attempt to make a connection to share, and all who wait for its outcome.
     connecting: Option<watch::Receiver<Outcome>>,

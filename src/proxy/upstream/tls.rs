@@ -60,8 +60,8 @@ pub(super) fn handshake_error(error: &io::Error) -> UpstreamError {
     }
 }
 
-/// What to make of the common failures: who reads of them seldom knows TLS. It also leaves out the names in the certificate, which are the
-/// other side's text.
+/// What to make of the common failures: who reads of them seldom knows TLS. It also leaves out the names in the
+/// certificate, which are the other side's text.
 fn in_plain_words(error: &rustls::Error) -> Option<&'static str> {
     let error = match error {
         rustls::Error::InvalidMessage(_) => return Some("what answers there does not speak TLS; check the port"),

@@ -39,7 +39,8 @@ pub(super) enum ProxyScheme {
     Https,
 }
 
-/// A proxy was asked for that cannot be used. Going without it instead might leave by a way that somebody closed on purpose.
+/// A proxy was asked for that cannot be used. Going without it instead might leave by a way that somebody closed on
+/// purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InvalidProxy;
 

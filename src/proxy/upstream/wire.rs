@@ -1,5 +1,5 @@
-//! A byte stream that counts what comes in, so that "before the first response byte" is a fact and not a guess, and that goes on listening
-//! where the upstream has stopped.
+//! A byte stream that counts what comes in, so that "before the first response byte" is a fact and not a guess, and
+//! that goes on listening where the upstream has stopped.
 
 use std::{
     io,
@@ -34,8 +34,9 @@ pub(super) struct Wire {
     listener: Listener,
 }
 
-/// Whether the upstream still takes what is sent. One that answers before it has read an upload may close at once (RFC 9112 section 9.6):
-/// then writing fails while its answer waits to be read. What is written from there on goes nowhere, and reading says how it ended.
+/// Whether the upstream still takes what is sent. One that answers before it has read an upload may close at once (RFC
+/// 9112 section 9.6): then writing fails while its answer waits to be read. What is written from there on goes nowhere,
+/// and reading says how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Listener {
     There,
@@ -49,7 +50,8 @@ impl Received {
         self.0.bytes.load(Ordering::Acquire)
     }
 
-    /// Returns when something has been written since bytes came in: a peer that had to be answered has been understood. For one waiter.
+    /// Returns when something has been written since bytes came in: a peer that had to be answered has been understood.
+    /// For one waiter.
     pub(super) async fn answered(&self) {
         self.0.answered.notified().await;
     }

@@ -224,7 +224,8 @@ fn add_gate(sandbox: &Sandbox, new: NewGate) -> Answer {
 
 async fn read<T: DeserializeOwned>(call: &mut Call) -> Result<T, Answer> {
     let body = call.read().await.map_err(ReadError::answer)?;
-    // serde_json's message holds the name of a field or a position; with an unknown variant, a word of the caller's own.
+    // serde_json's message holds the name of a field or a position; with an unknown variant, a word of the caller's
+    // own.
     serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
 }
 

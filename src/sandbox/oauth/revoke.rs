@@ -1,7 +1,8 @@
 //! `POST /oauth/revoke` (RFC 7009).
 //!
-//! A live refresh token ends the whole grant, an access token itself alone. Everything else that authenticates gets its 200 without effect,
-//! a spent refresh token too: whoever loses the race between refresh and disconnect has to revoke the newer pair.
+//! A live refresh token ends the whole grant, an access token itself alone. Everything else that authenticates gets its
+//! 200 without effect, a spent refresh token too: whoever loses the race between refresh and disconnect has to revoke
+//! the newer pair.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! `/exports/{deck}.pdf|.docx|.xlsx`: a binary download of `?size=` bytes, with ranges and conditions (RFC 9110 sections 13 and 14).
+//! `/exports/{deck}.pdf|.docx|.xlsx`: a binary download of `?size=` bytes, with ranges and conditions (RFC 9110
+//! sections 13 and 14).
 
 use std::ops::Range;
 
@@ -71,7 +72,8 @@ fn matches_any(list: &str, etag: &str) -> bool {
     list.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
 }
 
-/// One range of bytes. What is malformed, of another unit, or several ranges at once may be ignored (RFC 9110 section 14.2).
+/// One range of bytes. What is malformed, of another unit, or several ranges at once may be ignored (RFC 9110 section
+/// 14.2).
 fn parse(range: &str, size: u64) -> Wanted {
     let Some((first, last)) = range.strip_prefix("bytes=").and_then(|range| range.split_once('-')) else {
         return Wanted::Everything;

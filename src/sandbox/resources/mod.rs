@@ -1,7 +1,7 @@
 //! `/api/public/v1/…`: who calls, may they, and which resource is it.
 //!
-//! Trailing slashes are exact. A list without its slash is answered as Django does: 301 to the right form, on the sandbox's own origin.
-//! Bodies are made up: the documentation does not show any.
+//! Trailing slashes are exact. A list without its slash is answered as Django does: 301 to the right form, on the
+//! sandbox's own origin. Bodies are made up: the documentation does not show any.
 
 mod cards;
 mod decks;

@@ -1,8 +1,10 @@
-//! Test-only endpoints below `/api/public/v1/sandbox/`; Flexslot has nothing like them. They need a credential, and no scope.
+//! Test-only endpoints below `/api/public/v1/sandbox/`; Flexslot has nothing like them. They need a credential, and no
+//! scope.
 //!
 //! - `echo`: any method; tells in JSON how the request arrived.
 //! - `mirror`: any method; sends the body back while it comes, trailers included.
-//! - `stream?size=&chunk=`: `size` bytes without `Content-Length`, in chunks of `chunk` bytes, then the trailer `sandbox-trailer: end`.
+//! - `stream?size=&chunk=`: `size` bytes without `Content-Length`, in chunks of `chunk` bytes, then the trailer
+//!   `sandbox-trailer: end`.
 
 use std::{
     convert::Infallible,

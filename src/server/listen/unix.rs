@@ -21,8 +21,8 @@ pub(super) struct SocketFile {
     identity: (u64, u64),
 }
 
-/// Binds in a directory that only we can enter, sets the mode there, and moves the socket to its place: its mode is never wider than
-/// asked for, and whoever finds the name can connect.
+/// Binds in a directory that only we can enter, sets the mode there, and moves the socket to its place: its mode is
+/// never wider than asked for, and whoever finds the name can connect.
 pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     refuse_if_taken(path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -33,7 +33,8 @@ pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFi
     let _absent = std::fs::remove_dir(&nursery);
     std::fs::DirBuilder::new().mode(0o700).create(&nursery)?;
     let bound = (|| {
-        // A file's descriptor is a short name for its path, where `cradle` is longer than an address holds although `path` is not.
+        // A file's descriptor is a short name for its path, where `cradle` is longer than an address holds although
+        // `path` is not.
         let directory = std::fs::File::open(&nursery)?;
         let address = SockAddr::unix(&cradle)
             .or_else(|_too_long| SockAddr::unix(format!("/proc/self/fd/{}/s", directory.as_raw_fd())))?;

@@ -39,8 +39,8 @@ pub struct Rewound<IO> {
     io: IO,
 }
 
-/// Reads until the protocol is clear. `None` where the client says nothing within `patience`, or hangs up: there is nobody to answer.
-/// A client that stops within the preface is left to the HTTP/1.1 reader, which refuses it.
+/// Reads until the protocol is clear. `None` where the client says nothing within `patience`, or hangs up: there is
+/// nobody to answer. A client that stops within the preface is left to the HTTP/1.1 reader, which refuses it.
 pub async fn detect<IO: AsyncRead + Unpin>(io: &mut IO, patience: Duration) -> io::Result<Option<Detected>> {
     let mut since = Instant::now();
     let mut first = BytesMut::new();

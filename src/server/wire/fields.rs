@@ -80,7 +80,8 @@ impl Fields {
         if is_host(value) { Ok(()) } else { Err(Refusal::Malformed) }
     }
 
-    /// Takes one plain number. A repeated one is refused even where it says the same: RFC 9112 section 6.3 leaves the choice.
+    /// Takes one plain number. A repeated one is refused even where it says the same: RFC 9112 section 6.3 leaves the
+    /// choice.
     fn length(&mut self, value: &[u8]) -> Result<(), Refusal> {
         let digits = (1..=MAX_LENGTH_DIGITS).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
         if !digits || self.length.is_some() {

@@ -21,8 +21,8 @@ use super::{Judge, Progress, Refusal, WireLimits, WireState, timer::Timer};
 /// What hyper reads in the place of a refused head. Nothing follows it, so the connection closes after its answer.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// How long, and for how many bytes, a connection that we close keeps listening. Closing with unread bytes resets it, and a reset may
-/// overtake the answer (RFC 9112 section 9.6).
+/// How long, and for how many bytes, a connection that we close keeps listening. Closing with unread bytes resets it,
+/// and a reset may overtake the answer (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
 
@@ -97,7 +97,8 @@ impl<IO> WireGuard<IO> {
                 return Some(Poll::Ready(Err(broken)));
             }
             match self.stage {
-                // No waker: hyper answers the stand-in and closes. That the client hangs up meanwhile makes no difference.
+                // No waker: hyper answers the stand-in and closes. That the client hangs up meanwhile makes no
+                // difference.
                 Stage::Refused => return Some(Poll::Pending),
                 Stage::Ended => return Some(Poll::Ready(Ok(()))),
                 Stage::Open if self.pending.is_empty() => return None,
@@ -133,8 +134,8 @@ impl<IO> WireGuard<IO> {
         true
     }
 
-    /// Releases the head between `start` and `end` of `pending`, without its `upgrades`.
-    /// Releases the head between `start` and `end` of `pending`, and tells the service of the `upgrades` that hyper is not to see.
+    /// Releases the head between `start` and `end` of `pending`, without its `upgrades`. Releases the head between
+    /// `start` and `end` of `pending`, and tells the service of the `upgrades` that hyper is not to see.
     fn release(&mut self, start: usize, end: usize, upgrades: &[Range<usize>]) {
         self.released = end - start;
         if !upgrades.is_empty() {
@@ -174,8 +175,8 @@ impl<IO> WireGuard<IO> {
         self.requests += 1;
     }
 
-    /// Sorts what a read put behind the first `before` bytes of `out`: what is good stays there, the rest waits in `pending`. True where
-    /// something stayed.
+    /// Sorts what a read put behind the first `before` bytes of `out`: what is good stays there, the rest waits in
+    /// `pending`. True where something stayed.
     fn sort(&mut self, out: &mut ReadBuf<'_>, before: usize) -> bool {
         let read = &out.filled()[before..];
         let good = if !self.judge.in_head() {
@@ -208,7 +209,8 @@ impl<IO> WireGuard<IO> {
         good > 0
     }
 
-    /// The client will send no more. A head that is cut off is answered all the same: the client may still be listening.
+    /// The client will send no more. A head that is cut off is answered all the same: the client may still be
+    /// listening.
     fn end(&mut self) {
         if self.judge.in_head() && self.is_head_begun() {
             self.refuse(Refusal::Malformed)

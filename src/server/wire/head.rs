@@ -29,7 +29,8 @@ pub(super) struct HeadReader {
     upgrades: Vec<Range<usize>>,
 }
 
-/// The parts of a request line, as far as it has come. Each byte is looked at once, or a target that drips in would cost its square.
+/// The parts of a request line, as far as it has come. Each byte is looked at once, or a target that drips in would
+/// cost its square.
 #[derive(Debug, Clone, Default)]
 struct Spaces {
     scanned: usize,
@@ -70,7 +71,8 @@ impl HeadReader {
         }
     }
 
-    /// Judges what `buffer` holds of the head; it begins with the bytes of the last call. `None` while the head has not ended.
+    /// Judges what `buffer` holds of the head; it begins with the bytes of the last call. `None` while the head has not
+    /// ended.
     pub(super) fn read(&mut self, buffer: &[u8]) -> Result<Option<Head>, Refusal> {
         while let Some(at) = buffer[self.scanned..].iter().position(|&byte| byte == b'\n') {
             let end = self.scanned + at;

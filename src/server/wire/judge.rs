@@ -1,4 +1,5 @@
-//! The pure part: bytes in, judgement out. Knows no socket and no clock, and judges the same however the bytes are cut into reads.
+//! The pure part: bytes in, judgement out. Knows no socket and no clock, and judges the same however the bytes are cut
+//! into reads.
 
 use std::ops::Range;
 
@@ -28,7 +29,8 @@ enum Phase {
 pub enum Progress {
     /// It has not ended.
     More,
-    /// It is good, and lies between `start` and `end`; `upgrades` are its lines of `Upgrade`. Its body, if it has one, follows.
+    /// It is good, and lies between `start` and `end`; `upgrades` are its lines of `Upgrade`. Its body, if it has one,
+    /// follows.
     Head { start: usize, end: usize, upgrades: Vec<Range<usize>> },
     /// It is not read any further.
     Refused(Refusal),
@@ -68,7 +70,8 @@ impl Judge {
         }
     }
 
-    /// How many bytes at the front of `input` are the body's and good. After them comes the next head, more of the body, or a fault.
+    /// How many bytes at the front of `input` are the body's and good. After them comes the next head, more of the
+    /// body, or a fault.
     pub fn body(&mut self, input: &[u8]) -> usize {
         let Phase::Body(body) = &mut self.phase else { return 0 };
         let (taken, outcome) = body.read(input);

@@ -1,15 +1,16 @@
 //! The strict reader of HTTP/1.1 framing (RFC 9112) that sits between the socket and hyper.
 //!
-//! hyper is a tolerant reader: it drops a `Content-Length` beside `Transfer-Encoding`, takes a bare LF for a line's end and forgets a
-//! fragment. A proxy must not be: what two readers can frame in two ways is how requests are smuggled. So every byte passes the [`Judge`]
-//! first. A head is held back until it is complete and good; a body is followed to its end, so that the next head begins where hyper will
-//! look for it.
+//! hyper is a tolerant reader: it drops a `Content-Length` beside `Transfer-Encoding`, takes a bare LF for a line's end
+//! and forgets a fragment. A proxy must not be: what two readers can frame in two ways is how requests are smuggled. So
+//! every byte passes the [`Judge`] first. A head is held back until it is complete and good; a body is followed to its
+//! end, so that the next head begins where hyper will look for it.
 //!
-//! A head that is refused is replaced by a minimal request whose number in the connection is noted in [`WireState`]. The service answers
-//! that number with the [`Refusal`]'s status, in its turn after the answers to earlier pipelined requests, and the connection closes.
+//! A head that is refused is replaced by a minimal request whose number in the connection is noted in [`WireState`].
+//! The service answers that number with the [`Refusal`]'s status, in its turn after the answers to earlier pipelined
+//! requests, and the connection closes.
 //!
-//! `Upgrade` is taken out of a head and given back to the service beside hyper: a connection on which hyper saw one is ended without a
-//! flush, even where nothing was upgraded, and the end of its last answer is lost.
+//! `Upgrade` is taken out of a head and given back to the service beside hyper: a connection on which hyper saw one is
+//! ended without a flush, even where nothing was upgraded, and the end of its last answer is lost.
 
 mod body;
 mod detect;
@@ -41,8 +42,8 @@ pub const MAX_FIELDS: usize = 100;
 pub struct WireLimits {
     /// All header fields of a request together, in bytes; trailer fields likewise.
     pub header_size: usize,
-    /// From the first byte of a head to its end, and until the first byte of a new connection. In HTTP/2, from the preface to the end of the
-    /// first head.
+    /// From the first byte of a head to its end, and until the first byte of a new connection. In HTTP/2, from the
+    /// preface to the end of the first head.
     pub header_timeout: Duration,
     /// Between an answer and the next request.
     pub keep_alive_timeout: Duration,

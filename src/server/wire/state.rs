@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::Refusal;
 
-/// One connection's notes. Requests are counted from zero in the order in which their heads arrive, which is the order of their answers.
+/// One connection's notes. Requests are counted from zero in the order in which their heads arrive, which is the order
+/// of their answers.
 #[derive(Debug, Default)]
 pub struct WireState {
     notes: Mutex<Notes>,
@@ -93,7 +94,8 @@ impl WireState {
         Begun { answering: Answering { wire: Arc::clone(self), number }, refusal, upgrades }
     }
 
-    /// Whether the body of the last request broke its framing. Its reader got an I/O error, and owes the client a bare 400.
+    /// Whether the body of the last request broke its framing. Its reader got an I/O error, and owes the client a bare
+    /// 400.
     pub fn is_body_fault(&self) -> bool {
         self.notes.lock().body_fault
     }
@@ -108,8 +110,8 @@ impl WireState {
         }
     }
 
-    /// Since when the client has taken nothing of an answer that is ready for it: of several, the one that waits longest. An answer whose
-    /// next chunk is still awaited from elsewhere does not count.
+    /// Since when the client has taken nothing of an answer that is ready for it: of several, the one that waits
+    /// longest. An answer whose next chunk is still awaited from elsewhere does not count.
     pub(in crate::server) fn unsent_since(&self) -> Option<Instant> {
         self.notes.lock().unsent.values().map(|backlog| backlog.since).min()
     }

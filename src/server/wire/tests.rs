@@ -1,4 +1,5 @@
-//! Raw bytes against the reader, hyper and a small service: each is refused with its status, or seen as exactly the requests that it is.
+//! Raw bytes against the reader, hyper and a small service: each is refused with its status, or seen as exactly the
+//! requests that it is.
 
 use std::{sync::Arc, time::Duration};
 

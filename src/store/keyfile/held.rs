@@ -1,7 +1,8 @@
 //! Changing a key file that others read meanwhile.
 //!
-//! The file is locked, and replaced as a whole: whoever reads it finds the old lines or the new ones, and after a crash it is one of both. The
-//! new file is locked before it takes the old one's place, so that at no moment a second writer finds it free.
+//! The file is locked, and replaced as a whole: whoever reads it finds the old lines or the new ones, and after a crash
+//! it is one of both. The new file is locked before it takes the old one's place, so that at no moment a second writer
+//! finds it free.
 
 use std::{
     fs::{self, File, Permissions, TryLockError},

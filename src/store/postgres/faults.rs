@@ -59,8 +59,8 @@ impl Fault {
         passing.contains(code)
     }
 
-    /// Whether the server has said that the transaction is not committed. What ends a session (FATAL) may come after the commit: an
-    /// administrator can end one that waits for its standby.
+    /// Whether the server has said that the transaction is not committed. What ends a session (FATAL) may come after
+    /// the commit: an administrator can end one that waits for its standby.
     pub(super) fn is_certain(&self) -> bool {
         let Self::Server(error) = self else { return false };
         error.as_db_error().is_some_and(|error| {

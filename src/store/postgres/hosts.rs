@@ -14,7 +14,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::faults::Fault;
 use crate::{model::Random, store::turns::turn};
 
-/// The client library would try the hosts itself, but bounds no handshake: one that accepts connections and says nothing would hide the others.
+/// The client library would try the hosts itself, but bounds no handshake: one that accepts connections and says
+/// nothing would hide the others.
 pub(super) struct Hosts {
     /// One host in each, with everything else that the URL asks for.
     each: Vec<Config>,

@@ -24,7 +24,8 @@ pub struct PostgresParams {
     /// `postgres://user:password@host:5432/database?sslmode=verify-full`, as libpq has it.
     pub url: Secret,
     pub trust: Trust,
-    /// How long one operation may take, from the wait for a connection to its answer. The limits that the server is told follow from it.
+    /// How long one operation may take, from the wait for a connection to its answer. The limits that the server is
+    /// told follow from it.
     pub timeout: Duration,
     pub opening: Opening,
 }
@@ -32,7 +33,8 @@ pub struct PostgresParams {
 /// Who may vouch for the server.
 #[derive(Debug, Clone)]
 pub struct Trust {
-    /// The system's authorities. They sign for anybody who shows that a name is theirs, so they count only where the name is checked as well.
+    /// The system's authorities. They sign for anybody who shows that a name is theirs, so they count only where the
+    /// name is checked as well.
     pub system: RootCertStore,
     /// Those that the operator has named.
     pub named: Option<RootCertStore>,

@@ -42,8 +42,8 @@ pub(super) struct Plan<'a> {
 // === impl Plan ===
 
 impl<'a> Plan<'a> {
-    /// Does the writes one after the other, each under a revision of its own, beginning after `head`. Each finds what the ones before it left;
-    /// one that is in conflict leaves nothing and uses up no revision.
+    /// Does the writes one after the other, each under a revision of its own, beginning after `head`. Each finds what
+    /// the ones before it left; one that is in conflict leaves nothing and uses up no revision.
     pub(super) fn new(head: Revision, found: &HashMap<Name<'a>, Stored>, writes: &'a [Vec<Change>]) -> Self {
         let mut plan = Self { written: Vec::with_capacity(writes.len()), rows: BTreeMap::new(), head };
         for changes in writes {

@@ -1,5 +1,5 @@
-//! The statements that stand alone. Each is a transaction, sees one snapshot, and touches as many rows as it answers for,
-//! whatever the store's size; the indices in `schema` see to it.
+//! The statements that stand alone. Each is a transaction, sees one snapshot, and touches as many rows as it answers
+//! for, whatever the store's size; the indices in `schema` see to it.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ macro_rules! now {
     };
 }
 
-/// In `RETURNING`: the commit does not wait for the disk. A lease only elects, and a lost note of use is no harm, so none of them is worth a
-/// write to the disk each; whatever decides about tokens goes through `writer`.
+/// In `RETURNING`: the commit does not wait for the disk. A lease only elects, and a lost note of use is no harm, so
+/// none of them is worth a write to the disk each; whatever decides about tokens goes through `writer`.
 macro_rules! hurried {
     () => {
         "set_config('synchronous_commit', 'off', true)"
@@ -71,7 +71,8 @@ const RELEASE: &str = concat!(
     hurried!()
 );
 
-/// Rows that somebody writes at this moment are left out: so nobody waits here with other rows locked, and no deadlock can come of it.
+/// Rows that somebody writes at this moment are left out: so nobody waits here with other rows locked, and no deadlock
+/// can come of it.
 const TOUCH: &str = concat!(
     "WITH used AS (
         SELECT kind, name, max(at) AS at FROM unnest($1::smallint[], $2::text[], $3::bigint[]) AS u (kind, name, at)
@@ -85,7 +86,8 @@ const TOUCH: &str = concat!(
     hurried!()
 );
 
-/// Leaves rows out as `TOUCH` does; the next purge finds them. A row is locked where it lies (`ctid`), and so found without a search.
+/// Leaves rows out as `TOUCH` does; the next purge finds them. A row is locked where it lies (`ctid`), and so found
+/// without a search.
 const PURGE: &str = "WITH gone AS (
         DELETE FROM flexslot_proxy.records WHERE due < $2::bigint AND ctid = ANY (ARRAY(
             SELECT ctid FROM flexslot_proxy.records WHERE kind = $1::smallint AND due < $2::bigint

@@ -1,7 +1,7 @@
 //! The tables, and how a database becomes a store of ours or is left alone.
 //!
-//! Everything lies in a schema of its own, [`SCHEMA`]: it collides with nobody's tables, is granted and dumped as one, and statements name it,
-//! so that no `search_path` matters.
+//! Everything lies in a schema of its own, [`SCHEMA`]: it collides with nobody's tables, is granted and dumped as one,
+//! and statements name it, so that no `search_path` matters.
 
 use std::fmt::Write as _;
 

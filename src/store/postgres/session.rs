@@ -72,14 +72,14 @@ impl Opener {
     }
 }
 
-/// What a session is told first. Each limit is shorter than the next, and all are shorter than our own patience, so that
-/// the server's reason is heard:
+/// What a session is told first. Each limit is shorter than the next, and all are shorter than our own patience, so
+/// that the server's reason is heard:
 ///
 /// - a transaction of somebody frozen is ended, and its locks with it, before those who wait for them give up;
 /// - who waits for a lock gives up before the statement's time is over.
 ///
-/// `remote_apply` is stronger than `on`, so whoever has set it keeps it. What a role or database may have set besides, another isolation for
-/// one, is set back to what the statements are written for.
+/// `remote_apply` is stronger than `on`, so whoever has set it keeps it. What a role or database may have set besides,
+/// another isolation for one, is set back to what the statements are written for.
 fn setup(timeout: Duration) -> String {
     let part = |fifths: u32| (timeout * fifths / 5).as_millis().max(1);
     let (idle, lock, statement) = (part(2), part(3), part(4));
@@ -157,8 +157,8 @@ impl Lane {
     /// Has `work` done within the time that an operation may take. It is done again in another session where that may
     /// help, so it must bear being done twice, or answer [`Fault::Unknown`] when it does not.
     ///
-    /// A session in which something has failed is not used again: nothing half done is left in it, and a server that has become a standby is
-    /// not asked twice.
+    /// A session in which something has failed is not used again: nothing half done is left in it, and a server that
+    /// has become a standby is not asked twice.
     pub(super) async fn run<T, F>(&self, work: impl Fn(Arc<Session>) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, Fault>>,

@@ -2,13 +2,13 @@
 //!
 //! The row of `flexslot_proxy.store` holds the newest revision. Whoever writes locks it first and holds it until its
 //! transaction is committed, in every process. So writes happen one after the other: revisions have no gaps, and they
-//! become visible in their order, because PostgreSQL makes a transaction visible before it lets go of its locks. Who sees
-//! revision 8 in the change feed therefore sees everything up to 8, and may go on from there; a sequence would not do,
-//! since its 8 may be committed before its 7.
+//! become visible in their order, because PostgreSQL makes a transaction visible before it lets go of its locks. Who
+//! sees revision 8 in the change feed therefore sees everything up to 8, and may go on from there; a sequence would not
+//! do, since its 8 may be committed before its 7.
 //!
 //! One write at a time would cost one wait for the disk each. So the writes of this process that are waiting anyway go
-//! into one transaction, as a group: each is looked at by itself and has a revision of its own ([`Plan`]), and all are on
-//! the disk when the group is.
+//! into one transaction, as a group: each is looked at by itself and has a revision of its own ([`Plan`]), and all are
+//! on the disk when the group is.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -42,7 +42,8 @@ const QUEUE: usize = 1024;
 /// Nothing else of the transaction may be done before.
 const LOCK: &str = "SELECT head FROM flexslot_proxy.store FOR NO KEY UPDATE";
 
-/// A statement of its own, after the lock: its snapshot has everything that was committed by whoever had the lock before.
+/// A statement of its own, after the lock: its snapshot has everything that was committed by whoever had the lock
+/// before.
 const LABELS: &str = "SELECT asked.at, r.revision, r.grant_id, r.version, r.state, r.due, r.last_used
     FROM unnest($1::smallint[], $2::text[]) WITH ORDINALITY AS asked (kind, name, at)
     JOIN flexslot_proxy.records r ON r.kind = asked.kind AND r.name = asked.name";
@@ -153,7 +154,8 @@ async fn write(session: Arc<Session>, writes: &[Vec<Change>]) -> Result<Vec<Writ
     let (head, found) = match begin(&session, writes).await {
         Ok(begun) => begun,
         Err(fault) => {
-            // Who waits for the lock shall not wait for this session's end; and if it has ended, this fails, and no harm.
+            // Who waits for the lock shall not wait for this session's end; and if it has ended, this fails, and no
+            // harm.
             let _ = session.client().batch_execute("ROLLBACK").await;
             return Err(fault);
         }

@@ -1,7 +1,8 @@
 //! Records whose secrets are sealed with another key, and are otherwise as they were.
 //!
-//! What is sealed is told by its looks and not by a list of fields, so that a field that nobody thought of here is never left behind with a key
-//! that is about to go: either it opens where it stands, or the record counts as unreadable.
+//! What is sealed is told by its looks and not by a list of fields, so that a field that nobody thought of here is
+//! never left behind with a key that is about to go: either it opens where it stands, or the record counts as
+//! unreadable.
 
 use std::collections::BTreeSet;
 
@@ -79,7 +80,8 @@ fn object(bytes: &[u8]) -> Result<Map<String, Value>, Fault> {
     serde_json::from_slice(bytes).map_err(|_| Fault { field: "(whole)".into(), what: What::Expected("a JSON object") })
 }
 
-/// The field's value, where it is sealed. Sealed values stand in a record's own fields; one further inside is not of this version.
+/// The field's value, where it is sealed. Sealed values stand in a record's own fields; one further inside is not of
+/// this version.
 fn sealed(field: &str, value: &Value) -> Result<Option<Sealed>, Fault> {
     match value {
         Value::String(text) => Ok(sealed_text(text)),

@@ -120,7 +120,8 @@ impl Link {
         self.connect_to_one_of(&found.collect::<Vec<_>>(), deadline).await
     }
 
-    /// To the first that answers. One that is silent, a host's IPv6 address without a route for instance, leaves time for the others.
+    /// To the first that answers. One that is silent, a host's IPv6 address without a route for instance, leaves time
+    /// for the others.
     pub(super) async fn connect_to_one_of(&self, found: &[SocketAddr], deadline: Instant) -> Result<Live, Fault> {
         let mut fault = Fault::Connect("its name has no address".into());
         for (tried, address) in found.iter().enumerate() {

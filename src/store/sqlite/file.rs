@@ -1,8 +1,9 @@
 //! The store's file under a running process: replaced by a copy, or gone.
 //!
-//! SQLite goes on with the file that it has open, also when its name has gone to another one; a process would work on a store that nobody else
-//! sees and that is gone with it. So the name is looked at before each job, and where it names another file, that one is opened. A file that
-//! is being put in place is left alone until it has not changed for a moment; one that is gone is made anew after the same time.
+//! SQLite goes on with the file that it has open, also when its name has gone to another one; a process would work on a
+//! store that nobody else sees and that is gone with it. So the name is looked at before each job, and where it names
+//! another file, that one is opened. A file that is being put in place is left alone until it has not changed for a
+//! moment; one that is gone is made anew after the same time.
 
 use std::{
     fs::{self, File},

@@ -49,8 +49,8 @@ impl Worker {
     }
 }
 
-/// Waits for the thread, because a process that ends does not: the last connection to close folds the write-ahead log into the store's file,
-/// so that who copies that file alone, after a clean end, has everything.
+/// Waits for the thread, because a process that ends does not: the last connection to close folds the write-ahead log
+/// into the store's file, so that who copies that file alone, after a clean end, has everything.
 impl Drop for Worker {
     fn drop(&mut self) {
         drop(self.jobs.take());

@@ -32,7 +32,8 @@ pub(super) fn files_below(dir: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The part of a document below the heading that begins with `heading`, up to the next one of the same rank or a higher one.
+/// The part of a document below the heading that begins with `heading`, up to the next one of the same rank or a higher
+/// one.
 pub(super) fn section<'a>(text: &'a str, heading: &str) -> &'a str {
     let start = text.find(&format!("\n{heading}")).unwrap_or_else(|| panic!("no heading {heading}")) + 1;
     let rank = heading.split(' ').next().expect("a rank");

@@ -79,7 +79,8 @@ fn forms(name: &str, secret: &str) -> Vec<(String, Vec<u8>)> {
         (format!("{name}, as numbers"), listed),
         (format!("{name}, percent-encoded"), utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string()),
     ];
-    // Base64 at each of the three places where it can begin in a longer text; the digits at the ends depend on the neighbours.
+    // Base64 at each of the three places where it can begin in a longer text; the digits at the ends depend on the
+    // neighbours.
     for shift in 0..3 {
         for (alphabet, engine) in [("", &STANDARD), ("url-safe ", &URL_SAFE)] {
             let encoded = engine.encode([&b"xx"[..shift], bytes].concat());

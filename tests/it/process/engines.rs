@@ -49,8 +49,8 @@ pub(crate) const DURABLE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "
 /// How many databases the shared Redis server has; each world takes another one.
 const DATABASES: &str = "256";
 
-/// A test for each engine: `body` is an async function that takes an [`Engine`] and answers figures to be read, and the tests are in a module
-/// of its name.
+/// A test for each engine: `body` is an async function that takes an [`Engine`] and answers figures to be read, and the
+/// tests are in a module of its name.
 macro_rules! on_each_engine {
     ($body:ident) => {
         on_each_engine!($body, Sqlite on_sqlite, Redis on_redis, Postgres on_postgres);

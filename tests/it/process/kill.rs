@@ -1,4 +1,5 @@
-//! `kill -9` during refreshes, again and again: after a restart every grant works, except those whose answer died with the process.
+//! `kill -9` during refreshes, again and again: after a restart every grant works, except those whose answer died with
+//! the process.
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -57,8 +57,8 @@ fn piece(number: usize) -> Vec<u8> {
     (0..PIECE).map(|at| u8::try_from((at / 7 + number) % 251).unwrap()).collect()
 }
 
-/// Sends the body while the answer is awaited; answers it with the hash of what was sent. A sidecar may answer, and close, before it has
-/// taken everything.
+/// Sends the body while the answer is awaited; answers it with the hash of what was sent. A sidecar may answer, and
+/// close, before it has taken everything.
 async fn upload(to: SocketAddr, framing: Framing) -> (Answer, String) {
     let mut connection = Connection::open(to).await.unwrap();
     let announced = match framing {

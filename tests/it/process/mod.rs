@@ -1,5 +1,5 @@
-//! The real binary as a process, in front of a sandbox that lives in the test: what only a process can show, such as memory, signals,
-//! sudden death, and what it writes where.
+//! The real binary as a process, in front of a sandbox that lives in the test: what only a process can show, such as
+//! memory, signals, sudden death, and what it writes where.
 //!
 //! Every figure that a test prints is for reading; no test fails because a machine is slow.
 

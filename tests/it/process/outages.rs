@@ -1,5 +1,5 @@
-//! The server of the store stops, halts, or cuts its connections, under two sidecars: what is in memory is served, what needs the store waits for
-//! it, and afterwards everything is as if nothing had been.
+//! The server of the store stops, halts, or cuts its connections, under two sidecars: what is in memory is served, what
+//! needs the store waits for it, and afterwards everything is as if nothing had been.
 
 use flexslot_proxy::{
     model::GrantState,
@@ -153,7 +153,8 @@ async fn says(sidecar: &Sidecar, reason: &str) {
 
 /// Each sidecar serves the tenant in the end, and the expiry has cost one token request.
 async fn assert_renewed_once(world: &World, sidecars: &[Sidecar; 2], tenant: &Tenant, version: u64) {
-    // Both at once: a bid for the lease that the server came to read only after its outage keeps the lease from the other one for a while.
+    // Both at once: a bid for the lease that the server came to read only after its outage keeps the lease from the
+    // other one for a while.
     let [first, second] = sidecars.each_ref().map(|sidecar| {
         let served = async || ask(sidecar.proxy, &get(DECKS, &tenant.name)).await.status == 200;
         until("the tenant is served again", served)

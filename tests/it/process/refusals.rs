@@ -16,8 +16,8 @@ use crate::support::process::{Exit, Launch};
 /// What is on the disk below a directory.
 type Disk = BTreeMap<String, (u32, Vec<u8>)>;
 
-/// Every file below `dir` with its mode and a hash of what is in it. Of the store, what its tables hold: SQLite may move that from its
-/// write-ahead log into the file at any time.
+/// Every file below `dir` with its mode and a hash of what is in it. Of the store, what its tables hold: SQLite may
+/// move that from its write-ahead log into the file at any time.
 fn disk(dir: &Path) -> Disk {
     let mut found = Disk::new();
     for entry in fs::read_dir(dir).unwrap() {

@@ -1,4 +1,5 @@
-//! Three sidecars on one store, on each engine: one token request for each expiry, whoever is killed or stopped meanwhile.
+//! Three sidecars on one store, on each engine: one token request for each expiry, whoever is killed or stopped
+//! meanwhile.
 
 use std::time::Duration;
 

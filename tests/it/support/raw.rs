@@ -122,7 +122,8 @@ fn parse(bytes: &[u8]) -> Option<(RawReply, usize)> {
     Some((RawReply { status, head, body: Vec::new() }, end + 4))
 }
 
-/// The data of a complete chunked body and the length of its coding, trailers included; `None` while there is more to come.
+/// The data of a complete chunked body and the length of its coding, trailers included; `None` while there is more to
+/// come.
 pub(crate) fn unchunk(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (mut data, mut at) = (Vec::new(), 0);
     loop {

@@ -250,8 +250,8 @@ impl World {
         self.presentations = 2;
     }
 
-    /// Ends the world, and checks what must hold in each: no spent token presented, nothing sent for a grant that is over, at most one retry
-    /// per request, at most one refresh per token.
+    /// Ends the world, and checks what must hold in each: no spent token presented, nothing sent for a grant that is
+    /// over, at most one retry per request, at most one refresh per token.
     pub(crate) async fn finish(mut self) {
         if self.sidecar.is_some() {
             let ended = in_time("the end of the sidecar", self.begin_stop()).await.unwrap().unwrap();

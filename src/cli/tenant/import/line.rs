@@ -13,7 +13,8 @@ use serde_json::{Value, error::Category};
 
 use crate::model::{ScopeSet, Secret, TenantId, Timestamp, TokenType, prefix};
 
-/// A tenant with the credentials that the line brings; a line may bring neither, as an export of all users does for some.
+/// A tenant with the credentials that the line brings; a line may bring neither, as an export of all users does for
+/// some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportLine {
     pub tenant: TenantId,
@@ -27,7 +28,8 @@ pub struct ImportGrant {
     /// Empty where the line has none. `expires_at` then lies in the past, so that it is never sent.
     pub access: Secret,
     pub refresh: Secret,
-    /// The epoch where the line does not say: a token whose end nobody knows counts as expired, and is refreshed at first need.
+    /// The epoch where the line does not say: a token whose end nobody knows counts as expired, and is refreshed at
+    /// first need.
     pub expires_at: Timestamp,
     pub scopes: ScopeSet,
     /// `None`: the configured client.

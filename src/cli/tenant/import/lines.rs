@@ -23,7 +23,8 @@ impl<R: BufRead> Lines<R> {
         Self { reader, number: 0, line: Zeroizing::new(Vec::with_capacity(4096)) }
     }
 
-    /// The next line without its end, and its number from 1; `None` at the end. A line that is too long comes cut to [`MAX_LINE`].
+    /// The next line without its end, and its number from 1; `None` at the end. A line that is too long comes cut to
+    /// [`MAX_LINE`].
     pub(super) fn next(&mut self) -> Result<Option<(u64, &[u8])>, Failure> {
         self.line.clear();
         let read = (&mut self.reader).take(MAX_LINE as u64).read_until(b'\n', &mut self.line).map_err(failed)?;

@@ -1,6 +1,7 @@
 //! `tenant import`: credentials from another program, in JSON Lines.
 //!
-//! Everything is read twice: once to check all of it, once to write. Standard input, which comes only once, is staged in between.
+//! Everything is read twice: once to check all of it, once to write. Standard input, which comes only once, is staged
+//! in between.
 
 mod check;
 pub mod line;
@@ -32,10 +33,10 @@ use write::Plan;
 ///     {"tenant":"beta","access_token":"…","refresh_token":"…",
 ///      "expires_at":"2026-11-20T18:00:00Z","scope":"decks:read cards:read"}
 ///
-/// (each on a single line). The column names of Flexslot's migration guide are understood too:
-/// flexslot_pat, flexslot_access_token, flexslot_refresh_token, flexslot_expires_at. expires_at is RFC 3339 or Unix seconds; without it, or
-/// without an access token, the grant is refreshed at first need. A member that is null counts as
-/// absent. client_id names the OAuth client of the grant; by default it is oauth.client_id.
+/// (each on a single line). The column names of Flexslot's migration guide are understood too: flexslot_pat,
+/// flexslot_access_token, flexslot_refresh_token, flexslot_expires_at. expires_at is RFC 3339 or Unix seconds; without
+/// it, or without an access token, the grant is refreshed at first need. A member that is null counts as absent.
+/// client_id names the OAuth client of the grant; by default it is oauth.client_id.
 ///
 /// All lines are checked before the first is written. A tenant that already has a credential is
 /// skipped, so that a second run never puts spent tokens over newer ones.

@@ -1,6 +1,7 @@
 //! Standard input, kept sealed on disk between its two readings.
 //!
-//! The key lives in this process alone, and the file has no name once it is open: whatever happens to the process, nothing readable stays.
+//! The key lives in this process alone, and the file has no name once it is open: whatever happens to the process,
+//! nothing readable stays.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -20,8 +21,8 @@ use crate::{cli::Failure, model::Random};
 
 /// Lines in a file that nobody else can read.
 ///
-/// The file is a row of frames: the ciphertext's length (four bytes, little-endian), a nonce, the ciphertext. A frame's number is associated
-/// data, so that frames neither change places nor go missing from the middle.
+/// The file is a row of frames: the ciphertext's length (four bytes, little-endian), a nonce, the ciphertext. A frame's
+/// number is associated data, so that frames neither change places nor go missing from the middle.
 pub(super) struct Stage {
     file: File,
     cipher: XChaCha20Poly1305,

@@ -68,7 +68,8 @@ impl Play {
         self.sidecars.iter().filter_map(living).collect()
     }
 
-    /// At the end, a grant that Flexslot still takes works in every process, and of any other the user is told to connect again.
+    /// At the end, a grant that Flexslot still takes works in every process, and of any other the user is told to
+    /// connect again.
     async fn last_requests(&mut self, name: &str) {
         let tenant = tenant(name);
         if self.shared.grant_of(&tenant).grant().is_some_and(|grant| self.shared.monitor.is_lost(grant)) {

@@ -223,7 +223,8 @@ impl Monitor {
         self.seen.lock().outcome(intent).is_some_and(|outcome| outcome != Outcome::NotTaken)
     }
 
-    /// Takes what the store has after its travel for what it should have. Where that is less than there was, nobody alive knew more.
+    /// Takes what the store has after its travel for what it should have. Where that is less than there was, nobody
+    /// alive knew more.
     pub(super) fn accept(&self, state: &GrantState, grant: &Grant) {
         let mut seen = self.seen.lock();
         seen.over.remove(&grant.id);
@@ -245,8 +246,8 @@ impl Monitor {
 
     // --- requests ---
 
-    /// A request got a credential or none: what a process hands out never goes back, has not expired, and was offered to the store or spooled
-    /// before.
+    /// A request got a credential or none: what a process hands out never goes back, has not expired, and was offered
+    /// to the store or spooled before.
     pub(super) fn answered(&self, process: Process, tenant: &TenantId, answer: &Result<Picked, Refusal>) {
         let mut seen = self.seen.lock();
         let here = (process, tenant.clone());

@@ -72,8 +72,8 @@ struct State {
 // === impl Stage ===
 
 impl Stage {
-    /// Asks for something. `happen` is called when its turn comes, which may be after the asker has given up, and must know that.
-    /// Answers `None` when `patience` is over; the operations of a dead process never return.
+    /// Asks for something. `happen` is called when its turn comes, which may be after the asker has given up, and must
+    /// know that. Answers `None` when `patience` is over; the operations of a dead process never return.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         process: Process,
@@ -109,7 +109,8 @@ impl Stage {
         None
     }
 
-    /// Gives one of the waiting its turn; `fates` says what may become of an operation. Answers what happened, `None` when nothing waits.
+    /// Gives one of the waiting its turn; `fates` says what may become of an operation. Answers what happened, `None`
+    /// when nothing waits.
     pub(super) fn give_a_turn(&self, dice: &mut Dice, fates: impl FnOnce(&mut Dice, Kind) -> Fate) -> Option<String> {
         self.give_a_turn_to(dice, |_, _| true, fates)
     }
@@ -168,7 +169,8 @@ impl Stage {
         }
     }
 
-    /// Cuts every connection to the store: what was asked happens or not, and whoever asked learns that it failed. Answers whether there was any.
+    /// Cuts every connection to the store: what was asked happens or not, and whoever asked learns that it failed.
+    /// Answers whether there was any.
     pub(super) fn cut(&self, dice: &mut Dice) -> bool {
         let cut = {
             let mut state = self.0.lock();

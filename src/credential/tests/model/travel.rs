@@ -1,7 +1,8 @@
 //! The store comes back empty, or as it was some time ago.
 //!
-//! Connections are cut before. Afterwards somebody notices before anybody writes; then every process gets through to the store for as long as
-//! nobody may refresh, in any order, while token requests go on as they like; nobody dies, starts or commands meanwhile. Then the store must have what the best informed of the living had.
+//! Connections are cut before. Afterwards somebody notices before anybody writes; then every process gets through to
+//! the store for as long as nobody may refresh, in any order, while token requests go on as they like; nobody dies,
+//! starts or commands meanwhile. Then the store must have what the best informed of the living had.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! For any chunking, any limits and any points of supersession, an attempt that ends well has seen exactly the client's bytes, or the
-//! overflow was reported; and no reservation outlives its body.
+//! For any chunking, any limits and any points of supersession, an attempt that ends well has seen exactly the client's
+//! bytes, or the overflow was reported; and no reservation outlives its body.
 
 use std::{
     collections::VecDeque,

@@ -21,7 +21,8 @@ use crate::{
 const REDIS_PASSWORD: &str = "redis-password-canary-Hv3Kq8";
 const WRONG: &str = "wrong-password-canary-Pz7Lm2";
 
-/// Runs a sidecar on the store in `place`, while `shut_out` refuses to know its password any more and `let_in` knows it again.
+/// Runs a sidecar on the store in `place`, while `shut_out` refuses to know its password any more and `let_in` knows it
+/// again.
 async fn nothing_tells_the_password(place: Place, password: &str, shut_out: impl Fn(), let_in: impl Fn()) {
     let (mut secrets, mut leavings) = (Secrets::default(), Leavings::default());
     secrets.add("the password", password);
