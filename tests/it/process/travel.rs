@@ -1,12 +1,21 @@
-//! Two sidecars on a store whose file is taken from under them.
+//! Two sidecars on a store that is taken from under them.
 
 use std::{fs, net::SocketAddr};
 
+use tokio::task::block_in_place;
+
 use super::{
+    engines::Place,
     http::{ask, get},
     world::{Life, World},
 };
-use crate::support::{process::Sidecar, until};
+use crate::{
+    servers::{
+        postgres::{Disk, PostgresServer},
+        redis::RedisServer,
+    },
+    support::{process::Sidecar, until},
+};
 
 const DECKS: &str = "/api/public/v1/decks/";
 
@@ -18,6 +27,14 @@ async fn travelled(admin: SocketAddr) -> bool {
 async fn all_have_noticed(sidecars: &[Sidecar]) {
     for sidecar in sidecars {
         until("the sidecar notices that the store has travelled", async || travelled(sidecar.admin).await).await;
+    }
+}
+
+async fn assert_served(sidecars: &[Sidecar; 2], round: &str) {
+    for (sidecar, tenant) in [(&sidecars[0], "acme"), (&sidecars[1], "acme"), (&sidecars[0], "beta")] {
+        let answer = ask(sidecar.proxy, &get(DECKS, tenant)).await;
+        let logs = || sidecars.each_ref().map(|sidecar| sidecar.process.stderr()).join("\n");
+        assert_eq!(answer.status, 200, "{round}, {tenant}: {answer:?}\n{}", logs());
     }
 }
 
@@ -34,22 +51,15 @@ async fn what_two_sidecars_hold_survives_an_older_store_and_none() {
     world.give_pat("beta").await;
     fs::copy(world.path("store.db"), world.path("copy.db")).unwrap();
     let sidecars = [world.start().await, world.start().await];
-    let served = async |round: &str| {
-        for (sidecar, tenant) in [(&sidecars[0], "acme"), (&sidecars[1], "acme"), (&sidecars[0], "beta")] {
-            let answer = ask(sidecar.proxy, &get(DECKS, tenant)).await;
-            let logs = || sidecars.each_ref().map(|sidecar| sidecar.process.stderr()).join("\n");
-            assert_eq!(answer.status, 200, "{round}, {tenant}: {answer:?}\n{}", logs());
-        }
-    };
-    served("before").await;
+    assert_served(&sidecars, "before").await;
 
     fs::rename(world.path("copy.db"), world.path("store.db")).unwrap();
-    served("with an older store").await;
+    assert_served(&sidecars, "with an older store").await;
     all_have_noticed(&sidecars).await;
     until("the newer grant is written back", async || version(&world).await == 2).await;
 
     fs::remove_file(world.path("store.db")).unwrap();
-    served("without a store").await;
+    assert_served(&sidecars, "without a store").await;
     until("another file is made", async || world.path("store.db").exists()).await;
     all_have_noticed(&sidecars).await;
     until("everything is written back", async || version(&world).await == 2).await;
@@ -58,9 +68,55 @@ async fn what_two_sidecars_hold_survives_an_older_store_and_none() {
         until("refreshes begin again", async || !travelled(sidecar.admin).await).await;
     }
     world.sandbox.expire_access(acme.grant).unwrap();
-    served("afterwards").await;
+    assert_served(&sidecars, "afterwards").await;
     let counts = world.sandbox.counters();
     assert_eq!((counts.token_requests("refresh_token"), counts.refreshes, counts.replays), (2, 2, 0));
     let newcomer = world.start().await;
     assert_eq!(ask(newcomer.proxy, &get(DECKS, "beta")).await.status, 200, "its PAT is there again");
+}
+
+/// Both sidecars refresh once, then `empty` leaves nothing of the store; what they hold is written back, and nothing is
+/// refreshed but what has expired.
+async fn survives(place: Place, empty: impl FnOnce()) {
+    let mut world = World::at(place).await;
+    world.set("refresh", "min_interval = \"0s\"");
+    let acme = world.connect("acme", Life::Expired).await;
+    world.give_pat("beta").await;
+    let sidecars = [world.start().await, world.start().await];
+    assert_served(&sidecars, "before").await;
+    block_in_place(empty);
+    assert_served(&sidecars, "with an empty store").await;
+    all_have_noticed(&sidecars).await;
+    until("the grant is written back", async || version(&world).await == 2).await;
+    for sidecar in &sidecars {
+        until("refreshes begin again", async || !travelled(sidecar.admin).await).await;
+    }
+    world.sandbox.expire_access(acme.grant).unwrap();
+    assert_served(&sidecars, "afterwards").await;
+    let counts = world.sandbox.counters();
+    assert_eq!((counts.token_requests("refresh_token"), counts.refreshes, counts.replays), (2, 2, 0));
+    let newcomer = world.start().await;
+    assert_eq!(ask(newcomer.proxy, &get(DECKS, "beta")).await.status, 200, "its PAT is there again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_sidecars_hold_survives_a_redis_that_restarts_empty() {
+    let mut server = RedisServer::start(&[]);
+    let place = Place::Redis(server.url(0));
+    survives(place, || {
+        server.kill();
+        server.start_again();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_sidecars_hold_survives_a_schema_that_is_dropped() {
+    let server = PostgresServer::start(Disk::Synced, "");
+    let database = server.database();
+    let place = Place::Postgres(server.url(&database));
+    survives(place, || {
+        server.sql(&database, "DROP SCHEMA flexslot_proxy CASCADE");
+    })
+    .await;
 }
