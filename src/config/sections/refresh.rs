@@ -21,7 +21,7 @@ pub struct Refresh {
     pub uncertain_after: Duration,
     pub max_parallel: usize,
     pub spread: Duration,
-    /// Shorter than [`LONGEST_KEEP_ALIVE`]; `None`: off.
+    /// At most 29 days; `None`: off.
     pub keep_alive: Option<Duration>,
 }
 
