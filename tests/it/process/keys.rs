@@ -158,7 +158,8 @@ async fn two_sidecars_serve_and_refresh_while_the_key_is_rotated_and_its_rotatio
     assert_eq!(fs::metadata(world.path("key")).unwrap().permissions().mode() & 0o777, 0o600);
 
     // What is written from now on is sealed with the new key too.
-    sleep(Duration::from_millis(300)).await;
+    let refreshed = world.sandbox.counters().refreshes;
+    until("a refresh after the rotation", || (world.sandbox.counters().refreshes > refreshed).then_some(())).await;
     let served = traffic.stop().await;
     assert!(served > 0);
     let counts = world.sandbox.counters();

@@ -7,7 +7,7 @@ use tokio::task::block_in_place;
 use super::{
     engines::Place,
     http::{ask, get},
-    world::{Life, World},
+    world::{Life, Tenant, World},
 };
 use crate::{
     servers::{
@@ -43,6 +43,19 @@ async fn version(world: &World) -> u64 {
     world.stored("acme").await.grant().map_or(0, |grant| grant.version.number())
 }
 
+/// Refreshes go on from the pair that was held, and a newcomer finds in the store what was written back.
+async fn assert_nothing_is_lost(world: &World, sidecars: &[Sidecar; 2], acme: &Tenant) {
+    for sidecar in sidecars {
+        until("refreshes begin again", async || !travelled(sidecar.admin).await).await;
+    }
+    world.sandbox.expire_access(acme.grant).unwrap();
+    assert_served(sidecars, "afterwards").await;
+    let counts = world.sandbox.counters();
+    assert_eq!((counts.token_requests("refresh_token"), counts.refreshes, counts.replays), (2, 2, 0));
+    let newcomer = world.start().await;
+    assert_eq!(ask(newcomer.proxy, &get(DECKS, "beta")).await.status, 200, "its PAT is there again");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_two_sidecars_hold_survives_an_older_store_and_none() {
     let mut world = World::new().await;
@@ -64,15 +77,7 @@ async fn what_two_sidecars_hold_survives_an_older_store_and_none() {
     all_have_noticed(&sidecars).await;
     until("everything is written back", async || version(&world).await == 2).await;
 
-    for sidecar in &sidecars {
-        until("refreshes begin again", async || !travelled(sidecar.admin).await).await;
-    }
-    world.sandbox.expire_access(acme.grant).unwrap();
-    assert_served(&sidecars, "afterwards").await;
-    let counts = world.sandbox.counters();
-    assert_eq!((counts.token_requests("refresh_token"), counts.refreshes, counts.replays), (2, 2, 0));
-    let newcomer = world.start().await;
-    assert_eq!(ask(newcomer.proxy, &get(DECKS, "beta")).await.status, 200, "its PAT is there again");
+    assert_nothing_is_lost(&world, &sidecars, &acme).await;
 }
 
 /// Both sidecars refresh once, then `empty` leaves nothing of the store; what they hold is written back, and nothing is
@@ -88,15 +93,7 @@ async fn survives(place: Place, empty: impl FnOnce()) {
     assert_served(&sidecars, "with an empty store").await;
     all_have_noticed(&sidecars).await;
     until("the grant is written back", async || version(&world).await == 2).await;
-    for sidecar in &sidecars {
-        until("refreshes begin again", async || !travelled(sidecar.admin).await).await;
-    }
-    world.sandbox.expire_access(acme.grant).unwrap();
-    assert_served(&sidecars, "afterwards").await;
-    let counts = world.sandbox.counters();
-    assert_eq!((counts.token_requests("refresh_token"), counts.refreshes, counts.replays), (2, 2, 0));
-    let newcomer = world.start().await;
-    assert_eq!(ask(newcomer.proxy, &get(DECKS, "beta")).await.status, 200, "its PAT is there again");
+    assert_nothing_is_lost(&world, &sidecars, &acme).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
