@@ -38,6 +38,8 @@ impl InstanceLock {
         let instance = format!("{:032x}", u128::from_be_bytes(random.bytes()));
         let file = create_private(&lock_file(&dir, &instance))?;
         file.lock()?;
+        // Another process may have looked before the lock was taken, and have marked the file as one of the dead.
+        file.set_len(0)?;
         let _ = clear_away(&dir, &file).inspect_err(|error| {
             tracing::debug!(%error, dir = %dir.display(), "old lock files cannot be cleared away");
         });
@@ -55,8 +57,14 @@ impl InstanceLock {
         let is_name = owner.instance.len() == 32 && owner.instance.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_name
             && owner.host == self.owner.host
-            && File::open(lock_file(&self.dir, &owner.instance)).is_ok_and(|file| file.try_lock().is_ok())
+            && File::open(lock_file(&self.dir, &owner.instance)).is_ok_and(|file| is_free(&file))
     }
+}
+
+/// Whether the lock of the process that made `file` is free. A shared lock asks, so that two that ask at once do not take
+/// each other for the living process.
+fn is_free(file: &File) -> bool {
+    file.try_lock_shared().is_ok()
 }
 
 fn lock_file(dir: &Path, instance: &str) -> PathBuf {
@@ -74,7 +82,7 @@ fn clear_away(dir: &Path, ours: &File) -> io::Result<()> {
             continue;
         }
         let Ok(mut file) = File::options().read(true).append(true).open(&path) else { continue };
-        match file.try_lock() {
+        match file.try_lock_shared() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => continue,
             Err(TryLockError::Error(error)) => return Err(error),
@@ -104,7 +112,7 @@ mod tests {
         time::Duration,
     };
 
-    use super::{InstanceLock, lock_file};
+    use super::{InstanceLock, is_free, lock_file};
     use crate::model::{Random, token::Owner};
 
     fn acquire(dir: &Path) -> InstanceLock {
@@ -119,6 +127,18 @@ mod tests {
         assert!(!us.is_provably_gone(&owner) && !us.is_provably_gone(us.owner()));
         drop(other);
         assert!(us.is_provably_gone(&owner));
+    }
+
+    #[test]
+    fn many_that_ask_at_once_all_find_a_process_gone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let us = acquire(dir.path());
+        let gone = acquire(dir.path()).owner().clone();
+        let asking = File::open(lock_file(&us.dir, &gone.instance)).expect("there");
+        assert!(is_free(&asking));
+        // `asking` still has the lock that it asked with.
+        assert!(us.is_provably_gone(&gone));
+        assert!(!is_free(&File::open(lock_file(&us.dir, &us.owner.instance)).expect("there")));
     }
 
     #[test]
