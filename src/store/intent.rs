@@ -36,9 +36,14 @@ impl TokenStore {
         match outcome {
             Settlement::Renewed(grant) => {
                 let mut change = self.grant_change(tenant, expect, &grant, None);
-                // To have the pair stored is worth more; but a store that does not answer is not waited for twice.
-                if let Err(error @ StoreError::Unavailable(_)) = self.keep_origin(&mut change).await {
-                    return Err(error);
+                match self.keep_origin(&mut change).await {
+                    // A store that does not answer is not waited for twice.
+                    Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                    // What has been read is acted on, though the store may take no writes now: until it does, it may
+                    // come back without what makes this pair void.
+                    Ok(false) => return self.raise(tenant, grant).await,
+                    // To have the pair stored is worth more than to know where its row was found.
+                    Ok(true) | Err(_) => {}
                 }
                 match self.write(vec![change]).await?.into() {
                     Cas::Stored => Ok(Cas::Stored),

@@ -147,7 +147,9 @@ impl TokenStore {
 
     /// The outcome of a token request that was made before the store came back is no newer than the row that it is
     /// written over, which was in the store when it came back, or was written back: it says where that was found.
-    pub(super) async fn keep_origin(&self, change: &mut Change) -> Result<(), StoreError> {
+    ///
+    /// Answers whether the row is, so far, the one that `change` expects.
+    pub(super) async fn keep_origin(&self, change: &mut Change) -> Result<bool, StoreError> {
         let rows = self.backend.get(&[change.key.clone(), era_key()]).await?;
         let [row, era] = <[_; 2]>::try_from(rows).unwrap_or_default();
         let era = Era::of_row(era.as_ref())?;
@@ -158,7 +160,7 @@ impl TokenStore {
             let written = (change.label, std::mem::take(&mut change.body));
             (change.label, change.body) = record::written_back(written, found);
         }
-        Ok(())
+        Ok(change.expect.holds(row.as_ref().map(|row| (row.revision, &row.label))))
     }
 
     fn grant_back(&self, tenant: &TenantId, known: &Known, row: Option<&Row>, now: Timestamp) -> Vec<Change> {

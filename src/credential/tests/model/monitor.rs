@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::{
     lines::Line,
-    names::{access_of, name_of, pair_hash},
+    names::{access_of, name_of, pair_hash, tenant_of},
     stage::Process,
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         clock::TokioClock,
         token::{Attempt, Intent, Owner},
     },
+    store::backend::{Key, Kind},
 };
 
 pub(super) struct Monitor {
@@ -57,6 +58,8 @@ pub(super) struct Seen {
     pub(super) over: HashSet<GrantId>,
     /// Pairs that a process has offered to the store, with whatever success, or found there.
     offered: HashSet<(Process, GrantId, Version)>,
+    /// Whose grant could not be read since the process was given a pair of it.
+    unread: HashSet<(Process, TenantId)>,
     stored: HashSet<(GrantId, Version)>,
     /// Tokens that were answered with 401.
     pub(super) refused: HashSet<(GrantId, Version)>,
@@ -151,6 +154,8 @@ impl Monitor {
         let Asked { token, number, .. } = &seen.questions[question];
         let (name, number) = (name_of(&Secret::new(token.clone())).0, *number);
         seen.line(&name).delivered.insert(number, process);
+        let tenant = tenant_of(&name);
+        seen.unread.retain(|unread| *unread != (process, tenant.clone()));
     }
 
     // --- processes ---
@@ -187,6 +192,17 @@ impl Monitor {
 
     pub(super) fn offered(&self, process: Process, grant: GrantId, version: Version) {
         self.seen.lock().offered.insert((process, grant, version));
+    }
+
+    /// The store has not let a process read `keys`. A grant and the store's key are read before a pair is written: not
+    /// to be let read them counts as an offer of the pair that the process was given last.
+    pub(super) fn refused_to_read(&self, process: Process, keys: &[Key]) {
+        let mut seen = self.seen.lock();
+        let tenants: HashSet<_> = seen.lines.keys().map(|line| tenant_of(line)).collect();
+        let is_needed = |tenant: &TenantId| {
+            keys.iter().any(|key| [Key::new(Kind::Meta, "key"), Key::new(Kind::Grant, tenant.as_str())].contains(key))
+        };
+        seen.unread.extend(tenants.into_iter().filter(is_needed).map(|tenant| (process, tenant)));
     }
 
     pub(super) fn spooled(&self) -> Vec<String> {
@@ -313,7 +329,7 @@ impl Seen {
         if self.lines[line].expires.get(number as usize).is_none_or(|end| *end <= now) {
             return Err("which has expired");
         }
-        let offered = self.offered.contains(&(here.0, at.grant, at.version));
+        let offered = self.unread.contains(here) || self.offered.contains(&(here.0, at.grant, at.version));
         if !offered && !spooled && !self.stored.contains(&(at.grant, at.version)) {
             return Err("before it was kept");
         }

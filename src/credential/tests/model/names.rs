@@ -2,7 +2,7 @@
 
 use crate::{
     credential::Picked,
-    model::{ScopeSet, Secret, Timestamp, TokenSet, TokenType},
+    model::{ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType},
 };
 
 pub(super) fn pair(line: &str, number: u64, expires_at: Timestamp) -> TokenSet {
@@ -24,6 +24,12 @@ pub(super) fn pair_hash(refresh: &Secret) -> [u8; 32] {
 pub(super) fn name_of(refresh: &Secret) -> (String, u64) {
     let (name, number) = refresh.expose().rsplit_once('.').expect("a token of the model");
     (name.to_owned(), number.parse().expect("a number"))
+}
+
+/// The tenant that was connected as `line`.
+pub(super) fn tenant_of(line: &str) -> TenantId {
+    let (tenant, _) = line.rsplit_once('-').expect("a line of the model");
+    tenant.parse().expect("a tenant")
 }
 
 /// Line and number of an access token; `None` for a PAT.

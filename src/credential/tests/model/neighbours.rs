@@ -154,9 +154,13 @@ impl Backend for Neighbours {
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
-        let keys = keys.to_vec();
         let what = format!("get {}", keys.first().map_or("", |key| &key.name));
-        self.ask(Asked::Read, what, move |shared| at_once(shared.backend.get(&keys))).await
+        let (asked, keys) = (keys.to_vec(), keys);
+        let rows = self.ask(Asked::Read, what, move |shared| at_once(shared.backend.get(&asked))).await;
+        if rows.is_err() {
+            self.shared.monitor.refused_to_read(self.process, keys);
+        }
+        rows
     }
 
     async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError> {
