@@ -269,6 +269,12 @@ impl Credentials {
         self.works.held(tenant).map(|slot| slot.with(|state| state.known()))
     }
 
+    /// The newest revision of the store that has been seen.
+    #[cfg(test)]
+    pub(crate) fn newest(&self) -> crate::store::backend::Revision {
+        self.works.newest()
+    }
+
     /// How custody and store are doing.
     pub fn health(&self) -> Health {
         self.works.health()

@@ -98,6 +98,12 @@ impl Works {
         }
     }
 
+    /// The newest revision that this process has seen or written.
+    pub(super) fn newest(&self) -> Revision {
+        let seen = self.journal.page.lock().last.map_or(Revision(0), |last| last.newest);
+        seen.max(self.store.written())
+    }
+
     /// Has every slot read again.
     pub(super) fn read_all_again(&self) {
         self.journal.read_all.store(true, Ordering::Release);
@@ -117,7 +123,7 @@ impl Works {
     pub(super) async fn vitals(&self) -> Result<Vitals, StoreError> {
         loop {
             let before = *self.journal.page.lock();
-            let at_least = before.last.map_or(Revision(0), |last| last.newest).max(self.store.written());
+            let at_least = self.newest();
             let asked = self.own_time();
             let vitals = self.store.vitals().await?;
             self.set_clock(asked, vitals.now);
