@@ -179,9 +179,15 @@ impl Simulation {
             _ if failures > 0 && now < backoff_until => {}
             Freshness::Expired => self.board(now, tenant, replica, Lane::Awaited),
             Freshness::Ageing => {
-                let is_due = time(now) >= plan.turn
-                    || self.sidecars[sidecar as usize].out_of_turn.admits(self.began + millis(now));
-                if is_due && !is_too_new(self.tokens.age(time(now)), self.scenario.policy.min_interval) {
+                let (out_of_turn, instant) =
+                    (&mut self.sidecars[sidecar as usize].out_of_turn, self.began + millis(now));
+                let may_begin = if time(now) < plan.turn {
+                    out_of_turn.admits(instant)
+                } else {
+                    out_of_turn.note_one(instant);
+                    true
+                };
+                if may_begin && !is_too_new(self.tokens.age(time(now)), self.scenario.policy.min_interval) {
                     self.board(now, tenant, replica, Lane::Ahead);
                 }
             }

@@ -157,8 +157,13 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause, 
             return Boarding::NotNow(not_now);
         }
         let is_early = state.live().is_some_and(|live| now < live.plan.turn);
-        if haste == Haste::InTurn && is_early && !works.out_of_turn.lock().admits(Instant::now()) {
-            return Boarding::NotNow(NotNow::NotItsTurn);
+        if haste == Haste::InTurn {
+            let mut out_of_turn = works.out_of_turn.lock();
+            if !is_early {
+                out_of_turn.note_one(Instant::now());
+            } else if !out_of_turn.admits(Instant::now()) {
+                return Boarding::NotNow(NotNow::NotItsTurn);
+            }
         }
         if cause == Cause::Expired {
             state.pace.early_expiry = Some(at.version);

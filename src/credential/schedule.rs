@@ -21,7 +21,7 @@ const OWN_PART: u32 = 100;
 /// How many renewals a process begins ahead of need and out of turn, per second.
 const OUT_OF_TURN: u32 = 5;
 
-/// How many may want to in a second before it counts as a crowd, in which nobody goes out of turn.
+/// How many may come in a second, in turn or out of it, before it counts as a crowd, in which nobody goes out of turn.
 const CROWD: u32 = 20;
 
 /// How long Flexslot keeps a refresh token that is not used.
@@ -46,9 +46,9 @@ pub struct Share(f64);
 pub struct OutOfTurn {
     since: Option<Instant>,
     begun: u32,
-    wanted: u32,
+    came: u32,
     /// The same in the second before.
-    wanted_before: u32,
+    came_before: u32,
 }
 
 // === impl Plan ===
@@ -91,15 +91,21 @@ impl Share {
 impl OutOfTurn {
     /// Whether one more may begin out of turn at `now`; if so it is counted.
     pub fn admits(&mut self, now: Instant) -> bool {
-        match self.since.map(|since| now.duration_since(since).as_secs()) {
-            Some(0) => {}
-            Some(1) => *self = Self { since: Some(now), wanted_before: self.wanted, ..Self::default() },
-            _ => *self = Self { since: Some(now), ..Self::default() },
-        }
-        self.wanted = self.wanted.saturating_add(1);
-        let admitted = self.begun < OUT_OF_TURN && self.wanted_before <= CROWD;
+        self.note_one(now);
+        let admitted = self.begun < OUT_OF_TURN && self.came_before <= CROWD;
         self.begun += u32::from(admitted);
         admitted
+    }
+
+    /// Notes one that comes at `now`, be it in its turn: many of those make a crowd too, in which the few whose turn comes
+    /// last are not to go out of it.
+    pub fn note_one(&mut self, now: Instant) {
+        match self.since.map(|since| now.duration_since(since).as_secs()) {
+            Some(0) => {}
+            Some(1) => *self = Self { since: Some(now), came_before: self.came, ..Self::default() },
+            _ => *self = Self { since: Some(now), ..Self::default() },
+        }
+        self.came = self.came.saturating_add(1);
     }
 }
 

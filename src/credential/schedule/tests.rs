@@ -105,6 +105,13 @@ fn in_a_crowd_nobody_goes_out_of_turn() {
     assert_eq!(admitted(&mut out_of_turn, 10, now + Duration::from_secs(3)), 5, "the crowd is gone");
 }
 
+#[test]
+fn those_who_come_in_turn_make_a_crowd_too() {
+    let (mut out_of_turn, now) = (OutOfTurn::default(), Instant::now());
+    (0..100).for_each(|_| out_of_turn.note_one(now));
+    assert_eq!(admitted(&mut out_of_turn, 10, now + Duration::from_secs(1)), 0);
+}
+
 /// Of so many who want to go out of turn at a time, how many may.
 fn admitted(out_of_turn: &mut OutOfTurn, wanted: usize, at: Instant) -> usize {
     (0..wanted).filter(|_| out_of_turn.admits(at)).count()

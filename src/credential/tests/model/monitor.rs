@@ -15,7 +15,7 @@ use super::{
 use crate::{
     credential::{At, Picked, Refusal},
     model::{
-        Clock, Grant, GrantId, GrantState, Secret, TenantId, Timestamp, Version,
+        Clock, GrantId, GrantState, Secret, TenantId, Timestamp, Version,
         clock::TokioClock,
         token::{Attempt, Intent, Owner},
     },
@@ -241,8 +241,16 @@ impl Monitor {
 
     /// Takes what the store has after its travel for what it should have. Where that is less than there was, nobody
     /// alive knew more.
-    pub(super) fn accept(&self, state: &GrantState, grant: &Grant) {
+    pub(super) fn accept(&self, state: &GrantState) {
         let mut seen = self.seen.lock();
+        let grant = match state {
+            GrantState::NeverConnected => return,
+            GrantState::Disconnected(end) => {
+                seen.over.insert(end.id);
+                return;
+            }
+            GrantState::Connected(grant) | GrantState::Uncertain(grant, _) => grant,
+        };
         seen.over.remove(&grant.id);
         let token = grant.tokens.refresh.expose();
         let made = |attempt| {
