@@ -173,6 +173,25 @@ impl Custody {
         moved
     }
 
+    /// The store says that `tenant` has the grant `id`: what waits of another one is void, also for a store that comes
+    /// back without this one.
+    pub(super) async fn void_all_but(&self, tenant: &TenantId, id: GrantId) {
+        let void = {
+            let mut waiting = self.waiting.lock();
+            match waiting.get(tenant) {
+                Some(held) if held.intent.grant != id => waiting.remove(tenant),
+                _ => None,
+            }
+        };
+        let Some(void) = void else { return };
+        tracing::info!(%tenant, "the outcome of a token request need not be stored any more: the tenant has another grant");
+        if let (Settlement::Renewed(grant), Some(spool)) = (&void.settlement, &self.spool)
+            && let Err(error) = spool.forget(grant).await
+        {
+            tracing::warn!(%tenant, %error, "a token pair that is void stays in the spool");
+        }
+    }
+
     async fn done(&self, tenant: &TenantId, done: &Waiting, outcome: Cas) {
         {
             let mut waiting = self.waiting.lock();

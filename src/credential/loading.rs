@@ -149,6 +149,9 @@ impl Works {
                         unchanged
                     });
                     if taken {
+                        if let Some(id) = record.grant.id() {
+                            self.custody.void_all_but(&slot.tenant, id).await;
+                        }
                         return Ok(record);
                     }
                 }

@@ -287,6 +287,15 @@ impl DisconnectReason {
 // === impl GrantState ===
 
 impl GrantState {
+    /// Which grant it is of, connected or not.
+    pub fn id(&self) -> Option<GrantId> {
+        match self {
+            Self::NeverConnected => None,
+            Self::Connected(grant) | Self::Uncertain(grant, _) => Some(grant.id),
+            Self::Disconnected(end) => Some(end.id),
+        }
+    }
+
     /// The grant, where tokens exist.
     pub fn grant(&self) -> Option<&Grant> {
         match self {

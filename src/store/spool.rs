@@ -86,12 +86,17 @@ impl Spool {
     /// Keeps `grant`, with which Flexslot answered the request of `intent`. On the disk when this returns.
     pub async fn put(&self, tenant: &TenantId, intent: &Intent, grant: &Grant) -> Result<(), SpoolError> {
         let bytes = record::spooled(&self.sealer, tenant, intent, grant);
-        let path = self.dir.join(format!("{}-{}.{ENDING}", grant.id, grant.version));
+        let path = self.path_of(grant);
         self.on_disk(move |spool| {
             create_private_dir(&spool.dir).map_err(file_error(&spool.dir))?;
             write_atomically(&path, &bytes).map_err(file_error(&path))
         })
         .await
+    }
+
+    /// Forgets the pair of `grant`, which is void.
+    pub async fn forget(&self, grant: &Grant) -> Result<(), SpoolError> {
+        self.delete(&self.path_of(grant)).await
     }
 
     /// Hands every pair to `store`. With the store out of reach the rest is left for another time. A file that is no
@@ -158,6 +163,10 @@ impl Spool {
         let settled = store.settle(&tenant, &intent, Settlement::Renewed(grant)).await.map_err(SpoolError::Store)?;
         self.delete(path).await?;
         Ok(Some((tenant, settled)))
+    }
+
+    fn path_of(&self, grant: &Grant) -> PathBuf {
+        self.dir.join(format!("{}-{}.{ENDING}", grant.id, grant.version))
     }
 
     async fn set_aside(&self, path: &Path, fault: &Fault) -> Result<(), SpoolError> {

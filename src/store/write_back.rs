@@ -75,6 +75,16 @@ pub enum Reconciled {
     Travelled,
 }
 
+/// The row that the outcome of a token request goes over, as it was read before the write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    AsExpected,
+    /// It is another than the outcome expects.
+    Other,
+    /// The grant that the outcome is of has a tombstone.
+    Buried,
+}
+
 enum Verdict {
     TakeOver,
     /// Ours goes over the row as it was read.
@@ -147,11 +157,14 @@ impl TokenStore {
 
     /// The outcome of a token request that was made before the store came back is no newer than the row that it is
     /// written over, which was in the store when it came back, or was written back: it says where that was found.
-    ///
-    /// Answers whether the row is, so far, the one that `change` expects.
-    pub(super) async fn keep_origin(&self, change: &mut Change) -> Result<bool, StoreError> {
-        let rows = self.backend.get(&[change.key.clone(), era_key()]).await?;
-        let [row, era] = <[_; 2]>::try_from(rows).unwrap_or_default();
+    pub(super) async fn keep_origin(&self, change: &mut Change) -> Result<Standing, StoreError> {
+        let mut keys = vec![change.key.clone(), era_key()];
+        if let Expect::Grant(grant, _) = change.expect {
+            keys.push(tombstone_key(grant));
+        }
+        let mut rows = self.backend.get(&keys).await?;
+        rows.resize(3, None);
+        let [row, era, tombstone] = <[_; 3]>::try_from(rows).unwrap_or_default();
         let era = Era::of_row(era.as_ref())?;
         let read = Read::new(&change.key, row.as_ref(), &era)?;
         let of_row = |row: &Row| Found { era: era.before.unwrap_or(EraId::FIRST), revision: row.revision };
@@ -160,7 +173,11 @@ impl TokenStore {
             let written = (change.label, std::mem::take(&mut change.body));
             (change.label, change.body) = record::written_back(written, found);
         }
-        Ok(change.expect.holds(row.as_ref().map(|row| (row.revision, &row.label))))
+        Ok(match change.expect.holds(row.as_ref().map(|row| (row.revision, &row.label))) {
+            _ if tombstone.as_ref().is_some_and(is_there) => Standing::Buried,
+            true => Standing::AsExpected,
+            false => Standing::Other,
+        })
     }
 
     fn grant_back(&self, tenant: &TenantId, known: &Known, row: Option<&Row>, now: Timestamp) -> Vec<Change> {
@@ -253,7 +270,7 @@ impl Known {
             {
                 TakeOver
             }
-            (KnownGrant::Removed(id), stored) if id_of(stored) == Some(*id) => lost,
+            (KnownGrant::Removed(id), stored) if stored.id() == Some(*id) => lost,
             _ if buried => TakeOver,
             (KnownGrant::Removed(_), _) if !new_era && !read.is_before(self.grant_at) => TakeOver,
             _ if !new_era => Travelled,
@@ -293,14 +310,6 @@ impl KnownGrant {
 
 fn live(state: &GrantState) -> Option<(GrantId, Version)> {
     state.grant().map(|grant| (grant.id, grant.version))
-}
-
-fn id_of(state: &GrantState) -> Option<GrantId> {
-    match state {
-        GrantState::NeverConnected => None,
-        GrantState::Connected(grant) | GrantState::Uncertain(grant, _) => Some(grant.id),
-        GrantState::Disconnected(end) => Some(end.id),
-    }
 }
 
 fn intent_of(state: &GrantState) -> Option<&Intent> {
