@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use crate::{
     flexslot::TokenEndpoint,
-    model::{AllowRule, CredentialKind, Grant, Origin, PatFallback, Secret, TenantId},
+    model::{AllowRule, CredentialKind, Grant, Origin, PatFallback, Secret, TenantId, Timestamp, token::Intent},
 };
 
 /// Everything of the configuration that this room needs.
@@ -86,6 +86,14 @@ impl fmt::Debug for Settings {
 }
 
 // === impl RefreshPolicy ===
+
+impl RefreshPolicy {
+    /// What is left at `now` of the time in which nobody else may present what `intent` names; nothing where it lies in
+    /// the future.
+    pub(super) fn left_of(&self, intent: &Intent, now: Timestamp) -> Duration {
+        self.uncertain_after.saturating_sub(now.since(intent.at).unwrap_or(Duration::MAX))
+    }
+}
 
 /// The defaults of `[refresh]`.
 impl Default for RefreshPolicy {

@@ -107,7 +107,7 @@ impl Renewal {
 
     /// Presents the refresh token, once, and within the time that the intent keeps the others from it.
     async fn ask(&self, grant: Grant, intent: Intent, earlier: Option<Intent>) -> Landing {
-        let left = self.works.left_now(&intent, &self.settings);
+        let left = self.works.left_of_ours(&intent, &self.settings);
         if left.is_zero() {
             let what = "the intent was too old before the token endpoint could be asked";
             let failure = Failure::new(FailureClass::NotSent, what);

@@ -252,17 +252,19 @@ impl Works {
         })
     }
 
-    /// How long until an intent is old enough that its token request cannot be under way any more. An age below zero
-    /// counts as old.
+    /// How long until somebody's intent is old enough that its token request cannot be under way any more. An age below
+    /// zero counts as old.
+    ///
+    /// It is as old as the store says: [`Works::now`] runs ahead of the store by as long as the store took to answer,
+    /// and would have the other's time end too early.
     pub(super) async fn left_of(&self, intent: &Intent) -> Result<Duration, StoreError> {
-        self.vitals().await?;
-        Ok(self.left_now(intent, &self.settings.load()))
+        let now = self.vitals().await?.now;
+        Ok(self.settings.load().refresh.left_of(intent, now))
     }
 
-    /// The same without asking the store what time it is.
-    pub(super) fn left_now(&self, intent: &Intent, settings: &Settings) -> Duration {
-        let age = self.now().since(intent.at).unwrap_or(Duration::MAX);
-        settings.refresh.uncertain_after.saturating_sub(age)
+    /// How long our own intent keeps the others away, at least; asks nobody.
+    pub(super) fn left_of_ours(&self, intent: &Intent, settings: &Settings) -> Duration {
+        settings.refresh.left_of(intent, self.now())
     }
 
     pub(super) fn is_provably_gone(&self, owner: &Owner) -> bool {

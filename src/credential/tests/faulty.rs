@@ -51,6 +51,8 @@ pub(super) enum Fault {
     RefusedLate(Arc<Semaphore>),
     /// It happens, and its answer takes until the gate has a permit.
     Late(Arc<Semaphore>),
+    /// It happens when the gate has a permit.
+    Stalled(Arc<Semaphore>),
 }
 
 // === impl Faulty ===
@@ -120,6 +122,13 @@ impl Faulty {
         gate
     }
 
+    /// The next question about the time is looked at when the gate has a permit.
+    pub(super) fn stall_next_clock(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.clock.lock() = Some(Fault::Stalled(Arc::clone(&gate)));
+        gate
+    }
+
     pub(super) fn panic_at_next_changes(&self) {
         self.panics_at_changes.store(true, Ordering::SeqCst);
     }
@@ -146,6 +155,10 @@ async fn afflicted<T>(
         Some(Fault::RefusedLate(gate)) => {
             gate.acquire().await.unwrap().forget();
             Err(unavailable())
+        }
+        Some(Fault::Stalled(gate)) => {
+            gate.acquire().await.unwrap().forget();
+            operation.await
         }
         Some(Fault::AnswerLost) => operation.await.and(Err(unavailable())),
         Some(Fault::Late(gate)) => {

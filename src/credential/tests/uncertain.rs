@@ -60,6 +60,22 @@ async fn who_finds_a_token_expired_is_not_told_what_the_background_may_not_do() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_is_slow_to_tell_the_time_makes_nobodys_intent_older() {
+    let world = World::new().await;
+    world.connect("acme", Duration::ZERO, Some(HOUR)).await;
+    world.flexslot.will(Behaviour::LoseQuestion);
+    assert!(pick(&world, "acme").await.is_err());
+    let restarted = world.another();
+    pass(&world, 103 * SECOND).await;
+    let gate = restarted.backend.stall_next_clock();
+    let waiting = caller(&restarted, "acme");
+    pass(&world, 9 * SECOND).await;
+    gate.add_permits(1);
+    assert!(waiting.await.unwrap().is_err(), "the store says 112 s");
+    assert_eq!(world.flexslot.requests(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_intent_of_which_nobody_knows_whether_it_was_stored_is_taken_back() {
     let world = World::new().await;
     let _background = world.credentials.start().await.unwrap();
