@@ -155,7 +155,7 @@ impl Credentials {
         mut failed: Option<Failure>,
         deadline: Instant,
     ) -> Result<(Picked, Option<FallbackCause>), Refusal> {
-        let mut patient = ask.resend == Resend::Impossible;
+        let mut needs_fresh = ask.resend == Resend::Impossible;
         for _ in 0..ROUNDS {
             let usable = match self.works.decide(slot, ask, failed.as_ref()) {
                 Choice::Refuse(refusal) => return Err(refusal),
@@ -165,10 +165,11 @@ impl Credentials {
             let at = usable.at;
             match usable.freshness {
                 Freshness::Fresh => return Ok((Picked::oauth(usable), None)),
-                Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing, Haste::of(patient)) {
-                    Boarding::Aboard(flight) if patient => {
+                Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing, Haste::of(needs_fresh)) {
+                    Boarding::Aboard(flight) if needs_fresh => {
                         flight.wait(deadline).await;
-                        patient = false;
+                        // Where that brought no newer token, the ageing one has to do.
+                        needs_fresh = false;
                     }
                     Boarding::Aboard(_) | Boarding::NotNow(_) => return Ok((Picked::oauth(usable), None)),
                     Boarding::Moved => {}
