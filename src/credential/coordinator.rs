@@ -243,7 +243,7 @@ impl Credentials {
         let Some(slot) = self.works.held(tenant) else { return };
         match (outcome, picked.at) {
             (RetryOutcome::Failed, _) => {}
-            (RetryOutcome::Cured, None) => slot.with(|state| state.pat_accepted(picked)),
+            (RetryOutcome::Cured, None) => slot.with(|state| state.pats.accepted(picked)),
             (RetryOutcome::Cured, Some(_)) => slot.with(|state| state.pace.cured()),
             (RetryOutcome::StillUnauthorized, None) => pat_refused(&slot, picked),
             (RetryOutcome::StillUnauthorized, Some(at)) => {
@@ -258,7 +258,7 @@ impl Credentials {
     pub fn accepted(&self, tenant: &TenantId, picked: &Picked) {
         let Some(slot) = self.works.held(tenant) else { return };
         slot.with(|state| match picked.at {
-            None => state.pat_accepted(picked),
+            None => state.pats.accepted(picked),
             Some(at) if state.pace.answers_401(at.version) => state.pace.cured(),
             Some(_) => {}
         });
@@ -300,7 +300,7 @@ impl Credentials {
 
 /// Tells the operator, once, of a PAT that has become rejected.
 fn pat_refused(slot: &Slot, picked: &Picked) {
-    if let Some(from) = slot.with(|state| state.pat_refused(picked)) {
+    if let Some(from) = slot.with(|state| state.pats.refused(picked)) {
         let tenant = &slot.tenant;
         tracing::warn!(%tenant, from = from.as_str(), "Flexslot has refused the PAT three times in a row; it counts as rejected");
     }
