@@ -5,27 +5,21 @@
 //! takes its time or fails, the lease elects one sidecar, and the others learn of a new pair when they next look at the
 //! store.
 
+mod dice;
 mod scenario;
 
-use std::{
-    cmp::Reverse,
-    collections::BinaryHeap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use flexslot_proxy::{
     credential::{
         schedule::{OutOfTurn, Plan, Share, backoff, is_too_new},
         turns::{Lane, Queue},
     },
-    model::{GrantId, Random, ScopeSet, Secret, Timestamp, TokenSet, TokenType, Version, token::Freshness},
+    model::{GrantId, ScopeSet, Secret, Timestamp, TokenSet, TokenType, Version, token::Freshness},
 };
 use tokio::time::Instant;
 
+use self::dice::{Dice, mixed};
 pub(crate) use self::scenario::{Connected, Counts, Scenario};
 
 /// How many sidecars a tenant's requests come to.
@@ -87,9 +81,7 @@ struct Simulation {
     slots: Vec<Slot>,
     sidecars: Vec<Sidecar>,
     events: BinaryHeap<Reverse<Event>>,
-    /// Set before a draw that has to come out the same again.
-    seed: Arc<AtomicU64>,
-    random: Random,
+    dice: Dice,
     tokens: TokenSet,
     counts: Counts,
 }
@@ -98,14 +90,6 @@ struct Simulation {
 
 impl Simulation {
     fn new(scenario: Scenario) -> Self {
-        let seed = Arc::new(AtomicU64::new(1));
-        let source = Arc::clone(&seed);
-        let random = Random::from_fn(move |buffer| {
-            for part in buffer.chunks_mut(8) {
-                let word = mixed(source.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed)).to_le_bytes();
-                part.copy_from_slice(&word[..part.len()]);
-            }
-        });
         let sidecar =
             |_| Sidecar { turns: Queue::new(scenario.policy.max_parallel), out_of_turn: OutOfTurn::default() };
         let seconds = scenario.hours as usize * 3600;
@@ -115,8 +99,7 @@ impl Simulation {
             slots: vec![Slot::default(); (scenario.tenants * REPLICAS) as usize],
             sidecars: (0..scenario.sidecars).map(sidecar).collect(),
             events: BinaryHeap::with_capacity(2 * scenario.tenants as usize),
-            seed,
-            random,
+            dice: Dice::new(),
             tokens: dummy_tokens(),
             counts: Counts { refreshes: vec![0; seconds], not_sent: vec![0; seconds], ..Counts::default() },
             scenario,
@@ -125,7 +108,7 @@ impl Simulation {
         for tenant in 0..simulation.scenario.tenants {
             let age = match simulation.scenario.connected {
                 // Older ones would have been refreshed before this day began.
-                Connected::Evenly => simulation.below(LIFE - window),
+                Connected::Evenly => simulation.dice.below(LIFE - window),
                 Connected::Together => 0,
             };
             // The clock starts one life late, so that an age before the beginning can be told.
@@ -157,7 +140,7 @@ impl Simulation {
     /// A request comes to one of the tenant's sidecars.
     fn request(&mut self, now: Millis, tenant: u32) {
         self.next_request(tenant, now);
-        let replica = u8::try_from(self.below(REPLICAS)).expect("small");
+        let replica = u8::try_from(self.dice.below(REPLICAS)).expect("small");
         let truth = self.tenants[tenant as usize].clone();
         let sidecar = self.sidecar_of(tenant, replica);
         // What is new since the sidecar's last look at the store it does not know yet.
@@ -223,7 +206,7 @@ impl Simulation {
     /// With a turn: the lease, a look at the store, the token request.
     fn bid(&mut self, now: Millis, tenant: u32, replica: u8, lane: Lane) {
         let is_out = self.scenario.outage.is_some_and(|(from, to)| (from..to).contains(&millis(now)));
-        let jitter = self.below(ANSWER);
+        let jitter = self.dice.below(ANSWER);
         let known = self.slot(tenant, replica).version;
         let truth = &mut self.tenants[tenant as usize];
         if truth.leased {
@@ -261,7 +244,7 @@ impl Simulation {
     fn not_sent(&mut self, now: Millis, tenant: u32, replica: u8) {
         self.tenants[tenant as usize].leased = false;
         let failures = self.slot(tenant, replica).failures + 1;
-        let wait = backoff(failures, None, &self.random);
+        let wait = backoff(failures, None, self.dice.random());
         let backoff_until = now + u32::try_from(wait.as_millis()).expect("short");
         let slot = self.slot(tenant, replica);
         *slot = Slot { failures, backoff_until, flight: None, ..*slot };
@@ -293,7 +276,7 @@ impl Simulation {
     fn next_request(&mut self, tenant: u32, now: Millis) {
         let window = self.scenario.policy.before_expiry + self.scenario.policy.spread;
         let opens = self.tenants[tenant as usize].expires.saturating_sub(LIFE + window.as_millis() as u32);
-        let uniform = f64::from(self.below(u32::MAX) + 1) / f64::from(u32::MAX);
+        let uniform = f64::from(self.dice.below(u32::MAX) + 1) / f64::from(u32::MAX);
         let wait = self.scenario.request_every.mul_f64(-uniform.ln()).as_millis();
         let at = now.max(opens).saturating_add(u32::try_from(wait).unwrap_or(u32::MAX)).saturating_add(1);
         self.events.push(Reverse((at, What::Request, tenant, 0)));
@@ -308,14 +291,7 @@ impl Simulation {
         id[..8].copy_from_slice(&mixed(u64::from(tenant)).to_le_bytes());
         let share = Share::new(GrantId::from_stored(id), Version::from_stored(u64::from(truth.version)));
         let one = mixed(u64::from(tenant) << 32 | u64::from(truth.version) << 8 | u64::from(replica));
-        let before = self.seed.swap(one, Relaxed);
-        let plan = Plan::new(&self.tokens, share, &self.scenario.policy, &self.random);
-        self.seed.store(before, Relaxed);
-        plan
-    }
-
-    fn below(&self, limit: u32) -> u32 {
-        (u64::from_le_bytes(self.random.bytes()) % u64::from(limit.max(1))) as u32
+        self.dice.again(one, |random| Plan::new(&self.tokens, share, &self.scenario.policy, random))
     }
 
     fn slot(&mut self, tenant: u32, replica: u8) -> &mut Slot {
@@ -338,14 +314,6 @@ fn time(at: Millis) -> Timestamp {
 
 fn millis(at: Millis) -> Duration {
     Duration::from_millis(u64::from(at))
-}
-
-/// splitmix64.
-fn mixed(seed: u64) -> u64 {
-    let seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let seed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let seed = (seed ^ (seed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    seed ^ (seed >> 31)
 }
 
 fn dummy_tokens() -> TokenSet {

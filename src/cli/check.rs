@@ -56,16 +56,14 @@ impl CheckArgs {
         }
         match bad {
             0 => Ok(()),
-            1 => Err(Failure::new("1 check failed")),
-            bad => Err(Failure::new(format!("{bad} checks failed"))),
+            bad => Err(Failure::new(format!("{} failed", counted(bad, "check")))),
         }
     }
 }
 
 fn describe(source: &ConfigSource, config: &Config) -> String {
     let from = source.path().map_or("built-in defaults".to_owned(), |path| path.display().to_string());
-    let tenants = config.tenants.len();
-    format!("{from}, {tenants} tenant{} in it", if tenants == 1 { "" } else { "s" })
+    format!("{from}, {} in it", counted(config.tenants.len() as u64, "tenant"))
 }
 
 /// Key, store and lock, as far as they can be looked at.
@@ -156,9 +154,9 @@ async fn lock(storage: &Storage) -> Finding {
 }
 
 /// Prints a finding; answers how many are bad.
-fn report(console: &mut Console, what: &str, finding: Finding) -> Result<usize, Failure> {
+fn report(console: &mut Console, what: &str, finding: Finding) -> Result<u64, Failure> {
     console.data_line(Row(what, &finding))?;
-    Ok(usize::from(matches!(finding, Finding::Bad(_))))
+    Ok(u64::from(matches!(finding, Finding::Bad(_))))
 }
 
 // === impl Row ===

@@ -155,7 +155,7 @@ impl Credentials {
         mut failed: Option<Failure>,
         deadline: Instant,
     ) -> Result<(Picked, Option<FallbackCause>), Refusal> {
-        let mut patient = ask.resend == Resend::Impossible;
+        let mut needs_fresh = ask.resend == Resend::Impossible;
         for _ in 0..ROUNDS {
             let usable = match self.works.decide(slot, ask, failed.as_ref()) {
                 Choice::Refuse(refusal) => return Err(refusal),
@@ -165,10 +165,11 @@ impl Credentials {
             let at = usable.at;
             match usable.freshness {
                 Freshness::Fresh => return Ok((Picked::oauth(usable), None)),
-                Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing, Haste::of(patient)) {
-                    Boarding::Aboard(flight) if patient => {
+                Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing, Haste::of(needs_fresh)) {
+                    Boarding::Aboard(flight) if needs_fresh => {
                         flight.wait(deadline).await;
-                        patient = false;
+                        // Where that brought no newer token, the ageing one has to do.
+                        needs_fresh = false;
                     }
                     Boarding::Aboard(_) | Boarding::NotNow(_) => return Ok((Picked::oauth(usable), None)),
                     Boarding::Moved => {}
@@ -242,7 +243,7 @@ impl Credentials {
         let Some(slot) = self.works.held(tenant) else { return };
         match (outcome, picked.at) {
             (RetryOutcome::Failed, _) => {}
-            (RetryOutcome::Cured, None) => slot.with(|state| state.pat_accepted(picked)),
+            (RetryOutcome::Cured, None) => slot.with(|state| state.pats.accepted(picked)),
             (RetryOutcome::Cured, Some(_)) => slot.with(|state| state.pace.cured()),
             (RetryOutcome::StillUnauthorized, None) => pat_refused(&slot, picked),
             (RetryOutcome::StillUnauthorized, Some(at)) => {
@@ -257,7 +258,7 @@ impl Credentials {
     pub fn accepted(&self, tenant: &TenantId, picked: &Picked) {
         let Some(slot) = self.works.held(tenant) else { return };
         slot.with(|state| match picked.at {
-            None => state.pat_accepted(picked),
+            None => state.pats.accepted(picked),
             Some(at) if state.pace.answers_401(at.version) => state.pace.cured(),
             Some(_) => {}
         });
@@ -299,7 +300,7 @@ impl Credentials {
 
 /// Tells the operator, once, of a PAT that has become rejected.
 fn pat_refused(slot: &Slot, picked: &Picked) {
-    if let Some(from) = slot.with(|state| state.pat_refused(picked)) {
+    if let Some(from) = slot.with(|state| state.pats.refused(picked)) {
         let tenant = &slot.tenant;
         tracing::warn!(%tenant, from = from.as_str(), "Flexslot has refused the PAT three times in a row; it counts as rejected");
     }

@@ -115,8 +115,8 @@ impl From<StoreError> for Landing {
 
 impl Haste {
     /// A request that has to have a fresh token waits for no turn.
-    pub(super) fn of(patient: bool) -> Self {
-        if patient { Self::AtOnce } else { Self::InTurn }
+    pub(super) fn of(needs_fresh: bool) -> Self {
+        if needs_fresh { Self::AtOnce } else { Self::InTurn }
     }
 }
 

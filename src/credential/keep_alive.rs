@@ -5,7 +5,7 @@
 //! at a time. Each process does this by itself, and at its own hours; of those who find the same grant due, the lease
 //! elects one, and the others adopt what it got.
 //!
-//! Which grants, and when, is for [`schedule::keep_alive`] to say.
+//! Which grants, and when, is for [`schedule::keep_alive_due`] to say.
 
 use std::{sync::Arc, time::Duration};
 
@@ -141,7 +141,7 @@ impl Round<'_> {
 fn is_due(works: &Works, listed: &ConnectedGrant, period: Duration) -> bool {
     let ConnectedGrant { tenant, grant, last_used } = listed;
     let settings = works.settings();
-    schedule::keep_alive(grant, *last_used, period).is_some_and(|due| due <= works.now())
+    schedule::keep_alive_due(grant, *last_used, period).is_some_and(|due| due <= works.now())
         && settings.policy(tenant).credentials.contains(&CredentialKind::OAuth)
         && settings.objection(&grant.origin, &grant.client_id).is_none()
         // This version cannot present the others' tokens.

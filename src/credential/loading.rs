@@ -45,7 +45,7 @@ impl Works {
     ) -> Result<Arc<Slot>, Refusal> {
         loop {
             let slot = self.held(tenant).unwrap_or_else(|| self.held_or_new(tenant));
-            if slot.with(|state| state.is_loaded_for(asked)) {
+            if slot.with(|state| state.note_asked(asked)) {
                 return Ok(slot);
             }
             let reading = match slot.reading.try_lock() {
@@ -92,7 +92,7 @@ impl Works {
             if record.is_absent() && !settings.names(&slot.tenant) {
                 return Err(Refusal::NotConnected);
             }
-            state.set_file_pat(settings.policy(&slot.tenant).pat.as_ref());
+            state.pats.configure(settings.policy(&slot.tenant).pat.as_ref());
             state.adopt(record, &settings.refresh, &self.random);
             Ok(())
         })
@@ -118,7 +118,7 @@ impl Works {
                 policy.pat_fallback == PatFallback::Always || !policy.credentials.contains(&CredentialKind::OAuth);
             let serves = serves && policy.pat.is_some();
             if serves {
-                state.set_file_pat(policy.pat.as_ref());
+                state.pats.configure(policy.pat.as_ref());
             }
             serves
         })

@@ -18,8 +18,8 @@
 //!
 //! What is known:
 //!
-//! - `state`: what is held in memory of a tenant, with `pat_health` and `usage`; `loading`: how what the store says
-//!   gets there; `eviction`: how it goes.
+//! - `state`: what is held in memory of a tenant, with its `pats`, their `pat_health`, and its `usage`; `loading`: how
+//!   what the store says gets there; `eviction`: how it goes.
 //! - [`policy`]: what the configuration says.
 //! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has
 //!   come back older.
@@ -42,6 +42,7 @@ mod lease;
 mod loading;
 mod pace;
 mod pat_health;
+mod pats;
 mod permit;
 pub mod pick;
 pub mod policy;

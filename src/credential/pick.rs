@@ -146,7 +146,7 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<Usable,
 }
 
 fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
-    let Some(pat) = state.pat() else { return Pat::Absent };
+    let Some(pat) = state.pats.current() else { return Pat::Absent };
     let upstream = &on.settings.origin;
     if let Some(own) = pat.origin.as_ref().filter(|own| *own != upstream) {
         return Pat::Unusable(PatFault::OtherOrigin { own: own.to_string(), upstream: upstream.to_string() });

@@ -128,7 +128,7 @@ pub fn backoff(failures: u32, asked: Option<Duration>, random: &Random) -> Durat
 ///
 /// That a grant was connected or imported counts as a use of it. Its use during the token's life before the answer
 /// counts too, because that use may be what the answer was asked for.
-pub fn keep_alive(grant: &GrantSummary, last_used: Option<Timestamp>, keep_alive: Duration) -> Option<Timestamp> {
+pub fn keep_alive_due(grant: &GrantSummary, last_used: Option<Timestamp>, keep_alive: Duration) -> Option<Timestamp> {
     let answered_at = grant.answered_at.unwrap_or_else(|| grant.expires_at.minus(DEFAULT_LIFE));
     let life = grant.expires_at.left(answered_at).min(keep_alive / 2);
     let is_used = grant.version == Version::FIRST || last_used.is_some_and(|used| used >= answered_at.minus(life));

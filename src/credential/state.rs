@@ -11,23 +11,23 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
-    At, PatSource, Picked,
+    At,
     clearance::Unsent,
     flight::Flight,
     header,
     pace::Pace,
-    pat_health::PatHealth,
+    pats::Pats,
     policy::RefreshPolicy,
     schedule::{Plan, Share},
     usage::LastUse,
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantId, GrantState, Origin, Random, Secret, TenantId, TokenType,
+        CredentialKind, Grant, GrantId, GrantState, Random, TenantId, TokenType,
         observe::FallbackCause,
         token::{Disconnected, Intent},
     },
-    store::{Known, KnownGrant, KnownPat, StoredPat, TenantRecord, backend::Revision, era::EraId},
+    store::{Known, KnownGrant, KnownPat, TenantRecord, backend::Revision, era::EraId},
 };
 
 /// One tenant's place in memory.
@@ -43,9 +43,7 @@ pub(super) struct Slot {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) grant: Held,
-    pub(super) stored_pat: Option<HeldPat>,
-    /// The PAT of the configuration file; wins over the stored one.
-    pub(super) file_pat: Option<HeldPat>,
+    pub(super) pats: Pats,
     pub(super) loaded: bool,
     /// Where grant and PAT were found in the store.
     found: Found,
@@ -93,15 +91,6 @@ pub(super) struct Live {
     pub(super) plan: Plan,
 }
 
-/// A PAT, ready to be used.
-pub(super) struct HeldPat {
-    secret: Secret,
-    pub(super) authorization: Option<HeaderValue>,
-    /// `None` for the configuration's own, which belongs to whatever upstream is configured.
-    pub(super) origin: Option<Origin>,
-    pub(super) health: PatHealth,
-}
-
 // === impl Slot ===
 
 impl Slot {
@@ -118,8 +107,8 @@ impl Slot {
 // === impl State ===
 
 impl State {
-    /// Whether the tenant is known; a request asks for it at `asked`, or none does.
-    pub(super) fn is_loaded_for(&mut self, asked: Option<Instant>) -> bool {
+    /// Notes when a request asks for the tenant, if one does. Answers whether it is known.
+    pub(super) fn note_asked(&mut self, asked: Option<Instant>) -> bool {
         self.asked = asked.or(self.asked);
         self.loaded
     }
@@ -128,7 +117,7 @@ impl State {
     pub(super) fn adopt(&mut self, record: TenantRecord, policy: &RefreshPolicy, random: &Random) {
         self.found = Found { era: Some(record.era), grant: record.revision, pat: record.pat_revision };
         self.changes += 1;
-        self.adopt_pat(record.pat);
+        self.pats.adopt(record.pat);
         self.adopt_grant(record.grant, policy, random);
         self.loaded = true;
     }
@@ -142,28 +131,15 @@ impl State {
                 Held::Live(live) => KnownGrant::Live(live.grant.clone(), live.intent.clone()),
                 Held::Ended(ended) => KnownGrant::Ended(ended.clone()),
             },
-            pat: match (&self.stored_pat, self.found.pat) {
-                (Some(HeldPat { secret, origin: Some(origin), .. }), _) => {
-                    KnownPat::Stored(StoredPat { pat: secret.clone(), origin: origin.clone() })
-                }
-                (_, Some(_)) => KnownPat::Removed,
-                (_, None) => KnownPat::Nothing,
+            pat: match (self.pats.stored(), self.found.pat) {
+                (Some(stored), _) => KnownPat::Stored(stored),
+                (None, Some(_)) => KnownPat::Removed,
+                (None, None) => KnownPat::Nothing,
             },
             era: self.found.era,
             grant_at: self.found.grant,
             pat_at: self.found.pat,
             waiting: false,
-        }
-    }
-
-    fn adopt_pat(&mut self, stored: Option<StoredPat>) {
-        let unchanged = match (&self.stored_pat, &stored) {
-            (Some(held), Some(stored)) => held.secret == stored.pat && held.origin.as_ref() == Some(&stored.origin),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        if !unchanged {
-            self.stored_pat = stored.map(|stored| HeldPat::new(stored.pat, Some(stored.origin)));
         }
     }
 
@@ -278,43 +254,9 @@ impl State {
         }
     }
 
-    /// The PAT that counts: the file's, else the store's.
-    pub(super) fn pat(&mut self) -> Option<&mut HeldPat> {
-        self.file_pat.as_mut().or(self.stored_pat.as_mut())
-    }
-
-    /// Flexslot took the PAT of `picked`.
-    pub(super) fn pat_accepted(&mut self, picked: &Picked) {
-        if let Some(pat) = self.pat_of(picked) {
-            pat.health.accepted();
-        }
-    }
-
-    /// Flexslot answered 401 to the PAT of `picked`. Answers where the PAT comes from, where it has become rejected by
-    /// this.
-    pub(super) fn pat_refused(&mut self, picked: &Picked) -> Option<PatSource> {
-        let pat = self.pat_of(picked)?;
-        let was_rejected = pat.health.is_rejected();
-        pat.health.refused();
-        (!was_rejected && pat.health.is_rejected()).then(|| pat.source())
-    }
-
-    /// The PAT of `picked`, if that is still the one that counts.
-    fn pat_of(&mut self, picked: &Picked) -> Option<&mut HeldPat> {
-        self.pat().filter(|pat| pat.authorization.as_ref() == Some(&picked.authorization))
-    }
-
     /// Whether failures or refusals are remembered that should still have an effect.
     pub(super) fn knows_of_trouble(&self, now: Instant) -> bool {
-        let pats = [&self.file_pat, &self.stored_pat];
-        self.pace.holds_back(now) || pats.into_iter().flatten().any(|pat| !pat.health.is_good())
-    }
-
-    /// Takes over the PAT of the configuration; the same one keeps its health.
-    pub(super) fn set_file_pat(&mut self, pat: Option<&Secret>) {
-        if self.file_pat.as_ref().map(|held| &held.secret) != pat {
-            self.file_pat = pat.map(|pat| HeldPat::new(pat.clone(), None));
-        }
+        self.pace.holds_back(now) || !self.pats.are_good()
     }
 }
 
@@ -333,33 +275,5 @@ impl Live {
     /// Which pair this is.
     pub(super) fn at(&self) -> At {
         At { grant: self.grant.id, version: self.grant.version }
-    }
-}
-
-// === impl HeldPat ===
-
-impl HeldPat {
-    fn new(secret: Secret, origin: Option<Origin>) -> Self {
-        Self { authorization: header::bearer(&secret), secret, origin, health: PatHealth::default() }
-    }
-
-    pub(super) fn source(&self) -> PatSource {
-        if self.origin.is_none() { PatSource::Configuration } else { PatSource::Store }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{PatSource, Picked, Secret, State, header};
-
-    #[test]
-    fn a_pat_becomes_rejected_once_and_says_where_it_comes_from() {
-        let (mut state, pat) = (State::default(), Secret::new("flx_pat_1"));
-        state.set_file_pat(Some(&pat));
-        let picked = Picked::pat(header::bearer(&pat).unwrap());
-        let refusals = std::array::from_fn(|_| state.pat_refused(&picked));
-        assert_eq!(refusals, [None, None, Some(PatSource::Configuration), None]);
-        state.pat_accepted(&picked);
-        assert_eq!(state.pat_refused(&picked), None);
     }
 }

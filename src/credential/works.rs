@@ -101,7 +101,7 @@ impl Works {
         self.settings.store(Arc::new(settings));
         for slot in &self.slots {
             slot.with(|state| {
-                state.set_file_pat(self.settings.load().policy(slot.key()).pat.as_ref());
+                state.pats.configure(self.settings.load().policy(slot.key()).pat.as_ref());
                 state.pace.configuration_changed();
             });
         }

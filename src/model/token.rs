@@ -1,17 +1,20 @@
 //! Grants and the tokens that they yield.
 
-use std::{fmt, str::FromStr, time::Duration};
+mod grant_id;
+mod intent;
+
+use std::{fmt, time::Duration};
 
 use sha2::{Digest, Sha256};
 
-use super::{Origin, Random, ScopeSet, Secret, Timestamp};
+pub use self::{
+    grant_id::{GrantId, InvalidGrantId},
+    intent::{Attempt, Intent, Owner},
+};
+use super::{Origin, ScopeSet, Secret, Timestamp};
 
 /// The life of an access token whose answer does not say (Flexslot's documentation).
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
-
-/// Names one consent for ever: random, and never used again after a reconnect, a disconnect or an import.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct GrantId([u8; 16]);
 
 /// Counts the token pairs of one grant. Compared, never guessed: only [`Grant::renewed`] makes the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,34 +64,6 @@ pub enum Freshness {
     Expired,
 }
 
-/// Written before a token request and removed with its outcome: who presented which refresh token, and when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Intent {
-    pub grant: GrantId,
-    pub version: Version,
-    /// SHA-256 of the refresh token that is presented.
-    pub refresh_hash: [u8; 32],
-    pub owner: Owner,
-    /// By the store's clock.
-    pub at: Timestamp,
-    pub attempt: Attempt,
-}
-
-/// How often the refresh token of an [`Intent`] has been presented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attempt {
-    First,
-    /// After a first attempt whose outcome is unknown; there is no third.
-    LastResort,
-}
-
-/// A process that renews: the host it runs on and the random name of its instance lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    pub host: String,
-    pub instance: String,
-}
-
 /// Why a grant is no longer connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DisconnectReason {
@@ -117,57 +92,6 @@ pub struct Disconnected {
     pub version: Version,
     pub reason: DisconnectReason,
     pub at: Timestamp,
-}
-
-/// Not 32 lower-case hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidGrantId;
-
-// === impl GrantId ===
-
-impl GrantId {
-    /// A new id.
-    pub fn random(random: &Random) -> Self {
-        Self(random.bytes())
-    }
-
-    /// As read from a store.
-    pub const fn from_stored(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The id's bytes.
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Display for GrantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for GrantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// 32 lower-case hexadecimal digits.
-impl FromStr for GrantId {
-    type Err = InvalidGrantId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidGrantId> {
-        let mut id = [0; 16];
-        if text.len() != 32 || !text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-            return Err(InvalidGrantId);
-        }
-        for (at, byte) in id.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| InvalidGrantId)?;
-        }
-        Ok(Self(id))
-    }
 }
 
 // === impl Version ===
@@ -305,20 +229,10 @@ impl GrantState {
     }
 }
 
-// === impl InvalidGrantId ===
-
-impl fmt::Display for InvalidGrantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a grant id is 32 lower-case hexadecimal digits")
-    }
-}
-
-impl std::error::Error for InvalidGrantId {}
-
 #[cfg(test)]
 mod tests {
-    use super::{Freshness, GrantId, ScopeSet, Secret, TokenSet, TokenType};
-    use crate::model::{Random, Timestamp};
+    use super::{Freshness, ScopeSet, Secret, TokenSet, TokenType};
+    use crate::model::Timestamp;
     use std::time::Duration;
 
     fn tokens(answered_at: Option<i64>, expires_at: i64) -> TokenSet {
@@ -354,13 +268,5 @@ mod tests {
     fn an_answer_from_the_future_counts_as_old() {
         assert_eq!(tokens(Some(100), 3600).age(Timestamp::from_secs(50)), Some(Duration::MAX));
         assert_eq!(tokens(None, 3600).age(Timestamp::from_secs(50)), None);
-    }
-
-    #[test]
-    fn grant_ids_survive_their_text_form() {
-        let id = GrantId::random(&Random::system());
-        assert_eq!(id.to_string().parse(), Ok(id));
-        assert!("0".repeat(31).parse::<GrantId>().is_err());
-        assert!("G".repeat(32).parse::<GrantId>().is_err());
     }
 }

@@ -159,7 +159,7 @@ pub trait Backend: Send + Sync + 'static {
     /// version does not know.
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError>;
 
-    /// Bids for the tenant's lease. Its owner may bid again to renew it. A lease that ends later than `length` from now
+    /// Bids for the tenant's lease. Its owner may bid again to extend it. A lease that ends later than `length` from now
     /// counts as ended.
     async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError>;
 

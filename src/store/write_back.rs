@@ -11,57 +11,23 @@
 //! Nothing is ever written over a row that was not read: where there is none, a marker is written first, and what is
 //! known then takes the place of that marker, as it was read together with the tombstone. So an end that another
 //! process knows of is never written over unseen.
+//!
+//! [`known`] judges which of the two counts, [`read`] how old a row is; here is what is then written.
 
-use std::cmp::Ordering;
+mod known;
+mod read;
 
+pub use self::known::{Known, KnownGrant, KnownPat};
+use self::{known::Verdict, read::Read};
 use super::{
-    Cas, StoreError, StoredPat, TOMBSTONE_LIFE, TenantRecord, TokenStore,
-    backend::{Change, Expect, Key, Kind, Revision, Row},
+    Cas, StoreError, TOMBSTONE_LIFE, TenantRecord, TokenStore,
+    backend::{Change, Expect, Key, Kind, Row},
     era::{Era, EraId, Found, era_key},
     intent::{tombstone, tombstone_key},
     keys_of, record,
     tenants::is_there,
 };
-use crate::model::{
-    Grant, GrantId, GrantState, TenantId, Timestamp, Version,
-    token::{Attempt, Disconnected, Intent},
-};
-
-/// What a process knows of a tenant, and where it has found that.
-#[derive(Debug, Clone, Default)]
-pub struct Known {
-    pub grant: KnownGrant,
-    pub pat: KnownPat,
-    /// In which era both were found; `None` where that is not known.
-    pub era: Option<EraId>,
-    /// The rows as they were found.
-    pub grant_at: Option<Revision>,
-    pub pat_at: Option<Revision>,
-    /// An outcome of a token request waits for the store, so that it may rightly say less than is known.
-    pub waiting: bool,
-}
-
-/// What is known of a tenant's grant.
-#[derive(Debug, Clone, Default)]
-#[expect(clippy::large_enum_variant, reason = "made for one comparison")]
-pub enum KnownGrant {
-    #[default]
-    Nothing,
-    Live(Grant, Option<Intent>),
-    Ended(Disconnected),
-    /// There was this one, and it was removed.
-    Removed(GrantId),
-}
-
-/// What is known of a tenant's PAT.
-#[derive(Debug, Clone, Default)]
-pub enum KnownPat {
-    #[default]
-    Nothing,
-    Stored(StoredPat),
-    /// There was one, and it was removed.
-    Removed,
-}
+use crate::model::{Grant, TenantId, Timestamp};
 
 /// What to do with what is known.
 #[derive(Debug)]
@@ -83,20 +49,6 @@ pub(super) enum Standing {
     Other,
     /// The grant that the outcome is of has a tombstone.
     Buried,
-}
-
-enum Verdict {
-    TakeOver,
-    /// Ours goes over the row as it was read.
-    WriteBack,
-    Travelled,
-}
-
-/// A row as it was read, and what its age is told by.
-struct Read<'a> {
-    row: Option<&'a Row>,
-    found: Option<Found>,
-    era: &'a Era,
 }
 
 // === impl TokenStore ===
@@ -122,16 +74,16 @@ impl TokenStore {
         let pat = Read::new(&pat_key, pat_row.as_ref(), &era)?;
         let buried = tombstone.as_ref().is_some_and(is_there);
         let pat_buried = Read::new(&pat_tombstone_key(tenant), pat_tombstone.as_ref(), &era)?.found;
-        let of_grant = known.of_grant(&record.grant, &grant, buried);
-        let of_pat = known.of_pat(record.pat.as_ref(), &pat, pat_buried);
+        let of_grant = known.judge_grant(&record.grant, &grant, buried);
+        let of_pat = known.judge_pat(record.pat.as_ref(), &pat, pat_buried);
         if matches!((&of_grant, &of_pat), (Verdict::Travelled, _) | (_, Verdict::Travelled)) {
             return Ok(Reconciled::Travelled);
         }
-        let mut changes = Vec::new();
         if matches!((&of_grant, &of_pat), (Verdict::TakeOver, Verdict::TakeOver)) {
             return Ok(Reconciled::TakeOver(record));
         }
         let now = self.backend.now().await?;
+        let mut changes = Vec::new();
         if matches!(of_grant, Verdict::WriteBack) {
             changes.extend(self.grant_back(tenant, known, grant_row.as_ref(), now));
         }
@@ -210,11 +162,12 @@ impl TokenStore {
         let until = now.plus(TOMBSTONE_LIFE);
         let expect = row.map_or(Expect::Absent, |row| Expect::Revision(row.revision));
         match (&known.pat, row) {
+            (KnownPat::Nothing, _) => Vec::new(),
             (KnownPat::Stored(_), None) => vec![placeholder(key, known, now)],
             (KnownPat::Stored(stored), Some(_)) => {
                 vec![back(key, expect, record::pat(&self.sealer, tenant, stored))]
             }
-            (KnownPat::Removed | KnownPat::Nothing, _) => {
+            (KnownPat::Removed, _) => {
                 // A placeholder may be written over the marker, and must not make anybody forget it.
                 let tombstone = back(pat_tombstone_key(tenant), Expect::Anything, record::pat_tombstone(until));
                 vec![back(key, expect, record::gone(until)), tombstone]
@@ -232,142 +185,4 @@ fn pat_tombstone_key(tenant: &TenantId) -> Key {
 fn placeholder(key: Key, known: &Known, now: Timestamp) -> Change {
     let (label, body) = record::written_back(record::gone(now.plus(TOMBSTONE_LIFE)), known.found(None));
     Change { key, expect: Expect::Absent, label, body }
-}
-
-// === impl Known ===
-
-impl Known {
-    fn found(&self, revision: Option<Revision>) -> Found {
-        Found { era: self.era.unwrap_or(EraId::FIRST), revision: revision.unwrap_or(Revision(0)) }
-    }
-
-    fn of_grant(&self, stored: &GrantState, read: &Read<'_>, buried: bool) -> Verdict {
-        use Verdict::{TakeOver, Travelled, WriteBack};
-        let new_era = read.is_new_era(self.era);
-        let lost = if new_era { WriteBack } else { Travelled };
-        match (&self.grant, stored) {
-            (KnownGrant::Nothing, _) => TakeOver,
-            (KnownGrant::Live(..), _) if buried => TakeOver,
-            (KnownGrant::Live(ours, intent), GrantState::Connected(theirs) | GrantState::Uncertain(theirs, _))
-                if ours.id == theirs.id =>
-            {
-                let later = rank(intent.as_ref()) > rank(intent_of(stored));
-                match theirs.version.cmp(&ours.version) {
-                    Ordering::Greater => TakeOver,
-                    Ordering::Less if self.waiting && !new_era => TakeOver,
-                    Ordering::Less => lost,
-                    Ordering::Equal if new_era && later && !read.is_new() => WriteBack,
-                    Ordering::Equal if !new_era && read.is_before(self.grant_at) => Travelled,
-                    Ordering::Equal => TakeOver,
-                }
-            }
-            (KnownGrant::Ended(end), stored) if live(stored).is_some_and(|(id, _)| id == end.id) => {
-                let goes_on = live(stored).is_some_and(|(_, version)| version > end.version);
-                if goes_on || (self.waiting && !new_era) { TakeOver } else { lost }
-            }
-            (KnownGrant::Live(..) | KnownGrant::Ended(_), GrantState::Disconnected(theirs))
-                if self.grant.id() == Some(theirs.id) =>
-            {
-                TakeOver
-            }
-            (KnownGrant::Removed(id), stored) if stored.id() == Some(*id) => lost,
-            _ if buried => TakeOver,
-            (KnownGrant::Removed(_), _) if !new_era && !read.is_before(self.grant_at) => TakeOver,
-            _ if !new_era => Travelled,
-            _ if read.counts_less_than(self.era, self.grant_at) => WriteBack,
-            _ => TakeOver,
-        }
-    }
-
-    fn of_pat(&self, stored: Option<&StoredPat>, read: &Read<'_>, buried: Option<Found>) -> Verdict {
-        use Verdict::{TakeOver, Travelled, WriteBack};
-        let new_era = read.is_new_era(self.era);
-        match (&self.pat, stored) {
-            (KnownPat::Nothing, _) => TakeOver,
-            (KnownPat::Stored(ours), Some(theirs)) if ours == theirs => TakeOver,
-            (KnownPat::Removed, _) if !new_era && read.row.is_none() => TakeOver,
-            _ if !new_era && read.is_before(self.pat_at) => Travelled,
-            _ if !new_era => TakeOver,
-            (KnownPat::Stored(_), None) if buried > Some(self.found(self.pat_at)) => TakeOver,
-            _ if read.counts_less_than(self.era, self.pat_at) => WriteBack,
-            _ => TakeOver,
-        }
-    }
-}
-
-// === impl KnownGrant ===
-
-impl KnownGrant {
-    fn id(&self) -> Option<GrantId> {
-        match self {
-            Self::Nothing => None,
-            Self::Live(grant, _) => Some(grant.id),
-            Self::Ended(end) => Some(end.id),
-            Self::Removed(id) => Some(*id),
-        }
-    }
-}
-
-fn live(state: &GrantState) -> Option<(GrantId, Version)> {
-    state.grant().map(|grant| (grant.id, grant.version))
-}
-
-fn intent_of(state: &GrantState) -> Option<&Intent> {
-    match state {
-        GrantState::Uncertain(_, intent) => Some(intent),
-        GrantState::NeverConnected | GrantState::Connected(_) | GrantState::Disconnected(_) => None,
-    }
-}
-
-/// How often the refresh token may have been presented.
-fn rank(intent: Option<&Intent>) -> u8 {
-    match intent.map(|intent| intent.attempt) {
-        None => 0,
-        Some(Attempt::First) => 1,
-        Some(Attempt::LastResort) => 2,
-    }
-}
-
-// === impl Read ===
-
-impl<'a> Read<'a> {
-    fn new(key: &Key, row: Option<&'a Row>, era: &'a Era) -> Result<Self, StoreError> {
-        let found = row.map(|row| record::found(key, row)).transpose()?.flatten();
-        Ok(Self { row, found, era })
-    }
-
-    /// Whether the store has travelled since something was found in `era`.
-    fn is_new_era(&self, era: Option<EraId>) -> bool {
-        era != Some(self.era.id)
-    }
-
-    /// Whether it was written for the first time in this era.
-    fn is_new(&self) -> bool {
-        self.found.is_none() && !self.is_past()
-    }
-
-    /// Whether it was in the store when that came back, or is not there.
-    fn is_past(&self) -> bool {
-        self.row.is_none_or(|row| row.revision <= self.era.past)
-    }
-
-    /// Whether there is less than what was there at `revision`.
-    fn is_before(&self, revision: Option<Revision>) -> bool {
-        self.row.map(|row| row.revision) < revision
-    }
-
-    /// Whether something else that was found in an earlier `era`, at `revision`, counts more.
-    fn counts_less_than(&self, era: Option<EraId>, revision: Option<Revision>) -> bool {
-        let Some(row) = self.row else { return true };
-        let (Some(era), Some(revision)) = (era, revision) else {
-            // Nobody knows where that was found.
-            return !self.is_past() && self.found.is_some_and(|found| found.revision == Revision(0));
-        };
-        let ours = Found { era, revision };
-        match self.found {
-            _ if self.is_past() => self.era.before.is_none_or(|era| Found { era, revision: row.revision } < ours),
-            None => false,
-            Some(found) => found.revision == Revision(0) || found < ours,
-        }
-    }
 }

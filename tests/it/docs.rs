@@ -150,6 +150,7 @@ impl Environment for WellEquipped {
         let text = match path.extension().and_then(|extension| extension.to_str()) {
             Some("toml") => self.file.clone(),
             _ if path.ends_with("flexslot-key/key") => "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned(),
+            _ if path.ends_with("flexslot-store/url") => "postgres://sidecar@db/flexslot".to_owned(),
             _ => "flx_pat_of_a_test".to_owned(),
         };
         Ok(FileRead { bytes: text.into_bytes().into(), mode: 0o600, owner: FileOwner::ThisProcess })

@@ -10,3 +10,10 @@
 pub(crate) mod postgres;
 pub(crate) mod redis;
 pub(crate) mod watched;
+
+use std::net::TcpListener;
+
+/// A port that nobody listens on right now.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}

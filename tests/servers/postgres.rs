@@ -5,7 +5,6 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    net::TcpListener,
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -17,6 +16,8 @@ use std::{
 
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
+
+use super::free_port;
 
 /// The role that owns the tests' databases, and its password.
 pub(crate) const OWNER: (&str, &str) = ("owner", "owner-password-canary");
@@ -35,7 +36,7 @@ pub(crate) struct PostgresServer {
     port: u16,
     bin: PathBuf,
     /// Ends the server first, so it is dropped first.
-    watched: Watched,
+    keeper: Keeper,
     dir: tempfile::TempDir,
 }
 
@@ -43,7 +44,7 @@ pub(crate) struct PostgresServer {
 /// ours: it comes when this value is dropped, and when this process dies of whatever. Then the shell stops the server.
 /// That it runs them itself is why none is overlooked that is starting just then.
 #[derive(Debug)]
-struct Watched {
+struct Keeper {
     shell: Child,
     /// Where a program and its arguments are written, and the status of its end is read.
     pipes: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
@@ -109,8 +110,8 @@ impl PostgresServer {
         let dir = tempfile::Builder::new().prefix("postgres-").tempdir().expect("a directory");
         let bin = programs();
         give_away(dir.path());
-        let watched = Watched::start(dir.path(), &bin);
-        watched.run(dir.path(), "initdb", &INITDB);
+        let keeper = Keeper::start(dir.path(), &bin);
+        keeper.run(dir.path(), "initdb", &INITDB);
         for (name, text) in files {
             write_private(&dir.path().join(name), text);
         }
@@ -126,7 +127,7 @@ impl PostgresServer {
         )
         .expect("written");
         fs::write(data.join("pg_hba.conf"), ACCESS).expect("written");
-        let server = Self { port, watched, bin, dir };
+        let server = Self { port, keeper, bin, dir };
         server.start_again();
         let (owner, password) = OWNER;
         server.sql("postgres", &format!("CREATE ROLE {owner} LOGIN PASSWORD '{password}'"));
@@ -210,13 +211,13 @@ impl PostgresServer {
 
     fn pg_ctl(&self, args: &[&str]) {
         let args: Vec<_> = ["--pgdata=data", "--silent"].iter().chain(args).copied().collect();
-        self.watched.run(self.dir.path(), "pg_ctl", &args);
+        self.keeper.run(self.dir.path(), "pg_ctl", &args);
     }
 }
 
-// === impl Watched ===
+// === impl Keeper ===
 
-impl Watched {
+impl Keeper {
     fn start(dir: &Path, bin: &Path) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", WATCH, "sh"]).arg(dir).arg(bin.join("")).args(as_server_user());
@@ -243,7 +244,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.pipes.get_mut().take());
         let _ = self.shell.wait();
@@ -270,11 +271,6 @@ fn as_server_user() -> &'static [&'static str] {
 /// Nothing of the caller's `PG…` variables, and messages in English.
 fn clean(command: &mut Command) {
     command.env_clear().env("PATH", "/usr/bin:/bin:/usr/sbin:/sbin:/usr/local/bin:/opt/homebrew/bin");
-}
-
-/// Taken by nobody at this moment.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 fn write_private(path: &Path, text: &str) {

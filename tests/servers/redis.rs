@@ -1,10 +1,10 @@
 //! `redis-server`.
 
-use std::{net::TcpListener, sync::Mutex};
+use std::sync::Mutex;
 
 use redis::{Connection, FromRedisValue};
 
-use super::watched::Watched;
+use super::{free_port, watched::Watched};
 
 /// How often another port is tried when somebody else has taken the one that was free.
 const TRIES: usize = 5;
@@ -104,9 +104,4 @@ fn run(watched: &mut Watched, port: u16, flags: &[String]) -> Result<(), String>
 fn admin(watched: &Watched) -> Connection {
     let url = format!("redis+unix://{}", watched.dir().join("socket").display());
     redis::Client::open(url).and_then(|client| client.get_connection()).expect("a server that says it is ready")
-}
-
-/// A port that nobody listens on right now.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }

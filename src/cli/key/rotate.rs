@@ -21,7 +21,6 @@ use crate::{
         key::SETTLED,
         keyfile::HeldKeyFile,
         seal::{KeyId, KeyRing, Sealer},
-        spool::Spool,
     },
 };
 
@@ -68,8 +67,8 @@ struct Rotation {
 /// `key 1f2e…`, `keys 1f2e…, 3d4c…`
 struct Keys<'a>(&'a [KeyId]);
 
-/// How often all records are gone through after that before it counts as certain that somebody goes on sealing with an
-/// old key.
+/// How often all records are gone through once every process should have followed, before it counts as certain that
+/// somebody goes on sealing with an old key.
 const ROUNDS: usize = 5;
 
 // === impl RotateArgs ===
@@ -99,7 +98,7 @@ impl Rotation {
         let ring = match &mut keeper {
             Keeper::Operator(_) => None,
             Keeper::Us(file) => Some(match file.keys()? {
-                keys if keys.others().is_empty() => begin_in(file, world)?,
+                keys if keys.others().is_empty() => put_new_key(file, world)?,
                 keys => {
                     world.console.tell(format_args!("Going on with the key {}, the first in the file.", keys.first()));
                     keys
@@ -129,7 +128,7 @@ impl Rotation {
         let mut progress = Progress::new(&world.console, "records", survey.others_than(self.first));
         self.resealed += store.reseal(|done| progress.advance(done, &mut world.console)).await?;
         progress.end(&mut world.console);
-        self.resealed += spool(&self.storage, world).await?;
+        self.resealed += reseal_spool(&self.storage, world).await?;
         world.console.tell(format_args!(
             "Waiting until {} s have passed, in which every running process takes the key over.",
             SETTLED.as_secs()
@@ -138,7 +137,7 @@ impl Rotation {
         for _ in 0..ROUNDS {
             // What was written meanwhile.
             self.resealed += store.reseal(|_| ()).await?;
-            self.resealed += spool(&self.storage, world).await?;
+            self.resealed += reseal_spool(&self.storage, world).await?;
             survey = store.survey().await?;
             if survey.others_than(self.first) == 0 {
                 break;
@@ -198,10 +197,10 @@ impl Rotation {
 }
 
 /// Seals what lies in the spool.
-async fn spool(storage: &Storage, world: &mut World<'_>) -> Result<u64, Failure> {
+async fn reseal_spool(storage: &Storage, world: &mut World<'_>) -> Result<u64, Failure> {
     let Some(spool) = &storage.spool else { return Ok(0) };
     let failed = |error: &dyn fmt::Display| Failure::new(format!("{error}; no key was removed"));
-    let resealed = Spool::reseal(spool).await.map_err(|error| failed(&error))?;
+    let resealed = spool.reseal().await.map_err(|error| failed(&error))?;
     match resealed.unreadable.first() {
         None => Ok(resealed.pairs),
         Some((path, error)) => {
@@ -212,7 +211,7 @@ async fn spool(storage: &Storage, world: &mut World<'_>) -> Result<u64, Failure>
     }
 }
 
-fn begin_in(file: &mut HeldKeyFile, world: &mut World<'_>) -> Result<KeyRing, Failure> {
+fn put_new_key(file: &mut HeldKeyFile, world: &mut World<'_>) -> Result<KeyRing, Failure> {
     let line = Sealer::generate_key_line(&world.random);
     let ring = file.put_first(&line).map_err(|error| {
         let read_only = error.is_read_only();

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{OutOfTurn, Plan, REFRESH_TOKEN_LIFE, Share, keep_alive};
+use super::{OutOfTurn, Plan, REFRESH_TOKEN_LIFE, Share, keep_alive_due};
 use crate::{
     credential::RefreshPolicy,
     model::{GrantId, Random, ScopeSet, Secret, Timestamp, TokenSet, TokenType, Version},
@@ -121,7 +121,7 @@ fn admitted(out_of_turn: &mut OutOfTurn, wanted: usize, at: Instant) -> usize {
 fn a_grant_in_use_is_kept_alive_after_the_period_and_a_tenth() {
     let period = 20 * DAY;
     for _ in 0..100 {
-        let due = keep_alive(&summary(), Some(ANSWERED.plus(MINUTE)), period).unwrap();
+        let due = keep_alive_due(&summary(), Some(ANSWERED.plus(MINUTE)), period).unwrap();
         assert!(due >= ANSWERED.plus(period) && due < ANSWERED.plus(22 * DAY), "{due}");
     }
 }
@@ -129,27 +129,27 @@ fn a_grant_in_use_is_kept_alive_after_the_period_and_a_tenth() {
 #[test]
 fn the_longest_period_leaves_time_before_the_refresh_token_dies() {
     for _ in 0..100 {
-        let due = keep_alive(&summary(), Some(ANSWERED), 29 * DAY).unwrap();
+        let due = keep_alive_due(&summary(), Some(ANSWERED), 29 * DAY).unwrap();
         assert!(due < ANSWERED.plus(REFRESH_TOKEN_LIFE - DAY / 2), "{due}");
     }
 }
 
 #[test]
 fn a_grant_that_nobody_has_used_since_it_was_kept_alive_is_left() {
-    assert_eq!(keep_alive(&summary(), Some(ANSWERED.minus(20 * DAY)), 20 * DAY), None);
-    assert_eq!(keep_alive(&summary(), None, 20 * DAY), None);
+    assert_eq!(keep_alive_due(&summary(), Some(ANSWERED.minus(20 * DAY)), 20 * DAY), None);
+    assert_eq!(keep_alive_due(&summary(), None, 20 * DAY), None);
 }
 
 #[test]
 fn the_use_that_led_to_the_last_answer_counts() {
-    assert!(keep_alive(&summary(), Some(ANSWERED.minus(MINUTE)), 20 * DAY).is_some());
+    assert!(keep_alive_due(&summary(), Some(ANSWERED.minus(MINUTE)), 20 * DAY).is_some());
 }
 
 #[test]
 fn connecting_and_importing_count_as_use() {
     let connected = GrantSummary { version: Version::FIRST, ..summary() };
-    assert!(keep_alive(&connected, None, 20 * DAY).is_some());
+    assert!(keep_alive_due(&connected, None, 20 * DAY).is_some());
     let imported = GrantSummary { answered_at: None, ..connected };
-    let due = keep_alive(&imported, None, 20 * DAY).unwrap();
+    let due = keep_alive_due(&imported, None, 20 * DAY).unwrap();
     assert!(due >= ANSWERED.plus(20 * DAY), "an hour before its end at the earliest: {due}");
 }

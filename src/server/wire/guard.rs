@@ -134,8 +134,7 @@ impl<IO> WireGuard<IO> {
         true
     }
 
-    /// Releases the head between `start` and `end` of `pending`, without its `upgrades`. Releases the head between
-    /// `start` and `end` of `pending`, and tells the service of the `upgrades` that hyper is not to see.
+    /// Releases `pending[start..end]`, a head, and tells the service of the `upgrades` in it that hyper is not to see.
     fn release(&mut self, start: usize, end: usize, upgrades: &[Range<usize>]) {
         self.released = end - start;
         if !upgrades.is_empty() {

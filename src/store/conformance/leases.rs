@@ -29,7 +29,7 @@ pub(in crate::store) async fn one_bidder_wins_and_the_other_learns_whose_it_is_a
     assert_eq!(a.changes(Revision(0), 10).await, Ok((Revision(0), vec![])), "a lease is no change");
 }
 
-pub(in crate::store) async fn its_owner_renews_it(engine: &dyn Engine) {
+pub(in crate::store) async fn its_owner_extends_it(engine: &dyn Engine) {
     let store = engine.handle();
     for _ in 0..3 {
         assert_eq!(store.bid(&tenant("acme"), &owner("a"), LENGTH).await, Ok(Bid::Won));

@@ -69,7 +69,7 @@ macro_rules! conformance {
             feed::the_counter_never_goes_back;
             feed::nobody_misses_a_write_of_many_at_once;
             leases::one_bidder_wins_and_the_other_learns_whose_it_is_and_for_how_long;
-            leases::its_owner_renews_it;
+            leases::its_owner_extends_it;
             leases::it_ends_by_the_stores_clock;
             leases::an_end_further_away_than_one_length_counts_as_ended;
             leases::only_its_owner_gives_it_back;

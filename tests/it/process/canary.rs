@@ -17,14 +17,13 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::net::TcpStream;
 
 use super::{
-    http::{Connection, ask, get, request},
+    http::{Connection, DECKS, ask, get, request},
     world::{CLIENT, Life, World, tenant},
 };
 use crate::support::process::{Launch, Sidecar};
 
 mod servers;
 
-const DECKS: &str = "/api/public/v1/decks/";
 const ECHO: &str = "/api/public/v1/sandbox/echo";
 
 /// Secrets that the test makes up itself.

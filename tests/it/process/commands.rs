@@ -6,15 +6,13 @@ use tokio::time::Instant;
 
 use super::{
     engines::{Engine, on_each_engine},
-    http::{Answer, ask, get},
+    http::{Answer, DECKS, ask, get},
     world::{CLIENT, World},
 };
 use crate::support::{
     process::{Exit, Sidecar},
     until,
 };
-
-const DECKS: &str = "/api/public/v1/decks/";
 
 /// Within what time another process's change takes effect.
 const SEEN_WITHIN: Duration = Duration::from_secs(2);

@@ -10,12 +10,11 @@ use rustix::process::Signal;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
-    http::{Connection, ask, get},
+    http::{Connection, DECKS, ask, get},
     world::{Life, World},
 };
-use crate::support::process::PATIENCE;
+use crate::support::PATIENCE;
 
-const DECKS: &str = "/api/public/v1/decks/";
 const STOPPING: &str = "stopping";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

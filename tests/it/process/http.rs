@@ -8,7 +8,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::process::PATIENCE;
+use crate::support::PATIENCE;
+
+/// What most tests ask for.
+pub(crate) const DECKS: &str = "/api/public/v1/decks/";
 
 /// A connection to a sidecar.
 pub(crate) struct Connection {

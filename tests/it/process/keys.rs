@@ -27,12 +27,14 @@ use tokio::{
 };
 
 use super::{
-    http::{Answer, ask, get},
+    http::{Answer, DECKS, ask, get},
     world::{Life, Tenant, World, tenant},
 };
-use crate::support::process::{Exit, Launch, PATIENCE, Sidecar, until};
-
-const DECKS: &str = "/api/public/v1/decks/";
+use crate::support::{
+    PATIENCE,
+    process::{Exit, Launch, Sidecar},
+    until,
+};
 
 /// Enough records that a rotation can be killed in the middle of them.
 const PATS: usize = 3000;
@@ -130,7 +132,7 @@ async fn two_sidecars_serve_and_refresh_while_the_key_is_rotated_and_its_rotatio
 
     // Killed as soon as there is a new key, then at moments that nobody chose, then while it waits for the sidecars.
     let mut killed = rotation(&world, &[]).spawn();
-    until("the new key", || (!keys(&world).others().is_empty()).then_some(())).await;
+    until("there is a new key", async || !keys(&world).others().is_empty()).await;
     killed.kill();
     let after = keys(&world).first();
     assert_ne!(after, before);
@@ -145,7 +147,7 @@ async fn two_sidecars_serve_and_refresh_while_the_key_is_rotated_and_its_rotatio
         );
     }
     let mut killed = rotation(&world, &[]).spawn();
-    until("its wait", || killed.stderr().contains("Waiting").then_some(())).await;
+    until("it waits for the sidecars", async || killed.stderr().contains("Waiting")).await;
     killed.kill();
 
     let exit = rotate(&world, 0).await;
@@ -159,7 +161,7 @@ async fn two_sidecars_serve_and_refresh_while_the_key_is_rotated_and_its_rotatio
 
     // What is written from now on is sealed with the new key too.
     let refreshed = world.sandbox.counters().refreshes;
-    until("a refresh after the rotation", || (world.sandbox.counters().refreshes > refreshed).then_some(())).await;
+    until("a token is refreshed after the rotation", async || world.sandbox.counters().refreshes > refreshed).await;
     let served = traffic.stop().await;
     assert!(served > 0);
     let counts = world.sandbox.counters();

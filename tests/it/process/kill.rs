@@ -14,14 +14,12 @@ use tokio::{
 };
 
 use super::{
-    http::{Answer, Connection, ask, get},
+    http::{Answer, Connection, DECKS, ask, get},
     world::{Life, Tenant, World, tenant},
 };
-use crate::support::process::{PATIENCE, Sidecar};
+use crate::support::{PATIENCE, process::Sidecar};
 
 const TENANTS: usize = 24;
-const DECKS: &str = "/api/public/v1/decks/";
-
 /// How many rounds; for a long run by hand.
 const ROUNDS: &str = "FLEXSLOT_PROXY_KILL_ROUNDS";
 const ROUNDS_OF_THE_SUITE: usize = 40;

@@ -9,7 +9,7 @@ use super::{
     http::{Answer, Connection, ask, get},
     world::{Life, World},
 };
-use crate::support::process::{Sidecar, until};
+use crate::support::{process::Sidecar, until};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 32 * MIB;
@@ -118,11 +118,11 @@ async fn a_download_that_nobody_takes_waits_at_flexslot() {
         let head = connection.head().await.unwrap();
         // Nothing is taken until the sidecar's memory has stood still for a while.
         let (mut last, mut still) = (0, 0);
-        until("the sidecar stops reading", || {
+        until("the sidecar stops reading", async || {
             let now = process.memory("VmRSS");
             still = if now == last { still + 1 } else { 0 };
             last = now;
-            (still == 100).then_some(())
+            still == 100
         })
         .await;
         let mut received = 0;

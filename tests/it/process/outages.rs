@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     engines::{DURABLE, Place},
-    http::{Answer, ask, get},
+    http::{Answer, DECKS, ask, get},
     world::{Life, Tenant, World},
 };
 use crate::{
@@ -21,13 +21,8 @@ use crate::{
         postgres::{Disk, PostgresServer},
         redis::RedisServer,
     },
-    support::{
-        process::{PATIENCE, Sidecar},
-        until,
-    },
+    support::{PATIENCE, process::Sidecar, until},
 };
-
-const DECKS: &str = "/api/public/v1/decks/";
 
 /// How often connections are cut while a token is refreshed.
 const CUTS: usize = 8;

@@ -3,12 +3,11 @@
 use rustix::process::Signal;
 
 use super::{
-    http::{ask, get},
+    http::{DECKS, ask, get},
     world::World,
 };
-use crate::support::process::{Sidecar, until};
+use crate::support::{process::Sidecar, until};
 
-const DECKS: &str = "/api/public/v1/decks/";
 const IN_USE: &str = "the new configuration is in use";
 const REFUSED: &str = "the new configuration is not used";
 const UNUSABLE: &str = "the new configuration cannot be used";
@@ -103,7 +102,7 @@ async fn what_waits_for_a_restart_is_named_by_every_reload_until_the_file_is_as_
     let warnings_after = async |reloads: usize, config: &str| {
         std::fs::write(world.path("proxy.toml"), config).unwrap();
         let lines = |text: &str| sidecar.process.stderr().lines().filter(|line| line.contains(text)).count();
-        until("the reload", || (lines(IN_USE) == reloads).then_some(())).await;
+        until("the configuration is reloaded", async || lines(IN_USE) == reloads).await;
         lines("takes effect only with the next start")
     };
     let elsewhere = world.toml().replace("url = \"sqlite:store.db\"", "url = \"sqlite:other.db\"");

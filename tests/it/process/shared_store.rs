@@ -7,7 +7,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     engines::{Engine, on_each_engine},
-    http::{Answer, Connection, get},
+    http::{Answer, Connection, DECKS, get},
     world::{Life, World},
 };
 use crate::support::process::Sidecar;
@@ -16,8 +16,6 @@ mod killed;
 mod paused;
 
 pub(super) const SIDECARS: usize = 3;
-pub(super) const DECKS: &str = "/api/public/v1/decks/";
-
 /// Requests of one round, over all sidecars.
 const REQUESTS: usize = 200;
 

@@ -17,17 +17,15 @@ use tokio::{
 };
 
 use super::{
-    http::{Connection, get},
+    http::{Connection, DECKS, get},
     world::{Life, World},
 };
-use crate::support::process::{Launch, PATIENCE};
+use crate::support::{PATIENCE, process::Launch};
 
 const CONNECTIONS: usize = 500;
 /// Requests on each connection, one after the other.
 const EACH: usize = 20;
 const REQUESTS: u64 = (CONNECTIONS * EACH) as u64;
-
-const DECKS: &str = "/api/public/v1/decks/";
 
 /// How long each request took, and what it was answered.
 type Served = Vec<(Duration, u16)>;

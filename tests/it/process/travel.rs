@@ -6,7 +6,7 @@ use tokio::task::block_in_place;
 
 use super::{
     engines::Place,
-    http::{ask, get},
+    http::{DECKS, ask, get},
     world::{Life, Tenant, World},
 };
 use crate::{
@@ -16,8 +16,6 @@ use crate::{
     },
     support::{process::Sidecar, until},
 };
-
-const DECKS: &str = "/api/public/v1/decks/";
 
 async fn travelled(admin: SocketAddr) -> bool {
     let ready = ask(admin, b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;

@@ -15,8 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::net::{TcpStream, UnixStream};
 
-/// Nothing in these tests takes this long; what does, hangs.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+use super::PATIENCE;
 
 /// What a caller sends.
 pub(crate) type Upload = BoxBody<Bytes, io::Error>;
@@ -62,9 +61,9 @@ pub(crate) struct Reply {
 
 /// Fails the test where `work` does not end in time.
 pub(crate) async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(DEADLINE, work).await {
+    match tokio::time::timeout(PATIENCE, work).await {
         Ok(done) => done,
-        Err(_) => panic!("{what}: not done within {DEADLINE:?}"),
+        Err(_) => panic!("{what}: not done within {PATIENCE:?}"),
     }
 }
 

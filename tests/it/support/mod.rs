@@ -7,12 +7,18 @@ mod raw;
 mod upstream;
 mod world;
 
+use std::time::Duration;
+
 use tokio::net::TcpListener;
 
 pub(crate) use client::{Call, Reply, http2_connection, in_time, sha256, until};
 pub(crate) use raw::{Raw, field};
 pub(crate) use upstream::{Part, Received, Script, Upstream};
 pub(crate) use world::{CLIENT, GrantOf, World};
+
+/// The longest that anything is waited for. Far more than it takes, also on a busy machine; what is not there by then
+/// hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A listener on a free port of this machine.
 pub(crate) fn free_port() -> TcpListener {

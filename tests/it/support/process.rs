@@ -7,21 +7,13 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, timeout},
-};
+use tokio::{sync::watch, time::timeout};
 
-/// The longest that anything here is waited for. Far more than it takes, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often a condition is looked at that nobody announces.
-const LOOK: Duration = Duration::from_millis(2);
+use super::{PATIENCE, until};
 
 /// A process to be started. It gets no environment but what is said here.
 #[derive(Debug, Clone)]
@@ -61,18 +53,6 @@ pub(crate) struct Sidecar {
 struct Captured {
     text: watch::Receiver<Vec<u8>>,
     thread: Option<JoinHandle<()>>,
-}
-
-/// Looks until `condition` yields something; fails after [`PATIENCE`], saying `what` was waited for.
-pub(crate) async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = condition() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        sleep(LOOK).await;
-    }
 }
 
 // === impl Launch ===
@@ -164,8 +144,13 @@ impl Process {
     /// Waits for the process's own end.
     pub(crate) async fn exited(mut self) -> Exit {
         let what = format!("the end of process {}", self.id());
-        let status = until(&what, || self.child.try_wait().expect("our own child")).await;
-        Exit { status, stdout: self.stdout.all(), stderr: self.stderr.all() }
+        let mut status = None;
+        let ended = async || {
+            status = self.child.try_wait().expect("our own child");
+            status.is_some()
+        };
+        until(&what, ended).await;
+        Exit { status: status.expect("it has ended"), stdout: self.stdout.all(), stderr: self.stderr.all() }
     }
 
     /// What has been written to standard error so far.

@@ -1,36 +1,36 @@
 //! The world of a test: a sandbox, a sidecar in front of it, and the tenants between them.
 
+mod plan;
+mod tenant;
+
 use std::{
-    collections::{BTreeMap, HashMap},
-    ffi::OsString,
-    io,
+    collections::BTreeMap,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use flexslot_proxy::{
     admin::metrics::Metrics,
-    app::{self, App, Ended, Listeners, Reloaded, Reloader, StartFailure, Surroundings, storage::Storage},
-    config::{Config, ConfigSource, Environment, Overrides, SystemEnvironment, environment::FileRead},
-    model::{
-        Clock, GrantId, ListenAddress, Origin, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType,
-    },
-    sandbox::{Client, Endpoint, Running, SCOPES, Sandbox, Seen, Settings},
-    store::{Existing, NewGrant, NewTenant, StoredPat, TenantRecord, TokenStore, memory::MemoryBackend},
+    app::{Ended, Reloaded, Reloader, StartFailure},
+    config::Config,
+    sandbox::{Endpoint, Running, Sandbox, Seen, Settings},
+    store::{TenantRecord, TokenStore},
 };
 use http::Method;
-use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
+use self::plan::merge;
+pub(crate) use self::{
+    plan::Plan,
+    tenant::{GrantOf, Tenant},
+};
 use super::{
     client::{Call, Reach, in_time},
-    frail::{Frail, Frailty},
-    free_port,
+    frail::Frailty,
     raw::Raw,
     upstream::Upstream,
 };
@@ -55,30 +55,6 @@ pub(crate) struct World {
     presentations: usize,
 }
 
-/// A world before it starts.
-pub(crate) struct Plan {
-    pub(crate) sandbox: Sandbox,
-    dir: TempDir,
-    config: toml::Table,
-    variables: HashMap<String, OsString>,
-    frail: bool,
-}
-
-/// A tenant of a world.
-pub(crate) struct Tenant<'w> {
-    world: &'w World,
-    name: TenantId,
-}
-
-/// A grant to be given.
-#[derive(Debug, Clone)]
-pub(crate) struct GrantOf {
-    scopes: String,
-    /// Seconds from now until the access token ends, as the sidecar is told.
-    ends_in: i64,
-    client: String,
-}
-
 struct Sidecar {
     config: Config,
     addresses: Vec<Reach>,
@@ -87,9 +63,6 @@ struct Sidecar {
     reloader: Reloader,
     task: JoinHandle<Result<Ended, StartFailure>>,
 }
-
-/// Variables from the test, files from the machine.
-struct TestEnvironment<'a>(&'a HashMap<String, OsString>);
 
 // === impl World ===
 
@@ -303,228 +276,5 @@ impl Drop for World {
     fn drop(&mut self) {
         // Taken by finish(); a test that forgot it has checked less than it seems.
         assert!(self.flexslot.is_none() || std::thread::panicking(), "end the world with finish()");
-    }
-}
-
-// === impl Plan ===
-
-impl Plan {
-    fn new(settings: Settings) -> Self {
-        let sandbox = Sandbox::new(settings, Arc::new(SystemClock), Random::system());
-        sandbox.add_client(Client::public(CLIENT));
-        let base = r#"
-            server.listen = ["127.0.0.1:0"]
-            admin.listen = "127.0.0.1:0"
-            store.url = "memory:"
-            log.access = false
-        "#;
-        let mut config: toml::Table = base.parse().unwrap();
-        merge(&mut config, format!("oauth.client_id = {CLIENT:?}").parse().unwrap());
-        Self { sandbox, dir: tempfile::tempdir().unwrap(), config, variables: HashMap::new(), frail: false }
-    }
-
-    /// Keys of proxy.toml besides those that are there, or instead.
-    pub(crate) fn config(mut self, config: &str) -> Self {
-        merge(&mut self.config, config.parse().expect("TOML"));
-        self
-    }
-
-    /// An environment variable, for secrets.
-    pub(crate) fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
-        self.variables.insert(name.to_owned(), value.into());
-        self
-    }
-
-    /// The API of this world.
-    pub(crate) fn upstream(self, upstream: &Upstream) -> Self {
-        self.upstream_at(&upstream.origin)
-    }
-
-    /// The API of this world is at `origin`.
-    pub(crate) fn upstream_at(self, origin: &str) -> Self {
-        self.config(&format!("upstream.url = {origin:?}"))
-    }
-
-    /// A store that can be put out of reach.
-    pub(crate) fn frail(mut self) -> Self {
-        self.frail = true;
-        self
-    }
-
-    pub(crate) async fn start(mut self) -> World {
-        let flexslot = self.sandbox.spawn(free_port()).unwrap();
-        let origin = flexslot.origin();
-        let own = format!("upstream.url = {origin:?}\noauth.token_url = \"{origin}/api/public/v1/oauth/token\"");
-        let mut config: toml::Table = own.parse().unwrap();
-        merge(&mut config, std::mem::take(&mut self.config));
-        self.config = config;
-        let frailty = Frailty::default();
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let storage = self.storage(&frailty, &metrics).await;
-        let store = storage.store.clone();
-        let sidecar = Some(self.sidecar(storage, metrics));
-        let sandbox = self.sandbox.clone();
-        let flexslot = Some(flexslot);
-        let calls = AtomicU64::new(0);
-        let world = World {
-            sandbox,
-            store,
-            frailty,
-            flexslot,
-            sidecar,
-            plan: self,
-            calls,
-            tolerated_replays: 0,
-            presentations: 1,
-        };
-        world.ready().await;
-        world
-    }
-
-    fn load(&self) -> Config {
-        let path = self.dir.path().join("proxy.toml");
-        std::fs::write(&path, self.config.to_string()).unwrap();
-        Config::load(&ConfigSource::File(path), &Overrides::default(), &TestEnvironment(&self.variables))
-            .unwrap_or_else(|faults| panic!("{faults}"))
-    }
-
-    async fn storage(&self, frailty: &Frailty, metrics: &Arc<Metrics>) -> Storage {
-        let around = Surroundings::system();
-        let mut storage = Storage::open(&self.load().store, &around, Arc::clone(metrics) as _).await.unwrap();
-        if self.frail {
-            let inner = MemoryBackend::new(Arc::clone(&around.clock), &around.random);
-            let backend = Arc::new(Frail { inner, frailty: frailty.clone() });
-            storage.store = TokenStore::open(backend, storage.sealer.clone(), around.random).await.unwrap();
-        }
-        storage
-    }
-
-    fn sidecar(&self, storage: Storage, metrics: Arc<Metrics>) -> Sidecar {
-        let config = self.load();
-        let listeners = Listeners::bind(&config).unwrap();
-        let bound = listeners.server.iter().zip(&config.server.listeners);
-        let addresses = bound.map(|(bound, asked)| match (&asked.address, bound.local_addr()) {
-            (_, Some(address)) => Reach::Tcp(address),
-            (ListenAddress::Unix { path, .. }, None) => Reach::Unix(path.clone()),
-            (ListenAddress::Tcp(address), None) => panic!("{address} is not bound"),
-        });
-        let addresses = addresses.collect();
-        let admin = listeners.admin.first().and_then(|listener| listener.local_addr());
-        let app = App::build(config.clone(), storage, &Surroundings::system(), metrics).unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (reloader, reloads) = app::reloads();
-        let task = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
-        Sidecar { config, addresses, admin, stop, reloader, task }
-    }
-}
-
-/// Takes over what `new` says, table by table.
-fn merge(into: &mut toml::Table, new: toml::Table) {
-    for (key, value) in new {
-        match (into.get_mut(&key), value) {
-            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
-            (_, value) => drop(into.insert(key, value)),
-        }
-    }
-}
-
-// === impl Tenant ===
-
-impl Tenant<'_> {
-    /// A PAT in the store, of the sandbox's user of the same name, who has a deck.
-    pub(crate) async fn with_pat(&self) -> Secret {
-        self.add_user();
-        let pat = self.world.sandbox.add_pat(self.name.as_str());
-        self.with_this_pat(pat.expose()).await;
-        pat
-    }
-
-    /// This PAT in the store.
-    pub(crate) async fn with_this_pat(&self, pat: &str) {
-        let (pat, origin) = (Secret::new(pat), self.origin());
-        self.world.store.put_pat(&self.name, &StoredPat { pat, origin }).await.unwrap();
-    }
-
-    /// A grant in the store, of the sandbox's user of the same name, who has a deck. Answers the sandbox's name of it.
-    pub(crate) async fn with_grant(&self, of: GrantOf) -> GrantId {
-        self.add_user();
-        if of.client != CLIENT {
-            self.world.sandbox.add_client(Client::public(of.client.clone()));
-        }
-        let pair = self.world.sandbox.issue_grant(self.name.as_str(), &of.client, &of.scopes).unwrap();
-        let now = SystemClock.now();
-        let seconds = Duration::from_secs(of.ends_in.unsigned_abs());
-        let tokens = TokenSet {
-            access: pair.access,
-            refresh: pair.refresh,
-            token_type: TokenType::Bearer,
-            scopes: ScopeSet::new(&of.scopes),
-            expires_at: if of.ends_in < 0 { now.minus(seconds) } else { now.plus(seconds) },
-            answered_at: None,
-        };
-        if of.ends_in < 0 {
-            self.world.sandbox.expire_access(pair.grant).unwrap();
-        }
-        let grant = NewGrant { client_id: of.client, origin: self.origin(), tokens };
-        let new = NewTenant { tenant: self.name.clone(), pat: None, grant: Some(grant) };
-        self.world.store.import(vec![new], Existing::Replace).await.unwrap();
-        pair.grant
-    }
-
-    fn add_user(&self) {
-        self.world.sandbox.add_deck(self.name.as_str(), "Deck");
-    }
-
-    fn origin(&self) -> Origin {
-        self.world.sidecar().config.upstream.origin.clone()
-    }
-}
-
-// === impl GrantOf ===
-
-impl GrantOf {
-    /// All scopes, and an hour to go.
-    pub(crate) fn an_hour() -> Self {
-        Self { scopes: SCOPES.join(" "), ends_in: 3600, client: CLIENT.to_owned() }
-    }
-
-    /// All scopes; the access token ended a minute ago.
-    pub(crate) fn expired() -> Self {
-        Self { ends_in: -60, ..Self::an_hour() }
-    }
-
-    /// All scopes; the access token ends so soon that it is inside its window.
-    pub(crate) fn ageing() -> Self {
-        Self { ends_in: 20, ..Self::an_hour() }
-    }
-
-    /// The same with these scopes.
-    pub(crate) fn scopes(self, scopes: &str) -> Self {
-        Self { scopes: scopes.to_owned(), ..self }
-    }
-
-    /// The same under another OAuth client.
-    pub(crate) fn client(self, client: &str) -> Self {
-        Self { client: client.to_owned(), ..self }
-    }
-}
-
-// === impl TestEnvironment ===
-
-impl Environment for TestEnvironment<'_> {
-    fn variable(&self, name: &str) -> Option<OsString> {
-        self.0.get(name).cloned()
-    }
-
-    fn current_dir(&self) -> io::Result<PathBuf> {
-        SystemEnvironment.current_dir()
-    }
-
-    fn read(&self, path: &Path) -> io::Result<FileRead> {
-        SystemEnvironment.read(path)
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        SystemEnvironment.exists(path)
     }
 }

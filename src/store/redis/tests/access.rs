@@ -4,7 +4,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::RootCertStore;
 
 use super::*;
-use crate::store::{Opening, servers::redis::free_port};
+use crate::store::{Opening, servers::free_port};
 
 /// What a server that refuses us says, with its hint; never with the password.
 fn refused(opened: Result<RedisBackend, OpenError>) -> String {

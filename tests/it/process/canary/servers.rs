@@ -4,11 +4,11 @@ use std::fs;
 
 use tokio::task::block_in_place;
 
-use super::{DECKS, Leavings, Secrets};
+use super::{Leavings, Secrets};
 use crate::{
     process::{
         engines::Place,
-        http::{ask, get},
+        http::{DECKS, ask, get},
         world::{Life, STORE_URL, World},
     },
     servers::{

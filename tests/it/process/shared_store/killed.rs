@@ -12,17 +12,14 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{DECKS, REQUESTS, SIDECARS, logs, rounds, three, world};
+use super::{REQUESTS, SIDECARS, logs, rounds, three, world};
 use crate::{
     process::{
         engines::{Engine, on_each_engine},
-        http::{Answer, Connection, ask, get},
+        http::{Answer, Connection, DECKS, ask, get},
         world::{Life, Tenant, World, tenant},
     },
-    support::{
-        process::{PATIENCE, Sidecar},
-        until,
-    },
+    support::{PATIENCE, process::Sidecar, until},
 };
 
 const TENANTS: usize = 20;

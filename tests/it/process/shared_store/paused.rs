@@ -9,17 +9,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{DECKS, REQUESTS, SIDECARS, logs, rounds, three, world};
+use super::{REQUESTS, SIDECARS, logs, rounds, three, world};
 use crate::{
     process::{
         engines::Engine,
-        http::{Answer, Connection, ask, get},
+        http::{Answer, Connection, DECKS, ask, get},
         world::{Life, Tenant, World},
     },
-    support::{
-        process::{PATIENCE, Sidecar},
-        until,
-    },
+    support::{PATIENCE, process::Sidecar, until},
 };
 
 /// As many leases are held at a time.

@@ -1,0 +1,109 @@
+//! A tenant's PATs, as they are held in memory.
+
+use http::HeaderValue;
+
+use super::{PatSource, Picked, header, pat_health::PatHealth};
+use crate::{
+    model::{Origin, Secret},
+    store::StoredPat,
+};
+
+/// The PATs that a tenant has.
+#[derive(Default)]
+pub(super) struct Pats {
+    stored: Option<HeldPat>,
+    /// The configuration's own; wins over the stored one.
+    configured: Option<HeldPat>,
+}
+
+/// A PAT, ready to be used.
+pub(super) struct HeldPat {
+    secret: Secret,
+    pub(super) authorization: Option<HeaderValue>,
+    /// `None` for the configuration's own, which belongs to whatever upstream is configured.
+    pub(super) origin: Option<Origin>,
+    pub(super) health: PatHealth,
+}
+
+// === impl Pats ===
+
+impl Pats {
+    /// The one that counts: the configuration's, else the store's.
+    pub(super) fn current(&mut self) -> Option<&mut HeldPat> {
+        self.configured.as_mut().or(self.stored.as_mut())
+    }
+
+    /// The store's, as far as it is known.
+    pub(super) fn stored(&self) -> Option<StoredPat> {
+        let HeldPat { secret, origin, .. } = self.stored.as_ref()?;
+        Some(StoredPat { pat: secret.clone(), origin: origin.clone()? })
+    }
+
+    /// Takes over what the store has; the same one keeps its health.
+    pub(super) fn adopt(&mut self, stored: Option<StoredPat>) {
+        if self.stored() != stored {
+            self.stored = stored.map(|stored| HeldPat::new(stored.pat, Some(stored.origin)));
+        }
+    }
+
+    /// Takes over what the configuration has; the same one keeps its health.
+    pub(super) fn configure(&mut self, pat: Option<&Secret>) {
+        if self.configured.as_ref().map(|held| &held.secret) != pat {
+            self.configured = pat.map(|pat| HeldPat::new(pat.clone(), None));
+        }
+    }
+
+    /// Flexslot took the PAT of `picked`.
+    pub(super) fn accepted(&mut self, picked: &Picked) {
+        if let Some(pat) = self.of(picked) {
+            pat.health.accepted();
+        }
+    }
+
+    /// Flexslot answered 401 to the PAT of `picked`. Answers where the PAT comes from, where it has become rejected by
+    /// this.
+    pub(super) fn refused(&mut self, picked: &Picked) -> Option<PatSource> {
+        let pat = self.of(picked)?;
+        let was_rejected = pat.health.is_rejected();
+        pat.health.refused();
+        (!was_rejected && pat.health.is_rejected()).then(|| pat.source())
+    }
+
+    /// Whether no refusal of any is remembered.
+    pub(super) fn are_good(&self) -> bool {
+        [&self.stored, &self.configured].into_iter().flatten().all(|pat| pat.health.is_good())
+    }
+
+    /// The PAT of `picked`, if that is still the one that counts.
+    fn of(&mut self, picked: &Picked) -> Option<&mut HeldPat> {
+        self.current().filter(|pat| pat.authorization.as_ref() == Some(&picked.authorization))
+    }
+}
+
+// === impl HeldPat ===
+
+impl HeldPat {
+    fn new(secret: Secret, origin: Option<Origin>) -> Self {
+        Self { authorization: header::bearer(&secret), secret, origin, health: PatHealth::default() }
+    }
+
+    pub(super) fn source(&self) -> PatSource {
+        if self.origin.is_none() { PatSource::Configuration } else { PatSource::Store }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PatSource, Pats, Picked, Secret, header};
+
+    #[test]
+    fn a_pat_becomes_rejected_once_and_says_where_it_comes_from() {
+        let (mut pats, pat) = (Pats::default(), Secret::new("flx_pat_1"));
+        pats.configure(Some(&pat));
+        let picked = Picked::pat(header::bearer(&pat).unwrap());
+        let refusals = std::array::from_fn(|_| pats.refused(&picked));
+        assert_eq!(refusals, [None, None, Some(PatSource::Configuration), None]);
+        pats.accepted(&picked);
+        assert_eq!(pats.refused(&picked), None);
+    }
+}
