@@ -100,13 +100,15 @@ pub enum Written {
     Conflict(usize),
 }
 
-/// What tells a store that was emptied or restored from the one known before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What tells a store that was emptied or restored from the one known before, all of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulse {
     /// A random id, made when the store was.
     pub store: [u8; 16],
     pub newest: Revision,
     pub now: Timestamp,
+    /// The row that was asked for beside these.
+    pub row: Option<Row>,
 }
 
 /// What became of a bid for a lease.
@@ -128,12 +130,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The store's clock.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 
-    /// Id, newest revision and time. Engines that can answer all three at once should.
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
-        let store = self.store_id().await?;
-        let (newest, _) = self.changes(Revision(u64::MAX), 1).await?;
-        Ok(Pulse { store, newest, now: self.now().await? })
-    }
+    /// Id, newest revision, time and the row of `beside`, from one snapshot and in one question: every sidecar asks it
+    /// about once a second, and before each token request.
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError>;
 
     /// The rows of `keys`, in their order, from one snapshot.
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError>;

@@ -121,8 +121,7 @@ pub(super) fn era_key() -> Key {
 impl TokenStore {
     /// What the store says of itself.
     pub async fn vitals(&self) -> Result<Vitals, StoreError> {
-        let Pulse { store, newest, now } = self.backend.pulse().await?;
-        let row = self.row(&era_key()).await?;
+        let Pulse { store, newest, now, row } = self.backend.pulse(&era_key()).await?;
         Ok(Vitals { store, newest, now, era: Era::of_row(row.as_ref())?, row: row.map(|row| row.revision) })
     }
 

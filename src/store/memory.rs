@@ -81,9 +81,10 @@ impl Backend for MemoryBackend {
         Ok(self.clock.now())
     }
 
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
         let state = self.state.lock();
-        Ok(Pulse { store: state.id, newest: Revision(state.head), now: self.clock.now() })
+        let row = state.rows.get(&(beside.kind, beside.name.clone())).cloned();
+        Ok(Pulse { store: state.id, newest: Revision(state.head), now: self.clock.now(), row })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

@@ -48,8 +48,8 @@ impl Backend for Metered {
         self.timed("now", self.inner.now()).await
     }
 
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
-        self.timed("pulse", self.inner.pulse()).await
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        self.timed("pulse", self.inner.pulse(beside)).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

@@ -37,7 +37,7 @@ use self::{
 };
 use super::{
     OpenError, StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
 };
 use crate::model::{Random, TenantId, Timestamp, token::Owner};
 
@@ -78,6 +78,10 @@ impl Backend for Postgres {
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.reader.run(|session| async move { rows::now(&session).await }).await
+    }
+
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        self.reader.run(|session| async move { rows::pulse(&session, beside).await }).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

@@ -109,9 +109,13 @@ impl Backend for SqliteBackend {
         Ok(self.clock.now())
     }
 
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
-        let (store, newest) = self.read(rows::pulse).await?;
-        Ok(Pulse { store, newest, now: self.clock.now() })
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        let (beside, clock) = (beside.clone(), Arc::clone(&self.clock));
+        let job = move |connection: &Connection| {
+            let (store, newest) = rows::head(connection)?;
+            Ok(Pulse { store, newest, now: clock.now(), row: rows::get(connection, &beside)? })
+        };
+        self.read(job).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

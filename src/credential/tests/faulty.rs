@@ -169,10 +169,11 @@ impl Backend for Faulty {
         afflicted(fault, self.inner.now()).await
     }
 
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        self.moving().await?;
         self.readable()?;
         let fault = self.clock.lock().take();
-        afflicted(fault, self.inner.pulse()).await
+        afflicted(fault, self.inner.pulse(beside)).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

@@ -9,7 +9,7 @@ use super::{faults::Fault, session::Session};
 use crate::{
     model::{GrantId, TenantId, Timestamp, Version, token::Owner},
     store::{
-        backend::{Bid, Key, Kind, Label, Revision, Row, RowState},
+        backend::{Bid, Key, Kind, Label, Pulse, Revision, Row, RowState},
         record::Body,
     },
 };
@@ -32,6 +32,12 @@ macro_rules! hurried {
 const STORE_ID: &str = "SELECT id FROM flexslot_proxy.store";
 
 const NOW: &str = concat!("SELECT ", now!());
+
+const PULSE: &str = concat!(
+    "SELECT s.id, r.revision, r.grant_id, r.version, r.state, r.due, r.body, r.last_used, s.head, ",
+    now!(),
+    " FROM flexslot_proxy.store s LEFT JOIN flexslot_proxy.records r ON r.kind = $1::smallint AND r.name = $2::text"
+);
 
 const GET: &str = "SELECT asked.at, r.revision, r.grant_id, r.version, r.state, r.due, r.body, r.last_used
     FROM unnest($1::smallint[], $2::text[]) WITH ORDINALITY AS asked (kind, name, at)
@@ -101,13 +107,24 @@ const CAVEATS: &str = "SELECT current_setting('fsync') = 'on', current_setting('
 
 pub(super) async fn store_id(session: &Session) -> Result<[u8; 16], Fault> {
     let rows = session.query(STORE_ID, &[]).await?;
-    let row = rows.first().ok_or_else(no_store)?;
-    row.try_get::<_, Vec<u8>>(0)?.try_into().map_err(|_| unreadable("store".into(), "id: expected 16 bytes"))
+    id_of(rows.first().ok_or_else(no_store)?)
 }
 
 pub(super) async fn now(session: &Session) -> Result<Timestamp, Fault> {
     let rows = session.query(NOW, &[]).await?;
     time_of(rows.first())
+}
+
+pub(super) async fn pulse(session: &Session, beside: &Key) -> Result<Pulse, Fault> {
+    let rows = session.query(PULSE, &[&code_of(beside.kind), &beside.name]).await?;
+    let found = rows.first().ok_or_else(no_store)?;
+    let is_there = found.try_get::<_, Option<i64>>(1)?.is_some();
+    Ok(Pulse {
+        store: id_of(found)?,
+        newest: Revision(found.try_get::<_, i64>(8)?.unsigned_abs()),
+        now: Timestamp::from_millis(found.try_get(9)?),
+        row: is_there.then(|| row_of(found, beside)).transpose()?,
+    })
 }
 
 pub(super) async fn get(session: &Session, keys: &[Key]) -> Result<Vec<Option<Row>>, Fault> {
@@ -232,6 +249,11 @@ pub(super) fn code_of(kind: Kind) -> i16 {
     kind.code().into()
 }
 
+/// The store's id, in the first column.
+fn id_of(row: &SqlRow) -> Result<[u8; 16], Fault> {
+    row.try_get::<_, &[u8]>(0)?.try_into().map_err(|_| unreadable("store".into(), "id: expected 16 bytes"))
+}
+
 /// A row from its second column on: revision, label, body, time of use.
 fn row_of(row: &SqlRow, key: &Key) -> Result<Row, Fault> {
     let (revision, label) = label_of(row, key)?;
@@ -290,6 +312,7 @@ pub(super) fn signed(number: u64) -> i64 {
 /// Every statement that looks for rows, with values for it; a test looks at how the server goes about them.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
+    (PULSE, "1, 'tenant-7'"),
     (GET, "'{1}', '{tenant-7}'"),
     (LIST, "1, '{0,1}', 'tenant-7', 100"),
     (CHANGES, "7, 100, 1, 7"),

@@ -16,7 +16,7 @@ use crate::{
     model::{Grant, Random, TenantId, Timestamp, token::Owner},
     store::{
         Cas, Settlement, StoreError, TokenStore,
-        backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
         seal::Sealer,
         testing::{World, intent, ring, sealer, tenant, tokens},
     },
@@ -97,6 +97,9 @@ impl Backend for OutOfReach {
         self.fail()
     }
     async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.fail()
+    }
+    async fn pulse(&self, _: &Key) -> Result<Pulse, StoreError> {
         self.fail()
     }
     async fn get(&self, _: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

@@ -9,7 +9,7 @@ use crate::{
     model::{TenantId, Timestamp, token::Owner},
     store::{
         StoreError,
-        backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
     },
 };
 
@@ -38,6 +38,9 @@ impl Backend for Meddled {
     }
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.inner.now().await
+    }
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        self.inner.pulse(beside).await
     }
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
         self.inner.get(keys).await

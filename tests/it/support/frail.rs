@@ -13,7 +13,7 @@ use flexslot_proxy::{
     model::{TenantId, Timestamp, token::Owner},
     store::{
         StoreError,
-        backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
         memory::MemoryBackend,
     },
 };
@@ -57,6 +57,11 @@ impl Backend for Frail {
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.frailty.check()?;
         self.inner.now().await
+    }
+
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        self.frailty.check()?;
+        self.inner.pulse(beside).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

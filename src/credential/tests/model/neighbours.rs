@@ -149,8 +149,9 @@ impl Backend for Neighbours {
         self.ask(Asked::Read, "now".into(), |shared| at_once(shared.backend.now())).await
     }
 
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
-        self.ask(Asked::Read, "pulse".into(), |shared| at_once(shared.backend.pulse())).await
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        let beside = beside.clone();
+        self.ask(Asked::Read, "pulse".into(), move |shared| at_once(shared.backend.pulse(&beside))).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
