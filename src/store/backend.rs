@@ -109,6 +109,9 @@ pub struct Pulse {
     pub now: Timestamp,
     /// The row that was asked for beside these.
     pub row: Option<Row>,
+    /// How many connections were made until this was answered. Over a new one it may come from another server, or from
+    /// the same after a restart, and neither may have all that was acknowledged.
+    pub connections: u64,
 }
 
 /// What became of a bid for a lease.

@@ -84,7 +84,7 @@ impl Backend for MemoryBackend {
     async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
         let state = self.state.lock();
         let row = state.rows.get(&(beside.kind, beside.name.clone())).cloned();
-        Ok(Pulse { store: state.id, newest: Revision(state.head), now: self.clock.now(), row })
+        Ok(Pulse { store: state.id, newest: Revision(state.head), now: self.clock.now(), row, connections: 0 })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

@@ -81,7 +81,8 @@ impl Backend for Postgres {
     }
 
     async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
-        self.reader.run(|session| async move { rows::pulse(&session, beside).await }).await
+        let pulse = self.reader.run(|session| async move { rows::pulse(&session, beside).await }).await?;
+        Ok(Pulse { connections: self.reader.sessions(), ..pulse })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

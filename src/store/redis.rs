@@ -210,7 +210,8 @@ impl Backend for RedisBackend {
         rows::push_key(&mut pulse, beside);
         let (id, newest, now, fields): (String, u64, i64, Fields) = self.run(&pulse, Repeat::Once).await?;
         let (store, row) = (rows::store_id(&id)?, rows::row_of(beside, fields)?);
-        Ok(Pulse { store, newest: Revision(newest), now: Timestamp::from_millis(now), row })
+        let (newest, now, connections) = (Revision(newest), Timestamp::from_millis(now), self.link.connections());
+        Ok(Pulse { store, newest, now, row, connections })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

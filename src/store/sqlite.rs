@@ -113,7 +113,9 @@ impl Backend for SqliteBackend {
         let (beside, clock) = (beside.clone(), Arc::clone(&self.clock));
         let job = move |connection: &Connection| {
             let (store, newest) = rows::head(connection)?;
-            Ok(Pulse { store, newest, now: clock.now(), row: rows::get(connection, &beside)? })
+            let row = rows::get(connection, &beside)?;
+            // A file that took the place of another is out of reach for a while first, which is noticed.
+            Ok(Pulse { store, newest, now: clock.now(), row, connections: 0 })
         };
         self.read(job).await
     }

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -38,6 +38,8 @@ pub(super) struct Faulty {
     /// What becomes of the next look at the clock.
     clock: Mutex<Option<Fault>>,
     panics_at_changes: AtomicBool,
+    /// How often the store was connected to anew.
+    connections: AtomicU64,
     pub(super) times_read: AtomicUsize,
 }
 
@@ -66,6 +68,7 @@ impl Faulty {
             reads: Mutex::default(),
             clock: Mutex::default(),
             panics_at_changes: AtomicBool::new(false),
+            connections: AtomicU64::new(1),
             times_read: AtomicUsize::new(0),
         }
     }
@@ -91,6 +94,11 @@ impl Faulty {
             }
             false => Ok(()),
         }
+    }
+
+    /// The connection to the store breaks and is made anew before anybody asks.
+    pub(super) fn reconnect(&self) {
+        self.connections.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn next_write(&self, fault: Fault) {
@@ -173,7 +181,8 @@ impl Backend for Faulty {
         self.moving().await?;
         self.readable()?;
         let fault = self.clock.lock().take();
-        afflicted(fault, self.inner.pulse(beside)).await
+        let pulse = afflicted(fault, self.inner.pulse(beside)).await?;
+        Ok(Pulse { connections: self.connections.load(Ordering::SeqCst), ..pulse })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

@@ -124,6 +124,7 @@ pub(super) async fn pulse(session: &Session, beside: &Key) -> Result<Pulse, Faul
         newest: Revision(found.try_get::<_, i64>(8)?.unsigned_abs()),
         now: Timestamp::from_millis(found.try_get(9)?),
         row: is_there.then(|| row_of(found, beside)).transpose()?,
+        connections: 0,
     })
 }
 

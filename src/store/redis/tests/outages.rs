@@ -128,6 +128,17 @@ async fn connections_that_were_closed_meanwhile_are_not_noticed() {
     }
 }
 
+#[tokio::test]
+async fn a_pulse_tells_that_it_came_over_a_new_connection() {
+    let server = RedisServer::start(&[]);
+    let store = open(&server.url(0)).await.expect("opened");
+    let connections = async || store.pulse(&key("a")).await.expect("a pulse").connections;
+    let first = connections().await;
+    assert_eq!(connections().await, first);
+    let _: i64 = server.tell("CLIENT KILL TYPE normal");
+    assert_eq!(connections().await, first + 1);
+}
+
 /// Holds back what scripts may write until it is told otherwise, and waits until one is held back.
 async fn hold(server: &RedisServer, clients: usize) {
     while !server.tell::<String>("INFO clients").contains(&format!("blocked_clients:{clients}\r")) {
