@@ -74,8 +74,8 @@ impl Backend for Metered {
         self.timed("changes", self.inner.changes(since, limit)).await
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
-        self.timed("bid", self.inner.bid(tenant, owner, length)).await
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
+        self.timed("bid", self.inner.bid(tenant, owner, length, by)).await
     }
 
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {

@@ -108,8 +108,8 @@ impl Backend for Postgres {
         self.reader.run(|session| async move { rows::changes(&session, since, limit).await }).await
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
-        self.reader.run(|session| async move { rows::bid(&session, tenant, owner, length).await }).await
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
+        self.reader.run(|session| async move { rows::bid(&session, tenant, owner, length, by).await }).await
     }
 
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {

@@ -267,9 +267,10 @@ impl Backend for RedisBackend {
         }
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
         let mut bid = call(&self.scripts.bid);
         bid.arg(tenant.as_str()).arg(rows::owner(owner)).arg(length.as_millis().clamp(1, i64::MAX as u128).to_string());
+        bid.arg(by.millis());
         let answer: Vec<String> = self.run(&bid, Repeat::Once).await?;
         rows::bid(&answer).ok_or_else(|| self.strange())
     }

@@ -162,12 +162,12 @@ impl Backend for SqliteBackend {
         self.read(move |connection| rows::changes(connection, since, limit)).await
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
         let (tenant, owner, clock) = (tenant.clone(), owner.clone(), Arc::clone(&self.clock));
         // The time is that of the transaction, not of the call: a bid that had to queue would otherwise see the lease
         // of one that overtook it end more than a whole length away, and count it as ended.
         let job = move |writing: &Transaction<'_>| {
-            rows::bid(writing, &tenant, &owner, clock.now(), length).map(Outcome::Keep)
+            rows::bid(writing, &tenant, &owner, clock.now(), length, by).map(Outcome::Keep)
         };
         self.transact(job).await
     }

@@ -38,6 +38,8 @@ pub(super) struct Faulty {
     /// What becomes of the next look at the clock.
     clock: Mutex<Option<Fault>>,
     panics_at_changes: AtomicBool,
+    /// How much later the store comes to the next bids, one each.
+    slow_bids: Mutex<VecDeque<Duration>>,
     /// How often the store was connected to anew.
     connections: AtomicU64,
     pub(super) times_read: AtomicUsize,
@@ -68,6 +70,7 @@ impl Faulty {
             reads: Mutex::default(),
             clock: Mutex::default(),
             panics_at_changes: AtomicBool::new(false),
+            slow_bids: Mutex::default(),
             connections: AtomicU64::new(1),
             times_read: AtomicUsize::new(0),
         }
@@ -94,6 +97,11 @@ impl Faulty {
             }
             false => Ok(()),
         }
+    }
+
+    /// The store comes to the next bid so much later.
+    pub(super) fn slow_bid(&self, late: Duration) {
+        self.slow_bids.lock().push_back(late);
     }
 
     /// The connection to the store breaks and is made anew before anybody asks.
@@ -222,9 +230,11 @@ impl Backend for Faulty {
         self.inner.changes(since, limit).await
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
         self.moving().await?;
-        self.inner.bid(tenant, owner, length).await
+        let slow = self.slow_bids.lock().pop_front();
+        sleep(slow.unwrap_or_default()).await;
+        self.inner.bid(tenant, owner, length, by).await
     }
 
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {

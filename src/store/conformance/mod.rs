@@ -76,6 +76,8 @@ macro_rules! conformance {
             leases::its_owner_renews_it;
             leases::it_ends_by_the_stores_clock;
             leases::an_end_further_away_than_one_length_counts_as_ended;
+            leases::a_bid_that_the_store_comes_to_after_its_time_wins_nothing;
+            leases::a_bid_is_good_until_the_last_moment_of_its_time;
             leases::only_its_owner_gives_it_back;
             leases::of_many_bidders_at_once_one_wins;
             model::any_sequence_of_operations_is_answered_as_in_memory;

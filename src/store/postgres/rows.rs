@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Row as SqlRow;
+use tokio_postgres::{Row as SqlRow, types::ToSql};
 
 use super::{faults::Fault, session::Session};
 use crate::{
@@ -63,9 +63,12 @@ const LOOK_AT_LEASE: &str = concat!(
     FROM (VALUES (1)) AS one LEFT JOIN flexslot_proxy.leases l ON l.tenant = $1"
 );
 
-/// Takes the lease if it is free or still as it was seen.
+/// Takes the lease if it is free or still as it was seen, and the bid not void yet.
 const TAKE_LEASE: &str = concat!(
-    "INSERT INTO flexslot_proxy.leases AS l (tenant, host, instance, ends) VALUES ($1, $2, $3, $4)
+    "INSERT INTO flexslot_proxy.leases AS l (tenant, host, instance, ends)
+    SELECT $1::text, $2::text, $3::text, $4::bigint WHERE ",
+    now!(),
+    " <= $8::bigint
     ON CONFLICT (tenant) DO UPDATE SET host = excluded.host, instance = excluded.instance, ends = excluded.ends
         WHERE (l.host, l.instance, l.ends) = ($5::text, $6::text, $7::bigint)
     RETURNING ",
@@ -182,23 +185,27 @@ pub(super) async fn changes(
 ///
 /// The time is that of the look: never earlier than any lease that it shows was taken, so that none seems to end more
 /// than a whole length away; and a bidder who is frozen after it takes a lease that is over the sooner.
-pub(super) async fn bid(session: &Session, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, Fault> {
+pub(super) async fn bid(
+    session: &Session,
+    tenant: &TenantId,
+    owner: &Owner,
+    length: Duration,
+    by: Timestamp,
+) -> Result<Bid, Fault> {
     loop {
         let rows = session.query(LOOK_AT_LEASE, &[&tenant.as_str()]).await?;
         let now = time_of(rows.first())?;
         let held = rows.first().map(lease_of).transpose()?.flatten();
-        let bid = Bid::decide(held.as_ref().map(|(holder, ends)| (holder, *ends)), owner, now, length);
+        let bid = Bid::decide(held.as_ref().map(|(holder, ends)| (holder, *ends)), owner, now, length, by);
         if bid != Bid::Won {
             return Ok(bid);
         }
         let (host, instance) = held.as_ref().map(|(holder, _)| (&holder.host, &holder.instance)).unzip();
         let ends = held.as_ref().map(|(_, ends)| ends.millis());
-        let taken = session
-            .query(
-                TAKE_LEASE,
-                &[&tenant.as_str(), &owner.host, &owner.instance, &now.plus(length).millis(), &host, &instance, &ends],
-            )
-            .await?;
+        let (until, by) = (now.plus(length).millis(), by.millis());
+        let taken: [&(dyn ToSql + Sync); 8] =
+            [&tenant.as_str(), &owner.host, &owner.instance, &until, &host, &instance, &ends, &by];
+        let taken = session.query(TAKE_LEASE, &taken).await?;
         if !taken.is_empty() {
             return Ok(Bid::Won);
         }
@@ -318,7 +325,7 @@ pub(super) const STATEMENTS: &[(&str, &str)] = &[
     (LIST, "1, '{0,1}', 'tenant-7', 100"),
     (CHANGES, "7, 100, 1, 7"),
     (LOOK_AT_LEASE, "'tenant-7'"),
-    (TAKE_LEASE, "'tenant-7', 'host', 'instance', 7, 'host', 'instance', 7"),
+    (TAKE_LEASE, "'tenant-7', 'host', 'instance', 7, 'host', 'instance', 7, 7"),
     (RELEASE, "'tenant-7', 'host', 'instance'"),
     (TOUCH, "'{1}', '{tenant-7}', '{7}'"),
     (PURGE, "1, 7, 1000"),

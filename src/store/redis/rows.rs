@@ -77,10 +77,11 @@ pub(super) fn key_of(member: &[u8]) -> Option<Key> {
     Some(Key::new(Kind::from_code(kind.parse().ok()?)?, name))
 }
 
-/// Whose lease it is and for how long, as `lua/bid.lua` answers.
+/// What became of a bid: whose lease it is and for how long, where it is lost, as `lua/bid.lua` answers.
 pub(super) fn bid(answer: &[String]) -> Option<Bid> {
     match answer {
         [] => Some(Bid::Won),
+        [late] => (late == "late").then_some(Bid::Late),
         [left, holder] => {
             let left = std::time::Duration::from_millis(left.parse().ok()?);
             // An instance's name has no line breaks, whatever a host may be called.

@@ -120,7 +120,7 @@ impl Backend for OutOfReach {
     async fn changes(&self, _: Revision, _: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
         self.fail()
     }
-    async fn bid(&self, _: &TenantId, _: &Owner, _: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, _: &TenantId, _: &Owner, _: Duration, _: Timestamp) -> Result<Bid, StoreError> {
         self.fail()
     }
     async fn release(&self, _: &TenantId, _: &Owner) -> Result<(), StoreError> {

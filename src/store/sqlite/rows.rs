@@ -151,6 +151,7 @@ pub(super) fn bid(
     owner: &Owner,
     now: Timestamp,
     length: std::time::Duration,
+    by: Timestamp,
 ) -> Result<Bid, StoreError> {
     let held = writing
         .prepare_cached("SELECT host, instance, ends FROM leases WHERE tenant = ?1")?
@@ -158,7 +159,7 @@ pub(super) fn bid(
             Ok((Owner { host: row.get(0)?, instance: row.get(1)? }, Timestamp::from_millis(row.get(2)?)))
         })
         .optional()?;
-    let bid = Bid::decide(held.as_ref().map(|(holder, ends)| (holder, *ends)), owner, now, length);
+    let bid = Bid::decide(held.as_ref().map(|(holder, ends)| (holder, *ends)), owner, now, length, by);
     if bid == Bid::Won {
         writing
             .prepare_cached("INSERT OR REPLACE INTO leases (tenant, host, instance, ends) VALUES (?1, ?2, ?3, ?4)")?

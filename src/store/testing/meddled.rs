@@ -64,8 +64,8 @@ impl Backend for Meddled {
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
         self.inner.changes(since, limit).await
     }
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
-        self.inner.bid(tenant, owner, length).await
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
+        self.inner.bid(tenant, owner, length, by).await
     }
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {
         self.inner.release(tenant, owner).await

@@ -90,9 +90,9 @@ impl Backend for Frail {
         self.inner.changes(since, limit).await
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
         self.frailty.check()?;
-        self.inner.bid(tenant, owner, length).await
+        self.inner.bid(tenant, owner, length, by).await
     }
 
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {

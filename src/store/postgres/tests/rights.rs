@@ -60,8 +60,9 @@ async fn a_role_with_the_documented_rights_does_everything_that_a_sidecar_does()
     assert_eq!(store.list(Kind::Grant, None, None, 5).await.expect("listed").len(), 1);
     assert_eq!(store.changes(Revision(0), 5).await.expect("read").1.len(), 1);
     let (tenant, owner) = ("acme".parse().expect("a name"), Owner { host: "h".into(), instance: "i".into() });
+    let by = store.now().await.expect("a time").plus(Duration::from_secs(9));
     for _ in 0..2 {
-        assert_eq!(store.bid(&tenant, &owner, Duration::from_secs(9)).await, Ok(Bid::Won));
+        assert_eq!(store.bid(&tenant, &owner, Duration::from_secs(9), by).await, Ok(Bid::Won));
     }
     store.release(&tenant, &owner).await.expect("released");
     let now = store.now().await.expect("a time");
