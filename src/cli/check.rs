@@ -142,11 +142,21 @@ async fn lock(storage: &Storage) -> Finding {
     let Ok(tenant) = name.parse::<TenantId>() else {
         return Finding::Bad(StartFailure::new("no name for the lock's check"));
     };
-    let bids = (storage.store.bid(&tenant, &first, LEASE).await, storage.store.bid(&tenant, &second, LEASE).await);
+    let store = &storage.store;
+    let bids = match store.now().await {
+        Ok(now) => {
+            let by = now.plus(LEASE);
+            (store.bid(&tenant, &first, LEASE, by).await, store.bid(&tenant, &second, LEASE, by).await)
+        }
+        Err(error) => return Finding::Bad(StartFailure::new(error.to_string())),
+    };
     let released = storage.store.release(&tenant, &first).await;
     match (bids, released) {
         ((Ok(Bid::Won), Ok(Bid::Lost { .. })), Ok(())) => {
             Finding::Good("of two processes that want to renew, one waits".to_owned())
+        }
+        ((Ok(Bid::Late), Ok(_)) | (Ok(_), Ok(Bid::Late)), Ok(())) => {
+            Finding::Bad(StartFailure::new(format!("the store takes longer than {LEASE:?} to lend a lease")))
         }
         ((Ok(_), Ok(_)), Ok(())) => Finding::Bad(StartFailure::new("the store lends the same lease twice")),
         ((Err(error), _) | (_, Err(error)), _) | (_, Err(error)) => Finding::Bad(StartFailure::new(error.to_string())),

@@ -17,6 +17,10 @@ use crate::store::{StoreError, backend::Bid};
 /// How long a lease lasts unless its holder extends it.
 const LENGTH: Duration = Duration::from_secs(15);
 
+/// How long a bid is good, by the store's clock: as long as the least patient of the engines waits for its server. A bid
+/// that a server comes to later, having stood still, would win a lease for a bidder who has given up.
+const GOOD_FOR: Duration = Duration::from_secs(3);
+
 /// How often the holder extends it.
 const EXTEND_EVERY: Duration = Duration::from_secs(4);
 
@@ -42,7 +46,7 @@ pub(super) async fn win(
 ) -> Result<Lease, Landing> {
     loop {
         let turn = works.turns.take(awaited).await;
-        match works.store.bid(&slot.tenant, &works.owner, LENGTH).await {
+        match bid(works, slot).await {
             Ok(Bid::Won) => return Ok(Lease::held(works, slot, turn)),
             // Whoever died with the lease will not use it; what it may have asked Flexslot stands in its intent.
             Ok(Bid::Lost { holder, .. }) if works.is_provably_gone(&holder) => {
@@ -54,6 +58,12 @@ pub(super) async fn win(
                 drop(turn);
                 sleep(left.min(LOOK_AGAIN + works.random.below(LOOK_AGAIN))).await;
             }
+            // A slow store, or one whose clock has been set forward; it is asked what time it is before the next bid.
+            Ok(Bid::Late) => {
+                drop(turn);
+                works.vitals().await?;
+                sleep(LOOK_AGAIN + works.random.below(LOOK_AGAIN)).await;
+            }
             Err(error) => return Err(error.into()),
         }
         works.read(slot).await?;
@@ -61,6 +71,10 @@ pub(super) async fn win(
             return Err(landing);
         }
     }
+}
+
+async fn bid(works: &Works, slot: &Slot) -> Result<Bid, StoreError> {
+    works.store.bid(&slot.tenant, &works.owner, LENGTH, works.now().plus(GOOD_FOR)).await
 }
 
 // === impl Lease ===
@@ -92,8 +106,7 @@ async fn extend(works: Arc<Works>, slot: Arc<Slot>) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        let bid: Result<Bid, StoreError> = works.store.bid(&slot.tenant, &works.owner, LENGTH).await;
-        if !matches!(bid, Ok(Bid::Won)) {
+        if bid(&works, &slot).await != Ok(Bid::Won) {
             tracing::debug!(tenant = %slot.tenant, "the lease was not extended; the outcome is still stored by grant id and version");
         }
     }

@@ -6,6 +6,7 @@
 //! record has a refresh token that is spent.
 
 use std::{
+    mem,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
@@ -53,11 +54,15 @@ struct Last {
     store: [u8; 16],
     era: EraId,
     newest: Revision,
+    connections: u64,
 }
 
 /// What an answer of the store tells of its travels.
 enum News {
     Nothing,
+    /// It came over a new connection, maybe from a server that took another's place. Whether that one has lost writes
+    /// cannot be told by counting once it has taken as many new ones.
+    Reconnected,
     /// Another answer was faster; ask again.
     Overtaken,
     Travelled,
@@ -130,6 +135,10 @@ impl Works {
             let news = self.journal.page.lock().compare(&vitals, before.travels, at_least);
             match news {
                 News::Nothing => return Ok(vitals),
+                News::Reconnected => {
+                    self.read_all_again();
+                    return Ok(vitals);
+                }
                 News::Overtaken => {}
                 News::Travelled => self.begin_era(before.travels).await?,
             }
@@ -193,14 +202,20 @@ impl Page {
         match &mut self.last {
             None => self.arrive(vitals, vitals.era),
             Some(last) if !last.is_followed_by(vitals, at_least) => return News::Travelled,
-            Some(last) => last.newest = last.newest.max(vitals.newest),
+            Some(last) => {
+                last.newest = last.newest.max(vitals.newest);
+                if mem::replace(&mut last.connections, vitals.connections) != vitals.connections {
+                    return News::Reconnected;
+                }
+            }
         }
         News::Nothing
     }
 
     /// The store is as `vitals` say, in `era`.
     fn arrive(&mut self, vitals: &Vitals, era: Era) {
-        self.last = Some(Last { store: vitals.store, era: era.id, newest: vitals.newest });
+        let Vitals { store, newest, connections, .. } = *vitals;
+        self.last = Some(Last { store, era: era.id, newest, connections });
         self.travels.0 += 1;
         self.followed = vitals.newest;
         let left = era.quiet_left(vitals.now);

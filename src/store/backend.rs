@@ -100,13 +100,18 @@ pub enum Written {
     Conflict(usize),
 }
 
-/// What tells a store that was emptied or restored from the one known before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What tells a store that was emptied or restored from the one known before, all of one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulse {
     /// A random id, made when the store was.
     pub store: [u8; 16],
     pub newest: Revision,
     pub now: Timestamp,
+    /// The row that was asked for beside these.
+    pub row: Option<Row>,
+    /// How many connections were made until this was answered. Over a new one it may come from another server, or from
+    /// the same after a restart, and neither may have all that was acknowledged.
+    pub connections: u64,
 }
 
 /// What became of a bid for a lease.
@@ -116,6 +121,8 @@ pub enum Bid {
     Won,
     /// Somebody else has it for this much longer.
     Lost { holder: Owner, left: Duration },
+    /// The store came to it after its time. Nobody's lease is changed.
+    Late,
 }
 
 /// A storage engine. Every method may fail with [`StoreError::Unavailable`]; a failed write may or may not have
@@ -128,12 +135,9 @@ pub trait Backend: Send + Sync + 'static {
     /// The store's clock.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 
-    /// Id, newest revision and time. Engines that can answer all three at once should.
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
-        let store = self.store_id().await?;
-        let (newest, _) = self.changes(Revision(u64::MAX), 1).await?;
-        Ok(Pulse { store, newest, now: self.now().await? })
-    }
+    /// Id, newest revision, time and the row of `beside`, from one snapshot and in one question: every sidecar asks it
+    /// about once a second, and before each token request.
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError>;
 
     /// The rows of `keys`, in their order, from one snapshot.
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError>;
@@ -160,8 +164,9 @@ pub trait Backend: Send + Sync + 'static {
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError>;
 
     /// Bids for the tenant's lease. Its owner may bid again to extend it. A lease that ends later than `length` from now
-    /// counts as ended.
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError>;
+    /// counts as ended. The bid is void after `by`, told by the store's clock when the store comes to it: what a server
+    /// that stood still finds in its queue would else be leases that nobody uses and nobody gives back.
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError>;
 
     /// Gives the lease back, if `owner` still has it.
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError>;
@@ -274,13 +279,20 @@ impl Expect {
 // === impl Bid ===
 
 impl Bid {
-    /// What becomes of `owner`'s bid at `now` for a lease that `held` has until the time beside it. The one place that
-    /// decides it, for every engine that can look at a lease before it takes it.
+    /// What becomes of `owner`'s bid at `now`, good until `by`, for a lease that `held` has until the time beside it. The
+    /// one place that decides it, for every engine that can look at a lease before it takes it.
     ///
     /// An end further away than a whole `length` was written by a clock that has since been set back, and would
     /// otherwise hold for who knows how long.
-    pub fn decide(held: Option<(&Owner, Timestamp)>, owner: &Owner, now: Timestamp, length: Duration) -> Self {
+    pub fn decide(
+        held: Option<(&Owner, Timestamp)>,
+        owner: &Owner,
+        now: Timestamp,
+        length: Duration,
+        by: Timestamp,
+    ) -> Self {
         match held {
+            _ if now > by => Self::Late,
             Some((holder, ends)) if holder != owner && ends > now && ends <= now.plus(length) => {
                 Self::Lost { holder: holder.clone(), left: ends.left(now) }
             }

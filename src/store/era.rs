@@ -57,6 +57,8 @@ pub struct Vitals {
     pub newest: Revision,
     pub now: Timestamp,
     pub era: Era,
+    /// How many connections to it were made until it said so.
+    pub connections: u64,
     /// Names the row of the era, to begin the next one over it.
     row: Option<Revision>,
 }
@@ -112,7 +114,7 @@ impl Era {
     }
 }
 
-pub(super) fn era_key() -> Key {
+pub(crate) fn era_key() -> Key {
     Key::new(Kind::Meta, ERA)
 }
 
@@ -121,9 +123,9 @@ pub(super) fn era_key() -> Key {
 impl TokenStore {
     /// What the store says of itself.
     pub async fn vitals(&self) -> Result<Vitals, StoreError> {
-        let Pulse { store, newest, now } = self.backend.pulse().await?;
-        let row = self.row(&era_key()).await?;
-        Ok(Vitals { store, newest, now, era: Era::of_row(row.as_ref())?, row: row.map(|row| row.revision) })
+        let Pulse { store, newest, now, row, connections } = self.backend.pulse(&era_key()).await?;
+        let era = Era::of_row(row.as_ref())?;
+        Ok(Vitals { store, newest, now, era, connections, row: row.map(|row| row.revision) })
     }
 
     /// Begins `era` in place of the one that `seen` found; [`Cas::Moved`] where somebody else has begun one meanwhile.

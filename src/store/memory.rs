@@ -81,9 +81,10 @@ impl Backend for MemoryBackend {
         Ok(self.clock.now())
     }
 
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
         let state = self.state.lock();
-        Ok(Pulse { store: state.id, newest: Revision(state.head), now: self.clock.now() })
+        let row = state.rows.get(&(beside.kind, beside.name.clone())).cloned();
+        Ok(Pulse { store: state.id, newest: Revision(state.head), now: self.clock.now(), row, connections: 0 })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
@@ -124,11 +125,11 @@ impl Backend for MemoryBackend {
         Ok((Revision(state.head), keys))
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
         let now = self.clock.now();
         let mut state = self.state.lock();
         let held = state.leases.get(tenant).map(|(holder, ends)| (holder, *ends));
-        let bid = Bid::decide(held, owner, now, length);
+        let bid = Bid::decide(held, owner, now, length, by);
         if bid == Bid::Won {
             state.leases.insert(tenant.clone(), (owner.clone(), now.plus(length)));
         }

@@ -48,8 +48,8 @@ impl Backend for Metered {
         self.timed("now", self.inner.now()).await
     }
 
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
-        self.timed("pulse", self.inner.pulse()).await
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        self.timed("pulse", self.inner.pulse(beside)).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
@@ -74,8 +74,8 @@ impl Backend for Metered {
         self.timed("changes", self.inner.changes(since, limit)).await
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
-        self.timed("bid", self.inner.bid(tenant, owner, length)).await
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
+        self.timed("bid", self.inner.bid(tenant, owner, length, by)).await
     }
 
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {

@@ -215,9 +215,15 @@ impl TokenStore {
     }
 
     /// Bids for `tenant`'s lease: whoever has it may talk to the token endpoint. It elects and no more; what may be
-    /// stored is decided by grant id and version.
-    pub async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
-        self.backend.bid(tenant, owner, length).await
+    /// stored is decided by grant id and version. The bid is void after `by`, by the store's clock.
+    pub async fn bid(
+        &self,
+        tenant: &TenantId,
+        owner: &Owner,
+        length: Duration,
+        by: Timestamp,
+    ) -> Result<Bid, StoreError> {
+        self.backend.bid(tenant, owner, length, by).await
     }
 
     /// Gives the lease back, if `owner` still has it.

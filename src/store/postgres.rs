@@ -37,7 +37,7 @@ use self::{
 };
 use super::{
     OpenError, StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
 };
 use crate::model::{Random, TenantId, Timestamp, token::Owner};
 
@@ -80,6 +80,11 @@ impl Backend for Postgres {
         self.reader.run(|session| async move { rows::now(&session).await }).await
     }
 
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        let pulse = self.reader.run(|session| async move { rows::pulse(&session, beside).await }).await?;
+        Ok(Pulse { connections: self.reader.sessions(), ..pulse })
+    }
+
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
         self.reader.run(|session| async move { rows::get(&session, keys).await }).await
     }
@@ -103,8 +108,8 @@ impl Backend for Postgres {
         self.reader.run(|session| async move { rows::changes(&session, since, limit).await }).await
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
-        self.reader.run(|session| async move { rows::bid(&session, tenant, owner, length).await }).await
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
+        self.reader.run(|session| async move { rows::bid(&session, tenant, owner, length, by).await }).await
     }
 
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {

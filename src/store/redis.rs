@@ -28,7 +28,7 @@ mod scripts;
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
-use redis::{FromRedisValue, ScriptInvocation};
+use redis::{FromRedisValue, Script, ScriptInvocation};
 use rustls::RootCertStore;
 
 use self::{
@@ -40,7 +40,7 @@ use self::{
 };
 use super::{
     OpenError, Opening, StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
 };
 use crate::model::{Random, Secret, TenantId, Timestamp, token::Owner};
 
@@ -138,10 +138,16 @@ impl RedisBackend {
 
     /// The store's id and format, both made if it has none.
     async fn enter(&self) -> Result<(String, String), Fault> {
-        let id = u128::from_be_bytes(self.random.bytes());
-        let mut enter = call(&self.scripts.enter);
-        enter.arg(format!("{id:032x}")).arg(FORMAT);
+        let enter = self.entering(&self.scripts.enter);
         self.link.ask(Ask::Script(&enter), Repeat::Once).await
+    }
+
+    /// `script` with what it takes to make the store, if there is none.
+    fn entering<'a>(&self, script: &'a Script) -> ScriptInvocation<'a> {
+        let id = u128::from_be_bytes(self.random.bytes());
+        let mut entering = call(script);
+        entering.arg(format!("{id:032x}")).arg(FORMAT);
+        entering
     }
 
     async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>, repeat: Repeat) -> Result<T, StoreError> {
@@ -192,14 +198,20 @@ impl RedisBackend {
 impl Backend for RedisBackend {
     async fn store_id(&self) -> Result<[u8; 16], StoreError> {
         let (id, _) = self.enter().await.map_err(|fault| fault.unavailable(self.place()))?;
-        u128::from_str_radix(&id, 16).map(u128::to_be_bytes).map_err(|_| StoreError::Unreadable {
-            record: "store".into(),
-            what: "id: expected 32 hexadecimal digits".into(),
-        })
+        rows::store_id(&id)
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.run(&call(&self.scripts.now), Repeat::Once).await.map(Timestamp::from_millis)
+    }
+
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        let mut pulse = self.entering(&self.scripts.pulse);
+        rows::push_key(&mut pulse, beside);
+        let (id, newest, now, fields): (String, u64, i64, Fields) = self.run(&pulse, Repeat::Once).await?;
+        let (store, row) = (rows::store_id(&id)?, rows::row_of(beside, fields)?);
+        let (newest, now, connections) = (Revision(newest), Timestamp::from_millis(now), self.link.connections());
+        Ok(Pulse { store, newest, now, row, connections })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
@@ -255,9 +267,10 @@ impl Backend for RedisBackend {
         }
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
         let mut bid = call(&self.scripts.bid);
         bid.arg(tenant.as_str()).arg(rows::owner(owner)).arg(length.as_millis().clamp(1, i64::MAX as u128).to_string());
+        bid.arg(by.millis());
         let answer: Vec<String> = self.run(&bid, Repeat::Once).await?;
         rows::bid(&answer).ok_or_else(|| self.strange())
     }

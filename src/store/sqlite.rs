@@ -109,9 +109,15 @@ impl Backend for SqliteBackend {
         Ok(self.clock.now())
     }
 
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
-        let (store, newest) = self.read(rows::pulse).await?;
-        Ok(Pulse { store, newest, now: self.clock.now() })
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        let (beside, clock) = (beside.clone(), Arc::clone(&self.clock));
+        let job = move |connection: &Connection| {
+            let (store, newest) = rows::head(connection)?;
+            let row = rows::get(connection, &beside)?;
+            // A file that took the place of another is out of reach for a while first, which is noticed.
+            Ok(Pulse { store, newest, now: clock.now(), row, connections: 0 })
+        };
+        self.read(job).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
@@ -156,12 +162,12 @@ impl Backend for SqliteBackend {
         self.read(move |connection| rows::changes(connection, since, limit)).await
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
         let (tenant, owner, clock) = (tenant.clone(), owner.clone(), Arc::clone(&self.clock));
         // The time is that of the transaction, not of the call: a bid that had to queue would otherwise see the lease
         // of one that overtook it end more than a whole length away, and count it as ended.
         let job = move |writing: &Transaction<'_>| {
-            rows::bid(writing, &tenant, &owner, clock.now(), length).map(Outcome::Keep)
+            rows::bid(writing, &tenant, &owner, clock.now(), length, by).map(Outcome::Keep)
         };
         self.transact(job).await
     }

@@ -108,7 +108,8 @@ impl TokenStore {
     }
 
     /// The outcome of a token request that was made before the store came back is no newer than the row that it is
-    /// written over, which was in the store when it came back, or was written back: it says where that was found.
+    /// written over, which was in the store when it came back, or was written back: it says where that was found. Any
+    /// other says in which era it was looked at, since the next one may begin before it is written.
     pub(super) async fn keep_origin(&self, change: &mut Change) -> Result<Standing, StoreError> {
         let mut keys = vec![change.key.clone(), era_key()];
         if let Expect::Grant(grant, _) = change.expect {
@@ -119,8 +120,9 @@ impl TokenStore {
         let [row, era, tombstone] = <[_; 3]>::try_from(rows).unwrap_or_default();
         let era = Era::of_row(era.as_ref())?;
         let read = Read::new(&change.key, row.as_ref(), &era)?;
-        let of_row = |row: &Row| Found { era: era.before.unwrap_or(EraId::FIRST), revision: row.revision };
-        let found = if read.is_past() { row.as_ref().map(of_row) } else { read.found };
+        let in_era = if read.is_past() { era.before.unwrap_or(EraId::FIRST) } else { era.id };
+        let here = row.as_ref().map(|row| Found { era: in_era, revision: row.revision });
+        let found = if read.is_past() { here } else { read.found.or(here) };
         if let Some(found) = found {
             let written = (change.label, std::mem::take(&mut change.body));
             (change.label, change.body) = record::written_back(written, found);

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -38,6 +38,10 @@ pub(super) struct Faulty {
     /// What becomes of the next look at the clock.
     clock: Mutex<Option<Fault>>,
     panics_at_changes: AtomicBool,
+    /// How much later the store comes to the next bids, one each.
+    slow_bids: Mutex<VecDeque<Duration>>,
+    /// How often the store was connected to anew.
+    connections: AtomicU64,
     pub(super) times_read: AtomicUsize,
 }
 
@@ -68,6 +72,8 @@ impl Faulty {
             reads: Mutex::default(),
             clock: Mutex::default(),
             panics_at_changes: AtomicBool::new(false),
+            slow_bids: Mutex::default(),
+            connections: AtomicU64::new(1),
             times_read: AtomicUsize::new(0),
         }
     }
@@ -93,6 +99,16 @@ impl Faulty {
             }
             false => Ok(()),
         }
+    }
+
+    /// The store comes to the next bid so much later.
+    pub(super) fn slow_bid(&self, late: Duration) {
+        self.slow_bids.lock().push_back(late);
+    }
+
+    /// The connection to the store breaks and is made anew before anybody asks.
+    pub(super) fn reconnect(&self) {
+        self.connections.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(super) fn next_write(&self, fault: Fault) {
@@ -182,10 +198,12 @@ impl Backend for Faulty {
         afflicted(fault, self.inner.now()).await
     }
 
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        self.moving().await?;
         self.readable()?;
         let fault = self.clock.lock().take();
-        afflicted(fault, self.inner.pulse()).await
+        let pulse = afflicted(fault, self.inner.pulse(beside)).await?;
+        Ok(Pulse { connections: self.connections.load(Ordering::SeqCst), ..pulse })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
@@ -225,9 +243,11 @@ impl Backend for Faulty {
         self.inner.changes(since, limit).await
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
         self.moving().await?;
-        self.inner.bid(tenant, owner, length).await
+        let slow = self.slow_bids.lock().pop_front();
+        sleep(slow.unwrap_or_default()).await;
+        self.inner.bid(tenant, owner, length, by).await
     }
 
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {

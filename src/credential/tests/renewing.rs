@@ -431,7 +431,8 @@ async fn the_lease_of_a_process_that_died_is_taken_over_at_once() {
     let here = world.another_with(Some(lock()));
     for (name, owner, waits) in [("acme", &gone, Duration::ZERO), ("beta", alive.owner(), 5 * SECOND)] {
         world.connect(name, Duration::ZERO, Some(HOUR)).await;
-        assert_eq!(world.store.bid(&tenant(name), owner, 5 * SECOND).await, Ok(Bid::Won));
+        let by = world.store.now().await.unwrap();
+        assert_eq!(world.store.bid(&tenant(name), owner, 5 * SECOND, by).await, Ok(Bid::Won));
         let began = Instant::now();
         assert_eq!(picked(&here, name).await, format!("Bearer at.{name}.1"));
         assert!((waits..waits + SECOND).contains(&began.elapsed()), "{name}: {:?}", began.elapsed());

@@ -139,6 +139,33 @@ async fn after_an_outage_everything_is_read_again() {
     assert_eq!(refresh_token(&world, "acme").await, "acme.1");
 }
 
+/// A failover that no operation has noticed: the next one, which may be asked twice, was asked again.
+#[tokio::test(start_paused = true)]
+async fn over_a_new_connection_everything_is_read_again() {
+    let (world, _background, snapshot) = ahead_of_its_backup().await;
+    restore(&world, &snapshot);
+    for _ in 0..20 {
+        world.give_pat("beta").await;
+    }
+    pass(&world, NOTICED).await;
+    assert_eq!(refresh_token(&world, "acme").await, "acme.0", "counting says nothing");
+    world.backend.reconnect();
+    pass(&world, NOTICED).await;
+    assert_eq!(refresh_token(&world, "acme").await, "acme.1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_to_a_store_that_has_lost_nothing_changes_nothing() {
+    let (world, _background, _) = ahead_of_its_backup().await;
+    world.backend.reconnect();
+    let read = world.backend.times_read.load(std::sync::atomic::Ordering::SeqCst);
+    pass(&world, NOTICED).await;
+    let read_again = world.backend.times_read.load(std::sync::atomic::Ordering::SeqCst) - read;
+    assert_eq!(read_again, 1, "one tenant, once");
+    assert!(!world.credentials.health().travelled);
+    assert_eq!(value(&pick(&world, "acme").await), "Bearer at.acme.1");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_write_back_that_fails_is_done_again() {
     let (world, _background, _) = ahead_of_its_backup().await;

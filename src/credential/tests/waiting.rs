@@ -16,13 +16,25 @@ async fn who_waits_for_a_lease_takes_nobody_elses_turn() {
     world.connect("acme", Duration::ZERO, Some(HOUR)).await;
     world.connect("beta", Duration::ZERO, Some(HOUR)).await;
     let other = Owner { host: "elsewhere".into(), instance: "0".repeat(32) };
-    let _ = world.store.bid(&tenant("acme"), &other, 15 * SECOND).await.unwrap();
+    let by = world.store.now().await.unwrap();
+    let _ = world.store.bid(&tenant("acme"), &other, 15 * SECOND, by).await.unwrap();
     let waiting = caller(&world, "acme");
     world.settle().await;
     let started = tokio::time::Instant::now();
     assert_eq!(value(&pick(&world, "beta").await), "Bearer at.beta.1");
     assert!(started.elapsed() < SECOND);
     waiting.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bid_that_the_store_comes_to_too_late_is_made_again() {
+    let world = World::new().await;
+    world.connect("acme", Duration::ZERO, Some(HOUR)).await;
+    world.backend.slow_bid(4 * SECOND);
+    let began = tokio::time::Instant::now();
+    assert_eq!(value(&pick(&world, "acme").await), "Bearer at.acme.1");
+    assert!((4 * SECOND..5 * SECOND).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert_eq!(world.flexslot.requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]

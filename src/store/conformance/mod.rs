@@ -3,6 +3,7 @@
 pub(super) mod feed;
 pub(super) mod leases;
 pub(super) mod model;
+pub(super) mod pulse;
 pub(super) mod rows;
 
 use std::{
@@ -63,6 +64,9 @@ macro_rules! conformance {
             rows::a_use_is_noted_and_is_no_change;
             rows::a_purge_deletes_what_is_due_of_its_kind;
             rows::the_store_keeps_its_id;
+            pulse::it_agrees_with_what_is_asked_one_by_one;
+            pulse::it_shows_what_another_handle_has_just_written;
+            pulse::its_newest_revision_and_its_row_are_of_one_moment;
             feed::the_feed_names_each_row_once_by_its_last_write;
             feed::a_revision_is_never_split;
             feed::the_feed_goes_on_where_it_was_left;
@@ -72,6 +76,8 @@ macro_rules! conformance {
             leases::its_owner_extends_it;
             leases::it_ends_by_the_stores_clock;
             leases::an_end_further_away_than_one_length_counts_as_ended;
+            leases::a_bid_that_the_store_comes_to_after_its_time_wins_nothing;
+            leases::a_bid_is_good_until_the_last_moment_of_its_time;
             leases::only_its_owner_gives_it_back;
             leases::of_many_bidders_at_once_one_wins;
             model::any_sequence_of_operations_is_answered_as_in_memory;

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use tokio_postgres::Row as SqlRow;
+use tokio_postgres::{Row as SqlRow, types::ToSql};
 
 use super::{faults::Fault, session::Session};
 use crate::{
     model::{GrantId, TenantId, Timestamp, Version, token::Owner},
     store::{
-        backend::{Bid, Key, Kind, Label, Revision, Row, RowState},
+        backend::{Bid, Key, Kind, Label, Pulse, Revision, Row, RowState},
         record::Body,
     },
 };
@@ -32,6 +32,12 @@ macro_rules! hurried {
 const STORE_ID: &str = "SELECT id FROM flexslot_proxy.store";
 
 const NOW: &str = concat!("SELECT ", now!());
+
+const PULSE: &str = concat!(
+    "SELECT s.id, r.revision, r.grant_id, r.version, r.state, r.due, r.body, r.last_used, s.head, ",
+    now!(),
+    " FROM flexslot_proxy.store s LEFT JOIN flexslot_proxy.records r ON r.kind = $1::smallint AND r.name = $2::text"
+);
 
 const GET: &str = "SELECT asked.at, r.revision, r.grant_id, r.version, r.state, r.due, r.body, r.last_used
     FROM unnest($1::smallint[], $2::text[]) WITH ORDINALITY AS asked (kind, name, at)
@@ -57,9 +63,12 @@ const LOOK_AT_LEASE: &str = concat!(
     FROM (VALUES (1)) AS one LEFT JOIN flexslot_proxy.leases l ON l.tenant = $1"
 );
 
-/// Takes the lease if it is free or still as it was seen.
+/// Takes the lease if it is free or still as it was seen, and the bid not void yet.
 const TAKE_LEASE: &str = concat!(
-    "INSERT INTO flexslot_proxy.leases AS l (tenant, host, instance, ends) VALUES ($1, $2, $3, $4)
+    "INSERT INTO flexslot_proxy.leases AS l (tenant, host, instance, ends)
+    SELECT $1::text, $2::text, $3::text, $4::bigint WHERE ",
+    now!(),
+    " <= $8::bigint
     ON CONFLICT (tenant) DO UPDATE SET host = excluded.host, instance = excluded.instance, ends = excluded.ends
         WHERE (l.host, l.instance, l.ends) = ($5::text, $6::text, $7::bigint)
     RETURNING ",
@@ -101,13 +110,25 @@ const CAVEATS: &str = "SELECT current_setting('fsync') = 'on', current_setting('
 
 pub(super) async fn store_id(session: &Session) -> Result<[u8; 16], Fault> {
     let rows = session.query(STORE_ID, &[]).await?;
-    let row = rows.first().ok_or_else(no_store)?;
-    row.try_get::<_, Vec<u8>>(0)?.try_into().map_err(|_| unreadable("store".into(), "id: expected 16 bytes"))
+    id_of(rows.first().ok_or_else(no_store)?)
 }
 
 pub(super) async fn now(session: &Session) -> Result<Timestamp, Fault> {
     let rows = session.query(NOW, &[]).await?;
     time_of(rows.first())
+}
+
+pub(super) async fn pulse(session: &Session, beside: &Key) -> Result<Pulse, Fault> {
+    let rows = session.query(PULSE, &[&code_of(beside.kind), &beside.name]).await?;
+    let found = rows.first().ok_or_else(no_store)?;
+    let is_there = found.try_get::<_, Option<i64>>(1)?.is_some();
+    Ok(Pulse {
+        store: id_of(found)?,
+        newest: Revision(found.try_get::<_, i64>(8)?.unsigned_abs()),
+        now: Timestamp::from_millis(found.try_get(9)?),
+        row: is_there.then(|| row_of(found, beside)).transpose()?,
+        connections: 0,
+    })
 }
 
 pub(super) async fn get(session: &Session, keys: &[Key]) -> Result<Vec<Option<Row>>, Fault> {
@@ -164,23 +185,27 @@ pub(super) async fn changes(
 ///
 /// The time is that of the look: never earlier than any lease that it shows was taken, so that none seems to end more
 /// than a whole length away; and a bidder who is frozen after it takes a lease that is over the sooner.
-pub(super) async fn bid(session: &Session, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, Fault> {
+pub(super) async fn bid(
+    session: &Session,
+    tenant: &TenantId,
+    owner: &Owner,
+    length: Duration,
+    by: Timestamp,
+) -> Result<Bid, Fault> {
     loop {
         let rows = session.query(LOOK_AT_LEASE, &[&tenant.as_str()]).await?;
         let now = time_of(rows.first())?;
         let held = rows.first().map(lease_of).transpose()?.flatten();
-        let bid = Bid::decide(held.as_ref().map(|(holder, ends)| (holder, *ends)), owner, now, length);
+        let bid = Bid::decide(held.as_ref().map(|(holder, ends)| (holder, *ends)), owner, now, length, by);
         if bid != Bid::Won {
             return Ok(bid);
         }
         let (host, instance) = held.as_ref().map(|(holder, _)| (&holder.host, &holder.instance)).unzip();
         let ends = held.as_ref().map(|(_, ends)| ends.millis());
-        let taken = session
-            .query(
-                TAKE_LEASE,
-                &[&tenant.as_str(), &owner.host, &owner.instance, &now.plus(length).millis(), &host, &instance, &ends],
-            )
-            .await?;
+        let (until, by) = (now.plus(length).millis(), by.millis());
+        let taken: [&(dyn ToSql + Sync); 8] =
+            [&tenant.as_str(), &owner.host, &owner.instance, &until, &host, &instance, &ends, &by];
+        let taken = session.query(TAKE_LEASE, &taken).await?;
         if !taken.is_empty() {
             return Ok(Bid::Won);
         }
@@ -230,6 +255,11 @@ pub(super) fn columns<'a>(keys: impl IntoIterator<Item = &'a Key>) -> (Vec<i16>,
 
 pub(super) fn code_of(kind: Kind) -> i16 {
     kind.code().into()
+}
+
+/// The store's id, in the first column.
+fn id_of(row: &SqlRow) -> Result<[u8; 16], Fault> {
+    row.try_get::<_, &[u8]>(0)?.try_into().map_err(|_| unreadable("store".into(), "id: expected 16 bytes"))
 }
 
 /// A row from its second column on: revision, label, body, time of use.
@@ -290,11 +320,12 @@ pub(super) fn signed(number: u64) -> i64 {
 /// Every statement that looks for rows, with values for it; a test looks at how the server goes about them.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
+    (PULSE, "1, 'tenant-7'"),
     (GET, "'{1}', '{tenant-7}'"),
     (LIST, "1, '{0,1}', 'tenant-7', 100"),
     (CHANGES, "7, 100, 1, 7"),
     (LOOK_AT_LEASE, "'tenant-7'"),
-    (TAKE_LEASE, "'tenant-7', 'host', 'instance', 7, 'host', 'instance', 7"),
+    (TAKE_LEASE, "'tenant-7', 'host', 'instance', 7, 'host', 'instance', 7, 7"),
     (RELEASE, "'tenant-7', 'host', 'instance'"),
     (TOUCH, "'{1}', '{tenant-7}', '{7}'"),
     (PURGE, "1, 7, 1000"),

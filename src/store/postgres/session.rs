@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -47,6 +47,8 @@ pub(super) struct Session {
 pub(super) struct Lane {
     opener: Opener,
     current: sync::Mutex<Option<Arc<Session>>>,
+    /// How many there have been.
+    sessions: AtomicU64,
 }
 
 // === impl Opener ===
@@ -151,7 +153,12 @@ impl fmt::Debug for Session {
 impl Lane {
     /// A lane that has no session yet.
     pub(super) fn new(opener: Opener) -> Self {
-        Self { opener, current: sync::Mutex::new(None) }
+        Self { opener, current: sync::Mutex::new(None), sessions: AtomicU64::new(0) }
+    }
+
+    /// How many sessions were opened so far. Work that is done was done in one of them.
+    pub(super) fn sessions(&self) -> u64 {
+        self.sessions.load(Relaxed)
     }
 
     /// Has `work` done within the time that an operation may take. It is done again in another session where that may
@@ -201,6 +208,7 @@ impl Lane {
         }
         *current = None;
         let session = Arc::new(self.opener.open().await?);
+        self.sessions.fetch_add(1, Relaxed);
         *current = Some(Arc::clone(&session));
         Ok(session)
     }

@@ -1,6 +1,14 @@
 //! The connection to the server: made when it is needed, shared by all operations, and made anew when it breaks.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use redis::{
@@ -30,6 +38,8 @@ pub(super) struct Link {
     /// The most that one operation may take, with everything that belongs to it.
     limit: Duration,
     live: Mutex<Option<Arc<Live>>>,
+    /// How many there have been.
+    connections: AtomicU64,
     /// Held by whoever connects, so that a thousand operations make one connection.
     connecting: tokio::sync::Mutex<()>,
 }
@@ -60,11 +70,17 @@ pub(super) struct Live {
 impl Link {
     /// The way to the server at `address`, over `tls` if there is any. It is not asked anything yet.
     pub(super) fn new(address: Address, tls: Option<TlsConnector>, limit: Duration) -> Self {
-        Self { address, tls, limit, live: Mutex::default(), connecting: tokio::sync::Mutex::default() }
+        let (live, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { address, tls, limit, live, connections: AtomicU64::new(0), connecting }
     }
 
     pub(super) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// How many connections were made so far. An answer that is there came over one of them.
+    pub(super) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Asks the server, and waits for its answer up to the limit.
@@ -98,6 +114,7 @@ impl Link {
             return Ok(live);
         }
         let live = Arc::new(self.connect(deadline).await?);
+        self.connections.fetch_add(1, Ordering::Relaxed);
         *self.live.lock() = Some(Arc::clone(&live));
         Ok(live)
     }

@@ -35,6 +35,14 @@ pub(super) fn push_key(call: &mut ScriptInvocation<'_>, key: &Key) {
     call.arg(key.kind.code()).arg(key.name.as_str());
 }
 
+/// The store's id, as `lua/enter.lua` keeps it.
+pub(super) fn store_id(id: &str) -> Result<[u8; 16], StoreError> {
+    u128::from_str_radix(id, 16).map(u128::to_be_bytes).map_err(|_| StoreError::Unreadable {
+        record: "store".into(),
+        what: "id: expected 32 hexadecimal digits".into(),
+    })
+}
+
 /// What became of a batch, as `lua/write.lua` answers.
 pub(super) fn written((outcome, number): (String, u64)) -> Option<Written> {
     match outcome.as_str() {
@@ -69,10 +77,11 @@ pub(super) fn key_of(member: &[u8]) -> Option<Key> {
     Some(Key::new(Kind::from_code(kind.parse().ok()?)?, name))
 }
 
-/// Whose lease it is and for how long, as `lua/bid.lua` answers.
+/// What became of a bid: whose lease it is and for how long, where it is lost, as `lua/bid.lua` answers.
 pub(super) fn bid(answer: &[String]) -> Option<Bid> {
     match answer {
         [] => Some(Bid::Won),
+        [late] => (late == "late").then_some(Bid::Late),
         [left, holder] => {
             let left = std::time::Duration::from_millis(left.parse().ok()?);
             // An instance's name has no line breaks, whatever a host may be called.

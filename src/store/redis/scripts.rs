@@ -20,6 +20,7 @@ end
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) enter: Script,
+    pub(super) pulse: Script,
     pub(super) rights: Script,
     pub(super) now: Script,
     pub(super) get: Script,
@@ -43,6 +44,7 @@ impl Scripts {
         };
         Self {
             enter: script(include_str!("lua/enter.lua")),
+            pulse: script(include_str!("lua/pulse.lua")),
             rights: script(include_str!("lua/rights.lua")),
             now: script(include_str!("lua/now.lua")),
             get: script(include_str!("lua/get.lua")),

@@ -27,6 +27,9 @@ use crate::{
 const TOLD_TIME: &str = "local function now() return tonumber(redis.call('GET', prefix .. 'clock')) end";
 const CLOCK: &str = "{flexslot-proxy}:clock";
 
+/// A bid that is good until then is never late.
+const NEVER: Timestamp = Timestamp::from_millis(i64::MAX);
+
 /// Longer than any operation takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -172,15 +175,15 @@ async fn times_are_the_servers() {
 async fn the_server_forgets_a_lease_at_its_end() {
     let place = Shared::new();
     let store = open(&place.url()).await.expect("opened");
-    assert_eq!(store.bid(&tenant(), &owner("a"), Duration::from_secs(30)).await, Ok(Bid::Won));
+    assert_eq!(store.bid(&tenant(), &owner("a"), Duration::from_secs(30), NEVER).await, Ok(Bid::Won));
     let left: i64 = place.tell(&["PTTL", "{flexslot-proxy}:lease:acme"]);
     assert!((1..=30_000).contains(&left), "{left}");
     assert_eq!(
-        store.bid(&tenant(), &owner("a"), Duration::from_millis(5)).await,
+        store.bid(&tenant(), &owner("a"), Duration::from_millis(5), NEVER).await,
         Ok(Bid::Won),
         "its owner shortens it"
     );
-    while store.bid(&tenant(), &owner("b"), Duration::from_secs(30)).await != Ok(Bid::Won) {}
+    while store.bid(&tenant(), &owner("b"), Duration::from_secs(30), NEVER).await != Ok(Bid::Won) {}
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use crate::{
     model::{Grant, Random, TenantId, Timestamp, token::Owner},
     store::{
         Cas, Settlement, StoreError, TokenStore,
-        backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
         seal::Sealer,
         testing::{World, intent, ring, sealer, tenant, tokens},
     },
@@ -99,6 +99,9 @@ impl Backend for OutOfReach {
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.fail()
     }
+    async fn pulse(&self, _: &Key) -> Result<Pulse, StoreError> {
+        self.fail()
+    }
     async fn get(&self, _: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
         self.fail()
     }
@@ -117,7 +120,7 @@ impl Backend for OutOfReach {
     async fn changes(&self, _: Revision, _: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
         self.fail()
     }
-    async fn bid(&self, _: &TenantId, _: &Owner, _: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, _: &TenantId, _: &Owner, _: Duration, _: Timestamp) -> Result<Bid, StoreError> {
         self.fail()
     }
     async fn release(&self, _: &TenantId, _: &Owner) -> Result<(), StoreError> {

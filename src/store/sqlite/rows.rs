@@ -52,7 +52,7 @@ pub(super) fn store_id(connection: &Connection) -> Result<[u8; 16], StoreError> 
 }
 
 /// The store's id and its newest revision.
-pub(super) fn pulse(connection: &Connection) -> Result<([u8; 16], Revision), StoreError> {
+pub(super) fn head(connection: &Connection) -> Result<([u8; 16], Revision), StoreError> {
     let mut statement = connection.prepare_cached("SELECT id, head FROM store")?;
     Ok(statement.query_row([], |row| Ok((row.get(0)?, Revision(row.get::<_, i64>(1)?.unsigned_abs()))))?)
 }
@@ -120,7 +120,7 @@ pub(super) fn changes(
     since: Revision,
     limit: usize,
 ) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
-    let head: i64 = connection.query_row("SELECT head FROM store", [], |row| row.get(0))?;
+    let (_, head) = head(connection)?;
     let mut statement = connection.prepare_cached(CHANGES)?;
     let (first, last) = (Kind::CODES.start(), Kind::CODES.end());
     let mut rows = statement.query(params![signed(since.0), signed(limit.max(1) as u64), first, last])?;
@@ -129,7 +129,7 @@ pub(super) fn changes(
         let Some(kind) = Kind::from_code(row.get(0)?) else { continue };
         keys.push((Key::new(kind, row.get::<_, String>(1)?), Revision(row.get::<_, i64>(2)?.unsigned_abs())));
     }
-    Ok((Revision(head.unsigned_abs()), keys))
+    Ok((head, keys))
 }
 
 pub(super) fn touch(connection: &Connection, used: &[(Key, Timestamp)]) -> Result<(), StoreError> {
@@ -151,6 +151,7 @@ pub(super) fn bid(
     owner: &Owner,
     now: Timestamp,
     length: std::time::Duration,
+    by: Timestamp,
 ) -> Result<Bid, StoreError> {
     let held = writing
         .prepare_cached("SELECT host, instance, ends FROM leases WHERE tenant = ?1")?
@@ -158,7 +159,7 @@ pub(super) fn bid(
             Ok((Owner { host: row.get(0)?, instance: row.get(1)? }, Timestamp::from_millis(row.get(2)?)))
         })
         .optional()?;
-    let bid = Bid::decide(held.as_ref().map(|(holder, ends)| (holder, *ends)), owner, now, length);
+    let bid = Bid::decide(held.as_ref().map(|(holder, ends)| (holder, *ends)), owner, now, length, by);
     if bid == Bid::Won {
         writing
             .prepare_cached("INSERT OR REPLACE INTO leases (tenant, host, instance, ends) VALUES (?1, ?2, ?3, ?4)")?

@@ -9,7 +9,7 @@ use crate::{
     model::{TenantId, Timestamp, token::Owner},
     store::{
         StoreError,
-        backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
     },
 };
 
@@ -39,6 +39,9 @@ impl Backend for Meddled {
     async fn now(&self) -> Result<Timestamp, StoreError> {
         self.inner.now().await
     }
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        self.inner.pulse(beside).await
+    }
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
         self.inner.get(keys).await
     }
@@ -61,8 +64,8 @@ impl Backend for Meddled {
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
         self.inner.changes(since, limit).await
     }
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
-        self.inner.bid(tenant, owner, length).await
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
+        self.inner.bid(tenant, owner, length, by).await
     }
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {
         self.inner.release(tenant, owner).await

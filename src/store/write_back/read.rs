@@ -29,7 +29,7 @@ impl<'a> Read<'a> {
 
     /// Whether it was written for the first time in this era.
     pub(super) fn is_new(&self) -> bool {
-        self.found.is_none() && !self.is_past()
+        self.found.is_none_or(|found| found.era == self.era.id) && !self.is_past()
     }
 
     /// Whether it was in the store when that came back, or is not there.

@@ -148,8 +148,8 @@ async fn says(sidecar: &Sidecar, reason: &str) {
 
 /// Each sidecar serves the tenant in the end, and the expiry has cost one token request.
 async fn assert_renewed_once(world: &World, sidecars: &[Sidecar; 2], tenant: &Tenant, version: u64) {
-    // Both at once: a bid for the lease that the server came to read only after its outage keeps the lease from the
-    // other one for a while.
+    // Both at once: a bid for the lease that the server comes to read right after a short outage keeps the lease from
+    // the other one for a while.
     let [first, second] = sidecars.each_ref().map(|sidecar| {
         let served = async || ask(sidecar.proxy, &get(DECKS, &tenant.name)).await.status == 200;
         until("the tenant is served again", served)

@@ -13,7 +13,7 @@ use flexslot_proxy::{
     model::{TenantId, Timestamp, token::Owner},
     store::{
         StoreError,
-        backend::{Backend, Bid, Change, Key, Kind, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
         memory::MemoryBackend,
     },
 };
@@ -59,6 +59,11 @@ impl Backend for Frail {
         self.inner.now().await
     }
 
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        self.frailty.check()?;
+        self.inner.pulse(beside).await
+    }
+
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
         self.frailty.check()?;
         self.inner.get(keys).await
@@ -85,9 +90,9 @@ impl Backend for Frail {
         self.inner.changes(since, limit).await
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
         self.frailty.check()?;
-        self.inner.bid(tenant, owner, length).await
+        self.inner.bid(tenant, owner, length, by).await
     }
 
     async fn release(&self, tenant: &TenantId, owner: &Owner) -> Result<(), StoreError> {

@@ -149,8 +149,9 @@ impl Backend for Neighbours {
         self.ask(Asked::Read, "now".into(), |shared| at_once(shared.backend.now())).await
     }
 
-    async fn pulse(&self) -> Result<Pulse, StoreError> {
-        self.ask(Asked::Read, "pulse".into(), |shared| at_once(shared.backend.pulse())).await
+    async fn pulse(&self, beside: &Key) -> Result<Pulse, StoreError> {
+        let beside = beside.clone();
+        self.ask(Asked::Read, "pulse".into(), move |shared| at_once(shared.backend.pulse(&beside))).await
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
@@ -195,11 +196,11 @@ impl Backend for Neighbours {
         self.ask(Asked::Read, what, move |shared| at_once(shared.backend.changes(since, limit))).await
     }
 
-    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration) -> Result<Bid, StoreError> {
+    async fn bid(&self, tenant: &TenantId, owner: &Owner, length: Duration, by: Timestamp) -> Result<Bid, StoreError> {
         let (tenant, owner) = (tenant.clone(), owner.clone());
         let (what, process) = (format!("bid {tenant}"), self.process);
         let bid = move |shared: &Shared| {
-            let bid = at_once(shared.backend.bid(&tenant, &owner, length));
+            let bid = at_once(shared.backend.bid(&tenant, &owner, length, by));
             if bid == Ok(Bid::Won) {
                 shared.monitor.elected(process, &tenant);
             }

@@ -18,7 +18,7 @@ use crate::{
     store::{
         Known, KnownGrant, KnownPat, StoredPat,
         backend::{Backend, Revision},
-        era::EraId,
+        era::{EraId, era_key},
     },
 };
 
@@ -67,7 +67,7 @@ impl Play {
             None => self.shared.backend.empty(&self.dice.random()),
         }
         self.shared.forget_opened();
-        let newest = at_once(self.shared.backend.pulse()).expect("answers").newest;
+        let newest = at_once(self.shared.backend.pulse(&era_key())).expect("answers").newest;
         if copy.is_some() && self.lives().iter().all(|(_, it)| it.newest() <= newest) {
             self.note("nobody alive can notice");
             TENANTS.iter().for_each(|name| self.accept(name));

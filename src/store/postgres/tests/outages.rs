@@ -70,9 +70,12 @@ async fn a_server_that_was_restarted_is_used_again() {
     assert_eq!(store.changes(Revision(0), 10).await.map(|(head, _)| head), Ok(first));
     assert!(done(&store, "b").await > first);
 
+    let connections = async || store.pulse(&put("a").key).await.expect("a pulse").connections;
+    let before = connections().await;
+    assert_eq!(connections().await, before);
     server.stop();
     server.start_again();
-    assert!(store.now().await.is_ok(), "nobody notices who did not ask meanwhile");
+    assert_eq!(connections().await, before + 1, "nobody else notices who did not ask meanwhile");
     done(&store, "c").await;
 }
 

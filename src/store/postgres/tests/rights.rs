@@ -56,11 +56,13 @@ async fn a_role_with_the_documented_rights_does_everything_that_a_sidecar_does()
     assert_eq!(store.write(vec![again]).await, Ok(Written::Done(Revision(2))));
     store.touch(&[(put("a").key, Timestamp::from_secs(5))]).await.expect("noted");
     assert!(store.get(&[put("a").key]).await.expect("read")[0].is_some());
+    assert!(store.pulse(&put("a").key).await.expect("a pulse").row.is_some());
     assert_eq!(store.list(Kind::Grant, None, None, 5).await.expect("listed").len(), 1);
     assert_eq!(store.changes(Revision(0), 5).await.expect("read").1.len(), 1);
     let (tenant, owner) = ("acme".parse().expect("a name"), Owner { host: "h".into(), instance: "i".into() });
+    let by = store.now().await.expect("a time").plus(Duration::from_secs(9));
     for _ in 0..2 {
-        assert_eq!(store.bid(&tenant, &owner, Duration::from_secs(9)).await, Ok(Bid::Won));
+        assert_eq!(store.bid(&tenant, &owner, Duration::from_secs(9), by).await, Ok(Bid::Won));
     }
     store.release(&tenant, &owner).await.expect("released");
     let now = store.now().await.expect("a time");

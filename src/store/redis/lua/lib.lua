@@ -12,6 +12,15 @@ local function lease(tenant) return prefix .. 'lease:' .. tenant end
 local function member(kind, name) return kind .. ':' .. name end
 local function text(number) return string.format('%.0f', number) end
 
+-- The store's id and format, both made where there are none and an id is given.
+local function enter(id, format)
+  local found = redis.call('HMGET', STORE, 'id', 'format')
+  if found[1] then return found end
+  if not id then return false end
+  redis.call('HSET', STORE, 'id', id, 'format', format)
+  return { id, format }
+end
+
 local function read(kind, name)
   return redis.call('HMGET', row(kind, name), 'revision', 'grant', 'version', 'state', 'due', 'body', 'last_used')
 end

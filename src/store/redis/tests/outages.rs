@@ -51,14 +51,14 @@ async fn a_server_that_crashed_has_everything_in_its_append_only_file() {
     let id = store.store_id().await.expect("an id");
     store.write(vec![put("a"), put("b")]).await.expect("written");
     store.touch(&[(key("a"), Timestamp::from_secs(7))]).await.expect("noted");
-    assert_eq!(store.bid(&tenant(), &owner("a"), PATIENCE).await, Ok(Bid::Won));
+    assert_eq!(store.bid(&tenant(), &owner("a"), PATIENCE, NEVER).await, Ok(Bid::Won));
     let rows = store.list(Kind::Grant, None, None, 10).await.expect("listed");
     server.kill();
     server.start_again();
     assert_eq!(store.list(Kind::Grant, None, None, 10).await, Ok(rows));
     assert_eq!(store.store_id().await, Ok(id));
     assert_eq!(store.write(vec![put("a")]).await, Ok(Written::Done(Revision(2))));
-    assert!(matches!(store.bid(&tenant(), &owner("b"), PATIENCE).await, Ok(Bid::Lost { .. })));
+    assert!(matches!(store.bid(&tenant(), &owner("b"), PATIENCE, NEVER).await, Ok(Bid::Lost { .. })));
 }
 
 /// Batches are written until the server crashes, at whatever moment that is.
@@ -128,6 +128,17 @@ async fn connections_that_were_closed_meanwhile_are_not_noticed() {
     }
 }
 
+#[tokio::test]
+async fn a_pulse_tells_that_it_came_over_a_new_connection() {
+    let server = RedisServer::start(&[]);
+    let store = open(&server.url(0)).await.expect("opened");
+    let connections = async || store.pulse(&key("a")).await.expect("a pulse").connections;
+    let first = connections().await;
+    assert_eq!(connections().await, first);
+    let _: i64 = server.tell("CLIENT KILL TYPE normal");
+    assert_eq!(connections().await, first + 1);
+}
+
 /// Holds back what scripts may write until it is told otherwise, and waits until one is held back.
 async fn hold(server: &RedisServer, clients: usize) {
     while !server.tell::<String>("INFO clients").contains(&format!("blocked_clients:{clients}\r")) {
@@ -151,7 +162,7 @@ async fn of_operations_cut_in_the_midst_only_a_write_fails() {
 
     let bidding = tokio::spawn({
         let store = Arc::clone(&store);
-        async move { store.bid(&tenant(), &owner("a"), PATIENCE).await }
+        async move { store.bid(&tenant(), &owner("a"), PATIENCE, NEVER).await }
     });
     hold(&server, 1).await;
     let _: i64 = server.tell("CLIENT KILL TYPE normal");
@@ -203,13 +214,13 @@ async fn a_full_server_refuses_whole_writes_and_answers_reads() {
         .write(vec![put_with("a", Label { due: Some(Timestamp::from_millis(0)), ..Label::default() })])
         .await
         .expect("written");
-    assert_eq!(store.bid(&tenant(), &owner("a"), PATIENCE).await, Ok(Bid::Won));
+    assert_eq!(store.bid(&tenant(), &owner("a"), PATIENCE, NEVER).await, Ok(Bid::Won));
     let before = store.changes(Revision(0), 10).await;
     let () = server.tell("CONFIG SET maxmemory 1");
     let gone = Label { state: RowState::Gone, ..Label::default() };
     let said = unavailable(store.write(vec![put_with("a", gone), put("b")]).await);
     assert!(said.contains("its memory is full (OOM); raise its maxmemory"), "{said}");
-    assert!(unavailable(store.bid(&tenant(), &owner("a"), PATIENCE).await).contains("OOM"));
+    assert!(unavailable(store.bid(&tenant(), &owner("a"), PATIENCE, NEVER).await).contains("OOM"));
     assert_eq!(store.changes(Revision(0), 10).await, before);
     assert_eq!(store.release(&tenant(), &owner("a")).await, Ok(()), "what frees memory goes on");
     assert!(open(&server.url(0)).await.is_ok(), "and so does a start");
@@ -225,6 +236,6 @@ async fn two_sidecars_see_each_others_changes() {
     let Ok(Written::Done(revision)) = ours.write(vec![put("a")]).await else { panic!("not written") };
     assert_eq!(theirs.changes(Revision(0), 10).await, Ok((revision, vec![(key("a"), revision)])));
     assert_eq!(theirs.store_id().await, ours.store_id().await);
-    assert_eq!(ours.bid(&tenant(), &owner("a"), PATIENCE).await, Ok(Bid::Won));
-    assert!(matches!(theirs.bid(&tenant(), &owner("b"), PATIENCE).await, Ok(Bid::Lost { .. })));
+    assert_eq!(ours.bid(&tenant(), &owner("a"), PATIENCE, NEVER).await, Ok(Bid::Won));
+    assert!(matches!(theirs.bid(&tenant(), &owner("b"), PATIENCE, NEVER).await, Ok(Bid::Lost { .. })));
 }
