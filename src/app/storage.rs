@@ -13,7 +13,7 @@ use crate::{
     model::{Observer, Secret},
     proxy::upstream::tls,
     store::{
-        KeyFileError, OpenError, Opening, TokenStore,
+        KeyFileError, OpenError, Opening, StoreError, TokenStore,
         backend::Backend,
         instance::InstanceLock,
         keyfile::KeyFile,
@@ -50,74 +50,41 @@ impl Storage {
         around: &Surroundings,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StartFailure> {
-        Self::open_with(config, Opening::Make, around, observer).await
+        let (sealer, new_key) = seal(&config.engine, around)?;
+        let backend = Metered::new(backend(&config.engine, Opening::Make, around).await?, observer);
+        let store = TokenStore::open(Arc::new(backend), sealer.clone(), around.random.clone()).await?;
+        Ok(Self::of(config, store, sealer, new_key))
     }
 
-    /// The same for who only looks: on a server a store is expected, and not made.
-    pub async fn open_to_look(
+    /// The same for who only looks: `None` where the store has still to be made or taken into use, which is left to
+    /// others. A file that is there is brought up to date.
+    pub async fn look(
         config: &config::Store,
         around: &Surroundings,
         observer: Arc<dyn Observer>,
-    ) -> Result<Self, StartFailure> {
-        Self::open_with(config, Opening::Look, around, observer).await
-    }
-
-    /// Whether there is a store to open. Makes none.
-    pub async fn exists(config: &config::Store, around: &Surroundings) -> Result<bool, StartFailure> {
-        let (address, extra_roots) = match &config.engine {
-            Engine::Memory => return Ok(true),
-            Engine::Sqlite { path, .. } => return Ok(path.exists()),
-            Engine::Server { address, extra_roots, .. } => (address, extra_roots),
-        };
-        match server(address, extra_roots.as_ref(), Opening::Look, around).await {
-            Ok(_) => Ok(true),
-            Err(OpenError::NotYet { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn open_with(
-        config: &config::Store,
-        opening: Opening,
-        around: &Surroundings,
-        observer: Arc<dyn Observer>,
-    ) -> Result<Self, StartFailure> {
+    ) -> Result<Option<Self>, StartFailure> {
         match &config.engine {
-            Engine::Memory => {
-                let sealer = Sealer::new(KeyRing::ephemeral(&around.random), around.random.clone());
-                let backend = MemoryBackend::new(Arc::clone(&around.clock), &around.random);
-                Self::on(Arc::new(backend), sealer, None, around, observer).await
-            }
-            Engine::Sqlite { path, key } => {
-                let (sealer, new_key) = sealer(path, key, around)?;
-                let backend = {
-                    let (path, clock, random) = (path.clone(), Arc::clone(&around.clock), around.random.clone());
-                    let opened = tokio::task::spawn_blocking(move || SqliteBackend::open(&path, clock, &random)).await;
-                    opened.map_err(|_| StartFailure::new("opening the store was interrupted"))??
-                };
-                let storage =
-                    Self::on(Arc::new(backend), sealer, config.state_dir.as_deref(), around, observer).await?;
-                Ok(Self { new_key, ..storage })
-            }
-            Engine::Server { address, key, extra_roots } => {
-                let sealer = shared_sealer(key, around)?;
-                let backend = server(address, extra_roots.as_ref(), opening, around).await?;
-                Self::on(backend, sealer, config.state_dir.as_deref(), around, observer).await
-            }
+            // Each process has its own.
+            Engine::Memory => return Self::open(config, around, observer).await.map(Some),
+            Engine::Sqlite { path, .. } if !path.exists() => return Ok(None),
+            Engine::Sqlite { .. } | Engine::Server { .. } => {}
         }
+        let backend = match backend(&config.engine, Opening::Look, around).await {
+            Err(OpenError::NotYet { .. }) => return Ok(None),
+            opened => Metered::new(opened?, observer),
+        };
+        let (sealer, new_key) = seal(&config.engine, around)?;
+        let store = TokenStore::look(Arc::new(backend), sealer.clone(), around.random.clone()).await?;
+        Ok(store.map(|store| Self::of(config, store, sealer, new_key)))
     }
 
-    async fn on(
-        backend: Arc<dyn Backend>,
-        sealer: Sealer,
-        state_dir: Option<&Path>,
-        around: &Surroundings,
-        observer: Arc<dyn Observer>,
-    ) -> Result<Self, StartFailure> {
-        let backend = Arc::new(Metered::new(backend, observer));
-        let store = TokenStore::open(backend, sealer.clone(), around.random.clone()).await?;
-        let spool = state_dir.map(|dir| Spool::new(dir, sealer.clone()));
-        Ok(Self { store, sealer, spool, state_dir: state_dir.map(Path::to_owned), new_key: None })
+    fn of(config: &config::Store, store: TokenStore, sealer: Sealer, new_key: Option<PathBuf>) -> Self {
+        let state_dir = match config.engine {
+            Engine::Memory => None,
+            Engine::Sqlite { .. } | Engine::Server { .. } => config.state_dir.clone(),
+        };
+        let spool = state_dir.as_deref().map(|dir| Spool::new(dir, sealer.clone()));
+        Self { store, sealer, spool, state_dir, new_key }
     }
 
     /// Shows the other processes of this host that we live. Only who renews tokens needs to.
@@ -128,6 +95,28 @@ impl Storage {
             })
         };
         self.state_dir.as_ref().map(lock).transpose()
+    }
+}
+
+/// The sealer of the engine's store, and the file of its key where that was made just now.
+fn seal(engine: &Engine, around: &Surroundings) -> Result<(Sealer, Option<PathBuf>), StartFailure> {
+    match engine {
+        Engine::Memory => Ok((Sealer::new(KeyRing::ephemeral(&around.random), around.random.clone()), None)),
+        Engine::Sqlite { path, key } => sealer(path, key, around),
+        Engine::Server { key, .. } => Ok((shared_sealer(key, around)?, None)),
+    }
+}
+
+async fn backend(engine: &Engine, opening: Opening, around: &Surroundings) -> Result<Arc<dyn Backend>, OpenError> {
+    match engine {
+        Engine::Memory => Ok(Arc::new(MemoryBackend::new(Arc::clone(&around.clock), &around.random))),
+        Engine::Sqlite { path, .. } => {
+            let (path, clock, random) = (path.clone(), Arc::clone(&around.clock), around.random.clone());
+            let opened = tokio::task::spawn_blocking(move || SqliteBackend::open(&path, clock, &random)).await;
+            let interrupted = |_| StoreError::Unavailable("opening it was interrupted".into());
+            Ok(Arc::new(opened.map_err(interrupted)??))
+        }
+        Engine::Server { address, extra_roots, .. } => server(address, extra_roots.as_ref(), opening, around).await,
     }
 }
 

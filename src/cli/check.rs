@@ -70,9 +70,9 @@ fn describe(source: &ConfigSource, config: &Config) -> String {
 async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
     let name = &config.store.engine;
     let around = Surroundings::system();
-    match Storage::exists(&config.store, &around).await {
-        Ok(true) => {}
-        Ok(false) => {
+    let storage = match Storage::look(&config.store, &around, Arc::new(Unobserved)).await {
+        Ok(Some(storage)) => storage,
+        Ok(None) => {
             if let Engine::Sqlite { path, .. } = name
                 && let Some(finding) = not_writable(path)
             {
@@ -83,10 +83,6 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
             let finding = format!("{name} does not exist yet; serve creates it, with {key}");
             return vec![("store", Finding::Good(finding))];
         }
-        Err(failure) => return vec![("store", Finding::Bad(failure))],
-    }
-    let storage = match Storage::open_to_look(&config.store, &around, Arc::new(Unobserved)).await {
-        Ok(storage) => storage,
         Err(failure) => return vec![("store", Finding::Bad(failure))],
     };
     let key = ("key", keys(&storage).await);

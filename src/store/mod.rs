@@ -148,15 +148,29 @@ impl TokenStore {
     ///
     /// With a key that did not seal this store nothing is written.
     pub async fn open(backend: Arc<dyn Backend>, sealer: Sealer, random: Random) -> Result<Self, OpenError> {
-        let store = Self { backend, sealer, random, written: Arc::default(), looked: key::Looked::now() };
-        let key = Key::new(Kind::Meta, KEY_CHECK);
+        let store = Self::over(backend, sealer, random);
         store.put_check().await?;
-        let row = store.row(&key).await?.ok_or_else(|| StoreError::Unavailable("it forgot what was written".into()))?;
-        match record::read_check(&store.sealer, KEY_CHECK, &row) {
-            Ok(text) if text.expose() == KEY_CHECK_TEXT => Ok(store),
+        let opened = store.checked().await?;
+        opened.ok_or_else(|| StoreError::Unavailable("it forgot what was written".into()).into())
+    }
+
+    /// The same for who only looks: `None` where nobody has taken `backend` into use yet, and nothing is written.
+    pub async fn look(backend: Arc<dyn Backend>, sealer: Sealer, random: Random) -> Result<Option<Self>, OpenError> {
+        Self::over(backend, sealer, random).checked().await
+    }
+
+    fn over(backend: Arc<dyn Backend>, sealer: Sealer, random: Random) -> Self {
+        Self { backend, sealer, random, written: Arc::default(), looked: key::Looked::now() }
+    }
+
+    /// Itself, if its key check opens; `None` where there is none.
+    async fn checked(self) -> Result<Option<Self>, OpenError> {
+        let Some(row) = self.row(&Key::new(Kind::Meta, KEY_CHECK)).await? else { return Ok(None) };
+        match record::read_check(&self.sealer, KEY_CHECK, &row) {
+            Ok(text) if text.expose() == KEY_CHECK_TEXT => Ok(Some(self)),
             Ok(_) => Err(OpenError::KeyCheckDamaged { what: "another text than expected".into() }),
             Err(record::Fault { what: What::Sealed(SealFault::UnknownKey(sealed_with)), .. }) => {
-                Err(OpenError::WrongKey { sealed_with, configured: store.sealer.sealing_key() })
+                Err(OpenError::WrongKey { sealed_with, configured: self.sealer.sealing_key() })
             }
             Err(fault) => Err(OpenError::KeyCheckDamaged { what: fault.to_string() }),
         }

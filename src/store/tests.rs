@@ -28,6 +28,17 @@ async fn a_wrong_key_is_found_at_the_start_and_nothing_is_written() {
 }
 
 #[tokio::test]
+async fn who_only_looks_at_a_store_that_nobody_has_taken_into_use_writes_nothing() {
+    let backend: Arc<dyn Backend> = Arc::new(MemoryBackend::new(ManualClock::new(), &Random::system()));
+    let look = |key| TokenStore::look(Arc::clone(&backend), sealer(key), Random::system());
+    assert!(look(2).await.expect("looked at").is_none());
+    assert_eq!(backend.changes(Revision(0), 100).await, Ok((Revision(0), vec![])));
+    let opened = TokenStore::open(Arc::clone(&backend), sealer(1), Random::system()).await;
+    assert!(opened.is_ok() && look(1).await.expect("looked at").is_some());
+    assert!(matches!(look(2).await, Err(OpenError::WrongKey { .. })));
+}
+
+#[tokio::test]
 async fn a_key_that_is_among_several_opens_the_store() {
     let world = World::new().await;
     let random = Random::system();

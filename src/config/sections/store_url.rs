@@ -138,6 +138,10 @@ impl ServerUrl {
         match self.kind {
             ServerKind::Redis if parts.scheme == "rediss" => None,
             ServerKind::Redis => Some(unchecked("redis://").hint("write rediss:// there, or leave ca_file out")),
+            // PostgreSQL speaks TLS over TCP alone, whatever sslmode says.
+            ServerKind::Postgres if parts.are_sockets() => {
+                Some(unchecked("a unix socket").hint("leave ca_file out, or name the server's host there"))
+            }
             ServerKind::Postgres => {
                 let unverified = ["disable", "allow", "prefer"];
                 // Of an option that comes twice the last one counts.
@@ -203,6 +207,22 @@ impl<'a> Parts<'a> {
     /// Whether there is an `@` after the hosts, where none belongs (RFC 3986, section 3.2).
     fn names_a_user_too_late(&self) -> bool {
         self.database.contains('@') || self.query.contains('@')
+    }
+
+    /// Whether every host is the directory of a unix socket, in either of libpq's forms: an escaped path in the
+    /// authority, or the option `host`.
+    fn are_sockets(&self) -> bool {
+        let is_path =
+            |host: &str| host.starts_with('/') || host.get(..3).is_some_and(|slash| slash.eq_ignore_ascii_case("%2F"));
+        let mut all = self.hosts.split(',').filter(|host| !host.is_empty()).map(is_path).collect::<Vec<_>>();
+        for (name, value) in self.options() {
+            match name.as_ref() {
+                "host" => all.extend(value.split(',').map(is_path)),
+                "hostaddr" => all.push(false),
+                _ => {}
+            }
+        }
+        !all.is_empty() && all.into_iter().all(|is_path| is_path)
     }
 
     fn options(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {

@@ -278,7 +278,13 @@ fn an_authority_that_nothing_would_be_checked_against_is_refused() {
         let machine = FakeEnvironment::with_config(text).variable("STORE", url).file("/etc/fp/ca.pem", &ca);
         machine.file("/etc/fp/flexslot-proxy.key", "key")
     };
-    for url in ["rediss://h/0", "postgres://h/db", "postgres://h/db?sslmode=verify-full"] {
+    for url in [
+        "rediss://h/0",
+        "postgres://h/db",
+        "postgres://h/db?sslmode=verify-full",
+        "postgres:///db?host=/run/postgresql,h",
+        "postgres:///db?host=/run/postgresql&hostaddr=192.0.2.1",
+    ] {
         assert!(machine(url).load().unwrap().store.engine.extra_roots().is_some(), "{url}");
     }
     for (url, what) in [
@@ -286,6 +292,10 @@ fn an_authority_that_nothing_would_be_checked_against_is_refused() {
         ("postgres://h/db?sslmode=disable", "no certificate is checked with sslmode=disable in store.url"),
         ("postgres://h/db?sslmode=allow", "no certificate is checked with sslmode=allow in store.url"),
         ("postgres://h/db?x=y&sslmode=prefer", "no certificate is checked with sslmode=prefer in store.url"),
+        ("postgres:///db?host=/run/postgresql", "no certificate is checked with a unix socket in store.url"),
+        ("postgres://%2Frun%2Fpostgresql/db", "no certificate is checked with a unix socket in store.url"),
+        ("postgres://u@%2frun/db?sslmode=verify-full", "no certificate is checked with a unix socket in store.url"),
+        ("postgres:///db?host=%2Frun,/tmp", "no certificate is checked with a unix socket in store.url"),
         ("sqlite:x.db", "only for redis and postgres"),
         ("memory:", "only for redis and postgres"),
     ] {

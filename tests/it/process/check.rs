@@ -2,7 +2,7 @@
 
 use flexslot_proxy::{
     model::{FileAccess, Random},
-    store::keyfile::KeyFile,
+    store::{backend::Revision, keyfile::KeyFile},
 };
 
 use super::{
@@ -77,6 +77,20 @@ async fn check_makes_no_store_on_a_server() {
         world.store().await;
         let exit = check(&world).await;
         assert!(exit.stdout.contains("takes and gives back"), "{exit:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_takes_no_store_into_use() {
+    for engine in [Engine::Sqlite, Engine::Redis, Engine::Postgres] {
+        let world = World::on(engine).await;
+        KeyFile::new(world.path("key"), FileAccess::Private).create(&Random::system()).expect("a key");
+        world.write_config();
+        let backend = world.backend().await;
+        let exit = check(&world).await;
+        assert_good(&exit);
+        assert!(exit.stdout.contains("does not exist yet; serve creates it, with the configured key"), "{exit:?}");
+        assert_eq!(backend.changes(Revision(0), 10).await, Ok((Revision(0), vec![])), "{engine:?}");
     }
 }
 

@@ -108,7 +108,13 @@ impl Place {
         let random = Random::system();
         let file = KeyFile::new(dir.join("key"), FileAccess::Private);
         let ring = if file.path().exists() { file.read().unwrap() } else { file.create(&random).unwrap() };
-        let backend: Arc<dyn Backend> = match self {
+        TokenStore::open(self.backend(dir).await, Sealer::new(ring, random.clone()), random).await.unwrap()
+    }
+
+    /// What is under it, made when missing: a new one that nobody has taken into use yet.
+    pub(crate) async fn backend(&self, dir: &Path) -> Arc<dyn Backend> {
+        let random = Random::system();
+        match self {
             Self::Sqlite => {
                 Arc::new(SqliteBackend::open(&dir.join("store.db"), Arc::new(SystemClock), &random).unwrap())
             }
@@ -119,9 +125,8 @@ impl Place {
                 let (url, timeout) = (Secret::new(url), PostgresParams::TIMEOUT);
                 let trust = Trust { system: RootCertStore::empty(), named: None };
                 let params = PostgresParams { url, trust, timeout, opening: Opening::Make };
-                Arc::new(Postgres::open(&params, random.clone()).await.unwrap())
+                Arc::new(Postgres::open(&params, random).await.unwrap())
             }
-        };
-        TokenStore::open(backend, Sealer::new(ring, random.clone()), random).await.unwrap()
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 use flexslot_proxy::{
     model::{Clock, GrantId, GrantState, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
     sandbox::{Client, Running, Sandbox, Settings},
-    store::{Existing, NewGrant, NewTenant, StoredPat, TokenStore},
+    store::{Existing, NewGrant, NewTenant, StoredPat, TokenStore, backend::Backend},
 };
 use tempfile::TempDir;
 
@@ -159,6 +159,11 @@ impl World {
     /// The store, opened by the test as another process would. Makes it, and its key, when missing.
     pub(crate) async fn store(&self) -> TokenStore {
         self.place.open(self.dir.path()).await
+    }
+
+    /// What is under the store.
+    pub(crate) async fn backend(&self) -> Arc<dyn Backend> {
+        self.place.backend(self.dir.path()).await
     }
 
     /// A tenant whose user has just consented.
