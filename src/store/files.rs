@@ -7,6 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What is behind the name of a file that [`write_atomically`] has not put in place yet.
+pub(super) const STAGED: &str = ".tmp";
+
 /// Makes `path`, and what is missing above it, for its owner alone. One that exists stays as it is.
 pub(super) fn create_private_dir(path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() {
@@ -23,7 +26,7 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
 /// Writes a file of mode 0600 so that, after a crash at any moment, it is there whole or not at all. One that exists is
 /// replaced.
 pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let staged = beside(path, ".tmp");
+    let staged = beside(path, STAGED);
     // Left by a crash; nobody but us writes this one.
     match fs::remove_file(&staged) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
