@@ -12,11 +12,15 @@ use std::{
 
 use super::{
     Cas, Settlement, StoreError, TokenStore,
-    files::{STAGED, beside, create_private_dir, write_atomically},
+    files::{STAGED, Staged, beside, create_private_dir, write_atomically},
     record::{self, Fault, What},
     seal::{SealFault, Sealer},
 };
-use crate::model::{Grant, GrantId, TenantId, token::Intent};
+use crate::model::{
+    Grant, GrantId, TenantId,
+    failpoint::{Step, reach},
+    token::Intent,
+};
 
 const ENDING: &str = ".pair";
 
@@ -90,7 +94,11 @@ impl Spool {
         let path = self.dir.join(format!("{}-{}{ENDING}", grant.id, grant.version));
         self.on_disk(move |spool| {
             create_private_dir(&spool.dir).map_err(file_error(&spool.dir))?;
-            write_atomically(&path, &bytes).map_err(file_error(&path))
+            let staged = Staged::write(&path, &bytes).map_err(file_error(&path))?;
+            reach(Step::PairStaged);
+            staged.put_in_place().map_err(file_error(&path))?;
+            reach(Step::PairSpooled);
+            Ok(())
         })
         .await
     }
@@ -159,7 +167,9 @@ impl Spool {
             Err(_) if is_staged(path) => return Ok(None),
             Err(fault) => return self.set_aside(path, &fault).await.map(|()| None),
         };
+        reach(Step::SpoolRead);
         let settled = store.settle(&tenant, &intent, Settlement::Renewed(grant)).await.map_err(SpoolError::Store)?;
+        reach(Step::SpoolTaken);
         self.delete(path).await?;
         Ok(Some((tenant, settled)))
     }

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::model::{
     Grant, GrantId, GrantState, TenantId, Timestamp, Version,
+    failpoint::{Step, reach},
     token::{Attempt, Disconnected, Intent},
 };
 
@@ -128,6 +129,7 @@ impl TokenStore {
         if matches!(of_pat, Verdict::WriteBack) {
             changes.extend(self.pat_back(tenant, known, pat_row.as_ref(), now));
         }
+        reach(Step::WriteBackDue);
         let _ = self.write(changes).await?;
         Ok(Reconciled::Again)
     }
