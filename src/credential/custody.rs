@@ -12,7 +12,11 @@ use std::{
 use parking_lot::Mutex;
 
 use crate::{
-    model::{GrantId, TenantId, token::Intent},
+    model::{
+        GrantId, TenantId,
+        failpoint::{Step, reach},
+        token::Intent,
+    },
     store::{
         Cas, Settlement, TokenStore,
         spool::{Drained, Spool},
@@ -96,6 +100,7 @@ impl Custody {
 
     async fn spool(&self, tenant: &TenantId, intent: &Intent, settlement: &Settlement) -> Place {
         let (Settlement::Renewed(grant), Some(spool)) = (settlement, &self.spool) else { return Place::Memory };
+        reach(Step::PairRefused);
         match spool.put(tenant, intent, grant).await {
             Ok(()) => Place::Spool,
             Err(error) => {

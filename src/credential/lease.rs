@@ -12,7 +12,10 @@ use tokio::{
 };
 
 use super::{At, flight::Landing, state::Slot, turns::Turn, works::Works};
-use crate::store::{StoreError, backend::Bid};
+use crate::{
+    model::failpoint::{Step, reach},
+    store::{StoreError, backend::Bid},
+};
 
 /// How long a lease lasts unless its holder extends it.
 const LENGTH: Duration = Duration::from_secs(15);
@@ -47,7 +50,10 @@ pub(super) async fn win(
     loop {
         let turn = works.turns.take(awaited).await;
         match bid(works, slot).await {
-            Ok(Bid::Won) => return Ok(Lease::held(works, slot, turn)),
+            Ok(Bid::Won) => {
+                reach(Step::LeaseWon);
+                return Ok(Lease::held(works, slot, turn));
+            }
             // Whoever died with the lease will not use it; what it may have asked Flexslot stands in its intent.
             Ok(Bid::Lost { holder, .. }) if works.is_provably_gone(&holder) => {
                 works.store.release(&slot.tenant, &holder).await?;
@@ -88,8 +94,11 @@ impl Lease {
     /// Gives the lease back. A failure is no harm: the lease ends by itself.
     pub(super) async fn release(self) {
         self.extending.abort();
-        if let Err(error) = self.works.store.release(&self.slot.tenant, &self.works.owner).await {
-            tracing::debug!(tenant = %self.slot.tenant, %error, "the lease was not released and will run out");
+        match self.works.store.release(&self.slot.tenant, &self.works.owner).await {
+            Ok(()) => reach(Step::LeaseReleased),
+            Err(error) => {
+                tracing::debug!(tenant = %self.slot.tenant, %error, "the lease was not released and will run out");
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     model::{
         CredentialKind, Grant, GrantId, GrantState, Random, TenantId, TokenType,
+        failpoint::{Step, reach},
         observe::FallbackCause,
         token::{Disconnected, Intent},
     },
@@ -204,6 +205,7 @@ impl State {
         if self.live().is_some_and(|live| live.grant.id == at.grant && live.grant.version < at.version) {
             self.publish(next, policy, random);
         }
+        reach(Step::PairPublished);
         self.live().is_some_and(|live| live.at() == at)
     }
 

@@ -11,7 +11,10 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{TokenAnswer, TokenEndpoint, TokenError, answer};
-use crate::model::{Clock, Secret};
+use crate::model::{
+    Clock, Secret,
+    failpoint::{Step, reach},
+};
 
 /// A token answer is a few hundred bytes; whatever is longer than this is none.
 const LONGEST_ANSWER: usize = 64 * 1024;
@@ -45,6 +48,7 @@ impl HttpTokenEndpoint {
 
     async fn exchange(&self, request: reqwest::Request) -> Result<TokenAnswer, TokenError> {
         let mut response = self.http.execute(request).await.map_err(|error| self.unanswered(&error))?;
+        reach(Step::AnswerBegun);
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) =

@@ -1,11 +1,13 @@
 //! What exists: the words of this program, without any machinery behind them.
 //!
 //! Nothing in here imports another room. The clock ([`SystemClock`]) and the operating system's randomness
-//! ([`Random::system`]) are the only I/O, and both are handed to whoever needs them.
+//! ([`Random::system`]) are the only I/O, and both are handed to whoever needs them. In builds for tests, [`failpoint`]
+//! can end the process besides.
 
 pub mod allow;
 pub mod clock;
 pub mod credential;
+pub mod failpoint;
 pub mod file_access;
 pub mod host;
 pub mod listen;

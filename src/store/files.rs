@@ -7,6 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// What the name of a [`Staged`] file ends in, behind its own.
+pub(super) const STAGED: &str = ".tmp";
+
+/// A file that is whole and on the disk, under another name than its own.
+#[must_use]
+pub(super) struct Staged<'p> {
+    path: &'p Path,
+    staged: PathBuf,
+}
+
 /// Makes `path`, and what is missing above it, for its owner alone. One that exists stays as it is.
 pub(super) fn create_private_dir(path: &Path) -> io::Result<()> {
     if path.as_os_str().is_empty() {
@@ -23,17 +33,7 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
 /// Writes a file of mode 0600 so that, after a crash at any moment, it is there whole or not at all. One that exists is
 /// replaced.
 pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let staged = beside(path, ".tmp");
-    // Left by a crash; nobody but us writes this one.
-    match fs::remove_file(&staged) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = create_private(&staged)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&staged, path)?;
-    sync_dir_of(path)
+    Staged::write(path, bytes)?.put_in_place()
 }
 
 /// Makes the entry of `path` in its directory durable.
@@ -54,4 +54,28 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
+}
+
+// === impl Staged ===
+
+impl<'p> Staged<'p> {
+    /// Writes what is to be the file `path`.
+    pub(super) fn write(path: &'p Path, bytes: &[u8]) -> io::Result<Self> {
+        let staged = beside(path, STAGED);
+        // Left by a crash; nobody but us writes this one.
+        match fs::remove_file(&staged) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = create_private(&staged)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(Self { path, staged })
+    }
+
+    /// Gives it its name.
+    pub(super) fn put_in_place(self) -> io::Result<()> {
+        fs::rename(&self.staged, self.path)?;
+        sync_dir_of(self.path)
+    }
 }

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::model::{
     Grant, GrantId, GrantState, TenantId, Timestamp,
-    token::{Disconnected, Intent},
+    failpoint::{Step, reach},
+    token::{Attempt, Disconnected, Intent},
 };
 
 impl TokenStore {
@@ -27,12 +28,34 @@ impl TokenStore {
             return Ok(Cas::Moved);
         }
         let change = self.grant_change(tenant, Expect::Revision(at), grant, Some(intent));
-        Ok(self.write(vec![change]).await?.into())
+        reach(Step::IntentDue);
+        let written = self.write(vec![change]).await?.into();
+        if written == Cas::Stored {
+            reach(match intent.attempt {
+                Attempt::First => Step::IntentStored,
+                Attempt::LastResort => Step::LastResortStored,
+            });
+        }
+        Ok(written)
     }
 
     /// Writes down how the token request of `intent` ended, if the tenant still has the grant and version that it
     /// names, lease or no lease.
     pub async fn settle(&self, tenant: &TenantId, intent: &Intent, outcome: Settlement) -> Result<Cas, StoreError> {
+        let (due, stored) = match outcome {
+            Settlement::Renewed(_) => (Step::PairDue, Step::PairStored),
+            Settlement::Ended(_) | Settlement::Abandoned(_) => (Step::EndDue, Step::EndStored),
+            Settlement::Untouched { .. } => (Step::WithdrawalDue, Step::WithdrawalStored),
+        };
+        reach(due);
+        let settled = self.write_outcome(tenant, intent, outcome).await?;
+        if settled == Cas::Stored {
+            reach(stored);
+        }
+        Ok(settled)
+    }
+
+    async fn write_outcome(&self, tenant: &TenantId, intent: &Intent, outcome: Settlement) -> Result<Cas, StoreError> {
         let expect = Expect::Grant(intent.grant, intent.version);
         match outcome {
             Settlement::Renewed(grant) => {

@@ -2,7 +2,8 @@
 //!
 //! A file is named by grant and version and holds what [`record`] makes of tenant, intent and pair. A pair here is the
 //! only copy of a refresh token that outlives the process, so nothing is ever deleted but what the store has taken or
-//! moved past.
+//! moved past. One that was written and not put in place, because its process died in between, counts as well: it opens
+//! only if it is whole.
 
 use std::{
     fmt, fs, io,
@@ -11,13 +12,17 @@ use std::{
 
 use super::{
     Cas, Settlement, StoreError, TokenStore,
-    files::{beside, create_private_dir, write_atomically},
+    files::{STAGED, Staged, beside, create_private_dir, write_atomically},
     record::{self, Fault, What},
     seal::{SealFault, Sealer},
 };
-use crate::model::{Grant, GrantId, TenantId, token::Intent};
+use crate::model::{
+    Grant, GrantId, TenantId,
+    failpoint::{Step, reach},
+    token::Intent,
+};
 
-const ENDING: &str = "pair";
+const ENDING: &str = ".pair";
 
 /// The spool of one `state_dir`. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -89,7 +94,11 @@ impl Spool {
         let path = self.path_of(grant);
         self.on_disk(move |spool| {
             create_private_dir(&spool.dir).map_err(file_error(&spool.dir))?;
-            write_atomically(&path, &bytes).map_err(file_error(&path))
+            let staged = Staged::write(&path, &bytes).map_err(file_error(&path))?;
+            reach(Step::PairStaged);
+            staged.put_in_place().map_err(file_error(&path))?;
+            reach(Step::PairSpooled);
+            Ok(())
         })
         .await
     }
@@ -136,6 +145,7 @@ impl Spool {
                         write_atomically(&path, &bytes).map_err(file_error(&path))?;
                         resealed.pairs += 1;
                     }
+                    Err(_) if is_staged(&path) => {}
                     Err(fault) => resealed.unreadable.push((path, SpoolError::Pair(fault.to_string()))),
                 }
             }
@@ -158,15 +168,19 @@ impl Spool {
             Err(Fault { what: What::Sealed(fault @ SealFault::UnknownKey(_)), .. }) => {
                 return Err(SpoolError::Key(fault));
             }
+            // It is being written, or never was to the end.
+            Err(_) if is_staged(path) => return Ok(None),
             Err(fault) => return self.set_aside(path, &fault).await.map(|()| None),
         };
+        reach(Step::SpoolRead);
         let settled = store.settle(&tenant, &intent, Settlement::Renewed(grant)).await.map_err(SpoolError::Store)?;
+        reach(Step::SpoolTaken);
         self.delete(path).await?;
         Ok(Some((tenant, settled)))
     }
 
     fn path_of(&self, grant: &Grant) -> PathBuf {
-        self.dir.join(format!("{}-{}.{ENDING}", grant.id, grant.version))
+        self.dir.join(format!("{}-{}{ENDING}", grant.id, grant.version))
     }
 
     async fn set_aside(&self, path: &Path, fault: &Fault) -> Result<(), SpoolError> {
@@ -184,7 +198,7 @@ impl Spool {
         .await
     }
 
-    /// The files of pairs, in the order of their names.
+    /// The files of pairs, in place or staged, in the order of their names.
     fn files(&self) -> Result<Vec<PathBuf>, SpoolError> {
         let entries = match fs::read_dir(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -192,7 +206,10 @@ impl Spool {
         };
         let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
         let mut paths = paths.map_err(file_error(&self.dir))?;
-        paths.retain(|path| path.extension().is_some_and(|ending| ending == ENDING));
+        paths.retain(|path| {
+            let name = path.as_os_str().as_encoded_bytes();
+            name.strip_suffix(STAGED.as_bytes()).unwrap_or(name).ends_with(ENDING.as_bytes())
+        });
         paths.sort();
         Ok(paths)
     }
@@ -210,6 +227,10 @@ impl Spool {
         let done = tokio::task::spawn_blocking(move || work(&spool)).await;
         done.unwrap_or_else(|error| Err(SpoolError::File { path: self.dir.clone(), error: error.into() }))
     }
+}
+
+fn is_staged(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(STAGED.as_bytes())
 }
 
 fn file_error(path: &Path) -> impl FnOnce(io::Error) -> SpoolError + use<> {

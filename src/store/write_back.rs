@@ -27,7 +27,10 @@ use super::{
     keys_of, record,
     tenants::is_there,
 };
-use crate::model::{Grant, TenantId, Timestamp};
+use crate::model::{
+    Grant, TenantId, Timestamp,
+    failpoint::{Step, reach},
+};
 
 /// What to do with what is known.
 #[derive(Debug)]
@@ -90,6 +93,7 @@ impl TokenStore {
         if matches!(of_pat, Verdict::WriteBack) {
             changes.extend(self.pat_back(tenant, known, pat_row.as_ref(), now));
         }
+        reach(Step::WriteBackDue);
         let _ = self.write(changes).await?;
         Ok(Reconciled::Again)
     }

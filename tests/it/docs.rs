@@ -17,6 +17,7 @@ use flexslot_proxy::{
     credential::coordinator::Health,
     model::{
         Observer,
+        failpoint::Step,
         file_access::FileOwner,
         observe::{FallbackCause, RefreshOutcome, RequestTimes, RetryOutcome, StoreOutcome},
     },
@@ -185,6 +186,15 @@ fn every_reason_of_readyz_is_explained_and_no_other() {
         readiness.report(Health { store_reachable: false, waiting: 1, at_risk: 1, travelled: true, forgetful: true });
     let report = serde_json::to_value(report).expect("a report");
     assert_eq!(serde_json::to_value(documented).expect("names"), report["reasons"]);
+}
+
+#[test]
+fn every_step_at_which_a_process_may_die_is_described_in_its_order() {
+    let lease = read("docs/lease.md");
+    let described: Vec<&str> =
+        rows(section(&lease, "## The steps at which a process may die")).map(|(name, _)| name).collect();
+    let steps: Vec<&str> = Step::ALL.iter().map(|step| step.as_str()).collect();
+    assert_eq!(described, steps);
 }
 
 // === the sandbox ===

@@ -1,7 +1,7 @@
 use std::{
     fs,
     os::unix::fs::MetadataExt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -17,6 +17,7 @@ use crate::{
     store::{
         Cas, Settlement, StoreError, TokenStore,
         backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
+        files::{STAGED, beside},
         seal::Sealer,
         testing::{World, intent, ring, sealer, tenant, tokens},
     },
@@ -78,6 +79,42 @@ async fn a_damaged_file_is_set_aside_and_the_others_are_stored() {
     let drained = spool.drain(&world.store).await.expect("drained");
     assert_eq!(drained.stored, [tenant("acme")]);
     assert_eq!(names(dir.path()), ["0-broken.pair.damaged"]);
+}
+
+/// Gives the one file of the spool the name that it has before it is put in place.
+fn unplace(dir: &Path) -> PathBuf {
+    let path = dir.join("spool").join(&names(dir)[0]);
+    let staged = beside(&path, STAGED);
+    fs::rename(path, &staged).expect("renamed");
+    staged
+}
+
+#[tokio::test]
+async fn a_pair_that_was_written_and_not_put_in_place_is_stored_too() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (world, spool) = (World::new().await, Spool::new(dir.path(), sealer(1)));
+    let renewed = spooled(&world, &spool, "acme").await;
+    unplace(dir.path());
+    let drained = spool.drain(&world.store).await.expect("drained");
+    assert_eq!(drained.stored, [tenant("acme")]);
+    assert_eq!(world.grant("acme").await, Some(renewed));
+    assert!(names(dir.path()).is_empty());
+}
+
+#[tokio::test]
+async fn a_pair_that_is_still_being_written_is_left_alone_and_holds_nobody_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (world, spool) = (World::new().await, Spool::new(dir.path(), sealer(1)));
+    let renewed = spooled(&world, &spool, "acme").await;
+    let staged = unplace(dir.path());
+    let whole = fs::read(&staged).expect("read");
+    for length in 0..whole.len() {
+        fs::write(&staged, &whole[..length]).expect("written");
+        let drained = spool.drain(&world.store).await.expect("drained");
+        assert!(drained.stored.is_empty() && !drained.may_hold_back(renewed.id), "{length}: {drained:?}");
+        assert!(spool.reseal().await.expect("looked at").unreadable.is_empty(), "{length}");
+        assert_eq!(fs::read(&staged).expect("still there").len(), length);
+    }
 }
 
 /// A store that answers nothing but errors, and counts.

@@ -87,7 +87,8 @@ impl Engine {
     }
 }
 
-fn redis() -> &'static RedisServer {
+/// The server that all worlds on Redis share.
+pub(super) fn redis() -> &'static RedisServer {
     static SHARED: OnceLock<RedisServer> = OnceLock::new();
     SHARED.get_or_init(|| RedisServer::start(&[&DURABLE[..], &["--databases", DATABASES]].concat()))
 }

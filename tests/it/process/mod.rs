@@ -17,6 +17,8 @@ mod outages;
 mod refusals;
 mod reload;
 mod shared_store;
+#[cfg(debug_assertions)] // without them there is no step to die at
+mod steps;
 mod storm;
 mod travel;
 mod world;

@@ -203,7 +203,8 @@ impl Drop for Process {
 // === impl Sidecar ===
 
 impl Sidecar {
-    async fn of(process: Process) -> Self {
+    /// Waits until `process` listens.
+    pub(crate) async fn of(process: Process) -> Self {
         let addresses = |line: &Value| {
             let listens = line["message"].as_str().is_some_and(|message| message.ends_with("is listening"));
             let address = |field: &str| line[field].as_str()?.split(", ").next()?.strip_prefix("http://")?.parse().ok();

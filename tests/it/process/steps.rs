@@ -1,0 +1,271 @@
+//! A process dies at each step that has a name, and of each death it is known exactly what it leaves, what the next
+//! process makes of that, and what it costs. Nothing here is left to chance: the process kills itself (`SIGKILL`) when
+//! it comes to the step.
+
+use std::{fs, io, os::unix::process::ExitStatusExt, path::PathBuf, pin::pin};
+
+use flexslot_proxy::{
+    model::{
+        GrantState,
+        failpoint::{DIE_AT, Step},
+    },
+    sandbox::{Canned, Effect, Endpoint, Fault, Gate, GrantView},
+};
+use http::StatusCode;
+use tokio::{
+    select,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
+
+use self::table::{Flexslot, Found, Row, Stored, Then};
+use super::{
+    engines::{Engine, Place, on_each_engine},
+    http::{Answer, Connection, ask, get},
+    world::{Life, Tenant, World},
+};
+use crate::support::{
+    PATIENCE,
+    process::{Exit, Process, Sidecar},
+};
+
+mod table;
+mod travelled;
+mod trouble;
+
+const DECKS: &str = "/api/public/v1/decks/";
+
+/// Whether another sidecar of the same host runs on the same store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Company {
+    Alone,
+    Beside,
+}
+
+/// What a row is played with.
+struct Stage<'r> {
+    row: &'r Row,
+    world: World,
+    place: Place,
+    tenant: Tenant,
+    /// The sidecar that lives on, if there is one.
+    beside: Option<Sidecar>,
+    /// A request that waits there while a process dies.
+    waiting: Option<Asked>,
+}
+
+/// A request under way; its connection may die.
+type Asked = JoinHandle<io::Result<Answer>>;
+
+fn request(to: &Sidecar) -> Asked {
+    let proxy = to.proxy;
+    tokio::spawn(async move { Connection::open(proxy).await?.ask(&get(DECKS, "acme")).await })
+}
+
+/// Starts a sidecar that dies at `step`.
+fn doomed(world: &World, step: &str) -> Process {
+    world.write_config();
+    world.launch().env(DIE_AT, step).spawn()
+}
+
+fn assert_killed(exit: &Exit, told: &str) {
+    assert_eq!(exit.status.signal(), Some(9), "{told}: {:?}\n{}", exit.status, exit.stderr);
+}
+
+async fn world(place: Place) -> World {
+    let mut world = World::at(place).await;
+    world.set("refresh", "min_interval = \"0s\"").set("refresh", "timeout = \"60s\"");
+    // Makes the key.
+    world.store().await;
+    world
+}
+
+// === impl Stage ===
+
+impl<'r> Stage<'r> {
+    async fn set(engine: Engine, row: &'r Row, company: Company) -> Self {
+        let place = trouble::place(engine);
+        let world = world(place.clone()).await;
+        let (life, beside) = match company {
+            Company::Alone => (Life::Expired, None),
+            Company::Beside => (Life::Fresh, Some(world.start().await)),
+        };
+        let tenant = world.connect("acme", life).await;
+        if let Some(sidecar) = &beside {
+            // It has the tenant in memory, and finds out by a 401 that the token is of no use any more.
+            assert_eq!(ask(sidecar.proxy, &get(DECKS, "acme")).await.status, 200);
+        }
+        world.sandbox.expire_access(tenant.grant).unwrap();
+        if row.flexslot == Flexslot::HasEnded {
+            world.sandbox.revoke_grant(tenant.grant).unwrap();
+        }
+        Self { row, world, place, tenant, beside, waiting: None }
+    }
+
+    /// What has happened so far, and what the `living` have written of it.
+    fn told(&self, living: &[Sidecar]) -> String {
+        let logs: Vec<_> = living.iter().map(|sidecar| sidecar.process.stderr()).collect();
+        format!("{:?}, {:?}\n{}", self.row, self.view(), logs.join("\n"))
+    }
+
+    fn view(&self) -> GrantView {
+        self.world.sandbox.grant(self.tenant.grant).unwrap()
+    }
+
+    /// Has one process after the other die.
+    async fn kill_all(&mut self) {
+        for (number, step) in self.row.deaths.iter().enumerate() {
+            let gate = Gate::new();
+            self.world.sandbox.fault(Fault::new(Endpoint::Token, Effect::Hold(gate.clone())).once());
+            if number + 1 == self.row.deaths.len() {
+                self.set_faults();
+            }
+            self.kill_at(*step, &gate).await;
+            self.world.sandbox.clear_faults();
+        }
+    }
+
+    fn set_faults(&self) {
+        let fails = match self.row.flexslot {
+            Flexslot::Rotates | Flexslot::HasEnded => return,
+            Flexslot::Fails => Canned::new(StatusCode::INTERNAL_SERVER_ERROR),
+            Flexslot::RefusesForNow => Canned::new(StatusCode::SERVICE_UNAVAILABLE).retry_after(1),
+        };
+        self.world.sandbox.fault(Fault::new(Endpoint::Token, Effect::Answer(fails)).once());
+    }
+
+    /// Has a process die at `step`, which it comes to at its start or with its first request. Its token request, if it
+    /// makes one, waits at `gate`; then the store refuses writes, if it has to for that step, or else somebody asks
+    /// the sidecar beside it.
+    async fn kill_at(&mut self, step: Step, gate: &Gate) {
+        let told = format!("{step:?}, {:?}", self.row);
+        let process = doomed(&self.world, step.as_str());
+        let (asked, process) = match step {
+            Step::SpoolRead | Step::SpoolTaken => (None, process),
+            _ => {
+                let sidecar = Sidecar::of(process).await;
+                (Some(request(&sidecar)), sidecar.process)
+            }
+        };
+        let mut dead = pin!(process.exited());
+        let exit = select! {
+            exit = &mut dead => exit,
+            () = gate.arrived(1) => {
+                let refuses = matches!(step, Step::PairRefused | Step::PairStaged | Step::PairSpooled);
+                if refuses {
+                    trouble::refuse_writes(&self.world, &self.place);
+                } else {
+                    self.waiting = self.beside.as_ref().map(request);
+                }
+                gate.release();
+                let exit = dead.await;
+                if refuses {
+                    trouble::take_writes(&self.world, &self.place);
+                }
+                exit
+            }
+        };
+        assert_killed(&exit, &told);
+        if let Some(asked) = asked {
+            let answer = timeout(PATIENCE, asked).await.expect("the connection ends with the process").unwrap();
+            assert!(answer.is_err(), "nobody is answered with what is not settled: {told}: {answer:?}");
+        }
+    }
+
+    /// What there is after the last death, with nobody alive who could have changed it.
+    async fn find(&self) -> Found {
+        let store = match self.world.stored("acme").await {
+            GrantState::Connected(grant) => Stored::Pair(grant.version.number()),
+            GrantState::Uncertain(grant, intent) => {
+                assert_eq!((grant.version, grant.version.number()), (intent.version, 1), "{}", self.told(&[]));
+                Stored::Uncertain(intent.attempt)
+            }
+            GrantState::Disconnected(ended) => Stored::Over(ended.reason),
+            GrantState::NeverConnected => panic!("the grant is there: {}", self.told(&[])),
+        };
+        let [spooled, staged] = ["pair", "tmp"].map(|ending| self.in_spool(ending).len());
+        Found { store, spooled, staged, asked: self.view().token_requests }
+    }
+
+    /// The files of the spool that end so.
+    fn in_spool(&self, ending: &str) -> Vec<PathBuf> {
+        let dir = self.world.path(if self.place == Place::Sqlite { "spool" } else { "state/spool" });
+        let files = fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|found| found == ending)).collect()
+    }
+
+    /// Whoever lives on, and whoever is started in the place of the dead, serves the grant or knows that it is over, and
+    /// stays with that.
+    async fn go_on(mut self) {
+        let mut living: Vec<_> = self.beside.take().into_iter().collect();
+        if let Some(waiting) = self.waiting.take() {
+            let answer = timeout(PATIENCE, waiting).await.expect("who waits beside the dead is answered").unwrap();
+            self.judge(&answer.unwrap(), &living);
+        }
+        for sidecar in &living {
+            self.judge(&ask(sidecar.proxy, &get(DECKS, "acme")).await, &living);
+        }
+        living.push(self.world.start().await);
+        for sidecar in living.iter().chain(&living) {
+            self.judge(&ask(sidecar.proxy, &get(DECKS, "acme")).await, &living);
+        }
+        let (store, asks, replays) = match self.row.then {
+            Then::Serves { asks } => (Stored::Pair(2), asks, 0),
+            Then::Ends { asks, replays, reason } => (Stored::Over(reason), asks, replays),
+        };
+        let expected = Found { store, spooled: 0, staged: 0, asked: self.row.found.asked + asks };
+        assert_eq!(self.find().await, expected, "{}", self.told(&living));
+        assert_eq!(self.view().replays, replays, "{}", self.told(&living));
+    }
+
+    fn judge(&self, answer: &Answer, living: &[Sidecar]) {
+        let expected = match self.row.then {
+            Then::Serves { .. } => (200, ""),
+            Then::Ends { .. } => (401, "reconnect_required"),
+        };
+        assert_eq!((answer.status, answer.code().as_str()), expected, "{answer:?}: {}", self.told(living));
+    }
+}
+
+// === the tests ===
+
+async fn a_death_leaves_what_the_table_says_and_the_next_process_goes_on(engine: Engine) -> String {
+    let (began, rows) = (Instant::now(), table::rows());
+    for row in &rows {
+        let mut stage = Stage::set(engine, row, Company::Alone).await;
+        stage.kill_all().await;
+        assert_eq!(stage.find().await, row.found, "{}", stage.told(&[]));
+        let used = stage.view().resource_requests;
+        assert_eq!(used, 0, "no request has used a pair before it was settled: {}", stage.told(&[]));
+        stage.go_on().await;
+    }
+    format!("steps, {engine:?}: {} ways to die, each followed by another process; {:.1?}", rows.len(), began.elapsed())
+}
+on_each_engine!(a_death_leaves_what_the_table_says_and_the_next_process_goes_on);
+
+async fn a_sidecar_beside_the_dead_one_goes_on(engine: Engine) -> String {
+    let (began, rows) = (Instant::now(), table::rows());
+    for row in &rows {
+        let mut stage = Stage::set(engine, row, Company::Beside).await;
+        stage.kill_all().await;
+        stage.go_on().await;
+    }
+    format!("steps, {engine:?}: {} ways to die beside another sidecar; {:.1?}", rows.len(), began.elapsed())
+}
+on_each_engine!(a_sidecar_beside_the_dead_one_goes_on);
+
+#[test]
+fn every_step_of_a_renewal_has_a_row() {
+    let rows = table::rows();
+    for step in Step::ALL.iter().filter(|step| **step != Step::WriteBackDue) {
+        assert!(rows.iter().any(|row| row.deaths.last() == Some(step)), "{step:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_there_is_not_stops_the_start() {
+    let world = World::new().await;
+    let exit = doomed(&world, "pair-forgotten").exited().await;
+    assert_eq!(exit.status.code(), Some(2), "{}", exit.stderr);
+    assert!(exit.stderr.contains("there is no step \"pair-forgotten\""), "{}", exit.stderr);
+}
