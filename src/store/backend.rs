@@ -201,13 +201,16 @@ impl Kind {
         }
     }
 
+    /// All that this version knows, in the order in which they are sealed anew: first what says with which key.
+    pub const ALL: [Self; 7] =
+        [Self::Meta, Self::Grant, Self::Pat, Self::Client, Self::Flow, Self::Revocation, Self::Tombstone];
+
     /// The numbers of all kinds that this version knows. A newer one, on the same store, may write others.
     pub const CODES: RangeInclusive<u8> = 1..=7;
 
     /// The kind with that number.
     pub fn from_code(code: u8) -> Option<Self> {
-        use Kind::{Client, Flow, Grant, Meta, Pat, Revocation, Tombstone};
-        [Grant, Pat, Client, Flow, Revocation, Tombstone, Meta].into_iter().find(|kind| kind.code() == code)
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
     }
 
     /// The word for it: in messages, and in what a sealed value is bound to, so it never changes either.

@@ -18,9 +18,6 @@ const BATCH: usize = 200;
 /// Records that cannot be read are all counted, and this many named.
 const NAMED: usize = 10;
 
-const KINDS: [Kind; 7] =
-    [Kind::Meta, Kind::Grant, Kind::Pat, Kind::Client, Kind::Flow, Kind::Revocation, Kind::Tombstone];
-
 /// What the records of a store are sealed with. Records without secrets do not count.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Survey {
@@ -74,7 +71,7 @@ impl TokenStore {
 
     /// Some records after those that `walk` has seen; `None` at the end.
     async fn next_page(&self, walk: &mut Walk) -> Result<Option<Vec<(Key, Row)>>, StoreError> {
-        while let Some(kind) = KINDS.get(walk.kind).copied() {
+        while let Some(kind) = Kind::ALL.get(walk.kind).copied() {
             let rows = self.backend.list(kind, None, walk.after.as_deref(), BATCH).await?;
             match rows.last() {
                 Some((name, _)) => {
