@@ -2,19 +2,18 @@
 //! process makes of that, and what it costs. Nothing here is left to chance: the process kills itself (`SIGKILL`) when
 //! it comes to the step.
 
-use std::{fs, io, os::unix::process::ExitStatusExt, path::PathBuf, pin::pin};
+use std::{fs, os::unix::process::ExitStatusExt, path::PathBuf};
 
 use flexslot_proxy::{
     model::{
         GrantState,
         failpoint::{DIE_AT, Step},
     },
-    sandbox::{Canned, Effect, Endpoint, Fault, Gate, GrantView},
+    sandbox::{Canned, Effect, Endpoint, Fault, GrantView},
 };
 use http::StatusCode;
 use tokio::{
-    select,
-    task::JoinHandle,
+    join,
     time::{Instant, timeout},
 };
 
@@ -50,16 +49,6 @@ struct Stage<'r> {
     tenant: Tenant,
     /// The sidecar that lives on, if there is one.
     beside: Option<Sidecar>,
-    /// A request that waits there while a process dies.
-    waiting: Option<Asked>,
-}
-
-/// A request under way; its connection may die.
-type Asked = JoinHandle<io::Result<Answer>>;
-
-fn request(to: &Sidecar) -> Asked {
-    let proxy = to.proxy;
-    tokio::spawn(async move { Connection::open(proxy).await?.ask(&get(DECKS, "acme")).await })
 }
 
 /// Starts a sidecar that dies at `step`.
@@ -99,7 +88,7 @@ impl<'r> Stage<'r> {
         if row.flexslot == Flexslot::HasEnded {
             world.sandbox.revoke_grant(tenant.grant).unwrap();
         }
-        Self { row, world, place, tenant, beside, waiting: None }
+        Self { row, world, place, tenant, beside }
     }
 
     /// What has happened so far, and what the `living` have written of it.
@@ -113,63 +102,53 @@ impl<'r> Stage<'r> {
     }
 
     /// Has one process after the other die.
-    async fn kill_all(&mut self) {
-        for (number, step) in self.row.deaths.iter().enumerate() {
-            let gate = Gate::new();
-            self.world.sandbox.fault(Fault::new(Endpoint::Token, Effect::Hold(gate.clone())).once());
-            if number + 1 == self.row.deaths.len() {
-                self.set_faults();
-            }
-            self.kill_at(*step, &gate).await;
-            self.world.sandbox.clear_faults();
+    async fn kill_all(&self) {
+        let (last, before) = self.row.deaths.split_last().unwrap();
+        for step in before {
+            self.kill_at(*step).await;
         }
-    }
-
-    fn set_faults(&self) {
         let fails = match self.row.flexslot {
-            Flexslot::Rotates | Flexslot::HasEnded => return,
-            Flexslot::Fails => Canned::new(StatusCode::INTERNAL_SERVER_ERROR),
-            Flexslot::RefusesForNow => Canned::new(StatusCode::SERVICE_UNAVAILABLE).retry_after(1),
+            Flexslot::Rotates | Flexslot::HasEnded => None,
+            Flexslot::Fails => Some(Canned::new(StatusCode::INTERNAL_SERVER_ERROR)),
+            Flexslot::RefusesForNow => Some(Canned::new(StatusCode::SERVICE_UNAVAILABLE).retry_after(1)),
         };
-        self.world.sandbox.fault(Fault::new(Endpoint::Token, Effect::Answer(fails)).once());
+        if let Some(answer) = fails {
+            self.world.sandbox.fault(Fault::new(Endpoint::Token, Effect::Answer(answer)).once());
+        }
+        self.kill_at(*last).await;
     }
 
-    /// Has a process die at `step`, which it comes to at its start or with its first request. Its token request, if it
-    /// makes one, waits at `gate`; then the store refuses writes, if it has to for that step, or else somebody asks
-    /// the sidecar beside it.
-    async fn kill_at(&mut self, step: Step, gate: &Gate) {
+    /// Has a process die at `step`, which it comes to at its start or with its first request.
+    async fn kill_at(&self, step: Step) {
         let told = format!("{step:?}, {:?}", self.row);
         let process = doomed(&self.world, step.as_str());
-        let (asked, process) = match step {
-            Step::SpoolRead | Step::SpoolTaken => (None, process),
+        let exit = match step {
+            Step::SpoolRead | Step::SpoolTaken => process.exited().await,
             _ => {
                 let sidecar = Sidecar::of(process).await;
-                (Some(request(&sidecar)), sidecar.process)
-            }
-        };
-        let mut dead = pin!(process.exited());
-        let exit = select! {
-            exit = &mut dead => exit,
-            () = gate.arrived(1) => {
-                let refuses = matches!(step, Step::PairRefused | Step::PairStaged | Step::PairSpooled);
-                if refuses {
-                    trouble::refuse_writes(&self.world, &self.place);
-                } else {
-                    self.waiting = self.beside.as_ref().map(request);
-                }
-                gate.release();
-                let exit = dead.await;
-                if refuses {
-                    trouble::take_writes(&self.world, &self.place);
-                }
+                let asked = async { Connection::open(sidecar.proxy).await?.ask(&get(DECKS, "acme")).await };
+                let (exit, answer) = join!(self.exited_at(step, sidecar.process), timeout(PATIENCE, asked));
+                let answer = answer.expect("the connection ends with the process");
+                assert!(answer.is_err(), "nobody is answered with what is not settled: {told}: {answer:?}");
                 exit
             }
         };
         assert_killed(&exit, &told);
-        if let Some(asked) = asked {
-            let answer = timeout(PATIENCE, asked).await.expect("the connection ends with the process").unwrap();
-            assert!(answer.is_err(), "nobody is answered with what is not settled: {told}: {answer:?}");
+    }
+
+    /// Waits for the end of a process that dies at `step`. Where it has to come from a store that refuses the pair, the
+    /// store takes no writes from the token request to the end.
+    async fn exited_at(&self, step: Step, process: Process) -> Exit {
+        if !matches!(step, Step::PairRefused | Step::PairStaged | Step::PairSpooled) {
+            return process.exited().await;
         }
+        let gate = self.world.sandbox.hold(Endpoint::Token);
+        timeout(PATIENCE, gate.arrived(1)).await.expect("the token request arrives");
+        trouble::refuse_writes(&self.world, &self.place);
+        gate.release();
+        let exit = process.exited().await;
+        trouble::take_writes(&self.world, &self.place);
+        exit
     }
 
     /// What there is after the last death, with nobody alive who could have changed it.
@@ -198,10 +177,6 @@ impl<'r> Stage<'r> {
     /// stays with that.
     async fn go_on(mut self) {
         let mut living: Vec<_> = self.beside.take().into_iter().collect();
-        if let Some(waiting) = self.waiting.take() {
-            let answer = timeout(PATIENCE, waiting).await.expect("who waits beside the dead is answered").unwrap();
-            self.judge(&answer.unwrap(), &living);
-        }
         for sidecar in &living {
             self.judge(&ask(sidecar.proxy, &get(DECKS, "acme")).await, &living);
         }
@@ -232,7 +207,7 @@ impl<'r> Stage<'r> {
 async fn a_death_leaves_what_the_table_says_and_the_next_process_goes_on(engine: Engine) -> String {
     let (began, rows) = (Instant::now(), table::rows());
     for row in &rows {
-        let mut stage = Stage::set(engine, row, Company::Alone).await;
+        let stage = Stage::set(engine, row, Company::Alone).await;
         stage.kill_all().await;
         assert_eq!(stage.find().await, row.found, "{}", stage.told(&[]));
         let used = stage.view().resource_requests;
@@ -246,7 +221,7 @@ on_each_engine!(a_death_leaves_what_the_table_says_and_the_next_process_goes_on)
 async fn a_sidecar_beside_the_dead_one_goes_on(engine: Engine) -> String {
     let (began, rows) = (Instant::now(), table::rows());
     for row in &rows {
-        let mut stage = Stage::set(engine, row, Company::Beside).await;
+        let stage = Stage::set(engine, row, Company::Beside).await;
         stage.kill_all().await;
         stage.go_on().await;
     }
