@@ -89,6 +89,8 @@ enum Verdict {
     TakeOver,
     /// Ours goes over the row as it was read.
     WriteBack,
+    /// The row is ours, and is to say where we have found it, as it counts less than that.
+    Mark,
     Travelled,
 }
 
@@ -132,11 +134,15 @@ impl TokenStore {
             return Ok(Reconciled::TakeOver(record));
         }
         let now = self.backend.now().await?;
-        if matches!(of_grant, Verdict::WriteBack) {
-            changes.extend(self.grant_back(tenant, known, grant_row.as_ref(), now));
+        match of_grant {
+            Verdict::WriteBack => changes.extend(self.grant_back(tenant, known, grant_row.as_ref(), now)),
+            Verdict::Mark => changes.extend(grant_row.map(|row| marked(grant_key, row, known.found(known.grant_at)))),
+            Verdict::TakeOver | Verdict::Travelled => {}
         }
-        if matches!(of_pat, Verdict::WriteBack) {
-            changes.extend(self.pat_back(tenant, known, pat_row.as_ref(), now));
+        match of_pat {
+            Verdict::WriteBack => changes.extend(self.pat_back(tenant, known, pat_row.as_ref(), now)),
+            Verdict::Mark => changes.extend(pat_row.map(|row| marked(pat_key, row, known.found(known.pat_at)))),
+            Verdict::TakeOver | Verdict::Travelled => {}
         }
         let _ = self.write(changes).await?;
         Ok(Reconciled::Again)
@@ -234,6 +240,12 @@ fn placeholder(key: Key, known: &Known, now: Timestamp) -> Change {
     Change { key, expect: Expect::Absent, label, body }
 }
 
+/// The row as it is, except that it says where it was found.
+fn marked(key: Key, row: Row, found: Found) -> Change {
+    let (label, body) = record::written_back((row.label, row.body), found);
+    Change { key, expect: Expect::Revision(row.revision), label, body }
+}
+
 // === impl Known ===
 
 impl Known {
@@ -242,7 +254,7 @@ impl Known {
     }
 
     fn of_grant(&self, stored: &GrantState, read: &Read<'_>, buried: bool) -> Verdict {
-        use Verdict::{TakeOver, Travelled, WriteBack};
+        use Verdict::{Mark, TakeOver, Travelled, WriteBack};
         let new_era = read.is_new_era(self.era);
         let lost = if new_era { WriteBack } else { Travelled };
         match (&self.grant, stored) {
@@ -258,6 +270,7 @@ impl Known {
                     Ordering::Less => lost,
                     Ordering::Equal if new_era && later && !read.is_new() => WriteBack,
                     Ordering::Equal if !new_era && read.is_before(self.grant_at) => Travelled,
+                    Ordering::Equal if new_era && read.is_older_than(self.era, self.grant_at) => Mark,
                     Ordering::Equal => TakeOver,
                 }
             }
@@ -280,11 +293,13 @@ impl Known {
     }
 
     fn of_pat(&self, stored: Option<&StoredPat>, read: &Read<'_>, buried: Option<Found>) -> Verdict {
-        use Verdict::{TakeOver, Travelled, WriteBack};
+        use Verdict::{Mark, TakeOver, Travelled, WriteBack};
         let new_era = read.is_new_era(self.era);
         match (&self.pat, stored) {
             (KnownPat::Nothing, _) => TakeOver,
-            (KnownPat::Stored(ours), Some(theirs)) if ours == theirs => TakeOver,
+            (KnownPat::Stored(ours), Some(theirs)) if ours == theirs => {
+                if new_era && read.is_older_than(self.era, self.pat_at) { Mark } else { TakeOver }
+            }
             (KnownPat::Removed, _) if !new_era && read.row.is_none() => TakeOver,
             _ if !new_era && read.is_before(self.pat_at) => Travelled,
             _ if !new_era => TakeOver,
@@ -354,6 +369,11 @@ impl<'a> Read<'a> {
     /// Whether there is less than what was there at `revision`.
     fn is_before(&self, revision: Option<Revision>) -> bool {
         self.row.map(|row| row.revision) < revision
+    }
+
+    /// Whether it is there, and was found earlier than at `revision` in `era`.
+    fn is_older_than(&self, era: Option<EraId>, revision: Option<Revision>) -> bool {
+        self.row.is_some() && era.is_some() && revision.is_some() && self.counts_less_than(era, revision)
     }
 
     /// Whether something else that was found in an earlier `era`, at `revision`, counts more.
