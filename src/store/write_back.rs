@@ -285,7 +285,10 @@ impl Known {
             }
             (KnownGrant::Removed(id), stored) if stored.id() == Some(*id) => lost,
             _ if buried => TakeOver,
-            (KnownGrant::Removed(_), _) if !new_era && !read.is_before(self.grant_at) => TakeOver,
+            // Marker and tombstone are purged once everybody has had the time to see them.
+            (KnownGrant::Removed(_), _) if !new_era && (read.row.is_none() || !read.is_before(self.grant_at)) => {
+                TakeOver
+            }
             _ if !new_era => Travelled,
             _ if read.counts_less_than(self.era, self.grant_at) => WriteBack,
             _ => TakeOver,

@@ -214,3 +214,22 @@ async fn a_clock_that_was_set_back_between_two_travels_stops_nobody() {
     tokio::time::advance(HOUR).await;
     assert_eq!(value(&pick(&world, "acme").await), "Bearer at.acme.2");
 }
+
+// === what is no travel ===
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_of_which_the_traces_are_purged_is_no_travel() {
+    let world = World::new().await;
+    let _background = world.credentials.start().await.unwrap();
+    world.connect("acme", HOUR, Some(HOUR)).await;
+    assert_eq!(value(&pick(&world, "acme").await), "Bearer at.acme.0");
+    let _ = world.store.remove(&tenant("acme")).await.unwrap();
+    pass(&world, 2 * SECOND).await;
+    tokio::time::advance(31 * 24 * HOUR).await;
+    pass(&world, 2 * SECOND).await;
+    let _ = world.store.purge().await.unwrap();
+    set_pat(&world, "flx_pat_new").await;
+    pass(&world, 2 * SECOND).await;
+    assert!(!world.credentials.health().travelled);
+    assert_eq!(value(&pat_only(&world, "acme").await), "Bearer flx_pat_new");
+}
