@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{CredentialKind, PatFallback, TenantId, observe::RefreshOutcome},
-    store::{Known, Reconciled, StoreError, TenantRecord},
+    store::{Known, Reconciled, StoreError, TenantRecord, era::EraId},
 };
 
 /// Lets go of a slot whose first loading failed or was cut off, so that made-up names cost no memory.
@@ -25,6 +25,10 @@ struct FirstLoading<'a> {
     slot: &'a Arc<Slot>,
     done: bool,
 }
+
+/// How many travels of the store one reading of a tenant follows. A store that travels more often while a tenant is
+/// read is out of order, and is looked at again when the next look comes.
+const MOST_TRAVELS: usize = 3;
 
 /// How many faults of records are remembered as told.
 const MOST_TOLD: usize = 1000;
@@ -128,6 +132,7 @@ impl Works {
     /// written back before.
     pub(super) async fn read(&self, slot: &Slot) -> Result<TenantRecord, StoreError> {
         let _reading = slot.reading.lock().await;
+        let mut followed = 0;
         loop {
             let travels = self.travels();
             let (known, changes) = slot.with(|state| (state.known(), state.changes));
@@ -136,7 +141,13 @@ impl Works {
             let known = Known { waiting: self.custody.awaits(&slot.tenant), ..known };
             match self.store.reconcile(&slot.tenant, &known).await? {
                 Reconciled::Again => {}
-                Reconciled::Travelled => self.begin_era(travels).await?,
+                Reconciled::Travelled if followed == MOST_TRAVELS => {
+                    return Err(StoreError::Unavailable("it comes back older again and again".into()));
+                }
+                Reconciled::Travelled => {
+                    followed += 1;
+                    self.begin_era(travels, known.era.unwrap_or(EraId::FIRST)).await?;
+                }
                 Reconciled::TakeOver(record) => {
                     self.note_newest(record.revision.max(record.pat_revision), travels);
                     let settings = self.settings();

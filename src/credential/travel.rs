@@ -4,6 +4,10 @@
 //! else, also to processes that have noticed nothing or start just then. Every slot is read again, which writes back
 //! what the store has lost (see [`super::loading`]), and until that is done everywhere nobody refreshes: an older
 //! record has a refresh token that is spent.
+//!
+//! Who was cut off until that was over finds an era that others have begun, and does not begin another: what was
+//! written meanwhile is newer than what it holds. But it has its time to write back too, as may more of its kind, and
+//! so prolongs the quiet of that era.
 
 use std::{
     mem,
@@ -19,7 +23,7 @@ use super::{
     works::Works,
 };
 use crate::{
-    model::Timestamp,
+    model::{Random, Timestamp},
     store::{
         Cas, StoreError,
         backend::Revision,
@@ -55,6 +59,8 @@ struct Last {
     era: EraId,
     newest: Revision,
     connections: u64,
+    /// When, by the store's clock.
+    at: Timestamp,
 }
 
 /// What an answer of the store tells of its travels.
@@ -140,7 +146,7 @@ impl Works {
                     return Ok(vitals);
                 }
                 News::Overtaken => {}
-                News::Travelled => self.begin_era(before.travels).await?,
+                News::Travelled => self.begin_era(before.travels, EraId::FIRST).await?,
             }
         }
     }
@@ -156,8 +162,9 @@ impl Works {
         Err(Failure::new(FailureClass::Quiet, what).retry_in(left))
     }
 
-    /// Begins a new era, unless somebody has done so already. `noticed` is from before what was noticed.
-    pub(super) async fn begin_era(&self, noticed: Travels) -> Result<(), StoreError> {
+    /// Begins a new era, unless somebody has done so already. `noticed` is from before what was noticed, and `known`
+    /// the era that is known of what was looked at.
+    pub(super) async fn begin_era(&self, noticed: Travels, known: EraId) -> Result<(), StoreError> {
         let _beginning = self.journal.beginning.lock().await;
         loop {
             let before = *self.journal.page.lock();
@@ -165,20 +172,10 @@ impl Works {
                 return Ok(());
             }
             let vitals = self.store.vitals().await?;
-            let begun_by_others = before.last.is_some_and(|last| last.era != vitals.era.id)
-                && !vitals.era.quiet_left(vitals.now).is_zero();
-            let era = if begun_by_others {
-                vitals.era
-            } else {
-                let same_store = before.last.is_none_or(|last| last.store == vitals.store);
-                let id = EraId::new(vitals.now, &self.random);
-                let before = same_store.then_some(vitals.era.id);
-                let era = Era { id, began: Some(vitals.now), before, past: vitals.newest };
-                if self.store.begin_era(&vitals, &era).await? == Cas::Moved {
-                    continue;
-                }
-                era
-            };
+            let era = before.next_era(&vitals, known, &self.random);
+            if era != vitals.era && self.store.begin_era(&vitals, &era).await? == Cas::Moved {
+                continue;
+            }
             let left = era.quiet_left(vitals.now);
             tracing::error!(wait = ?left, "the store has come back older or empty; what is known is written back, and nobody refreshes meanwhile");
             self.store.forget_written();
@@ -203,8 +200,10 @@ impl Page {
             None => self.arrive(vitals, vitals.era),
             Some(last) if !last.is_followed_by(vitals, at_least) => return News::Travelled,
             Some(last) => {
-                last.newest = last.newest.max(vitals.newest);
-                if mem::replace(&mut last.connections, vitals.connections) != vitals.connections {
+                (last.newest, last.at) = (last.newest.max(vitals.newest), vitals.now);
+                let connections = mem::replace(&mut last.connections, vitals.connections);
+                self.keep_quiet(&vitals.era, vitals.now);
+                if connections != vitals.connections {
                     return News::Reconnected;
                 }
             }
@@ -212,13 +211,33 @@ impl Page {
         News::Nothing
     }
 
+    /// The era that a store is to be in which has travelled since this process looked last, in `known` or later.
+    fn next_era(&self, vitals: &Vitals, known: EraId, random: &Random) -> Era {
+        let Vitals { store, newest, now, era, .. } = *vitals;
+        let same_store = self.last.is_none_or(|last| last.store == store);
+        let known = self.last.map_or(known, |last| last.era.max(known));
+        let is_quiet = !era.quiet_left(now).is_zero();
+        // The era of another store may be from long before that store was put in this one's place.
+        let is_news = same_store || is_quiet || self.last.is_some_and(|last| era.id.began() >= last.at);
+        if era.id <= known || !is_news {
+            let id = EraId::after(known.max(era.id), now, random);
+            return Era { id, quiet_since: Some(now), before: same_store.then_some(era.id), past: newest };
+        }
+        if is_quiet { era } else { Era { quiet_since: Some(now), ..era } }
+    }
+
     /// The store is as `vitals` say, in `era`.
     fn arrive(&mut self, vitals: &Vitals, era: Era) {
-        let Vitals { store, newest, connections, .. } = *vitals;
-        self.last = Some(Last { store, era: era.id, newest, connections });
+        let Vitals { store, newest, now, connections, .. } = *vitals;
+        self.last = Some(Last { store, era: era.id, newest, connections, at: now });
         self.travels.0 += 1;
         self.followed = vitals.newest;
-        let left = era.quiet_left(vitals.now);
+        self.keep_quiet(&era, vitals.now);
+    }
+
+    /// Notes until when nobody refreshes in `era`, by the store's time `now`.
+    fn keep_quiet(&mut self, era: &Era, now: Timestamp) {
+        let left = era.quiet_left(now);
         self.quiet_until = (left > Duration::ZERO).then(|| Instant::now() + left);
     }
 }

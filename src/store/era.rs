@@ -20,7 +20,7 @@ pub const QUIET: Duration = Duration::from_secs(10);
 /// The record of kind [`Kind::Meta`] that names the era.
 pub(super) const ERA: &str = "era";
 
-/// Names an era: when it began, and something random. Later eras are greater.
+/// Names an era: when it began, and something random. Later eras are greater, whatever the clock says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EraId([u8; 16]);
 
@@ -32,8 +32,9 @@ pub struct InvalidEraId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Era {
     pub id: EraId,
-    /// When it began, by the store's clock; `None` for a store's first, which no travel went before.
-    pub began: Option<Timestamp>,
+    /// When somebody last had something to write back, by the store's clock: when it began, or later, where a process
+    /// was cut off meanwhile. `None` for a store's first era, which no travel went before.
+    pub quiet_since: Option<Timestamp>,
     /// The era that the store was in when it came back; `None` where it came back as another store, of which nobody
     /// knows how old it is.
     pub before: Option<EraId>,
@@ -69,10 +70,16 @@ impl EraId {
     /// The era of a store that has not travelled yet.
     pub const FIRST: Self = Self([0; 16]);
 
-    /// One that begins now.
-    pub fn new(now: Timestamp, random: &Random) -> Self {
-        let (millis, random): (i64, [u8; 8]) = (now.millis().max(1), random.bytes());
+    /// One that begins now, or right after `known` where the clock has been set back since that one began.
+    pub fn after(known: Self, now: Timestamp, random: &Random) -> Self {
+        let millis = now.millis().max(known.began().millis().saturating_add(1));
+        let random: [u8; 8] = random.bytes();
         Self((i128::from(millis) << 64 | i128::from(u64::from_be_bytes(random))).to_be_bytes())
+    }
+
+    /// When it began, by the store's clock, or later where that clock has been set back.
+    pub fn began(self) -> Timestamp {
+        Timestamp::from_millis((i128::from_be_bytes(self.0) >> 64) as i64)
     }
 }
 
@@ -96,12 +103,12 @@ impl FromStr for EraId {
 // === impl Era ===
 
 impl Era {
-    pub(super) const FIRST: Self = Self { id: EraId::FIRST, began: None, before: None, past: Revision(0) };
+    pub(super) const FIRST: Self = Self { id: EraId::FIRST, quiet_since: None, before: None, past: Revision(0) };
 
-    /// How long from `now` on nobody may refresh. An era that begins later than now was dated by a clock that has since
-    /// been set back.
+    /// How long from `now` on nobody may refresh. A time later than now was told by a clock that has since been set
+    /// back.
     pub fn quiet_left(&self, now: Timestamp) -> Duration {
-        let age = self.began.and_then(|began| now.since(began)).unwrap_or(QUIET);
+        let age = self.quiet_since.and_then(|since| now.since(since)).unwrap_or(QUIET);
         QUIET.saturating_sub(age)
     }
 
@@ -128,7 +135,8 @@ impl TokenStore {
         Ok(Vitals { store, newest, now, era, connections, row: row.map(|row| row.revision) })
     }
 
-    /// Begins `era` in place of the one that `seen` found; [`Cas::Moved`] where somebody else has begun one meanwhile.
+    /// Writes `era` in place of the one that `seen` found, where it is the same one with a new quiet or the next;
+    /// [`Cas::Moved`] where somebody else has done so meanwhile.
     /// An emptied store is given its key check again.
     pub async fn begin_era(&self, seen: &Vitals, era: &Era) -> Result<Cas, StoreError> {
         self.put_check().await?;

@@ -27,7 +27,7 @@
 //! | pat | tenant | `origin`, `pat` (sealed) |
 //! | tombstone | grant id; `pat` and tenant | none |
 //! | meta | `key`, `probe` | `check` (sealed) |
-//! | meta | `era` | `era`, `began`, `before`, `past` |
+//! | meta | `era` | `era`, `quiet_since`, `before`, `past` |
 //! | any, gone | as it was | none |
 //!
 //! A record of a tenant that was written back to a store that had come back older says in `found` where it comes from:
@@ -156,7 +156,8 @@ fn place_of_check(name: &str) -> Place<'_> {
 
 /// The row of an era.
 pub(super) fn era(era: &Era) -> (Label, Body) {
-    let writer = Writer::new().with("era", era.id.to_string()).with_some("began", era.began.map(Timestamp::millis));
+    let quiet_since = era.quiet_since.map(Timestamp::millis);
+    let writer = Writer::new().with("era", era.id.to_string()).with_some("quiet_since", quiet_since);
     let writer = writer.with_some("before", era.before.map(|era| era.to_string())).with("past", era.past.0);
     (Label::default(), Body(writer.bytes()))
 }
@@ -167,7 +168,7 @@ pub(super) fn read_era(row: &Row) -> Result<Era, StoreError> {
         let mut fields = Reader::new(row.body.as_bytes())?;
         let era = Era {
             id: fields.era("era")?,
-            began: fields.optional_time("began")?,
+            quiet_since: fields.optional_time("quiet_since")?,
             before: fields.optional_era("before")?,
             past: Revision(fields.number("past")?),
         };

@@ -87,11 +87,15 @@ impl TokenStore {
         }
         let now = self.backend.now().await?;
         let mut changes = Vec::new();
-        if matches!(of_grant, Verdict::WriteBack) {
-            changes.extend(self.grant_back(tenant, known, grant_row.as_ref(), now));
+        match of_grant {
+            Verdict::WriteBack => changes.extend(self.grant_back(tenant, known, grant_row.as_ref(), now)),
+            Verdict::Mark => changes.extend(grant_row.map(|row| marked(grant_key, row, known.found(known.grant_at)))),
+            Verdict::TakeOver | Verdict::Travelled => {}
         }
-        if matches!(of_pat, Verdict::WriteBack) {
-            changes.extend(self.pat_back(tenant, known, pat_row.as_ref(), now));
+        match of_pat {
+            Verdict::WriteBack => changes.extend(self.pat_back(tenant, known, pat_row.as_ref(), now)),
+            Verdict::Mark => changes.extend(pat_row.map(|row| marked(pat_key, row, known.found(known.pat_at)))),
+            Verdict::TakeOver | Verdict::Travelled => {}
         }
         reach(Step::WriteBackDue);
         let _ = self.write(changes).await?;
@@ -191,4 +195,10 @@ fn pat_tombstone_key(tenant: &TenantId) -> Key {
 fn placeholder(key: Key, known: &Known, now: Timestamp) -> Change {
     let (label, body) = record::written_back(record::gone(now.plus(TOMBSTONE_LIFE)), known.found(None));
     Change { key, expect: Expect::Absent, label, body }
+}
+
+/// The row as it is, except that it says where it was found.
+fn marked(key: Key, row: Row, found: Found) -> Change {
+    let (label, body) = record::written_back((row.label, row.body), found);
+    Change { key, expect: Expect::Revision(row.revision), label, body }
 }

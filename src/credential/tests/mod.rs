@@ -6,6 +6,7 @@ mod faulty;
 mod flexslot;
 mod idle;
 mod keeping;
+mod late;
 mod model;
 mod overtaken;
 mod picking;

@@ -57,6 +57,8 @@ pub(super) enum Verdict {
     TakeOver,
     /// What is known; it goes over the row as it was read.
     WriteBack,
+    /// Neither: they are equal, and the row is to say where that was found here, which counts more than where the row was.
+    Mark,
     /// Within one era this cannot be: the store has travelled.
     Travelled,
 }
@@ -71,7 +73,7 @@ impl Known {
 
     /// What is known of the grant against its row; `buried` where its tombstone is there.
     pub(super) fn judge_grant(&self, stored: &GrantState, read: &Read<'_>, buried: bool) -> Verdict {
-        use Verdict::{TakeOver, Travelled, WriteBack};
+        use Verdict::{Mark, TakeOver, Travelled, WriteBack};
         let new_era = read.is_new_era(self.era);
         let lost = if new_era { WriteBack } else { Travelled };
         match (&self.grant, stored) {
@@ -87,6 +89,7 @@ impl Known {
                     Ordering::Less => lost,
                     Ordering::Equal if new_era && later && !read.is_new() => WriteBack,
                     Ordering::Equal if !new_era && read.is_before(self.grant_at) => Travelled,
+                    Ordering::Equal if new_era && read.is_older_than(self.era, self.grant_at) => Mark,
                     Ordering::Equal => TakeOver,
                 }
             }
@@ -101,7 +104,10 @@ impl Known {
             }
             (KnownGrant::Removed(id), stored) if stored.id() == Some(*id) => lost,
             _ if buried => TakeOver,
-            (KnownGrant::Removed(_), _) if !new_era && !read.is_before(self.grant_at) => TakeOver,
+            // Marker and tombstone are purged once everybody has had the time to see them.
+            (KnownGrant::Removed(_), _) if !new_era && (read.row.is_none() || !read.is_before(self.grant_at)) => {
+                TakeOver
+            }
             _ if !new_era => Travelled,
             _ if read.counts_less_than(self.era, self.grant_at) => WriteBack,
             _ => TakeOver,
@@ -110,11 +116,13 @@ impl Known {
 
     /// The same of the PAT; `buried` is until when its removal was seen, where it was.
     pub(super) fn judge_pat(&self, stored: Option<&StoredPat>, read: &Read<'_>, buried: Option<Found>) -> Verdict {
-        use Verdict::{TakeOver, Travelled, WriteBack};
+        use Verdict::{Mark, TakeOver, Travelled, WriteBack};
         let new_era = read.is_new_era(self.era);
         match (&self.pat, stored) {
             (KnownPat::Nothing, _) => TakeOver,
-            (KnownPat::Stored(ours), Some(theirs)) if ours == theirs => TakeOver,
+            (KnownPat::Stored(ours), Some(theirs)) if ours == theirs => {
+                if new_era && read.is_older_than(self.era, self.pat_at) { Mark } else { TakeOver }
+            }
             (KnownPat::Removed, _) if !new_era && read.row.is_none() => TakeOver,
             _ if !new_era && read.is_before(self.pat_at) => Travelled,
             _ if !new_era => TakeOver,

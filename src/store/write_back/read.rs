@@ -42,6 +42,11 @@ impl<'a> Read<'a> {
         self.row.map(|row| row.revision) < revision
     }
 
+    /// Whether it is there, and was found earlier than at `revision` in `era`.
+    pub(super) fn is_older_than(&self, era: Option<EraId>, revision: Option<Revision>) -> bool {
+        self.row.is_some() && era.is_some() && revision.is_some() && self.counts_less_than(era, revision)
+    }
+
     /// Whether something else that was found in an earlier `era`, at `revision`, counts more.
     pub(super) fn counts_less_than(&self, era: Option<EraId>, revision: Option<Revision>) -> bool {
         let Some(row) = self.row else { return true };
