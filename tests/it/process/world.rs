@@ -135,9 +135,15 @@ impl World {
         self.config.iter().map(section).collect::<String>() + &self.tail
     }
 
-    /// Writes proxy.toml.
+    /// Writes proxy.toml, unless it says the same already. In the place of the old one: sidecars that run on it would
+    /// take over the half of a file.
     pub(crate) fn write_config(&self) {
-        fs::write(self.path("proxy.toml"), self.toml()).unwrap();
+        let (toml, path, staged) = (self.toml(), self.path("proxy.toml"), self.path("proxy.toml.new"));
+        if fs::read_to_string(&path).is_ok_and(|old| old == toml) {
+            return;
+        }
+        fs::write(&staged, toml).unwrap();
+        fs::rename(staged, path).unwrap();
     }
 
     /// A sidecar on this world's store.
