@@ -1,3 +1,5 @@
+mod waiting;
+
 use std::{
     fs,
     future::poll_fn,
@@ -173,7 +175,6 @@ async fn a_store_reopened_holds_what_was_written() {
     assert_eq!((Written::Done(head), keys.len()), (written, 1));
 }
 
-/// A query that reads more than it answers for is a query that a million tenants turn into seconds.
 #[tokio::test]
 async fn a_bid_that_had_to_queue_respects_the_lease_that_came_before_it() {
     const LENGTH: Duration = Duration::from_secs(15);
@@ -210,6 +211,7 @@ async fn the_feed_passes_over_what_only_a_newer_program_knows() {
     assert_eq!((head, names), (Revision(4), vec![("a", 1), ("b", 4)]));
 }
 
+/// A query that reads more than it answers for is a query that a million tenants turn into seconds.
 #[test]
 fn every_query_goes_by_an_index() {
     let engine = engine();
@@ -320,8 +322,11 @@ async fn a_file_that_is_gone_is_made_anew() {
 async fn a_full_disk_is_an_outage_that_ends() {
     let engine = engine();
     let store = open(&engine.dir.path().join("store.db"), &engine.clock).expect("opened");
-    let limit =
-        |pages: i64| store.writer.run(move |connection| Ok(connection.pragma_update(None, "max_page_count", pages)?));
+    let limit = |pages: i64| {
+        store
+            .writer
+            .run(store.deadline(), move |connection| Ok(connection.pragma_update(None, "max_page_count", pages)?))
+    };
     limit(1).await.expect("set");
     let change = || Change {
         key: Key::new(Kind::Meta, "probe"),
