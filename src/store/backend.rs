@@ -264,6 +264,11 @@ impl RowState {
 // === impl Expect ===
 
 impl Expect {
+    /// That nobody has written the row since it was read.
+    pub fn as_read(row: Option<&Row>) -> Self {
+        row.map_or(Self::Absent, |row| Self::Revision(row.revision))
+    }
+
     /// Whether a write that expects this may happen to `row`, given by its revision and label. The one place that
     /// decides it, for every engine that can look at a row before it writes.
     pub fn holds(self, row: Option<(Revision, &Label)>) -> bool {

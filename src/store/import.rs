@@ -7,6 +7,7 @@ use super::{
     backend::{Change, Expect, Row},
     intent::tombstone,
     keys_of,
+    record::{self, PlainState},
     tenants::is_there,
 };
 use crate::model::{Grant, GrantId, Origin, TenantId, Timestamp, TokenSet, Version};
@@ -32,16 +33,20 @@ pub struct NewGrant {
 pub enum Existing {
     /// It stays as it is, so that a second run never puts spent tokens over rotated ones.
     Skip,
-    /// What the import brings takes the place of what is there; what it does not bring stays.
+    /// What the import brings takes the place of what is there; what it does not bring stays, and so does a grant whose
+    /// refresh token the import brings while it is being presented.
     Replace,
 }
 
-/// What became of the tenants of an import.
+/// What became of the tenants of an import; each counts once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Imported {
     pub added: usize,
     pub replaced: usize,
     pub skipped: usize,
+    /// With [`Existing::Replace`], those whose grant stayed as it is, because the import brings the very refresh token
+    /// that has been presented, with no outcome yet. A PAT that came with it was taken.
+    pub uncertain: usize,
 }
 
 // === impl TokenStore ===
@@ -58,16 +63,24 @@ impl TokenStore {
             let mut done = Imported { skipped: repeated, ..Imported::default() };
             let mut changes = Vec::new();
             for ((tenant, new), rows) in batch.iter().zip(rows.chunks(2)) {
-                let there = rows.iter().flatten().any(is_there);
-                match (there, existing) {
-                    (true, Existing::Skip) => {
-                        done.skipped += 1;
-                        continue;
-                    }
-                    (true, Existing::Replace) => done.replaced += 1,
-                    (false, _) => done.added += 1,
+                let [old_grant, old_pat] = [0, 1].map(|at| rows.get(at).and_then(Option::as_ref));
+                let there = [old_grant, old_pat].into_iter().flatten().any(is_there);
+                let presented = old_grant.is_some_and(|row| is_presented(tenant, new, row));
+                let count = match (there, existing) {
+                    (true, Existing::Skip) => &mut done.skipped,
+                    (true, Existing::Replace) if presented => &mut done.uncertain,
+                    (true, Existing::Replace) => &mut done.replaced,
+                    (false, _) => &mut done.added,
+                };
+                *count += 1;
+                if there && existing == Existing::Skip {
+                    continue;
                 }
-                changes.extend(self.imported(tenant, new, rows, now));
+                if let Some(grant) = new.grant.clone().filter(|_| !presented) {
+                    changes.extend(self.imported_grant(tenant, grant, old_grant, now));
+                }
+                let pat = new.pat.as_ref();
+                changes.extend(pat.map(|pat| self.pat_change(tenant, Expect::as_read(old_pat), pat)));
             }
             // A conflict means that somebody else has written in between: decide again on what is there now.
             if changes.is_empty() || Cas::from(self.write(changes).await?) == Cas::Stored {
@@ -76,22 +89,23 @@ impl TokenStore {
         }
     }
 
-    /// The writes for one tenant; `rows` are its grant's and its PAT's as they were read.
-    fn imported(&self, tenant: &TenantId, new: &NewTenant, rows: &[Option<Row>], now: Timestamp) -> Vec<Change> {
-        let as_read = |row: Option<&Row>| row.map_or(Expect::Absent, |row| Expect::Revision(row.revision));
-        let (old_grant, old_pat) = (rows.first().and_then(Option::as_ref), rows.get(1).and_then(Option::as_ref));
-        let mut changes = Vec::new();
-        if let Some(NewGrant { client_id, origin, tokens }) = new.grant.clone() {
-            let id = GrantId::random(&self.random);
-            let grant = Grant { id, version: Version::FIRST, client_id, origin, tokens };
-            changes.extend(old_grant.and_then(|row| row.label.grant).map(|old| tombstone(old, now)));
-            changes.push(self.grant_change(tenant, as_read(old_grant), &grant, None));
-        }
-        if let Some(pat) = &new.pat {
-            changes.push(self.pat_change(tenant, as_read(old_pat), pat));
-        }
+    /// The writes that put a new grant in place of `old`.
+    fn imported_grant(&self, tenant: &TenantId, new: NewGrant, old: Option<&Row>, now: Timestamp) -> Vec<Change> {
+        let NewGrant { client_id, origin, tokens } = new;
+        let grant = Grant { id: GrantId::random(&self.random), version: Version::FIRST, client_id, origin, tokens };
+        let mut changes = vec![self.grant_change(tenant, Expect::as_read(old), &grant, None)];
+        changes.extend(old.and_then(|row| row.label.grant).map(|old| tombstone(old, now)));
         changes
     }
+}
+
+/// Whether `new` brings the refresh token that the intent of `row` says is being presented. Under another grant id
+/// nobody would know that it was, and it would be presented once more.
+fn is_presented(tenant: &TenantId, new: &NewTenant, row: &Row) -> bool {
+    let (Some(new), Ok(PlainState::Held(old))) = (&new.grant, record::read_plain_grant(tenant, row)) else {
+        return false;
+    };
+    old.intent.is_some_and(|intent| intent.refresh_hash == new.tokens.refresh_hash())
 }
 
 /// The batch by tenant, and how many entries count as skipped because their tenant had one already.

@@ -36,11 +36,12 @@ impl InstanceLock {
         let dir = state_dir.join("instances");
         create_private_dir(&dir)?;
         let instance = format!("{:032x}", u128::from_be_bytes(random.bytes()));
-        let file = create_private(&lock_file(&dir, &instance))?;
+        let path = lock_file(&dir, &instance);
+        let file = create_private(&path)?;
         file.lock()?;
         // Another process may have looked before the lock was taken, and have marked the file as one of the dead.
         file.set_len(0)?;
-        let _ = clear_away(&dir, &file).inspect_err(|error| {
+        let _ = clear_away(&dir, &path).inspect_err(|error| {
             tracing::debug!(%error, dir = %dir.display(), "old lock files cannot be cleared away");
         });
         Ok(Self { dir, owner: Owner { host: host(), instance }, _file: file })
@@ -52,10 +53,14 @@ impl InstanceLock {
     }
 
     /// Whether `owner` is a process of this host that has ended. `false` means that nobody here can tell.
+    ///
+    /// Our own file is never opened again. On NFS the kernel locks by process, as `fcntl` does: our lock would not be in
+    /// our own way, and would end with the first of our descriptors that is closed.
     pub fn is_provably_gone(&self, owner: &Owner) -> bool {
         // The name comes from a store; it must not lead anywhere else.
         let is_name = owner.instance.len() == 32 && owner.instance.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_name
+            && *owner != self.owner
             && owner.host == self.owner.host
             && File::open(lock_file(&self.dir, &owner.instance)).is_ok_and(|file| is_free(&file))
     }
@@ -73,12 +78,12 @@ fn lock_file(dir: &Path, instance: &str) -> PathBuf {
 
 /// Marks the files of processes that have ended, and deletes those that were marked long ago. A file's own time is not
 /// enough: that of a process that ran for weeks and has just died is weeks old, and its intents are fresh. `ours` was
-/// made just now and tells the time.
-fn clear_away(dir: &Path, ours: &File) -> io::Result<()> {
-    let now = ours.metadata()?.modified()?;
+/// made just now and tells the time; it is not opened.
+fn clear_away(dir: &Path, ours: &Path) -> io::Result<()> {
+    let now = fs::metadata(ours)?.modified()?;
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
-        if !path.as_os_str().as_encoded_bytes().ends_with(ENDING.as_bytes()) {
+        if path == ours || !path.as_os_str().as_encoded_bytes().ends_with(ENDING.as_bytes()) {
             continue;
         }
         let Ok(mut file) = File::options().read(true).append(true).open(&path) else { continue };
@@ -112,7 +117,7 @@ mod tests {
         time::Duration,
     };
 
-    use super::{InstanceLock, is_free, lock_file};
+    use super::{InstanceLock, clear_away, is_free, lock_file};
     use crate::model::{Random, token::Owner};
 
     fn acquire(dir: &Path) -> InstanceLock {
@@ -139,6 +144,19 @@ mod tests {
         // `asking` still has the lock that it asked with.
         assert!(us.is_provably_gone(&gone));
         assert!(!is_free(&File::open(lock_file(&us.dir, &us.owner.instance)).expect("there")));
+    }
+
+    /// The file is made anew here, and so without its lock: whoever opens it finds it free, as we would on NFS.
+    #[test]
+    fn a_process_never_looks_into_its_own_lock_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let us = acquire(dir.path());
+        let ours = lock_file(&us.dir, &us.owner.instance);
+        fs::remove_file(&ours).and_then(|()| File::create_new(&ours)).expect("made anew");
+        assert!(!us.is_provably_gone(us.owner()));
+        clear_away(&us.dir, &ours).expect("gone through");
+        assert_eq!(fs::read(&ours).expect("there"), b"", "it is not marked as one of the dead");
+        assert!(acquire(dir.path()).is_provably_gone(us.owner()), "another process would have taken it for free");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::time::Instant;
 
 use self::{
     file::{Access, Name, StoreFile},
@@ -31,6 +32,9 @@ use super::{
 };
 use crate::model::{Clock, Random, TenantId, Timestamp, token::Owner};
 
+/// How long an operation waits for its turn, here and among the processes, before the store counts as unavailable.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// How many rows one transaction of a purge deletes, so that other writes get their turn.
 const PURGE_STEP: u64 = 1000;
 
@@ -42,6 +46,7 @@ static CREATING: Mutex<()> = Mutex::new(());
 pub struct SqliteBackend {
     path: PathBuf,
     clock: Arc<dyn Clock>,
+    patience: Duration,
     writer: Worker,
     reader: Worker,
 }
@@ -71,7 +76,7 @@ impl SqliteBackend {
             Worker::start(thread, file).map_err(file_error(&path, "start its thread"))
         };
         let (writer, reader) = (start("store-writer", Access::Write)?, start("store-reader", Access::Read)?);
-        Ok(Self { path, clock, writer, reader })
+        Ok(Self { path, clock, patience: PATIENCE, writer, reader })
     }
 
     /// Runs `job` in a transaction of the reader: it sees one state of the store.
@@ -79,7 +84,7 @@ impl SqliteBackend {
         &self,
         job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.reader.run(move |connection| job(&*connection.transaction()?)).await
+        self.reader.run(self.deadline(), move |connection| job(&*connection.transaction()?)).await
     }
 
     /// Runs `job` in a transaction of the writer, which has the store to itself from the beginning. What `job` answers
@@ -95,7 +100,12 @@ impl SqliteBackend {
                 Outcome::Undo(answer) => writing.rollback().map(|()| answer).map_err(StoreError::from),
             }
         };
-        self.writer.run(run).await
+        self.writer.run(self.deadline(), run).await
+    }
+
+    /// Until when an operation that begins now waits for its turn.
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.patience
     }
 }
 

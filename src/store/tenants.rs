@@ -112,11 +112,17 @@ type Rows = (Option<Row>, Option<Row>);
 
 impl TokenStore {
     /// Stores a PAT in place of whatever PAT the tenant had.
+    ///
+    /// A write that was given up, and that a server does all the same when it goes on, never undoes a later one.
     pub async fn put_pat(&self, tenant: &TenantId, stored: &StoredPat) -> Result<(), StoreError> {
-        let change = self.pat_change(tenant, Expect::Anything, stored);
-        match self.write(vec![change]).await?.into() {
-            Cas::Stored => Ok(()),
-            Cas::Moved => Err(StoreError::Unavailable("it refused a write that nothing was in the way of".into())),
+        let key = Key::new(Kind::Pat, tenant.as_str());
+        loop {
+            let found = self.row(&key).await?;
+            let change = self.pat_change(tenant, Expect::as_read(found.as_ref()), stored);
+            // A conflict means that somebody else has written in between: ours is the later one.
+            if Cas::from(self.write(vec![change]).await?) == Cas::Stored {
+                return Ok(());
+            }
         }
     }
 

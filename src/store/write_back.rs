@@ -154,7 +154,7 @@ impl TokenStore {
             (KnownGrant::Removed(id), _) => (gone(), Some(*id)),
         };
         let (label, body) = record::written_back(written, found);
-        let expect = row.map_or(Expect::Absent, |row| Expect::Revision(row.revision));
+        let expect = Expect::as_read(row);
         let mut changes = vec![Change { key, expect, label, body }];
         // Whatever other grant the row was of, it has been replaced.
         let replaced = row.and_then(|row| row.label.grant).filter(|id| Some(*id) != known.grant.id());
@@ -170,7 +170,7 @@ impl TokenStore {
             Change { key, expect, label, body }
         };
         let until = now.plus(TOMBSTONE_LIFE);
-        let expect = row.map_or(Expect::Absent, |row| Expect::Revision(row.revision));
+        let expect = Expect::as_read(row);
         match (&known.pat, row) {
             (KnownPat::Nothing, _) => Vec::new(),
             (KnownPat::Stored(_), None) => vec![placeholder(key, known, now)],

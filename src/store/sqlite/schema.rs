@@ -45,7 +45,7 @@ const MIGRATIONS: [&str; 1] = ["
 
 const KNOWN: i64 = MIGRATIONS.len() as i64;
 
-/// How long a write waits for another process before the store counts as unavailable.
+/// How long each step of opening a store waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often the switch to the write-ahead log is tried while other processes make or open the same file.

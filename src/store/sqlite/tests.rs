@@ -1,3 +1,5 @@
+mod waiting;
+
 use std::{
     fs,
     future::poll_fn,
@@ -321,8 +323,11 @@ async fn a_file_that_is_gone_is_made_anew() {
 async fn a_full_disk_is_an_outage_that_ends() {
     let engine = engine();
     let store = open(&engine.dir.path().join("store.db"), &engine.clock).expect("opened");
-    let limit =
-        |pages: i64| store.writer.run(move |connection| Ok(connection.pragma_update(None, "max_page_count", pages)?));
+    let limit = |pages: i64| {
+        store
+            .writer
+            .run(store.deadline(), move |connection| Ok(connection.pragma_update(None, "max_page_count", pages)?))
+    };
     limit(1).await.expect("set");
     let change = || Change {
         key: Key::new(Kind::Meta, "probe"),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::file::StoreFile;
 use crate::store::StoreError;
@@ -33,20 +33,33 @@ impl Worker {
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Has `job` done. It is done also when the caller goes away meanwhile.
+    /// Has `job` begun by `deadline`, or not done at all: while somebody else has the store to themselves, those that
+    /// queue here must not wait one after the other. For a lock of the store it waits until then too. It is done also
+    /// when the caller goes away meanwhile.
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        deadline: Instant,
         job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |file| {
             // Nobody may be waiting any more.
-            let _ = answer.send(file.connection().and_then(job));
+            let _ = answer.send(within(deadline, file).and_then(job));
         });
         let stopped = || StoreError::Unavailable("its thread has stopped".into());
         self.jobs.as_ref().ok_or_else(stopped)?.send(job).map_err(|_| stopped())?;
         answered.await.map_err(|_| stopped())?
     }
+}
+
+/// The connection, which waits for nobody longer than until `deadline`.
+fn within(deadline: Instant, file: &mut StoreFile) -> Result<&mut Connection, StoreError> {
+    if Instant::now() >= deadline {
+        return Err(StoreError::Unavailable("SQLite: others kept it busy; nothing was done".into()));
+    }
+    let connection = file.connection()?;
+    connection.busy_timeout(deadline.saturating_duration_since(Instant::now()))?;
+    Ok(connection)
 }
 
 /// Waits for the thread, because a process that ends does not: the last connection to close folds the write-ahead log

@@ -1,6 +1,6 @@
-//! A backend in whose next write somebody meddles.
+//! A backend in whose next write somebody meddles, or that is halted with a write under way.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{mem, pin::Pin, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -19,15 +19,38 @@ type Meddling = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(in crate::store) struct Meddled {
     inner: Arc<dyn Backend>,
     before: Mutex<Option<Meddling>>,
+    held_up: Mutex<HeldUp>,
+}
+
+/// What became of a write that nobody waits for any more.
+#[derive(Default)]
+enum HeldUp {
+    #[default]
+    Nothing,
+    /// The next write.
+    Next,
+    /// This one.
+    Write(Vec<Change>),
 }
 
 impl Meddled {
     pub(in crate::store) fn new(inner: Arc<dyn Backend>) -> Arc<Self> {
-        Arc::new(Self { inner, before: Mutex::default() })
+        Arc::new(Self { inner, before: Mutex::default(), held_up: Mutex::default() })
     }
 
     pub(in crate::store) fn before_the_next_write(&self, meddling: impl Future<Output = ()> + Send + 'static) {
         *self.before.lock() = Some(Box::pin(meddling));
+    }
+
+    /// The next write times out, and has still not been done.
+    pub(in crate::store) fn hold_up_the_next_write(&self) {
+        *self.held_up.lock() = HeldUp::Next;
+    }
+
+    /// Does what was held up, as a server does that goes on.
+    pub(in crate::store) async fn go_on(&self) {
+        let HeldUp::Write(changes) = mem::take(&mut *self.held_up.lock()) else { panic!("nothing was held up") };
+        let _ = self.inner.write(changes).await.expect("answered");
     }
 }
 
@@ -49,6 +72,10 @@ impl Backend for Meddled {
         let meddling = self.before.lock().take();
         if let Some(meddling) = meddling {
             meddling.await;
+        }
+        if let next @ HeldUp::Next = &mut *self.held_up.lock() {
+            *next = HeldUp::Write(changes);
+            return Err(StoreError::Unavailable("no answer in time".into()));
         }
         self.inner.write(changes).await
     }

@@ -40,6 +40,10 @@ use write::Plan;
 ///
 /// All lines are checked before the first is written. A tenant that already has a credential is
 /// skipped, so that a second run never puts spent tokens over newer ones.
+///
+/// With --replace, the lines must bring refresh tokens that nobody has used: only one whose refresh is
+/// under way is known, and its grant stays. The same refresh token under two tenants is found among the
+/// lines, but not between them and the store.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct ImportArgs {

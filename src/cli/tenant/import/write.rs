@@ -74,10 +74,11 @@ impl Plan {
         }
         let size = batch.len() as u64;
         match self.store.import(std::mem::take(batch), self.existing).await {
-            Ok(Imported { added, replaced, skipped }) => {
+            Ok(Imported { added, replaced, skipped, uncertain }) => {
                 imported.added += added;
                 imported.replaced += replaced;
                 imported.skipped += skipped;
+                imported.uncertain += uncertain;
                 progress.advance(size, console);
                 Ok(())
             }
@@ -91,13 +92,19 @@ impl Plan {
     }
 
     fn tell(&self, imported: Imported, config: &StoreConfig, console: &mut Console) {
-        let Imported { added, replaced, skipped } = imported;
+        let Imported { added, replaced, skipped, uncertain } = imported;
         let mut parts = vec![format!("Imported {}", counted((added + replaced) as u64, "tenant"))];
         if replaced > 0 {
             parts.push(format!("{replaced} of them in place of what was there"));
         }
         if skipped > 0 {
             parts.push(format!("skipped {skipped} that already had a credential (--replace overrides)"));
+        }
+        if uncertain > 0 {
+            let grants = counted(uncertain as u64, "grant");
+            parts.push(format!(
+                "left alone {grants} whose refresh with this very refresh token has begun and has no outcome yet"
+            ));
         }
         if self.checked.empty > 0 {
             parts.push(format!("{} brought nothing", counted(self.checked.empty, "line")));
