@@ -5,10 +5,7 @@
 //! what the store has lost (see [`super::loading`]), and until that is done everywhere nobody refreshes: an older
 //! record has a refresh token that is spent.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -32,8 +29,6 @@ pub(super) struct Journal {
     page: Mutex<Page>,
     /// Held while an era is begun, so that many that notice at once begin one.
     beginning: tokio::sync::Mutex<()>,
-    /// Every slot has to be read again.
-    read_all: AtomicBool,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -102,16 +97,6 @@ impl Works {
     pub(super) fn newest(&self) -> Revision {
         let seen = self.journal.page.lock().last.map_or(Revision(0), |last| last.newest);
         seen.max(self.store.written())
-    }
-
-    /// Has every slot read again.
-    pub(super) fn read_all_again(&self) {
-        self.journal.read_all.store(true, Ordering::Release);
-    }
-
-    /// Whether every slot has to be read again. Whoever asks does it, or calls [`Works::read_all_again`].
-    pub(super) fn is_all_to_be_read(&self) -> bool {
-        self.journal.read_all.swap(false, Ordering::AcqRel)
     }
 
     /// Whether refreshes wait because the store has travelled.

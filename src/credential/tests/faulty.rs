@@ -38,6 +38,10 @@ pub(super) struct Faulty {
     /// What becomes of the next look at the clock.
     clock: Mutex<Option<Fault>>,
     panics_at_changes: AtomicBool,
+    /// How long a read of records takes.
+    latency: Mutex<Duration>,
+    /// Whose record cannot be read when it is asked for alone.
+    never_alone: Mutex<Option<String>>,
     pub(super) times_read: AtomicUsize,
 }
 
@@ -66,6 +70,8 @@ impl Faulty {
             reads: Mutex::default(),
             clock: Mutex::default(),
             panics_at_changes: AtomicBool::new(false),
+            latency: Mutex::default(),
+            never_alone: Mutex::default(),
             times_read: AtomicUsize::new(0),
         }
     }
@@ -122,6 +128,21 @@ impl Faulty {
 
     pub(super) fn panic_at_next_changes(&self) {
         self.panics_at_changes.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on each read of records takes `latency`.
+    pub(super) fn answer_after(&self, latency: Duration) {
+        *self.latency.lock() = latency;
+    }
+
+    /// From now on every read of this tenant alone fails.
+    pub(super) fn refuse_alone(&self, name: &str) {
+        *self.never_alone.lock() = Some(name.to_owned());
+    }
+
+    fn is_refused_alone(&self, keys: &[Key]) -> bool {
+        let first = keys.first().map(|key| key.name.as_str());
+        keys.len() <= 5 && first.is_some() && first == self.never_alone.lock().as_deref()
     }
 
     fn readable(&self) -> Result<(), StoreError> {
@@ -182,6 +203,13 @@ impl Backend for Faulty {
             return self.inner.get(keys).await;
         }
         self.times_read.fetch_add(1, Ordering::SeqCst);
+        let latency = *self.latency.lock();
+        if !latency.is_zero() {
+            sleep(latency).await;
+        }
+        if self.is_refused_alone(keys) {
+            return Err(unavailable());
+        }
         let fault = self.reads.lock().pop_front();
         afflicted(fault, self.inner.get(keys)).await
     }
