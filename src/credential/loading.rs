@@ -135,10 +135,7 @@ impl Works {
         let mut followed = 0;
         loop {
             let travels = self.travels();
-            let (known, changes) = slot.with(|state| (state.known(), state.changes));
-            // In this order: a pair is given into custody before it is held, and is held no more there once the store
-            // has it.
-            let known = Known { waiting: self.custody.awaits(&slot.tenant), ..known };
+            let (known, changes) = self.known(slot);
             match self.store.reconcile(&slot.tenant, &known).await? {
                 Reconciled::Again => {}
                 Reconciled::Travelled if followed == MOST_TRAVELS => {
@@ -168,6 +165,14 @@ impl Works {
                 }
             }
         }
+    }
+
+    /// What is known of the tenant, and how often that had changed by then.
+    pub(super) fn known(&self, slot: &Slot) -> (Known, u64) {
+        let (known, changes) = slot.with(|state| (state.known(), state.changes));
+        // In this order: a pair is given into custody before it is held, and is held no more there once the store
+        // has it.
+        (Known { waiting: self.custody.awaits(&slot.tenant), ..known }, changes)
     }
 
     /// What has become of the pair `at` in the slot: nothing, if it is still there.

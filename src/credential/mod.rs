@@ -22,7 +22,7 @@
 //!   what the store says gets there; `eviction`: how it goes.
 //! - [`policy`]: what the configuration says.
 //! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has
-//!   come back older.
+//!   come back older; `backlog`: whose slots have to be read again then; `reading`: how that is done for many.
 //! - `works`: what all of these share; `tasks`: those of them that must not be cut off.
 //!
 //! A *refresh* is what the outside sees: the token request of RFC 6749 section 6, in configuration, codes, metrics and
@@ -30,6 +30,7 @@
 //! refreshed already.
 
 mod background;
+mod backlog;
 mod clearance;
 pub mod coordinator;
 mod custody;
@@ -46,6 +47,7 @@ mod pats;
 mod permit;
 pub mod pick;
 pub mod policy;
+mod reading;
 mod renewal;
 pub mod schedule;
 mod state;

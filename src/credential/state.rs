@@ -48,6 +48,8 @@ pub(super) struct State {
     pub(super) loaded: bool,
     /// Where grant and PAT were found in the store.
     found: Found,
+    /// The store has something newer that could not be opened with the keys as they were.
+    pub(super) unreadable: bool,
     /// How often what is known has changed.
     pub(super) changes: u64,
     /// When a request last came for the tenant.
@@ -121,6 +123,17 @@ impl State {
         self.pats.adopt(record.pat);
         self.adopt_grant(record.grant, policy, random);
         self.loaded = true;
+        self.unreadable = false;
+    }
+
+    /// The store has come into `era` with everything that was found of the tenant before.
+    pub(super) fn found_again_in(&mut self, era: EraId) {
+        self.found.era = Some(era);
+    }
+
+    /// The last write that was found of the tenant.
+    pub(super) fn found_at(&self) -> Option<Revision> {
+        self.found.grant.max(self.found.pat)
     }
 
     /// What is known, to be compared with what the store says.

@@ -9,11 +9,7 @@
 //! written meanwhile is newer than what it holds. But it has its time to write back too, as may more of its kind, and
 //! so prolongs the quiet of that era.
 
-use std::{
-    mem,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{mem, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -37,8 +33,6 @@ pub(super) struct Journal {
     page: Mutex<Page>,
     /// Held while an era is begun, so that many that notice at once begin one.
     beginning: tokio::sync::Mutex<()>,
-    /// Every slot has to be read again.
-    read_all: AtomicBool,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -115,16 +109,6 @@ impl Works {
         seen.max(self.store.written())
     }
 
-    /// Has every slot read again.
-    pub(super) fn read_all_again(&self) {
-        self.journal.read_all.store(true, Ordering::Release);
-    }
-
-    /// Whether every slot has to be read again. Whoever asks does it, or calls [`Works::read_all_again`].
-    pub(super) fn is_all_to_be_read(&self) -> bool {
-        self.journal.read_all.swap(false, Ordering::AcqRel)
-    }
-
     /// Whether refreshes wait because the store has travelled.
     pub(super) fn is_quiet(&self) -> bool {
         self.journal.page.lock().quiet_until.is_some_and(|until| Instant::now() < until)
@@ -142,7 +126,7 @@ impl Works {
             match news {
                 News::Nothing => return Ok(vitals),
                 News::Reconnected => {
-                    self.read_all_again();
+                    self.backlog.doubt();
                     return Ok(vitals);
                 }
                 News::Overtaken => {}

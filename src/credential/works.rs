@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::{
     Ask,
+    backlog::Backlog,
     coordinator::{Health, Parts},
     custody::Custody,
     eviction::Threshold,
@@ -64,6 +65,8 @@ pub(super) struct Works {
     pub(super) unreadable: Mutex<HashMap<TenantId, StoreError>>,
     pub(super) room_below: Threshold,
     pub(super) journal: Journal,
+    /// Whose slots have to be read again.
+    pub(super) backlog: Backlog,
 }
 
 // === impl Works ===
@@ -90,6 +93,7 @@ impl Works {
             caveats: Mutex::default(),
             used: Used::default(),
             journal: Journal::default(),
+            backlog: Backlog::default(),
             unreadable: Mutex::default(),
         }
     }
@@ -117,11 +121,9 @@ impl Works {
         }
     }
 
-    /// Whose slots are in memory, in the order of their names.
-    pub(super) fn tenants_held(&self) -> Vec<TenantId> {
-        let mut tenants: Vec<_> = self.slots.iter().map(|slot| slot.key().clone()).collect();
-        tenants.sort_unstable();
-        tenants
+    /// The slots in memory, in no order.
+    pub(super) fn slots_held(&self) -> Vec<Arc<Slot>> {
+        self.slots.iter().map(|slot| Arc::clone(&slot)).collect()
     }
 
     /// How many tenants are in memory.
@@ -168,7 +170,7 @@ impl Works {
 
     pub(super) fn out_of_reach(&self, error: &StoreError) {
         // What comes back may be another store than the one that went, or an older one.
-        self.read_all_again();
+        self.backlog.doubt();
         if self.store_reachable.swap(false, Ordering::Relaxed) {
             tracing::error!(%error, "the store is out of reach; tenants in memory go on working");
         }

@@ -18,6 +18,7 @@ pub mod instance;
 mod intent;
 pub mod key;
 pub mod keyfile;
+mod look;
 pub mod memory;
 pub mod metered;
 mod opening;
@@ -50,11 +51,13 @@ use self::{
 pub use self::{
     error::{KeyFileError, OpenError, StoreError},
     import::{Existing, Imported, NewGrant, NewTenant},
+    look::{Look, Looked},
     opening::Opening,
     record::GrantSummary,
     rotate::Survey,
     tenants::{
-        Changed, ConnectedGrant, GrantPage, GrantStanding, PatStanding, Removed, Standing, TenantPage, TenantSummary,
+        Changed, ConnectedGrant, FEED, GrantPage, GrantStanding, PatStanding, Removed, Standing, TenantPage,
+        TenantSummary,
     },
     write_back::{Known, KnownGrant, KnownPat, Reconciled},
 };
@@ -64,7 +67,7 @@ use crate::model::{
 };
 
 /// How long a forgotten grant id, and the marker of a removed row, are kept.
-const TOMBSTONE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const TOMBSTONE_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The record of kind [`Kind::Meta`] that tells a right key from a wrong one, and what it says.
 const KEY_CHECK: &str = "key";
@@ -186,6 +189,12 @@ impl TokenStore {
             let _ = self.write(vec![change]).await?;
         }
         Ok(())
+    }
+
+    /// How often the encryption keys have become others, or were taken over again: what could not be opened before may
+    /// open afterwards.
+    pub fn key_changes(&self) -> u64 {
+        self.sealer.changes()
     }
 
     /// The store's clock, by which every stored time is meant.

@@ -13,7 +13,14 @@
 
 mod ring;
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arc_swap::ArcSwap;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -39,6 +46,8 @@ pub struct Sealer(Arc<Inner>);
 
 struct Inner {
     ring: ArcSwap<KeyRing>,
+    /// How often another ring was taken over.
+    changes: AtomicU64,
     source: Option<Box<dyn KeySource>>,
     asked: Mutex<Asked>,
     random: Random,
@@ -112,7 +121,8 @@ impl Sealer {
     }
 
     fn build(ring: KeyRing, source: Option<Box<dyn KeySource>>, random: Random) -> Self {
-        Self(Arc::new(Inner { ring: ArcSwap::from_pointee(ring), source, asked: Mutex::default(), random }))
+        let ring = ArcSwap::from_pointee(ring);
+        Self(Arc::new(Inner { ring, changes: AtomicU64::new(0), source, asked: Mutex::default(), random }))
     }
 
     /// A new random key as a line for a key file, without the line's end.
@@ -135,6 +145,7 @@ impl Sealer {
     fn take_over(&self, ring: KeyRing) -> Arc<KeyRing> {
         let ring = Arc::new(ring.over(&self.0.ring.load()));
         self.0.ring.store(Arc::clone(&ring));
+        self.0.changes.fetch_add(1, Ordering::Release);
         ring
     }
 
@@ -163,6 +174,11 @@ impl Sealer {
     /// The keys as they are now.
     pub fn keys(&self) -> Arc<KeyRing> {
         self.0.ring.load_full()
+    }
+
+    /// How often another ring was taken over.
+    pub fn changes(&self) -> u64 {
+        self.0.changes.load(Ordering::Acquire)
     }
 
     /// The id of the key that seals.

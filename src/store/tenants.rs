@@ -15,7 +15,7 @@ use super::{
 use crate::model::{Origin, TenantId, Timestamp, token::Disconnected};
 
 /// How many rows one look at the change feed takes.
-const FEED: usize = 1000;
+pub const FEED: usize = 1000;
 
 /// What [`TokenStore::remove`] found and forgot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -42,6 +42,10 @@ pub(super) struct Faulty {
     slow_bids: Mutex<VecDeque<Duration>>,
     /// How often the store was connected to anew.
     connections: AtomicU64,
+    /// How long a read of records takes.
+    latency: Mutex<Duration>,
+    /// Whose record cannot be read when it is asked for alone.
+    never_alone: Mutex<Option<String>>,
     pub(super) times_read: AtomicUsize,
 }
 
@@ -74,6 +78,8 @@ impl Faulty {
             panics_at_changes: AtomicBool::new(false),
             slow_bids: Mutex::default(),
             connections: AtomicU64::new(1),
+            latency: Mutex::default(),
+            never_alone: Mutex::default(),
             times_read: AtomicUsize::new(0),
         }
     }
@@ -149,6 +155,21 @@ impl Faulty {
         self.panics_at_changes.store(true, Ordering::SeqCst);
     }
 
+    /// From now on each read of records takes `latency`.
+    pub(super) fn answer_after(&self, latency: Duration) {
+        *self.latency.lock() = latency;
+    }
+
+    /// From now on every read of this tenant alone fails.
+    pub(super) fn refuse_alone(&self, name: &str) {
+        *self.never_alone.lock() = Some(name.to_owned());
+    }
+
+    fn is_refused_alone(&self, keys: &[Key]) -> bool {
+        let first = keys.first().map(|key| key.name.as_str());
+        keys.len() <= 5 && first.is_some() && first == self.never_alone.lock().as_deref()
+    }
+
     fn readable(&self) -> Result<(), StoreError> {
         match self.refuses_reads.load(Ordering::SeqCst) {
             true => Err(unavailable()),
@@ -213,6 +234,13 @@ impl Backend for Faulty {
             return self.inner.get(keys).await;
         }
         self.times_read.fetch_add(1, Ordering::SeqCst);
+        let latency = *self.latency.lock();
+        if !latency.is_zero() {
+            sleep(latency).await;
+        }
+        if self.is_refused_alone(keys) {
+            return Err(unavailable());
+        }
         let fault = self.reads.lock().pop_front();
         afflicted(fault, self.inner.get(keys)).await
     }

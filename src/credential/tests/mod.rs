@@ -12,6 +12,7 @@ mod overtaken;
 mod picking;
 mod refusals;
 mod renewing;
+mod rereading;
 mod travelling;
 mod uncertain;
 mod unreadable;

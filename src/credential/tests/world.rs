@@ -46,7 +46,7 @@ pub(super) struct World {
     pub(super) counts: Arc<Counts>,
     clock: Arc<TokioClock>,
     settings: Settings,
-    sealer: Sealer,
+    pub(super) sealer: Sealer,
 }
 
 // === impl Counts ===
