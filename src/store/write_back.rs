@@ -135,7 +135,7 @@ impl TokenStore {
         }
         let now = self.backend.now().await?;
         match of_grant {
-            Verdict::WriteBack => changes.extend(self.grant_back(tenant, known, grant_row.as_ref(), now)),
+            Verdict::WriteBack => changes.extend(self.grant_back(tenant, known, &grant, now)),
             Verdict::Mark => changes.extend(grant_row.map(|row| marked(grant_key, row, known.found(known.grant_at)))),
             Verdict::TakeOver | Verdict::Travelled => {}
         }
@@ -186,7 +186,8 @@ impl TokenStore {
         })
     }
 
-    fn grant_back(&self, tenant: &TenantId, known: &Known, row: Option<&Row>, now: Timestamp) -> Vec<Change> {
+    fn grant_back(&self, tenant: &TenantId, known: &Known, read: &Read<'_>, now: Timestamp) -> Vec<Change> {
+        let row = read.row;
         let key = Key::new(Kind::Grant, tenant.as_str());
         let found = known.found(known.grant_at);
         let gone = || record::gone(now.plus(TOMBSTONE_LIFE));
@@ -200,8 +201,10 @@ impl TokenStore {
         let (label, body) = record::written_back(written, found);
         let expect = row.map_or(Expect::Absent, |row| Expect::Revision(row.revision));
         let mut changes = vec![Change { key, expect, label, body }];
-        // Whatever other grant the row was of, it has been replaced.
-        let replaced = row.and_then(|row| row.label.grant).filter(|id| Some(*id) != known.grant.id());
+        // Whatever other grant the row was of, it has been replaced; unless nobody knows where that was found, in which
+        // case whoever holds it has a word to say.
+        let replaced = row.filter(|_| !read.is_of_unknown_age()).and_then(|row| row.label.grant);
+        let replaced = replaced.filter(|id| Some(*id) != known.grant.id());
         changes.extend(over.into_iter().chain(replaced).map(|id| tombstone(id, now)));
         changes
     }
@@ -384,13 +387,18 @@ impl<'a> Read<'a> {
         let Some(row) = self.row else { return true };
         let (Some(era), Some(revision)) = (era, revision) else {
             // Nobody knows where that was found.
-            return !self.is_past() && self.found.is_some_and(|found| found.revision == Revision(0));
+            return self.is_of_unknown_age();
         };
         let ours = Found { era, revision };
         match self.found {
             _ if self.is_past() => self.era.before.is_none_or(|era| Found { era, revision: row.revision } < ours),
             None => false,
-            Some(found) => found.revision == Revision(0) || found < ours,
+            Some(found) => self.is_of_unknown_age() || found < ours,
         }
+    }
+
+    /// Whether it was written back by somebody who did not know where it was found.
+    fn is_of_unknown_age(&self) -> bool {
+        !self.is_past() && self.found.is_some_and(|found| found.revision == Revision(0))
     }
 }
