@@ -88,7 +88,7 @@ impl TokenStore {
         let now = self.backend.now().await?;
         let mut changes = Vec::new();
         match of_grant {
-            Verdict::WriteBack => changes.extend(self.grant_back(tenant, known, grant_row.as_ref(), now)),
+            Verdict::WriteBack => changes.extend(self.grant_back(tenant, known, &grant, now)),
             Verdict::Mark => changes.extend(grant_row.map(|row| marked(grant_key, row, known.found(known.grant_at)))),
             Verdict::TakeOver | Verdict::Travelled => {}
         }
@@ -142,7 +142,8 @@ impl TokenStore {
         })
     }
 
-    fn grant_back(&self, tenant: &TenantId, known: &Known, row: Option<&Row>, now: Timestamp) -> Vec<Change> {
+    fn grant_back(&self, tenant: &TenantId, known: &Known, read: &Read<'_>, now: Timestamp) -> Vec<Change> {
+        let row = read.row;
         let key = Key::new(Kind::Grant, tenant.as_str());
         let found = known.found(known.grant_at);
         let gone = || record::gone(now.plus(TOMBSTONE_LIFE));
@@ -156,8 +157,10 @@ impl TokenStore {
         let (label, body) = record::written_back(written, found);
         let expect = Expect::as_read(row);
         let mut changes = vec![Change { key, expect, label, body }];
-        // Whatever other grant the row was of, it has been replaced.
-        let replaced = row.and_then(|row| row.label.grant).filter(|id| Some(*id) != known.grant.id());
+        // Whatever other grant the row was of, it has been replaced; unless nobody knows where that was found, in which
+        // case whoever holds it has a word to say.
+        let replaced = row.filter(|_| !read.is_of_unknown_age()).and_then(|row| row.label.grant);
+        let replaced = replaced.filter(|id| Some(*id) != known.grant.id());
         changes.extend(over.into_iter().chain(replaced).map(|id| tombstone(id, now)));
         changes
     }

@@ -39,7 +39,7 @@ fn is_refused_for_now(answer: &Answer) -> bool {
     matches!(answer, Err(Refusal::RefreshUnavailable { .. }))
 }
 
-/// A sidecar that runs, and one beside it that has read acme and is then cut off.
+/// A sidecar that runs and has not read acme, and one beside it that has, and is then cut off.
 async fn one_and_one_that_is_cut_off(world: &World) -> (Background, World) {
     let background = world.credentials.start().await.unwrap();
     let cut_off = world.another();
@@ -60,7 +60,7 @@ async fn a_reconnect_is_not_undone_by_who_comes_back_late() {
     empty(&world);
     pass(&world, OVER).await;
     world.connect_to("acme", "second", 2 * HOUR, None).await;
-    assert_eq!(value(&pick(&world, "acme").await), "Bearer at.second.0");
+    pass(&world, OVER).await;
     let _background_too = late.credentials.start().await.unwrap();
     pass(&world, OVER).await;
     assert_eq!(refresh_token(&world).await, "second.0");
@@ -74,7 +74,6 @@ async fn a_pat_that_was_replaced_is_not_brought_back_by_who_comes_back_late() {
     let world = World::new().await;
     set_pat(&world, "flx_pat_old").await;
     let (_background, late) = one_and_one_that_is_cut_off(&world).await;
-    assert_eq!(value(&pat_only(&world, "acme").await), "Bearer flx_pat_old");
     empty(&world);
     pass(&world, OVER).await;
     set_pat(&world, "flx_pat_new").await;
@@ -92,9 +91,9 @@ async fn a_pat_that_was_removed_is_not_brought_back_by_who_comes_back_late() {
     let world = World::new().await;
     set_pat(&world, "flx_pat_old").await;
     let (_background, late) = one_and_one_that_is_cut_off(&world).await;
-    assert_eq!(value(&pat_only(&world, "acme").await), "Bearer flx_pat_old");
     empty(&world);
     pass(&world, OVER).await;
+    set_pat(&world, "flx_pat_old").await;
     let _ = world.store.remove(&tenant("acme")).await.unwrap();
     pass(&world, OVER).await;
     let _background_too = late.credentials.start().await.unwrap();

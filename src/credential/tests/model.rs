@@ -14,6 +14,7 @@
 //! FLEXSLOT_MODEL_SEEDS=0..1000000 cargo test --release --lib credential::tests::model -- --nocapture
 //! ```
 
+mod cut_off;
 mod dice;
 mod finish;
 mod life;

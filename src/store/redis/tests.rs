@@ -138,6 +138,21 @@ async fn large_batches_and_long_lists_are_whole_and_in_order() {
 }
 
 #[tokio::test]
+async fn a_server_that_has_lost_the_store_s_record_alone_goes_on_counting() {
+    let place = Shared::new();
+    let store = open(&place.url()).await.expect("opened");
+    for name in ["a", "b", "c"] {
+        store.write(vec![put(name)]).await.expect("written");
+    }
+    let id = store.store_id().await.expect("an id");
+    let gone: i64 = place.tell(&["DEL", "{flexslot-proxy}:store"]);
+    assert_eq!(gone, 1);
+    assert_eq!(store.changes(Revision(2), 10).await, Ok((Revision(3), vec![(key("c"), Revision(3))])));
+    assert_eq!(store.write(vec![put("d")]).await, Ok(Written::Done(Revision(4))));
+    assert_ne!(store.store_id().await.expect("an id"), id);
+}
+
+#[tokio::test]
 async fn what_is_purged_leaves_nothing_behind() {
     let place = Shared::new();
     let store = open(&place.url()).await.expect("opened");

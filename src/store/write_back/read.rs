@@ -52,13 +52,18 @@ impl<'a> Read<'a> {
         let Some(row) = self.row else { return true };
         let (Some(era), Some(revision)) = (era, revision) else {
             // Nobody knows where that was found.
-            return !self.is_past() && self.found.is_some_and(|found| found.revision == Revision(0));
+            return self.is_of_unknown_age();
         };
         let ours = Found { era, revision };
         match self.found {
             _ if self.is_past() => self.era.before.is_none_or(|era| Found { era, revision: row.revision } < ours),
             None => false,
-            Some(found) => found.revision == Revision(0) || found < ours,
+            Some(found) => self.is_of_unknown_age() || found < ours,
         }
+    }
+
+    /// Whether it was written back by somebody who did not know where it was found.
+    pub(super) fn is_of_unknown_age(&self) -> bool {
+        !self.is_past() && self.found.is_some_and(|found| found.revision == Revision(0))
     }
 }

@@ -22,6 +22,7 @@ const LAST_TRIES: usize = 6;
 impl Play {
     /// Everything works again. Whatever can be mended must mend itself.
     pub(super) async fn finish(&mut self) {
+        self.come_back().await;
         self.note("the play is over");
         self.shared.stage.open();
         self.start();

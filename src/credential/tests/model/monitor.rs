@@ -15,7 +15,7 @@ use super::{
 use crate::{
     credential::{At, Picked, Refusal},
     model::{
-        Clock, GrantId, GrantState, Secret, TenantId, Timestamp, Version,
+        Clock, Grant, GrantId, GrantState, Secret, TenantId, Timestamp, Version,
         clock::TokioClock,
         token::{Attempt, Intent, Owner},
     },
@@ -237,6 +237,11 @@ impl Monitor {
     /// Whether the token request of `intent` was made, and was not provably without effect.
     pub(super) fn may_be_spent(&self, intent: &Intent) -> bool {
         self.seen.lock().outcome(intent).is_some_and(|outcome| outcome != Outcome::NotTaken)
+    }
+
+    /// Somebody who is cut off knows more of a stored grant than the store.
+    pub(super) fn lose(&self, grant: &Grant) {
+        self.seen.lock().lost.insert(name_of(&grant.tokens.refresh).0);
     }
 
     /// Takes what the store has after its travel for what it should have. Where that is less than there was, nobody

@@ -10,6 +10,7 @@ use tokio::{
 };
 
 use super::{
+    cut_off::CutOff,
     dice::Dice,
     monitor::Monitor,
     neighbours::Shared,
@@ -59,6 +60,8 @@ pub(super) struct Play {
     pub(super) outage: bool,
     /// The store as it was some time ago.
     pub(super) copy: Option<Snapshot>,
+    /// Who does not get through to the store.
+    pub(super) cut_off: Option<CutOff>,
     pub(super) trace: Vec<String>,
 }
 
@@ -132,6 +135,7 @@ impl Play {
             hardship,
             outage: false,
             copy: None,
+            cut_off: None,
             trace: Vec::new(),
         };
         for name in TENANTS {
@@ -148,6 +152,7 @@ impl Play {
         let steps = 100 + self.dice.below(300);
         for step in 0..steps {
             self.step().await;
+            self.cut_for_a_step_less().await;
             self.settle(4).await;
             if self.shared.monitor.violation().is_some() {
                 return step;
@@ -159,7 +164,7 @@ impl Play {
 
     async fn step(&mut self) {
         let Hardship { store, tokens, deaths, travels } = self.hardship;
-        if self.dice.below(1000) < travels {
+        if self.cut_off.is_none() && self.dice.below(1000) < travels {
             return self.travel().await;
         }
         if travels > 0 && self.dice.percent(2) {
@@ -302,6 +307,9 @@ impl Play {
                 self.with_record(name, |play| {
                     at_once(play.shared.store.remove(&tenant(name))).map(drop).expect("removed")
                 });
+                if let Some(cut_off) = self.cut_off.as_mut().filter(|_| name == WITH_PAT) {
+                    cut_off.commanded_pat = true;
+                }
             }
         }
     }
@@ -324,6 +332,9 @@ impl Play {
         self.note(format!("{WITH_PAT} gets its PAT number {}", self.pats));
         let pat = StoredPat { pat: Secret::new(format!("flx_pat_{}", self.pats)), origin: ORIGIN.parse().unwrap() };
         at_once(self.shared.store.put_pat(&tenant(WITH_PAT), &pat)).expect("stored");
+        if let Some(cut_off) = &mut self.cut_off {
+            cut_off.commanded_pat = true;
+        }
     }
 
     fn revoke(&mut self) {
@@ -337,6 +348,9 @@ impl Play {
     fn with_record(&mut self, name: &str, change: impl FnOnce(&mut Self)) {
         let before = self.shared.grant_of(&tenant(name));
         change(self);
+        if let Some(cut_off) = &mut self.cut_off {
+            cut_off.commanded.insert(name.to_owned());
+        }
         self.shared.monitor.commanded(&before, &self.shared.grant_of(&tenant(name)));
     }
 }

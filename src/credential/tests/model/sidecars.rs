@@ -79,6 +79,9 @@ impl Play {
         let Sidecar { process, lock, life } = self.sidecars.swap_remove(at);
         let proof = self.dice.percent(50);
         self.note(format!("{process} dies; provably: {proof}"));
+        if self.cut_off.as_ref().is_some_and(|cut_off| cut_off.process == process) {
+            self.end_cut();
+        }
         self.shared.stage.kill(process, &mut self.dice);
         self.shared.monitor.died(process, proof);
         let credentials = life.lock().take().map(|(credentials, _)| credentials);

@@ -65,6 +65,8 @@ pub(super) struct Stage(Mutex<State>);
 struct State {
     waiting: Vec<Waiting>,
     dead: HashSet<Process>,
+    /// Does not get through to the store.
+    cut_off: Option<Process>,
     /// The play is over: everything happens at once, and well.
     open: bool,
 }
@@ -139,6 +141,8 @@ impl Stage {
             }
             Turn::Happen(happen) => {
                 let fate = fates(dice, kind);
+                let is_cut_off = kind != Kind::Token && self.0.lock().cut_off == Some(process);
+                let fate = if is_cut_off { Fate::Refused } else { fate };
                 let answer = happen(fate);
                 if dice.percent(60) {
                     answer();
@@ -187,6 +191,11 @@ impl Stage {
             }
         }
         any
+    }
+
+    /// From now on nothing that `process` asks of the store happens.
+    pub(super) fn cut_off(&self, process: Option<Process>) {
+        self.0.lock().cut_off = process;
     }
 
     /// Ends the play: all that waits happens, and from now on everything at once.

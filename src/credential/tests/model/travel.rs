@@ -1,8 +1,9 @@
 //! The store comes back empty, or as it was some time ago.
 //!
-//! Connections are cut before. Afterwards somebody notices before anybody writes; then every process gets through to
-//! the store for as long as nobody may refresh, in any order, while token requests go on as they like; nobody dies,
-//! starts or commands meanwhile. Then the store must have what the best informed of the living had.
+//! Connections are cut before. Afterwards somebody notices before anybody writes; then every process, but for one that
+//! may be [cut off](super::cut_off), gets through to the store for as long as nobody may refresh, in any order, while
+//! token requests go on as they like; nobody dies, starts or commands meanwhile. Then the store must have what the best
+//! informed of those who got through had.
 
 use std::time::Duration;
 
@@ -60,7 +61,6 @@ impl Play {
         }
         let copy = self.copy.clone().filter(|_| self.dice.percent(70));
         self.note(if copy.is_some() { "the store comes back older" } else { "the store comes back empty" });
-        let mut witnesses: Vec<_> = TENANTS.map(|name| self.living(&tenant(name))).into();
         let store_before = at_once(self.shared.backend.store_id());
         match &copy {
             Some(copy) => self.shared.backend.restore(copy.clone()),
@@ -68,6 +68,8 @@ impl Play {
         }
         self.shared.forget_opened();
         let newest = at_once(self.shared.backend.pulse(&era_key())).expect("answers").newest;
+        self.cut_somebody_off(copy.is_some().then_some(newest));
+        let mut witnesses: Vec<_> = TENANTS.map(|name| self.living(&tenant(name))).into();
         if copy.is_some() && self.lives().iter().all(|(_, it)| it.newest() <= newest) {
             self.note("nobody alive can notice");
             TENANTS.iter().for_each(|name| self.accept(name));
@@ -86,15 +88,21 @@ impl Play {
             }
         }
         self.shared.monitor.set_calm(true);
-        for tenth in 0..CALM {
-            self.everybody_gets_through(tenth < NOTICING).await;
-            advance(Duration::from_millis(100)).await;
-        }
+        self.everybody_has_time().await;
         self.shared.monitor.set_calm(false);
         for (name, witnesses) in TENANTS.iter().zip(witnesses) {
             self.nothing_is_lost(name, &witnesses);
         }
         self.note("the store is as it should be");
+        self.the_others_are_done();
+    }
+
+    /// Everybody gets through, and has the time that an era's quiet gives.
+    pub(super) async fn everybody_has_time(&mut self) {
+        for tenth in 0..CALM {
+            self.everybody_gets_through(tenth < NOTICING).await;
+            advance(Duration::from_millis(100)).await;
+        }
     }
 
     /// Gives a turn to all, or to those who look around.
@@ -113,11 +121,12 @@ impl Play {
         }
     }
 
-    /// What the living processes know of a tenant.
+    /// What the living processes know of a tenant that are not cut off.
     fn living(&self, tenant: &TenantId) -> Vec<Witness> {
         let known =
             |(process, it): (Process, Credentials)| Some(Witness::new(format!("process {process}"), it.known(tenant)?));
-        self.lives().into_iter().filter_map(known).collect()
+        let cut_off = self.cut_off.as_ref().map(|cut_off| cut_off.process);
+        self.lives().into_iter().filter(|(process, _)| Some(*process) != cut_off).filter_map(known).collect()
     }
 
     fn nothing_is_lost(&mut self, name: &str, witnesses: &[Witness]) {

@@ -5,4 +5,4 @@ if #found == 2 * tonumber(limit) then
   -- Whatever else the last revision wrote belongs to it.
   found = redis.call('ZRANGEBYSCORE', FEED, since, found[#found], 'WITHSCORES')
 end
-return { redis.call('HGET', STORE, 'head') or '0', found }
+return { newest(), found }

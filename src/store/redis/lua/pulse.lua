@@ -1,3 +1,3 @@
 -- ARGV: as `enter` takes them, then kind and name of a row. Answers the store's id, its newest revision, the time, and the row.
 local id = enter(ARGV[1], ARGV[2])[1]
-return { id, redis.call('HGET', STORE, 'head') or '0', text(now()), read(ARGV[3], ARGV[4]) }
+return { id, newest(), text(now()), read(ARGV[3], ARGV[4]) }

@@ -2,7 +2,7 @@
 -- version); the row's new state, grant, version, due and body, '' where there is none.
 -- Answers 'done' and the revision, or 'conflict' and the number of the change, counted from 0.
 local WIDTH = 10
-local head = text((tonumber(redis.call('HGET', STORE, 'head')) or 0) + 1)
+local head = text(tonumber(newest()) + 1)
 
 -- All are looked at before the first is made, as Redis does not undo half a script. What the earlier ones of the batch
 -- will have left is in `found`.
