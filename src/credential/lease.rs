@@ -11,7 +11,14 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{At, flight::Landing, state::Slot, turns::Turn, works::Works};
+use super::{
+    At,
+    failure::{Failure, FailureClass},
+    flight::{Cause, Landing},
+    state::Slot,
+    turns::Turn,
+    works::Works,
+};
 use crate::store::{StoreError, backend::Bid};
 
 /// How long a lease lasts unless its holder extends it.
@@ -38,10 +45,15 @@ pub(super) async fn win(
     works: &Arc<Works>,
     slot: &Arc<Slot>,
     at: At,
+    cause: Cause,
     awaited: &mut watch::Receiver<bool>,
 ) -> Result<Lease, Landing> {
     loop {
         let turn = works.turns.take(awaited).await;
+        // Those that stood in the queue when the drain began are not to be cut off in the middle at its end.
+        if works.is_draining() && cause.is_ahead_of_need() && !*awaited.borrow() {
+            return Err(Failure::new(FailureClass::Deferred, "the process ends, and no request waits").into());
+        }
         match works.store.bid(&slot.tenant, &works.owner, LENGTH).await {
             Ok(Bid::Won) => return Ok(Lease::held(works, slot, turn)),
             // Whoever died with the lease will not use it; what it may have asked Flexslot stands in its intent.

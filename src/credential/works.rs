@@ -56,6 +56,7 @@ pub(super) struct Works {
     pub(super) turns: Turns,
     pub(super) out_of_turn: Mutex<OutOfTurn>,
     pub(super) tasks: Tasks,
+    draining: AtomicBool,
     store_reachable: AtomicBool,
     /// What an operator should know and mend about the store, as it said last.
     caveats: Mutex<Vec<String>>,
@@ -86,6 +87,7 @@ impl Works {
             observer,
             out_of_turn: Mutex::default(),
             tasks: Tasks::default(),
+            draining: AtomicBool::new(false),
             store_reachable: AtomicBool::new(true),
             caveats: Mutex::default(),
             used: Used::default(),
@@ -158,6 +160,15 @@ impl Works {
                 tracing::warn!(%tenant, %error, "the record that has moved on cannot be read");
             }
         }
+    }
+
+    /// The process ends: no renewal is begun any more that nobody needs.
+    pub(super) fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
     }
 
     pub(super) fn reached(&self) {

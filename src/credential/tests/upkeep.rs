@@ -1,5 +1,7 @@
 //! What the background does now and then.
 
+use std::future::ready;
+
 use super::world::{HOUR, SECOND, World, pass, pick, tenant};
 
 #[tokio::test(start_paused = true)]
@@ -19,7 +21,7 @@ async fn the_last_use_is_noted_now_and_then_and_at_the_end() {
     drop(background);
     let _ = pick(&world, "beta").await.unwrap();
     let then = world.store.now().await.unwrap();
-    world.credentials.drain(SECOND).await;
+    world.credentials.drain(ready(()), SECOND).await;
     assert_eq!((last_used("acme").await, last_used("beta").await), (Some(began), Some(then)));
 }
 
