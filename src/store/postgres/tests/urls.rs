@@ -111,8 +111,16 @@ fn a_password_that_was_not_escaped_is_refused_before_it_is_taken_for_a_host() {
 }
 
 #[test]
-fn a_key_that_is_not_understood_is_named_and_its_value_is_not() {
-    assert!(fault(&format!("postgres://u@db/store?sslpassword={CANARY}")).contains("`sslpassword`"));
+fn a_key_that_is_not_known_is_told_by_its_place_since_it_may_be_part_of_a_password() {
+    for password in ["p&canary", "p&canary=", "p&canary&port=1", "p&can%61ry-canary=5&port=1"] {
+        let text = fault(&format!("postgres://db/store?user=u&password={password}"));
+        assert!(text.contains("number 3 after the '?'") && text.contains("%26"), "{password}: {text}");
+    }
+    assert!(fault(&format!("postgres://u@db/store?sslpassword={CANARY}")).contains("number 1"));
+}
+
+#[test]
+fn a_key_whose_value_is_not_understood_is_named_and_its_value_is_not() {
     assert!(fault(&format!("postgres://u@db:{CANARY}/store")).contains("`port`"));
     assert!(fault("postgres:///store").contains("host"));
     assert!(fault("postgres://u@a,b,c/store?hostaddr=192.0.2.7").contains("for each host"));
