@@ -91,6 +91,7 @@ impl Credentials {
         let works = &self.works;
         works.vitals().await?;
         works.custody.empty_spool().await;
+        works.tell_exposure();
         Ok(Background::start(works))
     }
 

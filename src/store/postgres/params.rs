@@ -49,7 +49,7 @@ pub(super) struct Target {
     /// `db.example:5432`, for messages.
     pub(super) address: String,
     /// What about the way to the server an operator should know and mend.
-    pub(super) caveat: Option<String>,
+    pub(super) exposure: Option<String>,
 }
 
 /// What a URL asks for beyond what the client library reads.
@@ -133,13 +133,13 @@ impl Target {
         };
         let address = address(&config);
         let is_unconsidered = asked.sslmode.is_none() && verify == Verify::Nothing && leads_elsewhere(&config);
-        let caveat = is_unconsidered.then(|| {
+        let exposure = is_unconsidered.then(|| {
             format!(
                 "PostgreSQL at {address}: store.url has no sslmode, so the server's certificate is not checked, and the connection is not even \
                  encrypted where the server does not offer it; add sslmode=verify-full, or the mode that is meant"
             )
         });
-        Ok(Self { address, caveat, hosts, tls, timeout: params.timeout, opening: params.opening })
+        Ok(Self { address, exposure, hosts, tls, timeout: params.timeout, opening: params.opening })
     }
 
     /// Trouble with the server, in words for the operator.

@@ -82,14 +82,14 @@ fn an_authority_has_to_be_named_where_the_hosts_name_is_not_checked() {
 
 #[test]
 fn a_server_elsewhere_that_nobody_thought_of_tls_for_is_warned_of() {
-    let caveat = |url: &str| read(url).expect("read").caveat;
+    let exposure = |url: &str| read(url).expect("read").exposure;
     for url in [
         "postgres://u@db.example/store",
         "postgres://u@localhost,192.0.2.7/store",
         "postgres://u@localhost/s?hostaddr=192.0.2.7",
     ] {
-        let caveat = caveat(url).expect(url);
-        assert!(caveat.contains("not checked") && caveat.contains("sslmode=verify-full"), "{caveat}");
+        let exposure = exposure(url).expect(url);
+        assert!(exposure.contains("not checked") && exposure.contains("sslmode=verify-full"), "{exposure}");
     }
     for url in [
         "postgres://u@localhost/store",
@@ -97,7 +97,7 @@ fn a_server_elsewhere_that_nobody_thought_of_tls_for_is_warned_of() {
         "postgres:///store?host=/run/postgresql",
         "postgres://u@db.example/store?sslmode=prefer",
     ] {
-        assert_eq!(caveat(url), None, "{url}");
+        assert_eq!(exposure(url), None, "{url}");
     }
 }
 
