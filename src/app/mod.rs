@@ -10,11 +10,12 @@ mod serving;
 pub mod settings;
 pub mod storage;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::watch,
-    time::{Instant, timeout},
+    join,
+    sync::{oneshot, watch},
+    time::timeout,
 };
 
 pub use crate::server::listen::bind_tcp;
@@ -195,14 +196,20 @@ impl App {
         Ok(ended)
     }
 
-    /// Ends the data plane in good order, then the token requests that are under way, all within `drain`.
+    /// Ends the data plane and the token requests in good order, both within the same `drain`: one response may take all
+    /// of it, and may still start a token request.
     async fn finish(&self, data: Serving, drain: Duration) -> Ended {
         tracing::info!(drain_timeout = ?drain, "stopping: no new connections, what is under way is finished");
         self.readiness.enter(Phase::Draining);
         self.draining.send_replace(true);
-        let began = Instant::now();
-        let drained = data.stop().await;
-        self.credentials.drain(drain.saturating_sub(began.elapsed())).await;
+        let (last_response, responses) = oneshot::channel::<Infallible>();
+        let serving = async {
+            let drained = data.stop().await;
+            drop(last_response);
+            drained
+        };
+        let last_request = async { _ = responses.await };
+        let (drained, ()) = join!(serving, self.credentials.drain(last_request, drain));
         match drained {
             Drained::All => Ended::Drained,
             Drained::CutOff(connections) => {

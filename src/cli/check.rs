@@ -93,7 +93,8 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
     let mut findings = vec![key, ("store", probed), ("lock", lock(&storage).await)];
     // What cannot be found out is told by the other findings.
     let caveats = storage.store.caveats().await.unwrap_or_default();
-    findings.extend(caveats.into_iter().map(|caveat| ("store", Finding::Doubtful(caveat))));
+    let caveats = storage.store.exposure().into_iter().chain(caveats);
+    findings.extend(caveats.map(|caveat| ("store", Finding::Doubtful(caveat))));
     findings
 }
 

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use http::Method;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     Ask, At, PathClass, Permission, Picked, Refusal, Resend,
@@ -91,6 +91,7 @@ impl Credentials {
         let works = &self.works;
         works.vitals().await?;
         works.custody.empty_spool().await;
+        works.tell_exposure();
         Ok(Background::start(works))
     }
 
@@ -215,7 +216,7 @@ impl Credentials {
                 self.refused_too_soon(&slot, at);
                 return Unauthorized::AfterRefresh;
             }
-            Err(NotNow::Uncured | NotNow::NotItsTurn) => return Unauthorized::Pass,
+            Err(NotNow::Uncured | NotNow::NotItsTurn | NotNow::Draining) => return Unauthorized::Pass,
             Err(NotNow::Failed(failure)) => Some(failure),
         };
         let after_failure = failed.is_some();
@@ -281,20 +282,30 @@ impl Credentials {
         self.works.health()
     }
 
-    /// Waits until no token request is under way and every new pair is somewhere that outlives the process, at most
-    /// `patience`. A token request that is not done then stays open by its intent.
-    pub async fn drain(&self, patience: Duration) {
-        let works = &self.works;
-        let _ = tokio::time::timeout(patience, async {
-            works.tasks.idle().await;
-            works.offer().await;
-            works.tell_last_uses().await;
-            while works.custody.at_risk() > 0 {
-                sleep(OFFER_AGAIN).await;
-                works.offer().await;
-            }
+    /// Ends in good order, beside `requests`, the last requests, and within `patience`: waits until they are over, no
+    /// token request is under way and every new pair is somewhere that outlives the process. A token request that is not
+    /// done then stays open by its intent. None is begun from now on for a token that still serves.
+    pub async fn drain(&self, requests: impl Future<Output = ()>, patience: Duration) {
+        self.works.begin_draining();
+        let _ = timeout(patience, async {
+            // Now, and not only after the last response, which may take all the time there is.
+            self.settle().await;
+            requests.await;
+            self.settle().await;
         })
         .await;
+    }
+
+    /// Waits until no token request is under way and nothing is in memory alone.
+    async fn settle(&self) {
+        let works = &self.works;
+        works.tasks.idle().await;
+        works.offer().await;
+        works.tell_last_uses().await;
+        while works.custody.at_risk() > 0 {
+            sleep(OFFER_AGAIN).await;
+            works.offer().await;
+        }
     }
 }
 

@@ -20,7 +20,8 @@ pub(super) enum FailureClass {
     Refused,
     /// This token request, or an earlier one of whoever, may have been answered without anybody knowing.
     Unknown,
-    /// The same of an earlier one, and the access token still serves: no case for the last resort yet.
+    /// The same of an earlier one, and the access token still serves: no case for the last resort yet. Or the process
+    /// ends, and no request waits. It holds for nobody whose token does not serve.
     Deferred,
     Misconfigured,
     Store,

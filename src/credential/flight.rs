@@ -86,6 +86,13 @@ struct Settle {
 
 // === impl Cause ===
 
+impl Cause {
+    /// Whether the token still serves whoever finds it.
+    pub(super) fn is_ahead_of_need(self) -> bool {
+        matches!(self, Self::Ageing | Self::Idle)
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -151,6 +158,9 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause, 
         }
         if let Some(flight) = &state.flight {
             return Boarding::Aboard(flight.clone());
+        }
+        if cause.is_ahead_of_need() && works.is_draining() {
+            return Boarding::NotNow(NotNow::Draining);
         }
         let age = state.live().and_then(|live| live.grant.tokens.age(now));
         if let Some(not_now) = state.pace.held_back(at.version, cause, age, settings.refresh.min_interval) {

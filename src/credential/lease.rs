@@ -11,7 +11,14 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep},
 };
 
-use super::{At, flight::Landing, state::Slot, turns::Turn, works::Works};
+use super::{
+    At,
+    failure::{Failure, FailureClass},
+    flight::{Cause, Landing},
+    state::Slot,
+    turns::Turn,
+    works::Works,
+};
 use crate::{
     model::failpoint::{Step, reach},
     store::{StoreError, backend::Bid},
@@ -45,10 +52,15 @@ pub(super) async fn win(
     works: &Arc<Works>,
     slot: &Arc<Slot>,
     at: At,
+    cause: Cause,
     awaited: &mut watch::Receiver<bool>,
 ) -> Result<Lease, Landing> {
     loop {
         let turn = works.turns.take(awaited).await;
+        // Those that stood in the queue when the drain began are not to be cut off in the middle at its end.
+        if works.is_draining() && cause.is_ahead_of_need() && !*awaited.borrow() {
+            return Err(Failure::new(FailureClass::Deferred, "the process ends, and no request waits").into());
+        }
         match bid(works, slot).await {
             Ok(Bid::Won) => {
                 reach(Step::LeaseWon);

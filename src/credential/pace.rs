@@ -47,6 +47,8 @@ pub(super) enum NotNow {
     TooSoon,
     /// Many are due, and this one's turn comes later.
     NotItsTurn,
+    /// The process ends, and the token still serves.
+    Draining,
     /// The last renewals because of a 401 did not cure it.
     Uncured,
     /// A try has failed, this one or one before it after which the next has to wait.
@@ -120,7 +122,7 @@ impl NotNow {
     pub(super) fn into_failure(self) -> Failure {
         match self {
             Self::Failed(failure) => failure,
-            Self::TooSoon | Self::NotItsTurn | Self::Uncured => {
+            Self::TooSoon | Self::NotItsTurn | Self::Draining | Self::Uncured => {
                 Failure::new(FailureClass::Refused, "the last refresh was moments ago")
             }
         }

@@ -62,7 +62,7 @@ pub(super) async fn run(
     cause: Cause,
     mut awaited: watch::Receiver<bool>,
 ) -> Landing {
-    let lease = match lease::win(works, slot, at, &mut awaited).await {
+    let lease = match lease::win(works, slot, at, cause, &mut awaited).await {
         Ok(lease) => lease,
         Err(landing) => return landing,
     };

@@ -57,8 +57,9 @@ pub(super) struct Works {
     pub(super) turns: Turns,
     pub(super) out_of_turn: Mutex<OutOfTurn>,
     pub(super) tasks: Tasks,
+    draining: AtomicBool,
     store_reachable: AtomicBool,
-    /// What an operator should know and mend about the store, as it said last.
+    /// Why the store may lose what it has been given, as it said last.
     caveats: Mutex<Vec<String>>,
     pub(super) used: Used,
     /// What was told of whose record, so that it is not told with every request.
@@ -89,6 +90,7 @@ impl Works {
             observer,
             out_of_turn: Mutex::default(),
             tasks: Tasks::default(),
+            draining: AtomicBool::new(false),
             store_reachable: AtomicBool::new(true),
             caveats: Mutex::default(),
             used: Used::default(),
@@ -162,6 +164,15 @@ impl Works {
         }
     }
 
+    /// The process ends: no renewal is begun any more that nobody needs.
+    pub(super) fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
     pub(super) fn reached(&self) {
         if !self.store_reachable.swap(true, Ordering::Relaxed) {
             tracing::info!("the store is in reach again");
@@ -176,12 +187,20 @@ impl Works {
         }
     }
 
-    /// Asks the store what about it should be mended, and tells what was not so the last time.
+    /// Asks the store why it may lose what it has been given, and tells what was not so the last time.
     pub(super) async fn ask_for_caveats(&self) {
         let Ok(found) = self.store.caveats().await else { return };
         let before = mem::replace(&mut *self.caveats.lock(), found.clone());
         for caveat in found.iter().filter(|caveat| !before.contains(caveat)) {
-            tracing::warn!(caveat, "something about the store should be mended");
+            tell_caveat(caveat);
+        }
+    }
+
+    /// Tells what about the way to the store should be mended. It is no reason not to be ready: it is known from the
+    /// configuration, and is the same in every process that has it.
+    pub(super) fn tell_exposure(&self) {
+        if let Some(exposure) = self.store.exposure() {
+            tell_caveat(&exposure);
         }
     }
 
@@ -272,6 +291,10 @@ impl Works {
     pub(super) fn is_provably_gone(&self, owner: &Owner) -> bool {
         self.instance.as_ref().is_some_and(|instance| instance.is_provably_gone(owner))
     }
+}
+
+fn tell_caveat(caveat: &str) {
+    tracing::warn!(caveat, "something about the store should be mended");
 }
 
 /// An owner that nobody can prove gone.

@@ -178,8 +178,14 @@ pub trait Backend: Send + Sync + 'static {
     /// Deletes rows of `kind` whose `due` lies before `before`; answers how many.
     async fn purge(&self, kind: Kind, before: Timestamp) -> Result<u64, StoreError>;
 
-    /// What about this store an operator should know and mend, such as that what it keeps may not survive a restart;
-    /// each as one line that says what, and what to do.
+    /// What about the way to this store an operator should know and mend, such as that anybody may listen; one line that
+    /// says what, and what to do. It is known without asking the store, and does not change.
+    fn exposure(&self) -> Option<String> {
+        None
+    }
+
+    /// Why this store may lose what it has been given, such as that it does not survive a restart; each as one line that
+    /// says what, and what to do.
     async fn caveats(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
     }

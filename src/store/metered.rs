@@ -90,6 +90,10 @@ impl Backend for Metered {
         self.timed("purge", self.inner.purge(kind, before)).await
     }
 
+    fn exposure(&self) -> Option<String> {
+        self.inner.exposure()
+    }
+
     async fn caveats(&self) -> Result<Vec<String>, StoreError> {
         self.timed("caveats", self.inner.caveats()).await
     }

@@ -274,7 +274,12 @@ impl TokenStore {
         Ok(purged)
     }
 
-    /// What about the store an operator should know and mend, each as one line.
+    /// What about the way to the store an operator should know and mend, as one line.
+    pub fn exposure(&self) -> Option<String> {
+        self.backend.exposure()
+    }
+
+    /// Why the store may lose what it has been given, each as one line.
     pub async fn caveats(&self) -> Result<Vec<String>, StoreError> {
         self.backend.caveats().await
     }

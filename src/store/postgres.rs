@@ -132,12 +132,13 @@ impl Backend for Postgres {
         }
     }
 
-    /// What about the way to the server is not safe, and what about its settings keeps an answered write from being
-    /// durable.
+    fn exposure(&self) -> Option<String> {
+        self.target.exposure.clone()
+    }
+
+    /// What about the server's settings keeps an answered write from being durable.
     async fn caveats(&self) -> Result<Vec<String>, StoreError> {
-        let mut caveats = Vec::from_iter(self.target.caveat.clone());
-        caveats.extend(self.reader.run(|session| async move { rows::caveats(&session).await }).await?);
-        Ok(caveats)
+        self.reader.run(|session| async move { rows::caveats(&session).await }).await
     }
 }
 

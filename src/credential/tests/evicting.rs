@@ -1,5 +1,6 @@
 //! Which tenants stay in memory when there are more than there should be.
 
+use std::future::ready;
 use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{
@@ -27,7 +28,7 @@ async fn ask_for(world: &World, name: &str) -> bool {
     tokio::time::sleep(SECOND).await;
     let read = world.backend.times_read.load(Ordering::Relaxed);
     assert_eq!(value(&pick(world, name).await), format!("Bearer at.{name}.0"));
-    world.credentials.drain(SECOND).await;
+    world.credentials.drain(ready(()), SECOND).await;
     world.backend.times_read.load(Ordering::Relaxed) > read
 }
 
@@ -107,7 +108,7 @@ async fn tenants_whose_token_request_was_not_sent_once_go_like_the_others() {
         world.connect(&name, Duration::ZERO, Some(HOUR)).await;
         world.flexslot.will(Behaviour::NotSent);
         assert!(pick(&world, &name).await.is_err());
-        world.credentials.drain(SECOND).await;
+        world.credentials.drain(ready(()), SECOND).await;
     }
     for index in 0..40 {
         ask_for(&world, &name(index)).await;

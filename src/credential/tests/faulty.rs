@@ -47,6 +47,10 @@ pub(super) struct Faulty {
     /// Whose record cannot be read when it is asked for alone.
     never_alone: Mutex<Option<String>>,
     pub(super) times_read: AtomicUsize,
+    /// Anybody may listen on the way to it.
+    pub(super) exposed: AtomicBool,
+    /// It may lose what it has been given.
+    pub(super) forgetful: AtomicBool,
 }
 
 /// What can go wrong with one operation.
@@ -81,6 +85,8 @@ impl Faulty {
             latency: Mutex::default(),
             never_alone: Mutex::default(),
             times_read: AtomicUsize::new(0),
+            exposed: AtomicBool::default(),
+            forgetful: AtomicBool::default(),
         }
     }
 
@@ -208,6 +214,14 @@ async fn afflicted<T>(
 
 #[async_trait]
 impl Backend for Faulty {
+    fn exposure(&self) -> Option<String> {
+        self.exposed.load(Ordering::Relaxed).then(|| "anybody may listen".into())
+    }
+
+    async fn caveats(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.forgetful.load(Ordering::Relaxed).then(|| "it forgets".into()).into_iter().collect())
+    }
+
     async fn store_id(&self) -> Result<[u8; 16], StoreError> {
         self.inner.store_id().await
     }

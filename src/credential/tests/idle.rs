@@ -1,5 +1,6 @@
 //! Keeping the grants alive that nobody uses.
 
+use std::future::ready;
 use std::time::Duration;
 
 use super::{
@@ -161,5 +162,5 @@ async fn a_store_that_is_away_is_waited_for() {
     pass(&world, 10 * MINUTE).await;
     assert_eq!(world.flexslot.requests(), 1);
     assert!(world.store.load(&tenant("acme")).await.is_ok());
-    world.credentials.drain(SECOND).await;
+    world.credentials.drain(ready(()), SECOND).await;
 }

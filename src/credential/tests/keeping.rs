@@ -1,5 +1,6 @@
 //! Outcomes that the store does not take.
 
+use std::future::ready;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -66,7 +67,7 @@ async fn a_drain_goes_on_offering_a_pair_that_is_in_memory_alone() {
     assert_eq!(value(&waiting.await.unwrap()), "Bearer at.acme.1");
     assert_eq!(world.credentials.health().at_risk, 1);
     let credentials = world.credentials.clone();
-    let drain = tokio::spawn(async move { credentials.drain(25 * SECOND).await });
+    let drain = tokio::spawn(async move { credentials.drain(ready(()), 25 * SECOND).await });
     pass(&world, 5 * SECOND).await;
     assert!(!drain.is_finished());
     world.backend.refuse_writes(false);

@@ -1,6 +1,7 @@
 //! The room as a whole, on paused time, against a strict Flexslot.
 
 mod crowd;
+mod draining;
 mod evicting;
 mod faulty;
 mod flexslot;

@@ -1,5 +1,6 @@
 //! What the renewal promises.
 
+use std::future::ready;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -411,7 +412,7 @@ async fn drain_waits_for_a_token_request() {
     assert_eq!(picked(&world, "acme").await, "Bearer at.acme.0");
     world.settle().await;
     let credentials = world.credentials.clone();
-    let drain = tokio::spawn(async move { credentials.drain(Duration::from_secs(25)).await });
+    let drain = tokio::spawn(async move { credentials.drain(ready(()), Duration::from_secs(25)).await });
     world.settle().await;
     assert!(!drain.is_finished());
     gate.add_permits(1);

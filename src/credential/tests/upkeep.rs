@@ -1,5 +1,7 @@
 //! What the background does now and then.
 
+use std::{future::ready, sync::atomic::Ordering};
+
 use super::world::{HOUR, SECOND, World, pass, pick, tenant};
 
 #[tokio::test(start_paused = true)]
@@ -19,8 +21,20 @@ async fn the_last_use_is_noted_now_and_then_and_at_the_end() {
     drop(background);
     let _ = pick(&world, "beta").await.unwrap();
     let then = world.store.now().await.unwrap();
-    world.credentials.drain(SECOND).await;
+    world.credentials.drain(ready(()), SECOND).await;
     assert_eq!((last_used("acme").await, last_used("beta").await), (Some(began), Some(then)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_may_forget_is_a_reason_and_one_that_is_listened_to_is_none() {
+    let world = World::new().await;
+    world.backend.exposed.store(true, Ordering::Relaxed);
+    let _background = world.credentials.start().await.unwrap();
+    pass(&world, SECOND).await;
+    assert!(!world.credentials.health().forgetful);
+    world.backend.forgetful.store(true, Ordering::Relaxed);
+    pass(&world, 31 * SECOND).await;
+    assert!(world.credentials.health().forgetful);
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,7 +49,7 @@ pub(super) struct Target {
     /// `db.example:5432`, for messages.
     pub(super) address: String,
     /// What about the way to the server an operator should know and mend.
-    pub(super) caveat: Option<String>,
+    pub(super) exposure: Option<String>,
 }
 
 /// What a URL asks for beyond what the client library reads.
@@ -63,9 +63,28 @@ struct Asked {
 /// How often an idle connection shows that it lives, so that no firewall forgets it and no dead server goes unnoticed.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// Every key that a URL may have, for the hint.
-const KEYS: &str = "host, hostaddr, port, user, password, dbname, application_name, options, sslmode, sslnegotiation, channel_binding, \
-                    connect_timeout, keepalives, keepalives_idle, keepalives_interval, keepalives_retries, tcp_user_timeout, target_session_attrs, load_balance_hosts";
+/// Every key that a URL may have.
+const KEYS: [&str; 19] = [
+    "host",
+    "hostaddr",
+    "port",
+    "user",
+    "password",
+    "dbname",
+    "application_name",
+    "options",
+    "sslmode",
+    "sslnegotiation",
+    "channel_binding",
+    "connect_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_retries",
+    "tcp_user_timeout",
+    "target_session_attrs",
+    "load_balance_hosts",
+];
 
 // === impl PostgresParams ===
 
@@ -114,13 +133,13 @@ impl Target {
         };
         let address = address(&config);
         let is_unconsidered = asked.sslmode.is_none() && verify == Verify::Nothing && leads_elsewhere(&config);
-        let caveat = is_unconsidered.then(|| {
+        let exposure = is_unconsidered.then(|| {
             format!(
                 "PostgreSQL at {address}: store.url has no sslmode, so the server's certificate is not checked, and the connection is not even \
                  encrypted where the server does not offer it; add sslmode=verify-full, or the mode that is meant"
             )
         });
-        Ok(Self { address, caveat, hosts, tls, timeout: params.timeout, opening: params.opening })
+        Ok(Self { address, exposure, hosts, tls, timeout: params.timeout, opening: params.opening })
     }
 
     /// Trouble with the server, in words for the operator.
@@ -147,7 +166,10 @@ impl Asked {
         let mut asked = Self { url: url.clone(), sslmode: None, keepalives: false };
         if let Some((before, query)) = text.split_once('?') {
             let mut kept = Vec::new();
-            for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            for (at, pair) in query.split('&').enumerate().filter(|(_, pair)| !pair.is_empty()) {
+                if !pair.split_once('=').is_some_and(|(key, _)| KEYS.contains(&key)) {
+                    return Err(unknown_key(at));
+                }
                 match pair.split_once('=') {
                     Some(("sslmode", value)) => asked.sslmode = Some(value.to_owned()),
                     Some(("target_session_attrs", value)) if value != "read-write" => {
@@ -230,10 +252,16 @@ fn address(config: &Config) -> String {
     hosts.iter().enumerate().map(with_port).collect::<Vec<_>>().join(",")
 }
 
-/// The library's errors name the key, and never its value.
+/// The key is not shown: after an `&` that was not escaped, it is the rest of a password.
+fn unknown_key(at: usize) -> OpenError {
+    let hint = format!("it may have {}; in a value, '&' is written %26", KEYS.join(", "));
+    fault(&format!("has a key that is not known, number {} after the '?'", at + 1), &hint)
+}
+
+/// The library's errors name the key, which is one of [`KEYS`], and never its value.
 fn not_understood(error: &tokio_postgres::Error) -> OpenError {
     let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    fault(&format!("is not understood: {cause}"), &format!("it may have {KEYS}"))
+    fault(&format!("is not understood: {cause}"), &format!("it may have {}", KEYS.join(", ")))
 }
 
 fn fault(what: &str, hint: &str) -> OpenError {

@@ -82,14 +82,14 @@ fn an_authority_has_to_be_named_where_the_hosts_name_is_not_checked() {
 
 #[test]
 fn a_server_elsewhere_that_nobody_thought_of_tls_for_is_warned_of() {
-    let caveat = |url: &str| read(url).expect("read").caveat;
+    let exposure = |url: &str| read(url).expect("read").exposure;
     for url in [
         "postgres://u@db.example/store",
         "postgres://u@localhost,192.0.2.7/store",
         "postgres://u@localhost/s?hostaddr=192.0.2.7",
     ] {
-        let caveat = caveat(url).expect(url);
-        assert!(caveat.contains("not checked") && caveat.contains("sslmode=verify-full"), "{caveat}");
+        let exposure = exposure(url).expect(url);
+        assert!(exposure.contains("not checked") && exposure.contains("sslmode=verify-full"), "{exposure}");
     }
     for url in [
         "postgres://u@localhost/store",
@@ -97,7 +97,7 @@ fn a_server_elsewhere_that_nobody_thought_of_tls_for_is_warned_of() {
         "postgres:///store?host=/run/postgresql",
         "postgres://u@db.example/store?sslmode=prefer",
     ] {
-        assert_eq!(caveat(url), None, "{url}");
+        assert_eq!(exposure(url), None, "{url}");
     }
 }
 
@@ -111,8 +111,16 @@ fn a_password_that_was_not_escaped_is_refused_before_it_is_taken_for_a_host() {
 }
 
 #[test]
-fn a_key_that_is_not_understood_is_named_and_its_value_is_not() {
-    assert!(fault(&format!("postgres://u@db/store?sslpassword={CANARY}")).contains("`sslpassword`"));
+fn a_key_that_is_not_known_is_told_by_its_place_since_it_may_be_part_of_a_password() {
+    for password in ["p&canary", "p&canary=", "p&canary&port=1", "p&can%61ry-canary=5&port=1"] {
+        let text = fault(&format!("postgres://db/store?user=u&password={password}"));
+        assert!(text.contains("number 3 after the '?'") && text.contains("%26"), "{password}: {text}");
+    }
+    assert!(fault(&format!("postgres://u@db/store?sslpassword={CANARY}")).contains("number 1"));
+}
+
+#[test]
+fn a_key_whose_value_is_not_understood_is_named_and_its_value_is_not() {
     assert!(fault(&format!("postgres://u@db:{CANARY}/store")).contains("`port`"));
     assert!(fault("postgres:///store").contains("host"));
     assert!(fault("postgres://u@a,b,c/store?hostaddr=192.0.2.7").contains("for each host"));
