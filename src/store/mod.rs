@@ -1,11 +1,11 @@
 //! The sealed records, and the one type that reads and writes them.
 //!
 //! [`TokenStore`] speaks of tenants, grants and PATs: `intent` has the two writes around a token request, `tenants` the
-//! lists and the change feed, `import` what comes from outside in numbers. Below it a [`Backend`] keeps rows and
-//! compares before it writes, and never sees a secret: [`record`] makes the bytes, [`seal`] closes them. The engines
-//! are [`sqlite`] and [`memory`]; one suite, `conformance`, holds for each. Next to the store, in `state_dir`, lie the
-//! [`spool`] for pairs that the store would not take and the [`instance`] lock that tells the others whether we are
-//! still alive.
+//! lists and the change feed, `look` tells who of many has changed, `import` takes what comes from outside in numbers.
+//! Below it a [`Backend`] keeps rows and compares before it writes, and never sees a secret: [`record`] makes the
+//! bytes, [`seal`] closes them. The engines are [`sqlite`] and [`memory`]; one suite, `conformance`, holds for each.
+//! Next to the store, in `state_dir`, lie the [`spool`] for pairs that the store would not take and the [`instance`]
+//! lock that tells the others whether we are still alive.
 
 pub mod backend;
 pub mod era;
