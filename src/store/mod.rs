@@ -1,8 +1,8 @@
 //! The sealed records, and the one type that reads and writes them.
 //!
 //! [`TokenStore`] speaks of tenants, grants and PATs: `intent` has the two writes around a token request, `tenants` the
-//! lists and the change feed, `import` what comes from outside in numbers, [`key`] which encryption key seals, and
-//! [`rotate`] the change to another; [`era`] and `write_back` are for a store that comes back empty or older. Below it
+//! lists and the change feed, `look` tells who of many has changed, `import` takes what comes from outside in numbers,
+//! [`key`] knows which encryption key seals, and [`rotate`] the change to another; [`era`] and `write_back` are for a store that comes back empty or older. Below it
 //! a [`Backend`] keeps rows and compares before it writes, and never sees a secret: [`record`] makes the bytes, [`seal`]
 //! closes them. The engines are [`sqlite`], [`redis`], [`postgres`] and [`memory`]; one suite, `conformance`, holds for
 //! each, and [`metered`] counts what any of them does. Next to the store lie the [`keyfile`] and, in `state_dir`, the
