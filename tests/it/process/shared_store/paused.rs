@@ -89,7 +89,7 @@ async fn late_pairs_are_stored(engine: Engine) -> String {
     let tenants = world.connect_all(&names, Life::Fresh).await;
     let sidecars = three(&world).await;
     let warm = answers(asked(&sidecars.each_ref(), &tenants, SIDECARS * names.len())).await;
-    assert!(warm.iter().all(|answer| answer.status == 200));
+    assert!(warm.iter().all(|answer| answer.status == 200), "{engine:?}: {warm:?}\n{}", logs(&sidecars));
     let (pauses, began) = (rounds(TENANTS).div_ceil(TENANTS), Instant::now());
     for pause in 0..pauses {
         let victim = usize::try_from(pause).unwrap() % SIDECARS;
