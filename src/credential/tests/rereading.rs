@@ -74,14 +74,15 @@ async fn a_late_answer_costs_one_look_however_many_tenants_are_held() {
 #[tokio::test(start_paused = true)]
 async fn what_changed_in_an_outage_is_read_and_nothing_else() {
     let (world, _background) = crowd().await;
-    let before = times_read(&world);
     world.backend.refuse_reads(true);
     pass(&world, SECOND).await;
+    // Nobody looks before time passes.
+    world.backend.refuse_reads(false);
     // More than one look is for: what was written last has all changed.
     for index in 0..250 {
         world.store.put_pat(&tenant(&name(index)), &pat("flx_pat_new")).await.unwrap();
     }
-    world.backend.refuse_reads(false);
+    let before = times_read(&world);
     pass(&world, 5 * SECOND).await;
     assert_eq!(value(&pat_only(&world, &name(249)).await), "Bearer flx_pat_new");
     let reads = times_read(&world) - before;
@@ -98,12 +99,12 @@ async fn changes_in_a_store_that_came_back_older_are_seen_also_where_it_was_writ
     pass(&world, 2 * SECOND).await;
     world.backend.refuse_reads(true);
     pass(&world, SECOND).await;
+    world.backend.refuse_reads(false);
     world.backend.inner.restore(snapshot);
     world.store.put_pat(&tenant(&name(MANY - 1)), &pat("flx_pat_new")).await.unwrap();
     for _ in 0..60 {
         world.give_pat("somebody").await;
     }
-    world.backend.refuse_reads(false);
     pass(&world, 5 * SECOND).await;
     assert_eq!(value(&pat_only(&world, &name(MANY - 1)).await), "Bearer flx_pat_new");
 }

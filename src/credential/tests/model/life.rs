@@ -81,6 +81,8 @@ impl Seen {
                 if revoked { Ok(()) } else { Err("it ends without a reason") }
             }
             (NeverConnected | Gone(_), NeverConnected | Gone(_)) => Ok(()),
+            // From the spool, to a store that came back without its grant.
+            (NeverConnected, Connected(new)) if self.was_answered_last(new) => Ok(()),
             _ => Err("no renewal does that"),
         }
     }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use super::{
-    monitor::{Monitor, Outcome, Question},
+    monitor::{Monitor, Outcome, Question, Seen},
     names::{access_of, name_of, pair},
     stage::Process,
 };
@@ -102,5 +102,15 @@ impl Monitor {
                 line.current
             )
         })
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// Whether Flexslot has answered a token request with this pair, and with none after it.
+    pub(super) fn was_answered_last(&self, grant: &Grant) -> bool {
+        let (name, number) = name_of(&grant.tokens.refresh);
+        self.lines.get(&name).is_some_and(|line| line.current == number && line.delivered.contains_key(&number))
     }
 }
