@@ -133,7 +133,9 @@ impl TokenStore {
             let now = self.backend.now().await?;
             let mut changes = Vec::new();
             for (key, row) in keys_of(tenant).into_iter().zip(&rows) {
-                let Some(row) = row.as_ref().filter(|row| is_there(row)) else { continue };
+                // A marker is written anew: what somebody has found who is cut off, since before the store came back with
+                // that marker, is to be forgotten too.
+                let Some(row) = row else { continue };
                 changes.extend(row.label.grant.map(|grant| tombstone(grant, now)));
                 let (label, body) = record::gone(now.plus(TOMBSTONE_LIFE));
                 changes.push(Change { key, expect: Expect::Revision(row.revision), label, body });

@@ -89,7 +89,7 @@ impl Play {
         for ((name, before), held) in TENANTS.iter().zip(before).zip(held) {
             let commanded = (commanded.contains(*name), commanded_pat && *name == WITH_PAT);
             self.nothing_is_undone(name, commanded, &before, &held);
-            self.shared.monitor.accept(&self.shared.grant_of(&tenant(name)));
+            self.accept(name);
         }
         self.note("what was commanded meanwhile is not undone");
     }

@@ -61,6 +61,8 @@ pub(super) struct Seen {
     /// Whose grant could not be read since the process was given a pair of it.
     unread: HashSet<(Process, TenantId)>,
     stored: HashSet<(GrantId, Version)>,
+    /// Whose grant that was or is.
+    tenants: HashMap<GrantId, TenantId>,
     /// Tokens that were answered with 401.
     pub(super) refused: HashSet<(GrantId, Version)>,
     /// What each process has handed out last, and what it has said of it that it is over.
@@ -246,8 +248,10 @@ impl Monitor {
 
     /// Takes what the store has after its travel for what it should have. Where that is less than there was, nobody
     /// alive knew more.
-    pub(super) fn accept(&self, state: &GrantState) {
+    pub(super) fn accept(&self, tenant: &TenantId, state: &GrantState) {
         let mut seen = self.seen.lock();
+        // Which grant took whose place while the store was away, nobody has looked at.
+        seen.shown.retain(|(_, of), at| of != tenant || state.id().is_none_or(|id| id == at.grant));
         let grant = match state {
             GrantState::NeverConnected => return,
             GrantState::Disconnected(end) => {
@@ -271,6 +275,14 @@ impl Monitor {
         if more_than_known {
             seen.lost.insert(name_of(&grant.tokens.refresh).0);
         }
+    }
+
+    /// The store has come back without a grant of `tenant`, and nobody alive has one: then nobody knows either which were
+    /// over, except by a tombstone, and a spooled pair of any other may come back.
+    pub(super) fn know_nothing_of(&self, tenant: &TenantId, is_buried: impl Fn(GrantId) -> bool) {
+        let mut seen = self.seen.lock();
+        let Seen { over, tenants, .. } = &mut *seen;
+        over.retain(|id| tenants.get(id) != Some(tenant) || is_buried(*id));
     }
 
     // --- requests ---
@@ -323,6 +335,7 @@ impl Seen {
         }
         if let Some(grant) = after.grant() {
             self.stored.insert((grant.id, grant.version));
+            self.tenants.insert(grant.id, tenant_of(&name_of(&grant.tokens.refresh).0));
         }
         if let GrantState::Uncertain(_, intent) = after
             && self.intents.iter().all(|stored| stored.intent != *intent)

@@ -176,8 +176,13 @@ impl Play {
     }
 
     /// What nobody alive knew nobody could write back.
-    fn accept(&self, name: &str) {
-        self.shared.monitor.accept(&self.shared.grant_of(&tenant(name)));
+    pub(super) fn accept(&self, name: &str) {
+        let tenant = tenant(name);
+        let monitor = &self.shared.monitor;
+        monitor.accept(&tenant, &self.shared.grant_of(&tenant));
+        if matches!(self.shared.known_of(&tenant).grant, KnownGrant::Nothing) {
+            monitor.know_nothing_of(&tenant, |grant| self.shared.is_buried(grant));
+        }
     }
 }
 
