@@ -4,7 +4,7 @@ use super::{
     Cas, Settlement, StoreError, TOMBSTONE_LIFE, TokenStore,
     backend::{Change, Expect, Key, Kind, Revision},
     record,
-    write_back::Standing,
+    write_back::Aim,
 };
 use crate::model::{
     Grant, GrantId, GrantState, TenantId, Timestamp,
@@ -65,10 +65,10 @@ impl TokenStore {
                     Err(error @ StoreError::Unavailable(_)) => return Err(error),
                     // What has been read is acted on, though the store may take no writes now: until it does, it may
                     // come back without what makes this pair void.
-                    Ok(Standing::Buried) => return Ok(Cas::Moved),
-                    Ok(Standing::Other) => return self.raise(tenant, grant).await,
+                    Ok(Aim::Buried) => return Ok(Cas::Moved),
+                    Ok(Aim::Other) => return self.raise(tenant, grant).await,
                     // To have the pair stored is worth more than to know where its row was found.
-                    Ok(Standing::AsExpected) | Err(_) => {}
+                    Ok(Aim::AsExpected) | Err(_) => {}
                 }
                 match self.write(vec![change]).await?.into() {
                     Cas::Stored => Ok(Cas::Stored),

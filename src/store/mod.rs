@@ -336,7 +336,8 @@ fn keys_of(tenant: &TenantId) -> [Key; 2] {
     [Key::new(Kind::Grant, tenant.as_str()), Key::new(Kind::Pat, tenant.as_str())]
 }
 
-fn pair(rows: Vec<Option<Row>>) -> Result<[Option<Row>; 2], StoreError> {
+/// As many rows as were asked for. Fewer would look as if the store had lost some.
+fn all<const N: usize>(rows: Vec<Option<Row>>) -> Result<[Option<Row>; N], StoreError> {
     rows.try_into().map_err(|_| StoreError::Unavailable("it answered for another number of records than asked".into()))
 }
 

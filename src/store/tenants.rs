@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 use super::{
-    Cas, KEY_CHECK, StoreError, StoredPat, TOMBSTONE_LIFE, TokenStore,
+    Cas, KEY_CHECK, StoreError, StoredPat, TOMBSTONE_LIFE, TokenStore, all,
     backend::{Change, Expect, Key, Kind, Revision, Row, RowState},
     intent::tombstone,
     key::Told,
-    keys_of, pair,
+    keys_of,
     record::{self, GrantSummary, PlainState},
 };
 use crate::model::{Origin, TenantId, Timestamp, token::Disconnected};
@@ -129,7 +129,7 @@ impl TokenStore {
     /// Forgets both credentials of `tenant`, and keeps the grant's id from coming back. Revokes nothing.
     pub async fn remove(&self, tenant: &TenantId) -> Result<Removed, StoreError> {
         loop {
-            let rows = pair(self.backend.get(&keys_of(tenant)).await?)?;
+            let rows = all::<2>(self.backend.get(&keys_of(tenant)).await?)?;
             let now = self.backend.now().await?;
             let mut changes = Vec::new();
             for (key, row) in keys_of(tenant).into_iter().zip(&rows) {

@@ -20,7 +20,7 @@ mod read;
 pub use self::known::{Known, KnownGrant, KnownPat};
 use self::{known::Verdict, read::Read};
 use super::{
-    Cas, StoreError, TOMBSTONE_LIFE, TenantRecord, TokenStore,
+    Cas, StoreError, TOMBSTONE_LIFE, TenantRecord, TokenStore, all,
     backend::{Change, Expect, Key, Kind, Row},
     era::{Era, EraId, Found, era_key},
     intent::{tombstone, tombstone_key},
@@ -46,7 +46,7 @@ pub enum Reconciled {
 
 /// The row that the outcome of a token request goes over, as it was read before the write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Aim {
     AsExpected,
     /// It is another than the outcome expects.
     Other,
@@ -63,8 +63,10 @@ impl TokenStore {
         let mut keys = vec![grant_key.clone(), pat_key.clone(), era_key(), pat_tombstone_key(tenant)];
         keys.extend(known.grant.id().map(tombstone_key));
         let mut rows = self.backend.get(&keys).await?;
-        rows.resize(5, None);
-        let [grant_row, pat_row, era, pat_tombstone, tombstone] = <[_; 5]>::try_from(rows).unwrap_or_default();
+        if known.grant.id().is_none() {
+            rows.push(None);
+        }
+        let [grant_row, pat_row, era, pat_tombstone, tombstone] = all(rows)?;
         let era = Era::of_row(era.as_ref())?;
         if known.era.is_some_and(|known| era.id < known) {
             // What is written back before the new era has begun would be taken for what was in the store when it came
@@ -118,14 +120,15 @@ impl TokenStore {
     /// The outcome of a token request that was made before the store came back is no newer than the row that it is
     /// written over, which was in the store when it came back, or was written back: it says where that was found. Any
     /// other says in which era it was looked at, since the next one may begin before it is written.
-    pub(super) async fn keep_origin(&self, change: &mut Change) -> Result<Standing, StoreError> {
+    pub(super) async fn keep_origin(&self, change: &mut Change) -> Result<Aim, StoreError> {
         let mut keys = vec![change.key.clone(), era_key()];
-        if let Expect::Grant(grant, _) = change.expect {
-            keys.push(tombstone_key(grant));
-        }
+        let of_grant = if let Expect::Grant(grant, _) = change.expect { Some(grant) } else { None };
+        keys.extend(of_grant.map(tombstone_key));
         let mut rows = self.backend.get(&keys).await?;
-        rows.resize(3, None);
-        let [row, era, tombstone] = <[_; 3]>::try_from(rows).unwrap_or_default();
+        if of_grant.is_none() {
+            rows.push(None);
+        }
+        let [row, era, tombstone] = all(rows)?;
         let era = Era::of_row(era.as_ref())?;
         let read = Read::new(&change.key, row.as_ref(), &era)?;
         let in_era = if read.is_past() { era.before.unwrap_or(EraId::FIRST) } else { era.id };
@@ -136,9 +139,9 @@ impl TokenStore {
             (change.label, change.body) = record::written_back(written, found);
         }
         Ok(match change.expect.holds(row.as_ref().map(|row| (row.revision, &row.label))) {
-            _ if tombstone.as_ref().is_some_and(is_there) => Standing::Buried,
-            true => Standing::AsExpected,
-            false => Standing::Other,
+            _ if tombstone.as_ref().is_some_and(is_there) => Aim::Buried,
+            true => Aim::AsExpected,
+            false => Aim::Other,
         })
     }
 

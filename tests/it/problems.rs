@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::support::{GrantOf, Part, Raw, Reply, Script, Upstream, World, http2_connection};
+use crate::support::{ClosedPort, GrantOf, Part, Raw, Reply, Script, Upstream, World, http2_connection};
 
 /// A problem as it must look.
 struct Expected {
@@ -227,10 +227,8 @@ async fn upstreams() -> Vec<(Expected, Reply)> {
     let silent = Upstream::start(move |_, _| Script::parts([Part::Wait(Arc::clone(&silence))])).await;
     let closing = Upstream::start(|_, _| Script::parts([Part::Close])).await;
     let garbled = Upstream::saying("HTTP/1.1 two hundred\r\n\r\n").await;
-    let closed = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        format!("upstream.url = \"http://{}\"", listener.local_addr().unwrap())
-    };
+    let closed = ClosedPort::new();
+    let closed = format!("upstream.url = \"http://{}\"", closed.address);
     let unreachable = ask(&closed, None, async |world| {
         world.tenant("acme").with_this_pat("p").await;
         decks(world).await

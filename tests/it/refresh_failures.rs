@@ -6,7 +6,7 @@ use flexslot_proxy::{
 };
 use http::{StatusCode, header};
 
-use crate::support::{GrantOf, Reply, World, until};
+use crate::support::{ClosedPort, GrantOf, Reply, World, until};
 
 const UNAVAILABLE: &str = "flexslot-proxy; received-status=401; details=\"refresh_unavailable\"";
 
@@ -220,10 +220,8 @@ async fn what_was_provably_not_taken_is_tried_again() {
 
 #[tokio::test]
 async fn a_token_endpoint_that_cannot_be_reached_is_told() {
-    let closed = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let port = ClosedPort::new();
+    let closed = port.address;
     let world = World::with(&format!("oauth.token_url = \"http://{closed}/token\"")).await;
     world.tenant("acme").with_grant(GrantOf::expired()).await;
     let reply = decks(&world).await;

@@ -7,8 +7,12 @@ mod raw;
 mod upstream;
 mod world;
 
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
 pub(crate) use client::{Call, Reply, http2_connection, in_time, sha256, until};
@@ -20,7 +24,21 @@ pub(crate) use world::{CLIENT, GrantOf, World};
 /// hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// An address of this machine where connections are refused, and where nobody else comes to listen meanwhile.
+pub(crate) struct ClosedPort {
+    pub(crate) address: SocketAddr,
+    _bound: Socket,
+}
+
+impl ClosedPort {
+    pub(crate) fn new() -> Self {
+        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        bound.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        Self { address: bound.local_addr().unwrap().as_socket().unwrap(), _bound: bound }
+    }
+}
+
 /// A listener on a free port of this machine.
 pub(crate) fn free_port() -> TcpListener {
-    flexslot_proxy::app::bind_tcp((std::net::Ipv4Addr::LOCALHOST, 0).into()).unwrap()
+    flexslot_proxy::app::bind_tcp((Ipv4Addr::LOCALHOST, 0).into()).unwrap()
 }
