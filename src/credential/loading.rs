@@ -150,7 +150,7 @@ impl Works {
                     let settings = self.settings();
                     let taken = slot.with(|state| {
                         // Otherwise it was compared with what is not held any more.
-                        let unchanged = state.changes == changes;
+                        let unchanged = state.changes == changes && self.travels() == travels;
                         if unchanged {
                             state.adopt(record.clone(), &settings.refresh, &self.random);
                         }

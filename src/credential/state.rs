@@ -129,6 +129,7 @@ impl State {
     /// The store has come into `era` with everything that was found of the tenant before.
     pub(super) fn found_again_in(&mut self, era: EraId) {
         self.found.era = Some(era);
+        self.changes += 1;
     }
 
     /// The last write that was found of the tenant.

@@ -23,7 +23,7 @@ use crate::{
     store::{
         Cas, StoreError,
         backend::Revision,
-        era::{Era, EraId, Vitals},
+        era::{Era, EraId, QUIET, Vitals},
     },
 };
 
@@ -207,7 +207,9 @@ impl Page {
             let id = EraId::after(known.max(era.id), now, random);
             return Era { id, quiet_since: Some(now), before: same_store.then_some(era.id), past: newest };
         }
-        if is_quiet { era } else { Era { quiet_since: Some(now), ..era } }
+        // Whoever comes late has half of the time at least; all but the latest prolong nothing.
+        let has_time = era.quiet_left(now) >= QUIET / 2;
+        if has_time { era } else { Era { quiet_since: Some(now), ..era } }
     }
 
     /// The store is as `vitals` say, in `era`.

@@ -115,8 +115,12 @@ impl TokenStore {
             changes.iter_mut().for_each(|change| self.seal_anew(change));
         }
         let keys: Vec<_> = changes.iter().map(|change| change.key.clone()).collect();
+        let forgotten = self.forgotten.load(Ordering::Relaxed);
         let written = self.backend.write(changes).await;
-        if let Ok(Written::Done(revision)) = written {
+        // What another server took, before this one came in its place, tells nothing of this one.
+        if let Ok(Written::Done(revision)) = written
+            && self.forgotten.load(Ordering::Relaxed) == forgotten
+        {
             self.written.fetch_max(revision.0, Ordering::Relaxed);
         }
         match &written {

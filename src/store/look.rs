@@ -38,6 +38,9 @@ impl TokenStore {
         let mut keys: Vec<_> = known.iter().flat_map(|(tenant, _)| keys_of(tenant)).collect();
         keys.push(era_key());
         let mut rows = self.backend.get(&keys).await?;
+        if rows.len() != keys.len() {
+            return Err(StoreError::Unavailable("it answered for another number of records than asked".into()));
+        }
         let era = Era::of_row(rows.pop().flatten().as_ref())?;
         let (pairs, _) = rows.as_chunks::<2>();
         let tenants = known.iter().zip(pairs).map(|((_, known), [grant, pat])| {

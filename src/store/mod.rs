@@ -130,6 +130,8 @@ pub struct TokenStore {
     random: Random,
     /// The newest revision that was written here.
     written: Arc<AtomicU64>,
+    /// How often that was forgotten.
+    forgotten: Arc<AtomicU64>,
     looked: key::Looked,
 }
 
@@ -163,7 +165,7 @@ impl TokenStore {
     }
 
     fn over(backend: Arc<dyn Backend>, sealer: Sealer, random: Random) -> Self {
-        Self { backend, sealer, random, written: Arc::default(), looked: key::Looked::now() }
+        Self { backend, sealer, random, written: Arc::default(), forgotten: Arc::default(), looked: key::Looked::now() }
     }
 
     /// Itself, if its key check opens; `None` where there is none.
@@ -310,13 +312,14 @@ impl TokenStore {
 
     /// The store has travelled: what was written before tells nothing of it any more.
     pub fn forget_written(&self) {
+        self.forgotten.fetch_add(1, Ordering::Relaxed);
         self.written.store(0, Ordering::Relaxed);
     }
 
     /// The same store as another process has it.
     #[cfg(test)]
     pub(crate) fn of_another_process(&self) -> Self {
-        Self { written: Arc::default(), ..self.clone() }
+        Self { written: Arc::default(), forgotten: Arc::default(), ..self.clone() }
     }
 
     async fn row(&self, key: &Key) -> Result<Option<Row>, StoreError> {

@@ -119,25 +119,29 @@ async fn who_comes_back_late_writes_back_what_it_holds_alone() {
     assert_eq!(stored_pat(&world).await.as_deref(), Some("flx_pat_old"));
 }
 
+/// The store has come back empty, and somebody has begun its era. Two were cut off: `world`'s process, which holds the
+/// newest pair of acme, and the first of those that are answered, which holds the one before; the other has neither.
+async fn two_that_are_cut_off(world: &World) -> (World, World, Background) {
+    world.connect("acme", HOUR, Some(HOUR)).await;
+    let (background, less) = one_and_one_that_is_cut_off(world).await;
+    drop(background);
+    tokio::time::advance(HOUR).await;
+    assert_eq!(value(&pick(world, "acme").await), "Bearer at.acme.1");
+    empty(world);
+    let bystander = world.another();
+    let seen = world.store.vitals().await.unwrap();
+    let id = EraId::after(seen.era.id, seen.now, &Random::system());
+    let era = Era { id, quiet_since: Some(seen.now), before: None, past: seen.newest };
+    let _ = world.store.begin_era(&seen, &era).await.unwrap();
+    let bystanding = bystander.credentials.start().await.unwrap();
+    pass(world, OVER).await;
+    (less, bystander, bystanding)
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_two_that_come_back_late_the_one_that_knows_less_does_not_refresh_first() {
     let world = World::new().await;
-    world.connect("acme", HOUR, Some(HOUR)).await;
-    let (background, less) = one_and_one_that_is_cut_off(&world).await;
-    drop(background);
-    // The other one holds the pair that came after.
-    tokio::time::advance(HOUR).await;
-    assert_eq!(value(&pick(&world, "acme").await), "Bearer at.acme.1");
-    empty(&world);
-    let bystander = world.another();
-    let _bystanding = {
-        let seen = world.store.vitals().await.unwrap();
-        let id = EraId::after(seen.era.id, seen.now, &Random::system());
-        let era = Era { id, quiet_since: Some(seen.now), before: None, past: seen.newest };
-        let _ = world.store.begin_era(&seen, &era).await.unwrap();
-        bystander.credentials.start().await.unwrap()
-    };
-    pass(&world, OVER).await;
+    let (less, bystander, _bystanding) = two_that_are_cut_off(&world).await;
     let _first = less.credentials.start().await.unwrap();
     pass(&world, 2 * SECOND).await;
     assert_eq!(refresh_token(&world).await, "acme.0");
@@ -150,6 +154,20 @@ async fn of_two_that_come_back_late_the_one_that_knows_less_does_not_refresh_fir
     assert_eq!(refresh_token(&world).await, "acme.1");
     tokio::time::advance(HOUR).await;
     assert_eq!(value(&pick(&less, "acme").await), "Bearer at.acme.2");
+    assert_eq!(world.flexslot.replays(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_when_the_quiet_is_almost_over_has_time_too() {
+    let world = World::new().await;
+    let (less, _bystander, _bystanding) = two_that_are_cut_off(&world).await;
+    let _first = less.credentials.start().await.unwrap();
+    pass(&world, 9 * SECOND).await;
+    let _then = world.credentials.start().await.unwrap();
+    pass(&world, 2 * SECOND).await;
+    assert!(less.credentials.health().travelled, "the ten seconds are over, and five more are not");
+    pass(&world, OVER).await;
+    assert_eq!(value(&pick(&less, "acme").await), "Bearer at.acme.1");
     assert_eq!(world.flexslot.replays(), 0);
 }
 

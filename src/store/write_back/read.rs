@@ -55,15 +55,61 @@ impl<'a> Read<'a> {
             return self.is_of_unknown_age();
         };
         let ours = Found { era, revision };
+        // What was written back before the store came back once more is as old as it says, to whoever was not there.
+        let is_from_before_that = Some(era) < self.era.before;
         match self.found {
-            _ if self.is_past() => self.era.before.is_none_or(|era| Found { era, revision: row.revision } < ours),
-            None => false,
-            Some(found) => self.is_of_unknown_age() || found < ours,
+            Some(found) if !self.is_past() || is_from_before_that => self.is_of_unknown_age() || found < ours,
+            None if !self.is_past() => false,
+            _ => self.era.before.is_none_or(|era| Found { era, revision: row.revision } < ours),
         }
     }
 
     /// Whether it was written back by somebody who did not know where it was found.
     pub(super) fn is_of_unknown_age(&self) -> bool {
-        !self.is_past() && self.found.is_some_and(|found| found.revision == Revision(0))
+        self.found.is_some_and(|found| found.revision == Revision(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Read;
+    use crate::{
+        model::{Random, Timestamp},
+        store::{
+            backend::{Key, Kind, Revision, Row},
+            era::{Era, EraId, Found},
+            record,
+        },
+    };
+
+    /// Three eras, the first one first.
+    fn eras() -> [EraId; 3] {
+        let random = Random::from_fn(|buffer| buffer.fill(7));
+        let after = |era| EraId::after(era, Timestamp::from_secs(1_800_000_000), &random);
+        let second = after(EraId::FIRST);
+        [EraId::FIRST, second, after(second)]
+    }
+
+    /// Whether a row that was written back at revision 5 of the second era, as found at `found`, and came back with the
+    /// store into the third, counts less than what was found at `ours`.
+    fn counts_less(found: Found, ours: Found) -> bool {
+        let [_, second, third] = eras();
+        let (label, body) = record::written_back(record::gone(Timestamp::from_secs(1_900_000_000)), found);
+        let row = Row { revision: Revision(5), label, body, last_used: None };
+        let era = Era { id: third, quiet_since: None, before: Some(second), past: Revision(9) };
+        let read = Read::new(&Key::new(Kind::Grant, "acme"), Some(&row), &era).unwrap();
+        assert!(read.is_past());
+        read.counts_less_than(Some(ours.era), Some(ours.revision))
+    }
+
+    #[test]
+    fn what_was_written_back_and_came_back_once_more_is_as_old_as_it_says() {
+        let [first, second, _] = eras();
+        let found = |era, revision| Found { era, revision: Revision(revision) };
+        assert!(counts_less(found(first, 10), found(first, 20)), "its successor was found later");
+        assert!(!counts_less(found(first, 20), found(first, 10)));
+        assert!(counts_less(found(first, 0), found(first, 1)), "a placeholder says nothing");
+        assert!(!counts_less(found(first, 10), found(second, 4)), "whoever was there goes by its revision there");
+        assert!(counts_less(found(first, 10), found(second, 6)));
     }
 }
