@@ -181,29 +181,28 @@ impl Custody {
     /// The store says that `tenant` has the grant `id`: what waits of another one is void, also for a store that comes
     /// back without this one.
     pub(super) async fn void_all_but(&self, tenant: &TenantId, id: GrantId) {
-        let void = {
-            let mut waiting = self.waiting.lock();
-            match waiting.get(tenant) {
-                Some(held) if held.intent.grant != id => waiting.remove(tenant),
-                _ => None,
-            }
-        };
+        let void = self.waiting.lock().get(tenant).filter(|held| held.intent.grant != id).cloned();
         let Some(void) = void else { return };
-        tracing::info!(%tenant, "the outcome of a token request need not be stored any more: the tenant has another grant");
+        // First the file: whoever is cut off in between finds what waits once more, and not a file that nobody knows.
         if let (Settlement::Renewed(grant), Some(spool)) = (&void.settlement, &self.spool)
             && let Err(error) = spool.forget(grant).await
         {
             tracing::warn!(%tenant, %error, "a token pair that is void stays in the spool");
         }
+        self.forget(tenant, &void);
+        tracing::info!(%tenant, "the outcome of a token request need not be stored any more: the tenant has another grant");
+    }
+
+    /// Holds `done` no longer, unless another outcome has taken its place.
+    fn forget(&self, tenant: &TenantId, done: &Waiting) {
+        let mut waiting = self.waiting.lock();
+        if waiting.get(tenant).is_some_and(|held| held.intent == done.intent) {
+            waiting.remove(tenant);
+        }
     }
 
     async fn done(&self, tenant: &TenantId, done: &Waiting, outcome: Cas) {
-        {
-            let mut waiting = self.waiting.lock();
-            if waiting.get(tenant).is_some_and(|held| held.intent == done.intent) {
-                waiting.remove(tenant);
-            }
-        }
+        self.forget(tenant, done);
         if done.place == Place::Spool {
             self.empty_spool().await;
         }
