@@ -6,6 +6,7 @@
 
 pub mod allow;
 pub mod clock;
+pub mod connection;
 pub mod credential;
 pub mod failpoint;
 pub mod file_access;
@@ -24,6 +25,7 @@ pub mod web_origin;
 
 pub use allow::AllowRule;
 pub use clock::{Clock, SystemClock, Timestamp};
+pub use connection::{Card, ConnectionState, Identity, NextStep, PatState, Reason, SessionId};
 pub use credential::{CredentialKind, PatFallback};
 pub use file_access::FileAccess;
 pub use host::HostPattern;

@@ -115,6 +115,22 @@ impl ScopeSet {
     }
 }
 
+/// A scope as people read it, in the words of Flexslot's own pages where these have any; `None` for one that is not of
+/// the catalogue.
+pub fn in_words(scope: &str) -> Option<&'static str> {
+    Some(match scope {
+        "cards:read" => "Look up cards",
+        "decks:read" => "Read your decks",
+        "decks:write" => "Create, change and delete your decks",
+        "exports:read" => "Export your decks and guides",
+        "guides:read" => "Read your sideboard guides",
+        "guides:write" => "Create, change and delete your sideboard guides",
+        "sideboards:read" => "Read your sideboards",
+        "sideboards:write" => "Create, change and delete your sideboards",
+        _ => return None,
+    })
+}
+
 impl fmt::Debug for ScopeSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str().unwrap_or("(unknown)"))

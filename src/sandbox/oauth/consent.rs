@@ -95,17 +95,7 @@ pub(super) fn allow(shared: &Shared, pending: &Pending, user: &Arc<User>, status
 
 /// A scope as people read it.
 pub(super) fn in_words(scope: &str) -> &'static str {
-    match scope {
-        "cards:read" => "Look up cards",
-        "decks:read" => "Read your decks",
-        "decks:write" => "Create, change and delete your decks",
-        "exports:read" => "Export your decks and guides",
-        "guides:read" => "Read your guides",
-        "guides:write" => "Create, change and delete your guides",
-        "sideboards:read" => "Read your sideboards",
-        "sideboards:write" => "Create, change and delete your sideboards",
-        _ => "Something else",
-    }
+    crate::model::scope::in_words(scope).unwrap_or("Something else")
 }
 
 /// `text` inside HTML, attribute values included.

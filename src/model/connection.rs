@@ -1,0 +1,253 @@
+//! A tenant's connection to Flexslot, as people and apps are shown it.
+
+use std::fmt;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{CredentialKind, Origin, Random, ScopeSet, Secret, TenantId, Timestamp};
+
+/// What a card says first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectionState {
+    Connected,
+    /// Connected, and its refresh token has less than seven days left.
+    Expiring,
+    /// There was a grant, and it ended without anybody having disconnected it here.
+    ReconnectRequired,
+    /// Never connected, or disconnected here.
+    NotConnected,
+    /// Something has to be mended that connecting alone does not mend, or nobody can tell how the connection is.
+    Error,
+}
+
+/// How a tenant's PAT is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PatState {
+    None,
+    Ok,
+    /// Flexslot has refused it three times in a row, as far as this process knows.
+    Rejected,
+}
+
+/// Why a card is not simply green, or what else there is to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// Flexslot answered `invalid_grant`: its user has revoked it, or the refresh token had expired.
+    InvalidGrant,
+    /// A refresh went out and its outcome was lost.
+    RefreshOutcomeLost,
+    /// Somebody disconnected it here.
+    Disconnected,
+    /// A token request is out and nobody knows yet how it ended.
+    RefreshUncertain,
+    /// It was given to an OAuth client that the configuration does not name.
+    OtherClient(String),
+    /// It belongs to another origin than the configured upstream.
+    OtherOrigin(Origin),
+    /// Its tokens are bound to a key that this program cannot present.
+    TokenUnusable,
+    /// Flexslot names another user for the same connection.
+    SubjectChanged,
+    /// Flexslot refuses a token that was just refreshed.
+    UnauthorizedAfterRefresh,
+    /// Its record cannot be read. Says which, and why.
+    Unreadable(String),
+    /// Flexslot refuses the PAT.
+    PatRejected,
+    /// The grant lacks a scope, or could not be used for another reason, and the PAT stands in for it.
+    PatStandsIn,
+}
+
+/// What the reader of a card can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NextStep {
+    Connect,
+    Reconnect,
+    SetPat,
+    FixConfig,
+}
+
+/// Who a grant acts for at Flexslot, as far as Flexslot says (RFC 7662 section 2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Stable.
+    pub sub: String,
+    /// For display; its owner may change it.
+    pub username: Option<String>,
+}
+
+/// One tenant's connection, without any secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Card {
+    pub tenant: TenantId,
+    pub state: ConnectionState,
+    /// What an ordinary request of the tenant gets now.
+    pub serves: Option<CredentialKind>,
+    pub username: Option<String>,
+    /// Those of the grant; unknown without one.
+    pub scopes: ScopeSet,
+    pub pat: PatState,
+    pub last_used: Option<Timestamp>,
+    /// The access token's end.
+    pub expires_at: Option<Timestamp>,
+    /// The refresh token's end: 30 days after the last token answer. `None` where nobody knows (an imported pair).
+    pub refresh_expires_at: Option<Timestamp>,
+    pub reason: Option<Reason>,
+    pub next_step: Option<NextStep>,
+}
+
+/// Names a connect session, and is all that it takes to open it: as secret as a token. URL-safe text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionId(Secret);
+
+// === impl ConnectionState ===
+
+impl ConnectionState {
+    /// Every state, the good ones first.
+    pub const ALL: [Self; 5] =
+        [Self::Connected, Self::Expiring, Self::ReconnectRequired, Self::NotConnected, Self::Error];
+
+    /// The word in the API and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Expiring => "expiring",
+            Self::ReconnectRequired => "reconnect_required",
+            Self::NotConnected => "not_connected",
+            Self::Error => "error",
+        }
+    }
+
+    /// The state with that word.
+    pub fn from_name(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+// === impl PatState ===
+
+impl PatState {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Ok => "ok",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+// === impl Reason ===
+
+impl Reason {
+    /// The word in the API.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::InvalidGrant => "invalid_grant",
+            Self::RefreshOutcomeLost => "refresh_outcome_lost",
+            Self::Disconnected => "disconnected",
+            Self::RefreshUncertain => "refresh_uncertain",
+            Self::OtherClient(_) => "other_client",
+            Self::OtherOrigin(_) => "other_origin",
+            Self::TokenUnusable => "token_unusable",
+            Self::SubjectChanged => "subject_changed",
+            Self::UnauthorizedAfterRefresh => "unauthorized_after_refresh",
+            Self::Unreadable(_) => "unreadable",
+            Self::PatRejected => "pat_rejected",
+            Self::PatStandsIn => "pat_stands_in",
+        }
+    }
+}
+
+/// A sentence for the people whose connection it is.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidGrant => {
+                f.write_str("Access was revoked on Flexslot, or the connection was not used for 30 days.")
+            }
+            Self::RefreshOutcomeLost => {
+                f.write_str("An answer from Flexslot was lost while the connection was renewed.")
+            }
+            Self::Disconnected => f.write_str("It was disconnected here."),
+            Self::RefreshUncertain => {
+                f.write_str("The connection is being renewed, and Flexslot has not answered yet.")
+            }
+            Self::OtherClient(client) => {
+                write!(f, "It was given to the OAuth client {client}, which the configuration does not name.")
+            }
+            Self::OtherOrigin(origin) => {
+                write!(f, "It belongs to {origin}, and not to the Flexslot that is configured.")
+            }
+            Self::TokenUnusable => f.write_str("Flexslot wants a proof with each call that this version cannot give."),
+            Self::SubjectChanged => f.write_str("Flexslot now names another account for this connection."),
+            Self::UnauthorizedAfterRefresh => {
+                f.write_str("Flexslot refuses this connection although it was just renewed.")
+            }
+            Self::Unreadable(what) => write!(f, "What is stored of it cannot be read: {what}."),
+            Self::PatRejected => f.write_str("Flexslot refuses the personal access token."),
+            Self::PatStandsIn => f.write_str("Some calls use the personal access token instead of the connection."),
+        }
+    }
+}
+
+// === impl NextStep ===
+
+impl NextStep {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Reconnect => "reconnect",
+            Self::SetPat => "set_pat",
+            Self::FixConfig => "fix_config",
+        }
+    }
+}
+
+// === impl SessionId ===
+
+impl SessionId {
+    /// A new one: 32 random bytes in base64url.
+    pub fn random(random: &Random) -> Self {
+        Self(Secret::new(URL_SAFE_NO_PAD.encode(random.bytes::<32>())))
+    }
+
+    /// As it came in a URL; whether there is such a session is for the store to say.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(Secret::new(text))
+    }
+
+    /// The text itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionId([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ConnectionState, SessionId};
+    use crate::model::Random;
+
+    #[test]
+    fn states_are_found_by_their_words() {
+        for state in ConnectionState::ALL {
+            assert_eq!(ConnectionState::from_name(state.as_str()), Some(state));
+        }
+        assert_eq!(ConnectionState::from_name("fine"), None);
+    }
+
+    #[test]
+    fn a_session_id_is_url_safe_and_not_shown() {
+        let id = SessionId::random(&Random::system());
+        assert_eq!(id.expose().len(), 43);
+        assert!(id.expose().bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)));
+        assert_eq!(format!("{id:?}"), "SessionId([redacted])");
+    }
+}
