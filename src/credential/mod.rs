@@ -7,6 +7,8 @@
 //! - [`pick`]: which credential is best.
 //! - `header`: the only maker of `Authorization` values.
 //!
+//! What people and apps are shown of it: [`cards`].
+//!
 //! How tokens are kept fresh:
 //!
 //! - `flight`: how all requests of a grant share one renewal.
@@ -31,6 +33,7 @@
 
 mod background;
 mod backlog;
+pub mod cards;
 mod clearance;
 pub mod coordinator;
 mod custody;
@@ -67,6 +70,7 @@ use http::HeaderValue;
 
 use crate::model::{CredentialKind, Grant, GrantId, Scope, TenantId, Version, token::DisconnectReason};
 
+pub use cards::{CardPage, CardQuery, PageEnd};
 pub use coordinator::{Credentials, Unauthorized};
 pub use permit::Permission;
 pub use policy::{RefreshPolicy, Settings, TenantPolicy};
