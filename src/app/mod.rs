@@ -121,10 +121,10 @@ impl App {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartFailure> {
         let outbound = Outbound::new(&config)?;
-        let endpoint = outbound.token_endpoint(&config, around)?;
+        let server = outbound.authorization_server(&config, around)?;
         let instance = storage.instance_lock(around)?;
         let credentials = Credentials::new(Parts {
-            settings: settings::credential(&config, endpoint),
+            settings: settings::credential(&config, server),
             store: storage.store,
             spool: storage.spool,
             instance,
@@ -234,7 +234,7 @@ impl App {
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
         let outbound =
             if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(&config)? };
-        let endpoint = outbound.token_endpoint(&config, &self.around)?;
+        let server = outbound.authorization_server(&config, &self.around)?;
         let keys = self.changed_keys(&config)?;
         let memory = if config.limits.replay_memory == self.config.limits.replay_memory {
             self.memory.clone()
@@ -242,7 +242,7 @@ impl App {
             ReplayMemory::new(config.limits.replay_memory as u64)
         };
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
-        let credential = settings::credential(&config, endpoint);
+        let credential = settings::credential(&config, server);
         Ok(Prepared { config, outbound, memory, keys, corridor, credential })
     }
 
