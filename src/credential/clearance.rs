@@ -58,7 +58,7 @@ impl Renewal {
         }
         // The configuration may be another one than when this was decided on.
         if let Some(what) = self.settings.objection_to(&grant) {
-            return Err(Failure::new(FailureClass::Misconfigured, what).into());
+            return Err(Failure::new(FailureClass::Misconfigured, what.to_string()).into());
         }
         let (attempt, earlier) = match intent {
             None => (Attempt::First, None),

@@ -11,11 +11,11 @@ use tokio::time::Instant;
 use super::{
     Ask, At, PatFault, PatSource, PathClass, Refusal,
     failure::Failure,
-    policy::{Settings, TenantPolicy},
+    policy::{Objection, Settings, TenantPolicy},
     state::{Held, State},
 };
 use crate::model::{
-    CredentialKind, PatFallback, Timestamp, TokenType,
+    CredentialKind, Grant, Origin, PatFallback, Scope, ScopeSet, Timestamp, TokenType,
     observe::FallbackCause,
     token::{DisconnectReason, Freshness},
 };
@@ -30,12 +30,26 @@ pub(super) struct Circumstances<'a> {
     pub(super) failed: Option<&'a Failure>,
 }
 
-/// The decision.
-pub(super) enum Choice {
-    OAuth(Usable),
+/// The decision, with what is to be sent.
+pub(super) enum Choice<G = Usable, P = HeaderValue> {
+    OAuth(G),
     /// The PAT, and why it stands in for a grant, where it does.
-    Pat(HeaderValue, Option<FallbackCause>),
+    Pat(P, Option<FallbackCause>),
     Refuse(Refusal),
+}
+
+/// A tenant's grant as far as the decision looks at it, with the tokens that would be sent.
+pub(super) enum Candidate<'a, G = Usable> {
+    Absent,
+    Ended(DisconnectReason),
+    Live {
+        origin: &'a Origin,
+        client_id: &'a str,
+        token_type: TokenType,
+        scopes: &'a ScopeSet,
+        /// `None` where the access token cannot stand in a `Bearer` header.
+        tokens: Option<G>,
+    },
 }
 
 /// A pair of tokens that may be used, as far as its freshness lets it.
@@ -46,18 +60,18 @@ pub(super) struct Usable {
 }
 
 /// Why the grant was passed over.
-enum Passed {
+pub(super) enum Passed<G = Usable> {
     Absent,
     Ended(DisconnectReason),
-    Misconfigured(String),
+    Misconfigured(Objection),
     Failed(Failure),
     /// It would do, as far as Flexslot lets it.
-    Scope(Usable),
+    Scope(G),
 }
 
 /// What there is of a PAT.
-enum Pat {
-    Usable(HeaderValue),
+pub(super) enum Pat<P = HeaderValue> {
+    Usable(P),
     Rejected(PatSource),
     Unusable(PatFault),
     Absent,
@@ -68,7 +82,10 @@ enum Pat {
 pub(super) fn decide(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice {
     match ask.class {
         PathClass::PatOnly => pat_only(state, on),
-        PathClass::Ordinary => in_order(ask, state, on),
+        PathClass::Ordinary => {
+            let grant = Candidate::held_in(state, on).judge(ask.need, on);
+            in_order(on.policy, grant, || pat(state, on))
+        }
     }
 }
 
@@ -84,20 +101,27 @@ fn pat_only(state: &mut State, on: &Circumstances<'_>) -> Choice {
     }
 }
 
-fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice {
+/// Tries the kinds in the policy's order. The PAT is asked for only where it is tried.
+pub(super) fn in_order<G, P>(
+    policy: &TenantPolicy,
+    grant: Result<G, Passed<G>>,
+    mut pat: impl FnMut() -> Pat<P>,
+) -> Choice<G, P> {
+    let mut grant = Some(grant);
     let mut passed = None;
     let mut pat_refusal = None;
-    for kind in &on.policy.credentials {
+    for kind in &policy.credentials {
         match kind {
-            CredentialKind::OAuth => match grant(ask, state, on) {
-                Ok(usable) => return Choice::OAuth(usable),
-                Err(why) => passed = Some(why),
+            CredentialKind::OAuth => match grant.take() {
+                Some(Ok(tokens)) => return Choice::OAuth(tokens),
+                Some(Err(why)) => passed = Some(why),
+                None => {}
             },
             CredentialKind::Pat => {
-                if passed.as_ref().is_some_and(|why| !why.lets_pat_stand_in(on.policy.pat_fallback)) {
+                if passed.as_ref().is_some_and(|why| !why.lets_pat_stand_in(policy.pat_fallback)) {
                     continue;
                 }
-                match pat(state, on) {
+                match pat() {
                     Pat::Usable(authorization) => {
                         return Choice::Pat(authorization, passed.and_then(|why| why.fallback_cause()));
                     }
@@ -109,47 +133,18 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
         }
     }
     match passed {
-        Some(Passed::Scope(usable)) => Choice::OAuth(usable),
+        Some(Passed::Scope(tokens)) => Choice::OAuth(tokens),
         Some(Passed::Failed(failure)) => Choice::Refuse(failure.into_refusal()),
-        Some(Passed::Misconfigured(what)) => Choice::Refuse(Refusal::OAuthMisconfigured(what)),
+        Some(Passed::Misconfigured(what)) => Choice::Refuse(Refusal::OAuthMisconfigured(what.to_string())),
         Some(Passed::Ended(reason)) => Choice::Refuse(Refusal::ReconnectRequired(reason)),
         Some(Passed::Absent) | None => Choice::Refuse(pat_refusal.unwrap_or(Refusal::NotConnected)),
     }
 }
 
-fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<Usable, Passed> {
-    let live = match &state.grant {
-        Held::Never | Held::Removed(_) => return Err(Passed::Absent),
-        Held::Ended(disconnected) => return Err(Passed::Ended(disconnected.reason)),
-        Held::Live(live) => live,
-    };
-    if let Some(failure) = on.failed {
-        return Err(Passed::Failed(failure.clone()));
-    }
-    if let Some(what) = on.settings.objection_to(&live.grant) {
-        return Err(Passed::Misconfigured(what));
-    }
-    let tokens = &live.grant.tokens;
-    let Some(authorization) = live.authorization.clone() else {
-        let what = match tokens.token_type {
-            TokenType::Dpop => "its tokens are bound to a key (DPoP), which this version cannot present",
-            TokenType::Bearer => "its access token cannot stand in a header",
-        };
-        return Err(Passed::Misconfigured(what.into()));
-    };
-    let freshness = tokens.freshness(on.now, live.plan.opens);
-    let usable = Usable { at: live.at(), authorization, freshness };
-    match ask.need {
-        Some(need) if !tokens.scopes.covers(need) => Err(Passed::Scope(usable)),
-        _ => Ok(usable),
-    }
-}
-
 fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
     let Some(pat) = state.pats.current() else { return Pat::Absent };
-    let upstream = &on.settings.origin;
-    if let Some(own) = pat.origin.as_ref().filter(|own| *own != upstream) {
-        return Pat::Unusable(PatFault::OtherOrigin { own: own.to_string(), upstream: upstream.to_string() });
+    if let Some(fault) = pat.origin.as_ref().and_then(|own| foreign(own, on.settings)) {
+        return Pat::Unusable(fault);
     }
     match &pat.authorization {
         None => Pat::Unusable(PatFault::Malformed),
@@ -160,9 +155,59 @@ fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
     }
 }
 
+/// What is wrong with a PAT that belongs to another upstream than the configured one.
+pub(super) fn foreign(own: &Origin, settings: &Settings) -> Option<PatFault> {
+    let upstream = &settings.origin;
+    (own != upstream).then(|| PatFault::OtherOrigin { own: own.to_string(), upstream: upstream.to_string() })
+}
+
+// === impl Candidate ===
+
+impl<'a> Candidate<'a> {
+    fn held_in(state: &'a State, on: &Circumstances<'_>) -> Self {
+        let live = match &state.grant {
+            Held::Never | Held::Removed(_) => return Self::Absent,
+            Held::Ended(disconnected) => return Self::Ended(disconnected.reason),
+            Held::Live(live) => live,
+        };
+        let Grant { origin, client_id, tokens, .. } = &live.grant;
+        let freshness = tokens.freshness(on.now, live.plan.opens);
+        let usable = live.authorization.clone();
+        let usable = usable.map(|authorization| Usable { at: live.at(), authorization, freshness });
+        Self::Live { origin, client_id, token_type: tokens.token_type, scopes: &tokens.scopes, tokens: usable }
+    }
+}
+
+impl<G> Candidate<'_, G> {
+    /// Whether its tokens are to be sent with a request that needs `need`.
+    pub(super) fn judge(self, need: Option<Scope>, on: &Circumstances<'_>) -> Result<G, Passed<G>> {
+        let (origin, client_id, token_type, scopes, tokens) = match self {
+            Self::Absent => return Err(Passed::Absent),
+            Self::Ended(reason) => return Err(Passed::Ended(reason)),
+            Self::Live { origin, client_id, token_type, scopes, tokens } => {
+                (origin, client_id, token_type, scopes, tokens)
+            }
+        };
+        if let Some(failure) = on.failed {
+            return Err(Passed::Failed(failure.clone()));
+        }
+        if let Some(objection) = on.settings.objection(origin, client_id) {
+            return Err(Passed::Misconfigured(objection));
+        }
+        let tokens = tokens.ok_or(match token_type {
+            TokenType::Dpop => Passed::Misconfigured(Objection::Bound),
+            TokenType::Bearer => Passed::Misconfigured(Objection::Malformed),
+        })?;
+        match need {
+            Some(need) if !scopes.covers(need) => Err(Passed::Scope(tokens)),
+            _ => Ok(tokens),
+        }
+    }
+}
+
 // === impl Passed ===
 
-impl Passed {
+impl<G> Passed<G> {
     fn lets_pat_stand_in(&self, fallback: PatFallback) -> bool {
         match (self, fallback) {
             (Self::Absent, _) | (_, PatFallback::Always) => true,

@@ -33,6 +33,21 @@ pub struct RefreshPolicy {
     pub keep_alive: Option<Duration>,
 }
 
+/// Why a grant is not to be presented with this configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Objection {
+    OtherOrigin {
+        own: Origin,
+        configured: Origin,
+    },
+    /// It was given to this client.
+    OtherClient(String),
+    /// Its tokens are bound to a key.
+    Bound,
+    /// Its access token cannot stand in a header.
+    Malformed,
+}
+
 /// One tenant's rules.
 #[derive(Debug, Clone)]
 pub struct TenantPolicy {
@@ -58,22 +73,18 @@ impl Settings {
         self.tenants.contains_key(tenant)
     }
 
-    /// Why this configuration may not present `grant` to anybody, if it may not; words that go on from "the grant
-    /// cannot be used".
-    pub(super) fn objection_to(&self, grant: &Grant) -> Option<String> {
+    /// Why this configuration may not present `grant` to anybody, if it may not.
+    pub(super) fn objection_to(&self, grant: &Grant) -> Option<Objection> {
         self.objection(&grant.origin, &grant.client_id)
     }
 
     /// The same for any grant from `own` that was given to the client `client_id`.
-    pub(super) fn objection(&self, own: &Origin, client_id: &str) -> Option<String> {
+    pub(super) fn objection(&self, own: &Origin, client_id: &str) -> Option<Objection> {
         if *own != self.origin {
-            let configured = &self.origin;
-            return Some(format!(
-                "it belongs to {own}, and upstream.url is {configured}; set it back, or import a grant of {configured}"
-            ));
+            return Some(Objection::OtherOrigin { own: own.clone(), configured: self.origin.clone() });
         }
         if !self.endpoint.knows(client_id) {
-            return Some(format!("it belongs to the OAuth client {client_id}, which [oauth] does not name"));
+            return Some(Objection::OtherClient(client_id.to_owned()));
         }
         None
     }
@@ -82,6 +93,25 @@ impl Settings {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings").field("origin", &self.origin).field("refresh", &self.refresh).finish_non_exhaustive()
+    }
+}
+
+// === impl Objection ===
+
+/// Words that go on from "the grant cannot be used".
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherOrigin { own, configured } => write!(
+                f,
+                "it belongs to {own}, and upstream.url is {configured}; set it back, or import a grant of {configured}"
+            ),
+            Self::OtherClient(client) => {
+                write!(f, "it belongs to the OAuth client {client}, which [oauth] does not name")
+            }
+            Self::Bound => f.write_str("its tokens are bound to a key (DPoP), which this version cannot present"),
+            Self::Malformed => f.write_str("its access token cannot stand in a header"),
+        }
     }
 }
 
@@ -111,6 +141,15 @@ impl Default for RefreshPolicy {
 }
 
 // === impl TenantPolicy ===
+
+impl TenantPolicy {
+    /// The PAT of the file, where it serves whatever the store says. Where the store may have a grant that it must not
+    /// stand in for, it does not.
+    pub(super) fn pat_that_needs_no_store(&self) -> Option<&Secret> {
+        let serves = self.pat_fallback == PatFallback::Always || !self.credentials.contains(&CredentialKind::OAuth);
+        self.pat.as_ref().filter(|_| serves)
+    }
+}
 
 impl Default for TenantPolicy {
     fn default() -> Self {
