@@ -6,6 +6,7 @@
 
 pub mod ago;
 pub mod allow;
+pub mod base_url;
 pub mod clock;
 pub mod connection;
 pub mod credential;
@@ -18,6 +19,7 @@ pub mod origin;
 pub mod prefix;
 pub mod problem;
 pub mod random;
+pub mod redirect_uri;
 pub mod scope;
 pub mod secret;
 pub mod tenant;
@@ -26,6 +28,7 @@ pub mod web_origin;
 
 pub use ago::Ago;
 pub use allow::AllowRule;
+pub use base_url::BaseUrl;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use connection::{Card, ConnectionState, Identity, NextStep, PatState, Reason, SessionId};
 pub use credential::{CredentialKind, PatFallback};
@@ -36,6 +39,7 @@ pub use observe::{Observer, Unobserved};
 pub use origin::Origin;
 pub use problem::{Action, Problem};
 pub use random::Random;
+pub use redirect_uri::RedirectUri;
 pub use scope::{Scope, ScopeSet};
 pub use secret::Secret;
 pub use tenant::TenantId;
