@@ -30,7 +30,7 @@ pub(super) fn list(asked: &Asked, cards: &CardPage, around: &Surroundings<'_>, o
             }
         }
         (pages(asked, cards))
-        (another(around))
+        (another(asked, cards, around))
     };
     Page::new(outcome.map_or_else(|| "Flexslot connections".to_owned(), Outcome::title), main)
 }
@@ -106,11 +106,12 @@ const fn onward(end: PageEnd) -> &'static str {
 }
 
 /// A tenant that has no card yet.
-fn another(around: &Surroundings<'_>) -> Markup {
+fn another(asked: &Asked, cards: &CardPage, around: &Surroundings<'_>) -> Markup {
+    let is_first = cards.cards.is_empty() && *asked == Asked::default();
     html! {
         form.another method="post" action="/connect" {
             input type="hidden" name="csrf" value=(around.csrf);
-            label for="tenant" { "Connect another tenant" }
+            label for="tenant" { @if is_first { "Connect a tenant" } @else { "Connect another tenant" } }
             input #tenant name="tenant" required maxlength="128" pattern=(NAME) autocomplete="off"
                 autocapitalize="none" spellcheck="false" title="Letters and digits; after the first also . _ : @ + | = -";
             button { "Connect Flexslot" }
