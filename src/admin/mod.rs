@@ -3,6 +3,7 @@
 mod error;
 pub mod health;
 pub mod metrics;
+mod page;
 
 use std::sync::Arc;
 
