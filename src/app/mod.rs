@@ -26,6 +26,7 @@ use crate::{
         metrics::Metrics,
     },
     config::{self, Config},
+    connect_flow::{self, ConnectFlow},
     credential::{self, Credentials, coordinator::Parts},
     model::{Clock, Random},
     proxy::{self, Corridor, replay::ReplayMemory},
@@ -54,9 +55,14 @@ pub struct App {
     /// next start.
     opened: config::Store,
     credentials: Credentials,
+    connecting: ConnectFlow,
+    /// The admin listener's, once it is bound.
+    admin_port: Option<u16>,
     corridor: Arc<Corridor>,
     front: Arc<Front>,
     admin: Arc<AdminFront>,
+    /// Health and metrics only.
+    metrics: Arc<AdminFront>,
     readiness: Arc<Readiness>,
     around: Surroundings,
     sealer: Sealer,
@@ -73,6 +79,7 @@ struct Prepared {
     keys: Option<KeyRing>,
     corridor: proxy::Settings,
     credential: credential::Settings,
+    connecting: connect_flow::Settings,
 }
 
 /// How a run ended.
@@ -124,7 +131,7 @@ impl App {
         let server = outbound.authorization_server(&config, around)?;
         let instance = storage.instance_lock(around)?;
         let credentials = Credentials::new(Parts {
-            settings: settings::credential(&config, server),
+            settings: settings::credential(&config, Arc::clone(&server) as _),
             store: storage.store,
             spool: storage.spool,
             instance,
@@ -132,6 +139,12 @@ impl App {
             random: around.random.clone(),
             observer: Arc::clone(&metrics) as _,
         });
+        let connecting = ConnectFlow::new(
+            credentials.clone(),
+            settings::connect_flow(&config, server, None),
+            Arc::clone(&around.clock),
+            around.random.clone(),
+        );
         let memory = ReplayMemory::new(config.limits.replay_memory as u64);
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
         let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&metrics) as _));
@@ -147,16 +160,21 @@ impl App {
             drained,
         );
         let readiness = Arc::new(Readiness::default());
-        let router =
-            admin::router(Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) });
-        let admin = AdminFront::new(router, settings::admin_guard(&config), RequestIds::new(&around.random));
+        let routes = Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) };
+        let ids = || RequestIds::new(&around.random);
+        let metrics = AdminFront::new(admin::probes(routes.clone()), settings::metrics_guard(&config), ids());
+        let routes = admin::router(routes).merge(connect_flow::http::router(connecting.clone()));
+        let admin = AdminFront::new(routes, settings::admin_guard(&config), ids()).connecting(connecting.clone());
         Ok(Self {
             opened: config.store.clone(),
             config,
             credentials,
+            connecting,
+            admin_port: None,
             corridor,
             front: Arc::new(front),
             admin: Arc::new(admin),
+            metrics: Arc::new(metrics),
             readiness,
             around: around.clone(),
             sealer: storage.sealer,
@@ -175,8 +193,12 @@ impl App {
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, StartFailure> {
         let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
-        // First of all the admin listener, so that probes are told that we are starting.
+        self.admin_port = Some(listeners.ports().1).filter(|port| *port != 0);
+        let server = self.outbound.authorization_server(&self.config, &self.around)?;
+        self.connecting.reload(settings::connect_flow(&self.config, server, self.admin_port));
+        // First of all the admin listeners, so that probes are told that we are starting.
         let admin = Serving::start(listeners.admin, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
+        let metrics = Serving::start(listeners.metrics, limits, Arc::clone(&self.metrics), ADMIN_DRAIN);
         let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
         let data = Serving::start(listeners.server, limits, Arc::clone(&self.front), drain);
         self.readiness.enter(Phase::Serving);
@@ -192,7 +214,7 @@ impl App {
         }
         let ended = self.finish(data, drain).await;
         // Last of all, so that probes are told that we are stopping.
-        let _probes = admin.stop().await;
+        let _probes = join!(admin.stop(), metrics.stop());
         Ok(ended)
     }
 
@@ -242,19 +264,22 @@ impl App {
             ReplayMemory::new(config.limits.replay_memory as u64)
         };
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
-        let credential = settings::credential(&config, server);
-        Ok(Prepared { config, outbound, memory, keys, corridor, credential })
+        let credential = settings::credential(&config, Arc::clone(&server) as _);
+        let connecting = settings::connect_flow(&config, server, self.admin_port);
+        Ok(Prepared { config, outbound, memory, keys, corridor, credential, connecting })
     }
 
     fn adopt(&mut self, prepared: Prepared) {
-        let Prepared { config, outbound, memory, keys, corridor, credential } = prepared;
+        let Prepared { config, outbound, memory, keys, corridor, credential, connecting } = prepared;
         if let Some(ring) = keys {
             self.sealer.replace(ring);
         }
         self.corridor.reload(corridor);
         self.credentials.reload(credential);
+        self.connecting.reload(connecting);
         self.front.set_lines(settings::lines(&config));
         self.admin.set_guard(settings::admin_guard(&config));
+        self.metrics.set_guard(settings::metrics_guard(&config));
         (self.config, self.outbound, self.memory) = (config, outbound, memory);
     }
 
