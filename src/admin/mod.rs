@@ -1,8 +1,10 @@
 //! The admin listener: whether the sidecar is alive and ready, and what it counts.
 
+pub mod client;
 mod error;
 pub mod health;
 pub mod metrics;
+pub mod trace;
 
 use std::sync::Arc;
 
@@ -20,6 +22,7 @@ pub use error::Code;
 use error::{Failure, Params};
 use health::{Readiness, Report, Strictness};
 use metrics::Metrics;
+use trace::Traces;
 
 /// What the routes look at.
 #[derive(Debug, Clone)]
@@ -27,6 +30,7 @@ pub struct Admin {
     pub credentials: Credentials,
     pub metrics: Arc<Metrics>,
     pub readiness: Arc<Readiness>,
+    pub traces: Arc<Traces>,
 }
 
 /// What `/readyz` is asked.
@@ -42,6 +46,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/healthz", get(|| async { Json(serde_json::json!({ "status": "alive" })) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
+        .route("/v1/requests/{request_id}", get(trace::request))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(admin)

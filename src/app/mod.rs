@@ -24,12 +24,19 @@ use crate::{
         self, Admin,
         health::{Phase, Readiness},
         metrics::Metrics,
+        trace::Traces,
     },
     config::{self, Config},
     credential::{self, Credentials, coordinator::Parts},
     model::{Clock, Random},
     proxy::{self, Corridor, replay::ReplayMemory},
-    server::{accept::Drained, admin_front::AdminFront, dispatch::Front, request_id::RequestIds},
+    server::{
+        accept::Drained,
+        access_log::Audience,
+        admin_front::AdminFront,
+        dispatch::{self, Front},
+        request_id::RequestIds,
+    },
     store::seal::{KeyRing, Sealer},
 };
 pub use failure::StartFailure;
@@ -136,19 +143,27 @@ impl App {
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
         let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&metrics) as _));
         let (draining, drained) = watch::channel(false);
-        let lines = settings::lines(&config);
-        let ids = RequestIds::new(&around.random);
-        let front = Front::new(
-            Arc::clone(&corridor),
-            ids,
-            Arc::clone(&metrics) as _,
-            lines,
-            config.limits.connections,
-            drained,
-        );
+        let traces = Arc::new(Traces::default());
+        let told = Audience {
+            observer: Arc::clone(&metrics) as _,
+            traces: Arc::clone(&traces),
+            lines: settings::lines(&config),
+        };
+        let front = Front::new(dispatch::Parts {
+            corridor: Arc::clone(&corridor),
+            ids: RequestIds::new(&around.random),
+            clock: Arc::clone(&around.clock),
+            told,
+            capacity: config.limits.connections,
+            draining: drained,
+        });
         let readiness = Arc::new(Readiness::default());
-        let router =
-            admin::router(Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) });
+        let router = admin::router(Admin {
+            credentials: credentials.clone(),
+            metrics,
+            readiness: Arc::clone(&readiness),
+            traces,
+        });
         let admin = AdminFront::new(router, settings::admin_guard(&config), RequestIds::new(&around.random));
         Ok(Self {
             opened: config.store.clone(),
@@ -176,7 +191,11 @@ impl App {
     ) -> Result<Ended, StartFailure> {
         let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
         // First of all the admin listener, so that probes are told that we are starting.
-        let admin = Serving::start(listeners.admin, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
+        if let Some(page) = listeners.connections_page() {
+            self.front.show_connections_page(page);
+        }
+        let operators = listeners.admin.into_iter().chain(listeners.metrics).collect();
+        let admin = Serving::start(operators, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
         let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
         let data = Serving::start(listeners.server, limits, Arc::clone(&self.front), drain);
         self.readiness.enter(Phase::Serving);
