@@ -16,6 +16,7 @@
 //! | [`flexslot`] | what Flexslot's token endpoint speaks |
 //! | [`config`] | `proxy.toml` as written, then what it means |
 //! | [`sandbox`] | a strict stand-in of Flexslot, for the demo, our tests and other people's |
+//! | [`web`] | what every page for browsers has in common: frame, look, and the headers that keep it safe |
 //! | [`model`] | what exists; imports nothing of ours |
 //!
 //! A request comes in by [`server::accept`], gets its name and its record in [`server::dispatch`], and goes through
@@ -26,9 +27,9 @@
 //! ```text
 //! main -> cli -> app, config, store, sandbox, model
 //! app -> every room             server -> proxy, admin, model
-//! proxy -> credential, model    admin -> credential, model
+//! proxy -> credential, model    admin -> credential, web, model
 //! credential -> flexslot, store, model
-//! config, flexslot, store, sandbox -> model             model -> nothing
+//! config, flexslot, store, sandbox, web -> model        model -> nothing
 //! ```
 
 #![forbid(unsafe_code)]
@@ -44,3 +45,4 @@ pub mod proxy;
 pub mod sandbox;
 pub mod server;
 pub mod store;
+pub mod web;

@@ -40,13 +40,17 @@ struct Question {
     strict: Strictness,
 }
 
-/// The routes of the admin listener, which at the moment are those that need no authentication.
+/// The routes of the admin listener.
 pub fn router(admin: Admin) -> Router {
+    probes(admin)
+}
+
+/// Those that need no authentication, for listeners that have health and metrics only.
+pub fn probes(admin: Admin) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(serde_json::json!({ "status": "alive" })) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
-        .route("/v1/requests/{request_id}", get(trace::request))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(admin)
@@ -63,7 +67,7 @@ async fn scrape(State(admin): State<Admin>) -> Response {
 }
 
 async fn not_found() -> Failure {
-    Code::NotFound.problem("The admin listener has /healthz, /readyz and /metrics.").into()
+    Code::NotFound.problem("This listener has /healthz, /readyz and /metrics.").into()
 }
 
 /// The `Allow` that RFC 9110 section 15.5.6 asks for is the router's to add.

@@ -55,3 +55,34 @@ impl Listeners {
         (port(&self.server), port(&self.admin))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{ListenOn, Listener, Listeners};
+    use crate::model::ListenAddress;
+
+    fn bound(address: ListenAddress) -> Listener {
+        Listener::bind(&ListenOn::required(address)).unwrap()
+    }
+
+    fn tcp() -> Listener {
+        bound(ListenAddress::Tcp("127.0.0.1:0".parse().unwrap()))
+    }
+
+    #[tokio::test]
+    async fn the_connections_page_is_where_a_browser_reaches_the_admin_listener() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = bound(ListenAddress::Unix { path: dir.path().join("admin.sock"), mode: 0o600 });
+        let admin = tcp();
+        let port = admin.local_addr().unwrap().port();
+        let listeners = Listeners { server: vec![tcp()], admin: vec![socket, admin], metrics: vec![tcp()] };
+        let page = listeners.connections_page().unwrap().url_of(None);
+        assert_eq!(page, format!("http://127.0.0.1:{port}/"));
+    }
+
+    #[tokio::test]
+    async fn without_a_tcp_address_of_the_admin_listener_there_is_none() {
+        let listeners = Listeners { server: vec![tcp()], admin: Vec::new(), metrics: vec![tcp()] };
+        assert_eq!(listeners.connections_page(), None);
+    }
+}

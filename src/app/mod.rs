@@ -64,6 +64,8 @@ pub struct App {
     corridor: Arc<Corridor>,
     front: Arc<Front>,
     admin: Arc<AdminFront>,
+    /// Health and metrics only.
+    metrics: Arc<AdminFront>,
     readiness: Arc<Readiness>,
     around: Surroundings,
     sealer: Sealer,
@@ -128,10 +130,10 @@ impl App {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartFailure> {
         let outbound = Outbound::new(&config)?;
-        let endpoint = outbound.token_endpoint(&config, around)?;
+        let server = outbound.authorization_server(&config, around)?;
         let instance = storage.instance_lock(around)?;
         let credentials = Credentials::new(Parts {
-            settings: settings::credential(&config, endpoint),
+            settings: settings::credential(&config, server),
             store: storage.store,
             spool: storage.spool,
             instance,
@@ -158,13 +160,10 @@ impl App {
             draining: drained,
         });
         let readiness = Arc::new(Readiness::default());
-        let router = admin::router(Admin {
-            credentials: credentials.clone(),
-            metrics,
-            readiness: Arc::clone(&readiness),
-            traces,
-        });
-        let admin = AdminFront::new(router, settings::admin_guard(&config), RequestIds::new(&around.random));
+        let routes = Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness), traces };
+        let ids = || RequestIds::new(&around.random);
+        let metrics = AdminFront::new(admin::probes(routes.clone()), settings::metrics_guard(&config), ids());
+        let admin = AdminFront::new(admin::router(routes), settings::admin_guard(&config), ids());
         Ok(Self {
             opened: config.store.clone(),
             config,
@@ -172,6 +171,7 @@ impl App {
             corridor,
             front: Arc::new(front),
             admin: Arc::new(admin),
+            metrics: Arc::new(metrics),
             readiness,
             around: around.clone(),
             sealer: storage.sealer,
@@ -190,12 +190,12 @@ impl App {
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, StartFailure> {
         let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
-        // First of all the admin listener, so that probes are told that we are starting.
         if let Some(page) = listeners.connections_page() {
             self.front.show_connections_page(page);
         }
-        let operators = listeners.admin.into_iter().chain(listeners.metrics).collect();
-        let admin = Serving::start(operators, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
+        // First of all the admin listeners, so that probes are told that we are starting.
+        let admin = Serving::start(listeners.admin, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
+        let metrics = Serving::start(listeners.metrics, limits, Arc::clone(&self.metrics), ADMIN_DRAIN);
         let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
         let data = Serving::start(listeners.server, limits, Arc::clone(&self.front), drain);
         self.readiness.enter(Phase::Serving);
@@ -211,7 +211,7 @@ impl App {
         }
         let ended = self.finish(data, drain).await;
         // Last of all, so that probes are told that we are stopping.
-        let _probes = admin.stop().await;
+        let _probes = join!(admin.stop(), metrics.stop());
         Ok(ended)
     }
 
@@ -253,7 +253,7 @@ impl App {
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
         let outbound =
             if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(&config)? };
-        let endpoint = outbound.token_endpoint(&config, &self.around)?;
+        let server = outbound.authorization_server(&config, &self.around)?;
         let keys = self.changed_keys(&config)?;
         let memory = if config.limits.replay_memory == self.config.limits.replay_memory {
             self.memory.clone()
@@ -261,7 +261,7 @@ impl App {
             ReplayMemory::new(config.limits.replay_memory as u64)
         };
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
-        let credential = settings::credential(&config, endpoint);
+        let credential = settings::credential(&config, server);
         Ok(Prepared { config, outbound, memory, keys, corridor, credential })
     }
 
@@ -274,6 +274,7 @@ impl App {
         self.credentials.reload(credential);
         self.front.set_lines(settings::lines(&config));
         self.admin.set_guard(settings::admin_guard(&config));
+        self.metrics.set_guard(settings::metrics_guard(&config));
         (self.config, self.outbound, self.memory) = (config, outbound, memory);
     }
 

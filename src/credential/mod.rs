@@ -7,6 +7,9 @@
 //! - [`pick`]: which credential is best.
 //! - `header`: the only maker of `Authorization` values.
 //!
+//! What people and apps are shown of it: [`cards`]. How they connect and disconnect a tenant, and put in credentials or
+//! take them away: [`consent`].
+//!
 //! How tokens are kept fresh:
 //!
 //! - `flight`: how all requests of a grant share one renewal.
@@ -31,7 +34,9 @@
 
 mod background;
 mod backlog;
+pub mod cards;
 mod clearance;
+pub mod consent;
 pub mod coordinator;
 mod custody;
 mod eviction;
@@ -67,9 +72,16 @@ use http::HeaderValue;
 
 use crate::model::{CredentialKind, Grant, GrantId, PatSource, Scope, TenantId, Version, token::DisconnectReason};
 
+pub use cards::{CardPage, CardQuery, PageEnd};
+pub use consent::{
+    Awaiting, Brought, BroughtGrant, Connected, ConsentError, Consented, DisconnectOutcome, EditError, Flow, Import,
+    NewFlow, OpenedSession, Progress, Session, SessionOutcome, SessionWish, SignIn,
+};
 pub use coordinator::{Credentials, Unauthorized};
 pub use permit::Permission;
 pub use policy::{RefreshPolicy, Settings, TenantPolicy};
+
+pub use crate::store::{Existing, Removed, StoreError};
 
 /// What a request needs of a credential.
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,7 @@
 //! can end the process besides.
 
 pub mod allow;
+pub mod base_url;
 pub mod clock;
 pub mod connection;
 pub mod credential;
@@ -17,6 +18,7 @@ pub mod origin;
 pub mod prefix;
 pub mod problem;
 pub mod random;
+pub mod redirect_uri;
 pub mod refresh;
 pub mod request_id;
 pub mod scope;
@@ -27,6 +29,7 @@ pub mod trace;
 pub mod web_origin;
 
 pub use allow::AllowRule;
+pub use base_url::BaseUrl;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use connection::{Card, ConnectionState, Identity, NextStep, PatState, Reason, SessionId};
 pub use credential::{CredentialKind, PatFallback, PatSource};
@@ -37,6 +40,7 @@ pub use observe::{Observer, Unobserved};
 pub use origin::Origin;
 pub use problem::{Action, Problem};
 pub use random::Random;
+pub use redirect_uri::RedirectUri;
 pub use request_id::RequestId;
 pub use scope::{Scope, ScopeSet};
 pub use secret::Secret;

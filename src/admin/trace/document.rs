@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The document of `trace`.
-pub(super) fn document(trace: &Trace) -> TraceDocument {
+pub fn document(trace: &Trace) -> TraceDocument {
     let Trace { steps, end, .. } = trace;
     TraceDocument {
         request_id: trace.id.to_string(),

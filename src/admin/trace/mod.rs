@@ -2,16 +2,15 @@
 
 mod advice;
 mod document;
-mod route;
 
 use std::{
     collections::{HashMap, VecDeque},
-    fmt, mem,
+    fmt,
 };
 
 use parking_lot::Mutex;
 
-pub(super) use route::request;
+pub use document::document;
 
 use crate::model::{RequestId, Trace, trace::End};
 
@@ -88,7 +87,7 @@ impl Rings {
         }
         let held = &mut self.recent[place];
         let is_late = held.as_ref().is_some_and(|held| held.id.number() > trace.id.number());
-        let older = if is_late { Some(trace) } else { mem::replace(held, Some(trace)) };
+        let older = if is_late { Some(trace) } else { held.replace(trace) };
         match older {
             Some(older) if older.is_failure() => self.failed.keep(older),
             older => older,
