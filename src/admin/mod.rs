@@ -4,6 +4,7 @@ pub mod client;
 mod error;
 pub mod health;
 pub mod metrics;
+mod page;
 pub mod trace;
 
 use std::sync::Arc;
