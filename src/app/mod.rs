@@ -27,6 +27,7 @@ use crate::{
         trace::Traces,
     },
     config::{self, Config},
+    connect_flow::{self, ConnectFlow},
     credential::{self, Credentials, coordinator::Parts},
     model::{Clock, Random},
     proxy::{self, Corridor, replay::ReplayMemory},
@@ -61,6 +62,9 @@ pub struct App {
     /// next start.
     opened: config::Store,
     credentials: Credentials,
+    connecting: ConnectFlow,
+    /// The admin listener's, once it is bound.
+    admin_port: Option<u16>,
     corridor: Arc<Corridor>,
     front: Arc<Front>,
     admin: Arc<AdminFront>,
@@ -82,6 +86,7 @@ struct Prepared {
     keys: Option<KeyRing>,
     corridor: proxy::Settings,
     credential: credential::Settings,
+    connecting: connect_flow::Settings,
 }
 
 /// How a run ended.
@@ -133,7 +138,7 @@ impl App {
         let server = outbound.authorization_server(&config, around)?;
         let instance = storage.instance_lock(around)?;
         let credentials = Credentials::new(Parts {
-            settings: settings::credential(&config, server),
+            settings: settings::credential(&config, Arc::clone(&server) as _),
             store: storage.store,
             spool: storage.spool,
             instance,
@@ -141,6 +146,12 @@ impl App {
             random: around.random.clone(),
             observer: Arc::clone(&metrics) as _,
         });
+        let connecting = ConnectFlow::new(
+            credentials.clone(),
+            settings::connect_flow(&config, server, None),
+            Arc::clone(&around.clock),
+            around.random.clone(),
+        );
         let memory = ReplayMemory::new(config.limits.replay_memory as u64);
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
         let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&metrics) as _));
@@ -163,11 +174,14 @@ impl App {
         let routes = Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness), traces };
         let ids = || RequestIds::new(&around.random);
         let metrics = AdminFront::new(admin::probes(routes.clone()), settings::metrics_guard(&config), ids());
-        let admin = AdminFront::new(admin::router(routes), settings::admin_guard(&config), ids());
+        let routes = admin::router(routes).merge(connect_flow::http::router(connecting.clone()));
+        let admin = AdminFront::new(routes, settings::admin_guard(&config), ids()).connecting(connecting.clone());
         Ok(Self {
             opened: config.store.clone(),
             config,
             credentials,
+            connecting,
+            admin_port: None,
             corridor,
             front: Arc::new(front),
             admin: Arc::new(admin),
@@ -190,6 +204,9 @@ impl App {
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, StartFailure> {
         let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
+        self.admin_port = Some(listeners.ports().1).filter(|port| *port != 0);
+        let server = self.outbound.authorization_server(&self.config, &self.around)?;
+        self.connecting.reload(settings::connect_flow(&self.config, server, self.admin_port));
         if let Some(page) = listeners.connections_page() {
             self.front.show_connections_page(page);
         }
@@ -261,17 +278,19 @@ impl App {
             ReplayMemory::new(config.limits.replay_memory as u64)
         };
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
-        let credential = settings::credential(&config, server);
-        Ok(Prepared { config, outbound, memory, keys, corridor, credential })
+        let credential = settings::credential(&config, Arc::clone(&server) as _);
+        let connecting = settings::connect_flow(&config, server, self.admin_port);
+        Ok(Prepared { config, outbound, memory, keys, corridor, credential, connecting })
     }
 
     fn adopt(&mut self, prepared: Prepared) {
-        let Prepared { config, outbound, memory, keys, corridor, credential } = prepared;
+        let Prepared { config, outbound, memory, keys, corridor, credential, connecting } = prepared;
         if let Some(ring) = keys {
             self.sealer.replace(ring);
         }
         self.corridor.reload(corridor);
         self.credentials.reload(credential);
+        self.connecting.reload(connecting);
         self.front.set_lines(settings::lines(&config));
         self.admin.set_guard(settings::admin_guard(&config));
         self.metrics.set_guard(settings::metrics_guard(&config));
