@@ -4,7 +4,10 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use crate::{
     flexslot::TokenEndpoint,
-    model::{AllowRule, CredentialKind, Grant, Origin, PatFallback, Secret, TenantId, Timestamp, token::Intent},
+    model::{
+        AllowRule, CredentialKind, Grant, Origin, PatFallback, Secret, TenantId, Timestamp, token::Intent,
+        trace::GrantFinding,
+    },
 };
 
 /// Everything of the configuration that this room needs.
@@ -33,21 +36,6 @@ pub struct RefreshPolicy {
     pub keep_alive: Option<Duration>,
 }
 
-/// Why a grant is not to be presented with this configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Objection {
-    OtherOrigin {
-        own: Origin,
-        configured: Origin,
-    },
-    /// It was given to this client.
-    OtherClient(String),
-    /// Its tokens are bound to a key.
-    Bound,
-    /// Its access token cannot stand in a header.
-    Malformed,
-}
-
 /// One tenant's rules.
 #[derive(Debug, Clone)]
 pub struct TenantPolicy {
@@ -58,6 +46,19 @@ pub struct TenantPolicy {
     pub pat_fallback: PatFallback,
     /// Absent: everything that the corridor lets through.
     pub allow: Option<Vec<AllowRule>>,
+}
+
+/// Why a grant cannot be presented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Objection {
+    /// It belongs to another origin than the configured upstream.
+    OtherOrigin { own: Origin, upstream: Origin },
+    /// It was given to this OAuth client, which is not configured.
+    OtherClient(String),
+    /// Its tokens are bound to a key (RFC 9449).
+    Bound,
+    /// Its access token cannot stand in a header.
+    Malformed,
 }
 
 // === impl Settings ===
@@ -81,12 +82,9 @@ impl Settings {
     /// The same for any grant from `own` that was given to the client `client_id`.
     pub(super) fn objection(&self, own: &Origin, client_id: &str) -> Option<Objection> {
         if *own != self.origin {
-            return Some(Objection::OtherOrigin { own: own.clone(), configured: self.origin.clone() });
+            return Some(Objection::OtherOrigin { own: own.clone(), upstream: self.origin.clone() });
         }
-        if !self.endpoint.knows(client_id) {
-            return Some(Objection::OtherClient(client_id.to_owned()));
-        }
-        None
+        (!self.endpoint.knows(client_id)).then(|| Objection::OtherClient(client_id.to_owned()))
     }
 }
 
@@ -98,19 +96,33 @@ impl fmt::Debug for Settings {
 
 // === impl Objection ===
 
-/// Words that go on from "the grant cannot be used".
+/// In words that go on from "the grant cannot be used".
 impl fmt::Display for Objection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OtherOrigin { own, configured } => write!(
-                f,
-                "it belongs to {own}, and upstream.url is {configured}; set it back, or import a grant of {configured}"
-            ),
+            Self::OtherOrigin { own, upstream } => {
+                write!(
+                    f,
+                    "it belongs to {own}, and upstream.url is {upstream}; set it back, or import a grant of {upstream}"
+                )
+            }
             Self::OtherClient(client) => {
                 write!(f, "it belongs to the OAuth client {client}, which [oauth] does not name")
             }
             Self::Bound => f.write_str("its tokens are bound to a key (DPoP), which this version cannot present"),
             Self::Malformed => f.write_str("its access token cannot stand in a header"),
+        }
+    }
+}
+
+/// As a trace has it.
+impl From<&Objection> for GrantFinding {
+    fn from(objection: &Objection) -> Self {
+        match objection {
+            Objection::OtherOrigin { .. } => Self::OtherOrigin,
+            Objection::OtherClient(_) => Self::OtherClient,
+            Objection::Bound => Self::Bound,
+            Objection::Malformed => Self::Malformed,
         }
     }
 }

@@ -4,18 +4,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::memory::{Memory, Tokens};
+use super::memory::{Memory, TokenHealth};
 use crate::{
     credential::{
         PatFault, PatSource,
         failure::{Failure, FailureClass},
         header,
-        pick::{Candidate, Choice, Circumstances, Pat, foreign, in_order},
+        pick::{Candidate, Choice, Circumstances, Pat, Tokens, foreign, in_order},
         policy::{Objection, Settings, TenantPolicy},
     },
     model::{
-        Card, ConnectionState, CredentialKind, GrantId, NextStep, PatState, Reason, ScopeSet, Timestamp, TokenType,
+        Card, ConnectionState, CredentialKind, Freshness, GrantId, NextStep, PatState, Reason, ScopeSet, Timestamp,
+        TokenType,
         token::{DisconnectReason, Disconnected},
+        trace::{Considered, Pair},
     },
     store::{GrantStanding, GrantSummary, PatStanding, StoreError, TenantSummary},
 };
@@ -65,7 +67,7 @@ impl Sitting<'_> {
             username: self.whose_is(grant).and_then(|whose| whose.username.clone()),
             scopes: held.map_or_else(ScopeSet::unknown, |held| held.scopes.clone()),
             pat: match self.pat() {
-                Pat::Usable(()) => PatState::Ok,
+                Pat::Usable(..) => PatState::Ok,
                 Pat::Rejected(_) => PatState::Rejected,
                 // One that cannot be sent counts for no more than none, and is replaced in the same way.
                 Pat::Unusable(_) | Pat::Absent => PatState::None,
@@ -88,7 +90,7 @@ impl Sitting<'_> {
             (Some(_), Some(held)) => held,
             (Some(_), None) => {
                 let pat = self.policy.pat_that_needs_no_store();
-                return pat.and_then(|_| matches!(self.pat(), Pat::Usable(())).then_some(CredentialKind::Pat));
+                return pat.and_then(|_| matches!(self.pat(), Pat::Usable(..)).then_some(CredentialKind::Pat));
             }
         };
         let failure = connected(grant).and_then(|grant| self.memory.tokens_of(grant.id).failure);
@@ -99,8 +101,10 @@ impl Sitting<'_> {
             instant: Instant::now(),
             failed: failure.as_ref(),
         };
-        match in_order(self.policy, candidate(grant).judge(None, &on), || self.pat()) {
-            Choice::OAuth(()) => Some(CredentialKind::OAuth),
+        let grant = candidate(grant, self.now).judge(None, &on);
+        let has_pat = !matches!(self.pat(), Pat::Absent);
+        match in_order(self.policy, grant, has_pat, || self.pat(), &mut Considered::default()) {
+            Choice::OAuth(_) => Some(CredentialKind::OAuth),
             Choice::Pat((), _) => Some(CredentialKind::Pat),
             Choice::Refuse(_) => None,
         }
@@ -116,7 +120,7 @@ impl Sitting<'_> {
         match fault {
             Some(fault) => Pat::Unusable(fault),
             None if self.memory.rejected == Some(source) => Pat::Rejected(source),
-            None => Pat::Usable(()),
+            None => Pat::Usable((), source),
         }
     }
 
@@ -164,7 +168,7 @@ impl Sitting<'_> {
     }
 
     /// What else there is to know of a grant that is believed to hold.
-    fn remark(&self, held: &GrantSummary, tokens: &Tokens, left: Option<Duration>) -> Option<Reason> {
+    fn remark(&self, held: &GrantSummary, tokens: &TokenHealth, left: Option<Duration>) -> Option<Reason> {
         if held.intent.is_some() {
             Some(Reason::RefreshUncertain)
         } else if tokens.failure.is_some() {
@@ -174,7 +178,7 @@ impl Sitting<'_> {
         } else {
             match self.pat() {
                 Pat::Rejected(_) => Some(Reason::PatRejected),
-                Pat::Usable(()) => tokens.switched.then_some(Reason::PatStandsIn),
+                Pat::Usable(..) => tokens.switched.then_some(Reason::PatStandsIn),
                 Pat::Unusable(_) | Pat::Absent => None,
             }
         }
@@ -191,7 +195,7 @@ impl Sitting<'_> {
                 (ConnectionState::Error, Some(Reason::Unreadable(what.into())))
             }
             (Pat::Rejected(_), _) => (ConnectionState::NotConnected, Some(ended.unwrap_or(Reason::PatRejected))),
-            (Pat::Usable(()) | Pat::Absent, _) => (ConnectionState::NotConnected, ended),
+            (Pat::Usable(..) | Pat::Absent, _) => (ConnectionState::NotConnected, ended),
         }
     }
 
@@ -233,17 +237,21 @@ impl Sitting<'_> {
 }
 
 /// The grant as the decision sees it. Whether its access token can stand in a header is not known without opening it.
-fn candidate(grant: &GrantStanding) -> Candidate<'_, ()> {
+fn candidate(grant: &GrantStanding, now: Timestamp) -> Candidate<'_, Pair> {
     match grant {
         GrantStanding::NeverConnected | GrantStanding::Unreadable(_) => Candidate::Absent,
         GrantStanding::Disconnected(ended) => Candidate::Ended(ended.reason),
-        GrantStanding::Connected(GrantSummary { origin, client_id, token_type, scopes, .. }) => Candidate::Live {
-            origin,
-            client_id,
-            token_type: *token_type,
-            scopes,
-            tokens: (*token_type == TokenType::Bearer).then_some(()),
-        },
+        GrantStanding::Connected(held) => {
+            let freshness = if now < held.expires_at { Freshness::Fresh } else { Freshness::Expired };
+            let pair = Pair { version: held.version, freshness };
+            Candidate::Live {
+                origin: &held.origin,
+                client_id: &held.client_id,
+                token_type: held.token_type,
+                scopes: &held.scopes,
+                tokens: (held.token_type == TokenType::Bearer).then_some(pair),
+            }
+        }
     }
 }
 
@@ -272,6 +280,14 @@ fn what_is_wrong(error: &StoreError) -> String {
     match error {
         StoreError::Unreadable { record, what } => format!("{record}: {what}"),
         StoreError::Unavailable(what) => what.clone(),
+    }
+}
+
+// === impl Pair ===
+
+impl Tokens for Pair {
+    fn pair(&self) -> Pair {
+        *self
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Memory {
     /// The grant that requests use, where the tenant is loaded.
     pub(super) held: Option<GrantStanding>,
     /// What was found out about the tokens of the grant held.
-    pub(super) tokens: Tokens,
+    pub(super) tokens: TokenHealth,
     pub(super) last_use: Option<Timestamp>,
     /// Where the PAT comes from that Flexslot has refused so often that it counts as absent.
     pub(super) rejected: Option<PatSource>,
@@ -31,7 +31,7 @@ pub(super) struct Memory {
 
 /// How the tokens of a grant are doing.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Tokens {
+pub(super) struct TokenHealth {
     /// Flexslot refuses them though they are new.
     pub(super) refused_anew: bool,
     /// Requests have got the PAT in their place.
@@ -50,7 +50,7 @@ impl Memory {
         let (now, min_interval) = (works.now(), works.settings().refresh.min_interval);
         slot.with(|state| Self {
             held: state.loaded.then(|| standing(state)),
-            tokens: Tokens {
+            tokens: TokenHealth {
                 refused_anew: state.pace.is_refused_anew(),
                 switched: state.has_switched(),
                 failure: failure(state, now, min_interval),
@@ -80,10 +80,10 @@ impl Memory {
     }
 
     /// What was found out about the tokens of the grant `id`.
-    pub(super) fn tokens_of(&self, id: GrantId) -> Tokens {
+    pub(super) fn tokens_of(&self, id: GrantId) -> TokenHealth {
         match &self.held {
             Some(GrantStanding::Connected(grant)) if grant.id == id => self.tokens.clone(),
-            _ => Tokens::default(),
+            _ => TokenHealth::default(),
         }
     }
 }
