@@ -2,6 +2,7 @@
 //!
 //! Rooms do not know `Config`: [`settings`] says what each of them is told of it.
 
+pub mod admin_token;
 pub mod failure;
 mod listeners;
 pub mod outbound;
@@ -32,6 +33,7 @@ use crate::{
     server::{accept::Drained, admin_front::AdminFront, dispatch::Front, request_id::RequestIds},
     store::seal::{KeyRing, Sealer},
 };
+use admin_token::OwnToken;
 pub use failure::StartFailure;
 pub use listeners::Listeners;
 use outbound::Outbound;
@@ -59,6 +61,10 @@ pub struct App {
     admin: Arc<AdminFront>,
     /// Health and metrics only.
     metrics: Arc<AdminFront>,
+    admin_settings: admin::Live,
+    own_token: OwnToken,
+    /// The port that the admin listener is bound to; before that, the one that it is to be.
+    admin_port: u16,
     readiness: Arc<Readiness>,
     around: Surroundings,
     sealer: Sealer,
@@ -75,6 +81,7 @@ struct Prepared {
     keys: Option<KeyRing>,
     corridor: proxy::Settings,
     credential: credential::Settings,
+    admin: admin::Settings,
 }
 
 /// How a run ended.
@@ -149,7 +156,18 @@ impl App {
             drained,
         );
         let readiness = Arc::new(Readiness::default());
-        let routes = Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) };
+        let own_token = OwnToken::new(storage.state_dir, around);
+        let admin_port = config.admin.port().unwrap_or_default();
+        let admin_settings = settings::admin(&config, own_token.or_configured(&config)?, admin_port);
+        let admin_settings = admin::Live::new(admin_settings);
+        let routes = Admin {
+            credentials: credentials.clone(),
+            metrics,
+            readiness: Arc::clone(&readiness),
+            settings: admin_settings.clone(),
+            clock: Arc::clone(&around.clock),
+            random: around.random.clone(),
+        };
         let ids = || RequestIds::new(&around.random);
         let metrics = AdminFront::new(admin::probes(routes.clone()), settings::metrics_guard(&config), ids());
         let admin = AdminFront::new(admin::router(routes), settings::admin_guard(&config), ids());
@@ -161,6 +179,9 @@ impl App {
             front: Arc::new(front),
             admin: Arc::new(admin),
             metrics: Arc::new(metrics),
+            admin_settings,
+            own_token,
+            admin_port,
             readiness,
             around: around.clone(),
             sealer: storage.sealer,
@@ -179,6 +200,8 @@ impl App {
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, StartFailure> {
         let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
+        self.admin_port = listeners.ports().1;
+        self.admin_settings.replace(self.admin_settings_of(&self.config)?);
         // First of all the admin listeners, so that probes are told that we are starting.
         let admin = Serving::start(listeners.admin, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
         let metrics = Serving::start(listeners.metrics, limits, Arc::clone(&self.metrics), ADMIN_DRAIN);
@@ -248,20 +271,26 @@ impl App {
         };
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
         let credential = settings::credential(&config, server);
-        Ok(Prepared { config, outbound, memory, keys, corridor, credential })
+        let admin = self.admin_settings_of(&config)?;
+        Ok(Prepared { config, outbound, memory, keys, corridor, credential, admin })
     }
 
     fn adopt(&mut self, prepared: Prepared) {
-        let Prepared { config, outbound, memory, keys, corridor, credential } = prepared;
+        let Prepared { config, outbound, memory, keys, corridor, credential, admin } = prepared;
         if let Some(ring) = keys {
             self.sealer.replace(ring);
         }
         self.corridor.reload(corridor);
         self.credentials.reload(credential);
         self.front.set_lines(settings::lines(&config));
+        self.admin_settings.replace(admin);
         self.admin.set_guard(settings::admin_guard(&config));
         self.metrics.set_guard(settings::metrics_guard(&config));
         (self.config, self.outbound, self.memory) = (config, outbound, memory);
+    }
+
+    fn admin_settings_of(&self, config: &Config) -> Result<admin::Settings, StartFailure> {
+        Ok(settings::admin(config, self.own_token.or_configured(config)?, self.admin_port))
     }
 
     /// The keys of the store that is open, as the new configuration has them; another store's are for the next start.

@@ -3,9 +3,11 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
+    admin,
     config::{Config, RewriteUrls},
     credential::{self, RefreshPolicy, TenantPolicy},
     flexslot::TokenEndpoint,
+    model::{HostPattern, Origin, Secret, WebOrigin},
     proxy::{
         self,
         guard::{Guard, Pages},
@@ -70,9 +72,40 @@ pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> pr
     }
 }
 
-/// The admin listener's rules: its names, no web pages but its own, no client token.
+/// The admin room's part, while its listener is bound to `port`.
+pub fn admin(config: &Config, token: Secret, port: u16) -> admin::Settings {
+    let public_url = config.admin.public_url.clone();
+    let redirect_uri = config.oauth.callback.bound_to(port);
+    admin::Settings {
+        token,
+        port,
+        connect_at: public_url.clone().unwrap_or_else(|| redirect_uri.origin().clone().into()),
+        public_url,
+        return_origins: config.admin.return_origins.clone(),
+        client_id: config.oauth.client.as_ref().map(|client| client.id.clone()),
+        manage_url: manage_url(&config.upstream.origin),
+    }
+}
+
+/// Where users see and revoke what they allowed (Flexslot's documentation): at its site, not at its API. A stand-in has
+/// both at one place.
+pub fn manage_url(upstream: &Origin) -> String {
+    match upstream.as_str() {
+        "https://api.flexslot.gg" => "https://flexslot.gg/account/connected-apps".to_owned(),
+        _ => upstream.at("/account/connected-apps").into(),
+    }
+}
+
+/// The admin listener's rules: its names and those of `public_url`, no web pages but its own, no client token.
 pub fn admin_guard(config: &Config) -> Guard {
-    Guard { pages: Pages::Own, ..metrics_guard(config) }
+    let mut guard = Guard { pages: Pages::Own, ..metrics_guard(config) };
+    if let Some(public_url) = &config.admin.public_url {
+        let origin = public_url.origin();
+        // Both are forms of what has been an origin all along.
+        guard.allowed_hosts.extend(origin.host().parse::<HostPattern>());
+        guard.allowed_origins.extend(origin.as_str().parse::<WebOrigin>());
+    }
+    guard
 }
 
 /// The rules where there are health and metrics only: no web pages at all.
