@@ -4,6 +4,7 @@
 //! - [`health`], [`metrics`]: for probes and scrapers, without authentication.
 //! - `auth`: who may do the rest.
 //! - `api`: what they may do; [`client`]: its documents; `openapi`: its description.
+//! - [`trace`]: what became of recent requests. `page`: the connections page.
 
 mod api;
 mod auth;
@@ -12,8 +13,10 @@ mod error;
 pub mod health;
 pub mod metrics;
 mod openapi;
+mod page;
 mod request;
 mod settings;
+pub mod trace;
 
 use std::sync::Arc;
 
@@ -36,6 +39,7 @@ use health::{Readiness, Report, Strictness};
 use metrics::Metrics;
 use request::Params;
 pub use settings::{Live, Settings};
+use trace::Traces;
 
 /// What the routes look at.
 #[derive(Clone)]
@@ -43,6 +47,7 @@ pub struct Admin {
     pub credentials: Credentials,
     pub metrics: Arc<Metrics>,
     pub readiness: Arc<Readiness>,
+    pub traces: Arc<Traces>,
     pub settings: Live,
     pub clock: Arc<dyn Clock>,
     pub random: Random,

@@ -4,10 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use crate::{
     admin,
-    config::{Config, RewriteUrls},
+    config::{Callback, Config, RewriteUrls},
+    connect_flow,
     credential::{self, RefreshPolicy, TenantPolicy},
-    flexslot::TokenEndpoint,
-    model::{HostPattern, Origin, Secret, WebOrigin},
+    flexslot::{AuthorizationServer, TokenEndpoint},
+    model::{HostPattern, RedirectUri, Secret, WebOrigin},
     proxy::{
         self,
         guard::{Guard, Pages},
@@ -72,38 +73,64 @@ pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> pr
     }
 }
 
-/// The admin room's part, while its listener is bound to `port`.
-pub fn admin(config: &Config, token: Secret, port: u16) -> admin::Settings {
+/// The admin room's part, while its listener is bound to `admin_port`; `None` where it has no port, or none yet.
+pub fn admin(config: &Config, token: Secret, admin_port: Option<u16>) -> admin::Settings {
     let public_url = config.admin.public_url.clone();
-    let redirect_uri = config.oauth.callback.bound_to(port);
     admin::Settings {
         token,
-        port,
-        connect_at: public_url.clone().unwrap_or_else(|| redirect_uri.origin().clone().into()),
+        port: admin_port.or_else(|| config.admin.port()).unwrap_or_default(),
+        connect_at: public_url.clone().unwrap_or_else(|| redirect_uri(config, admin_port).origin().clone().into()),
         public_url,
         return_origins: config.admin.return_origins.clone(),
         client_id: config.oauth.client.as_ref().map(|client| client.id.clone()),
-        manage_url: manage_url(&config.upstream.origin),
+        manage_url: manage_url(config),
     }
 }
 
-/// Where users see and revoke what they allowed (Flexslot's documentation): at its site, not at its API. A stand-in has
-/// both at one place.
-pub fn manage_url(upstream: &Origin) -> String {
-    match upstream.as_str() {
-        "https://api.flexslot.gg" => "https://flexslot.gg/account/connected-apps".to_owned(),
-        _ => upstream.at("/account/connected-apps").into(),
+/// The connect flow's part, while the admin listener is bound to `admin_port`; `None` where it has no port, or none yet.
+pub fn connect_flow(
+    config: &Config,
+    server: Arc<dyn AuthorizationServer>,
+    admin_port: Option<u16>,
+) -> connect_flow::Settings {
+    connect_flow::Settings {
+        server,
+        client_id: config.oauth.client.as_ref().map(|client| client.id.clone()),
+        redirect_uri: redirect_uri(config, admin_port),
+        public_url: config.admin.public_url.clone(),
+        scopes: config.oauth.scopes.clone(),
+        issuer: config.oauth.issuer.clone(),
+        return_origins: config.admin.return_origins.clone(),
+        flexslot: config.oauth.authorize_url.origin().ascii_serialization().parse::<WebOrigin>().ok(),
+        manage_url: manage_url(config),
     }
 }
 
-/// The admin listener's rules: its names and those of `public_url`, no web pages but its own, no client token.
+fn redirect_uri(config: &Config, admin_port: Option<u16>) -> RedirectUri {
+    let configured = match config.oauth.callback {
+        Callback::AdminPort(port) => port,
+        Callback::Fixed(_) => 0,
+    };
+    config.oauth.callback.bound_to(admin_port.unwrap_or(configured))
+}
+
+/// Where users see, and can revoke, what they have allowed: on Flexslot's site, or where a stand-in of it has the same.
+pub fn manage_url(config: &Config) -> String {
+    match config.upstream.origin.as_str() {
+        "https://api.flexslot.gg" => format!("https://flexslot.gg{CONNECTED_APPS}"),
+        _ => config.upstream.origin.at(CONNECTED_APPS).into(),
+    }
+}
+
+/// The path of that page (Flexslot's documentation).
+const CONNECTED_APPS: &str = "/account/connected-apps";
+
+/// The admin listener's rules: its names and the public one, no web pages but its own, no client token.
 pub fn admin_guard(config: &Config) -> Guard {
     let mut guard = Guard { pages: Pages::Own, ..metrics_guard(config) };
-    if let Some(public_url) = &config.admin.public_url {
-        let origin = public_url.origin();
-        // Both are forms of what has been an origin all along.
-        guard.allowed_hosts.extend(origin.host().parse::<HostPattern>());
-        guard.allowed_origins.extend(origin.as_str().parse::<WebOrigin>());
+    if let Some(public) = &config.admin.public_url {
+        guard.allowed_hosts.extend(public.origin().host().parse::<HostPattern>().ok());
+        guard.allowed_origins.extend(public.origin().as_str().parse::<WebOrigin>().ok());
     }
     guard
 }

@@ -1,10 +1,12 @@
 //! The documents of the API, for who answers them and for who asks. None has room for a token.
 
 mod card;
+mod trace;
 
 use serde::{Deserialize, Serialize};
 
 pub use card::{CardDocument, ScopeDocument};
+pub use trace::{StepDocument, TimingsDocument, ToldDocument, TraceDocument};
 
 /// A part of the list of cards: `GET /v1/tenants`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

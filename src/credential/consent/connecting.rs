@@ -3,7 +3,7 @@
 use super::{Awaiting, Connected, ConsentError, Consented, not_built};
 use crate::{
     credential::Credentials,
-    model::{Identity, SessionId, TenantId},
+    model::{Identity, Secret, SessionId, TenantId},
     store::StoreError,
 };
 
@@ -32,6 +32,12 @@ impl Credentials {
     /// The browser's last word on a parked grant.
     pub async fn confirm(&self, id: &SessionId, binding: &str) -> Result<Connected, ConsentError> {
         let _ = (id, binding);
+        Err(not_built().into())
+    }
+
+    /// The browser's word on a grant that an app has the very last word on: from now on it waits for that one's code.
+    pub async fn hand_over(&self, id: &SessionId, binding: &str, code: Secret) -> Result<(), ConsentError> {
+        let _ = (id, binding, code);
         Err(not_built().into())
     }
 
