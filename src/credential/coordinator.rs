@@ -32,7 +32,7 @@ const ROUNDS: usize = 4;
 /// The door to the tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Credentials {
-    works: Arc<Works>,
+    pub(super) works: Arc<Works>,
 }
 
 /// What the room is built from.

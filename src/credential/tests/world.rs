@@ -80,6 +80,7 @@ impl World {
             origin: ORIGIN.parse().unwrap(),
             refresh,
             endpoint: flexslot.clone(),
+            server: flexslot.clone(),
             tenants: HashMap::new(),
             cached_tenants: 1000,
         };
