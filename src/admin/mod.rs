@@ -3,6 +3,7 @@
 mod error;
 pub mod health;
 pub mod metrics;
+mod page;
 
 use std::sync::Arc;
 
@@ -36,8 +37,13 @@ struct Question {
     strict: Strictness,
 }
 
-/// The routes of the admin listener, which at the moment are those that need no authentication.
+/// The routes of the admin listener.
 pub fn router(admin: Admin) -> Router {
+    probes(admin)
+}
+
+/// Those that need no authentication, for listeners that have health and metrics only.
+pub fn probes(admin: Admin) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(serde_json::json!({ "status": "alive" })) }))
         .route("/readyz", get(readyz))
@@ -58,7 +64,7 @@ async fn scrape(State(admin): State<Admin>) -> Response {
 }
 
 async fn not_found() -> Failure {
-    Code::NotFound.problem("The admin listener has /healthz, /readyz and /metrics.").into()
+    Code::NotFound.problem("This listener has /healthz, /readyz and /metrics.").into()
 }
 
 /// The `Allow` that RFC 9110 section 15.5.6 asks for is the router's to add.

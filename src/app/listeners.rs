@@ -12,8 +12,10 @@ use crate::{
 pub struct Listeners {
     /// The data plane's.
     pub server: Vec<Listener>,
-    /// The admin listener's, and those that serve health and metrics only.
+    /// The admin listener's.
     pub admin: Vec<Listener>,
+    /// Those that serve health and metrics only.
+    pub metrics: Vec<Listener>,
 }
 
 // === impl Listeners ===
@@ -22,9 +24,9 @@ impl Listeners {
     /// Binds what the configuration names.
     pub fn bind(config: &Config) -> Result<Self, StartFailure> {
         let bind = |on: &[ListenOn]| listen::bind_all(on).map_err(|error| StartFailure::listen(&error));
-        let mut admin = bind(&config.admin.listeners)?;
-        admin.extend(bind(&config.admin.metrics_listeners)?);
-        Ok(Self { server: bind(&config.server.listeners)?, admin })
+        let admin = bind(&config.admin.listeners)?;
+        let metrics = bind(&config.admin.metrics_listeners)?;
+        Ok(Self { server: bind(&config.server.listeners)?, admin, metrics })
     }
 
     /// The addresses of the data plane and of the admin listener, as one would type them.

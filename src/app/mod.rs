@@ -57,6 +57,8 @@ pub struct App {
     corridor: Arc<Corridor>,
     front: Arc<Front>,
     admin: Arc<AdminFront>,
+    /// Health and metrics only.
+    metrics: Arc<AdminFront>,
     readiness: Arc<Readiness>,
     around: Surroundings,
     sealer: Sealer,
@@ -147,9 +149,10 @@ impl App {
             drained,
         );
         let readiness = Arc::new(Readiness::default());
-        let router =
-            admin::router(Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) });
-        let admin = AdminFront::new(router, settings::admin_guard(&config), RequestIds::new(&around.random));
+        let routes = Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) };
+        let ids = || RequestIds::new(&around.random);
+        let metrics = AdminFront::new(admin::probes(routes.clone()), settings::metrics_guard(&config), ids());
+        let admin = AdminFront::new(admin::router(routes), settings::admin_guard(&config), ids());
         Ok(Self {
             opened: config.store.clone(),
             config,
@@ -157,6 +160,7 @@ impl App {
             corridor,
             front: Arc::new(front),
             admin: Arc::new(admin),
+            metrics: Arc::new(metrics),
             readiness,
             around: around.clone(),
             sealer: storage.sealer,
@@ -175,8 +179,9 @@ impl App {
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, StartFailure> {
         let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
-        // First of all the admin listener, so that probes are told that we are starting.
+        // First of all the admin listeners, so that probes are told that we are starting.
         let admin = Serving::start(listeners.admin, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
+        let metrics = Serving::start(listeners.metrics, limits, Arc::clone(&self.metrics), ADMIN_DRAIN);
         let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
         let data = Serving::start(listeners.server, limits, Arc::clone(&self.front), drain);
         self.readiness.enter(Phase::Serving);
@@ -192,7 +197,7 @@ impl App {
         }
         let ended = self.finish(data, drain).await;
         // Last of all, so that probes are told that we are stopping.
-        let _probes = admin.stop().await;
+        let _probes = join!(admin.stop(), metrics.stop());
         Ok(ended)
     }
 
@@ -255,6 +260,7 @@ impl App {
         self.credentials.reload(credential);
         self.front.set_lines(settings::lines(&config));
         self.admin.set_guard(settings::admin_guard(&config));
+        self.metrics.set_guard(settings::metrics_guard(&config));
         (self.config, self.outbound, self.memory) = (config, outbound, memory);
     }
 

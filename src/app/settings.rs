@@ -8,7 +8,7 @@ use crate::{
     flexslot::HttpAuthorizationServer,
     proxy::{
         self,
-        guard::Guard,
+        guard::{Guard, Pages},
         replay::{ReplayLimits, ReplayMemory},
         upstream::Upstream,
     },
@@ -71,8 +71,13 @@ pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> pr
     }
 }
 
-/// The admin listener's rules: its names, no web pages, no client token.
+/// The admin listener's rules: its names, no web pages but its own, no client token.
 pub fn admin_guard(config: &Config) -> Guard {
+    Guard { pages: Pages::Own, ..metrics_guard(config) }
+}
+
+/// The rules where there are health and metrics only: no web pages at all.
+pub fn metrics_guard(config: &Config) -> Guard {
     Guard { allowed_origins: Vec::new(), ..host_and_origin(config) }
 }
 
@@ -80,6 +85,7 @@ fn host_and_origin(config: &Config) -> Guard {
     Guard {
         allowed_hosts: config.server.allowed_hosts.clone(),
         allowed_origins: config.server.allowed_origins.clone(),
+        pages: Pages::None,
         client_token: None,
         upstream: None,
     }

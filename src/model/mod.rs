@@ -4,6 +4,7 @@
 //! ([`Random::system`]) are the only I/O, and both are handed to whoever needs them. In builds for tests, [`failpoint`]
 //! can end the process besides.
 
+pub mod ago;
 pub mod allow;
 pub mod base_url;
 pub mod clock;
@@ -25,6 +26,7 @@ pub mod tenant;
 pub mod token;
 pub mod web_origin;
 
+pub use ago::Ago;
 pub use allow::AllowRule;
 pub use base_url::BaseUrl;
 pub use clock::{Clock, SystemClock, Timestamp};

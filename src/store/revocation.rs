@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{
     Cas, StoreError, TokenStore, all,
-    backend::{Change, Expect, Key, Kind, Revision, Row, RowState, Written},
+    backend::{Change, Expect, Key, Kind, Names, Revision, Row, RowState, Written},
     identity::{identity_key, sub_of},
     record,
     tenants::is_there,
@@ -116,7 +116,8 @@ pub(super) struct Pending {
 impl TokenStore {
     /// Up to `limit` revocations after `after`, those that are due now.
     pub async fn revocations(&self, after: Option<&str>, limit: usize) -> Result<RevocationPage, StoreError> {
-        let rows = self.backend.list(Kind::Revocation, Some(RowState::Live), after, limit).await?;
+        let names = Names { after: after.unwrap_or_default(), prefix: "" };
+        let rows = self.backend.list(Kind::Revocation, Some(RowState::Live), names, limit).await?;
         let next = rows.last().filter(|_| rows.len() >= limit).map(|(name, _)| name.clone());
         if rows.is_empty() {
             return Ok(RevocationPage { due: Vec::new(), next });
@@ -124,7 +125,7 @@ impl TokenStore {
         let now = self.backend.now().await?;
         let due = rows.into_iter().filter_map(|(name, row)| {
             let id = RevocationId::of_name(&name)?;
-            let revocation = record::read_revocation(&self.sealer, &id.key(), &row).ok()?;
+            let revocation = record::read_revocation(&self.sealer, &id.key(), &row.ok()?).ok()?;
             (revocation.claim_left(now).is_zero() && revocation.from <= now).then_some(id)
         });
         Ok(RevocationPage { due: due.collect(), next })
@@ -229,18 +230,18 @@ impl TokenStore {
     /// All revocations of `tenant`, parked ones too.
     pub(super) async fn pending(&self, tenant: &TenantId) -> Result<Vec<Pending>, StoreError> {
         let prefix = format!("{tenant} ");
-        let (mut pending, mut after) = (Vec::new(), prefix.clone());
+        let (mut pending, mut after) = (Vec::new(), String::new());
         loop {
-            let rows = self.backend.list(Kind::Revocation, Some(RowState::Live), Some(&after), PAGE).await?;
+            let names = Names { after: &after, prefix: &prefix };
+            let rows = self.backend.list(Kind::Revocation, Some(RowState::Live), names, PAGE).await?;
             let full = rows.len() >= PAGE;
             for (name, row) in rows {
-                if !name.starts_with(&prefix) {
-                    return Ok(pending);
-                }
-                let key = Key::new(Kind::Revocation, name.as_str());
+                after = name;
+                let key = Key::new(Kind::Revocation, after.as_str());
+                // One that the engine cannot read is nobody's to send.
+                let Ok(row) = row else { continue };
                 let revocation = record::read_revocation(&self.sealer, &key, &row).ok();
                 pending.push(Pending { key, row, revocation });
-                after = name;
             }
             if !full {
                 return Ok(pending);

@@ -68,7 +68,7 @@ impl Page {
                 head {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
-                    title { (self.title) " · Flexslot connections" }
+                    title { (self.title) }
                     link rel="icon" href=(ICON);
                     style { (maud::PreEscaped(&STYLE.text)) }
                 }
@@ -76,8 +76,8 @@ impl Page {
                     header {
                         svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2.6" aria-hidden="true" {
                             (sign::shapes())
-                            circle cx="8.5" cy="12" r="6";
-                            circle cx="15.5" cy="12" r="6";
+                            circle cx="8.5" cy="12" r="6" {}
+                            circle cx="15.5" cy="12" r="6" {}
                         }
                         "Flexslot connections"
                     }
@@ -144,7 +144,7 @@ mod tests {
     fn what_is_put_into_a_page_is_text() {
         let page = Page::new("<a>", html! { p title="\"" { "<script>" } });
         let document = page.document().into_string();
-        assert!(document.contains("<title>&lt;a&gt; · Flexslot connections</title>"), "{document}");
+        assert!(document.contains("<title>&lt;a&gt;</title>"), "{document}");
         assert!(document.contains("<p title=\"&quot;\">&lt;script&gt;</p>"), "{document}");
     }
 

@@ -45,7 +45,7 @@ impl Sign {
 /// Points at the shape that the frame has once for all ([`shapes`]).
 impl Render for Sign {
     fn render(&self) -> Markup {
-        html! { svg.sign aria-hidden="true" { use href=(self.href()); } }
+        html! { svg.sign aria-hidden="true" { use href=(self.href()) {} } }
     }
 }
 
@@ -53,7 +53,7 @@ impl Render for Sign {
 pub(super) fn shapes() -> Markup {
     html! {
         @for sign in [Sign::Ok, Sign::Warn, Sign::Bad] {
-            symbol id=(sign.class()) viewBox="0 0 24 24" { path d=(sign.shape()); }
+            symbol id=(sign.class()) viewBox="0 0 24 24" { path d=(sign.shape()) {} }
         }
     }
 }

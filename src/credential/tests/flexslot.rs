@@ -137,7 +137,7 @@ impl Flexslot {
         let (name, number) = refresh.expose().split_once('.').unwrap();
         let mut grants = self.grants.lock();
         let line = grants.get_mut(name).unwrap();
-        line.revoked |= line.current == number.parse().unwrap();
+        line.revoked |= line.current == number.parse::<u64>().unwrap();
         self.revoked.lock().push(refresh.expose().to_owned());
     }
 

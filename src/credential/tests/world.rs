@@ -168,6 +168,11 @@ impl World {
         self.store.put_pat(&tenant(name), &pat).await.unwrap();
     }
 
+    /// Now, by the store's clock and everybody's.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// The same world with other rules for one tenant.
     pub(super) fn set_policy(&mut self, name: &str, policy: TenantPolicy) {
         self.settings.tenants.insert(tenant(name), Arc::new(policy));

@@ -8,7 +8,7 @@ use crate::{
     model::{GrantState, Identity, Random, ScopeSet, Secret, SessionId, token::DisconnectReason},
     store::{
         Cas, Claim, Disconnection, Patience, RevocationId, TokenStore,
-        backend::{Backend, Change, Expect, Key, Kind, Label, RowState},
+        backend::{Backend, Change, Expect, Key, Kind, Label, Names, RowState},
         record::Body,
         revocation::CLAIM,
         testing::{World, meddled::Meddled, new_grant, pat, sealer, tenant},
@@ -167,8 +167,8 @@ async fn a_copy_of_the_store_opens_no_session_and_no_flow() {
     world.store.park(&shared, &new, &completion()).await.expect("parked");
     let mut seen = String::new();
     for kind in [Kind::Flow, Kind::Revocation] {
-        for (name, row) in world.backend.list(kind, None, None, 100).await.expect("listed") {
-            seen += &format!("{name} {}", String::from_utf8_lossy(row.body.as_bytes()));
+        for (name, row) in world.backend.list(kind, None, Names::default(), 100).await.expect("listed") {
+            seen += &format!("{name} {}", String::from_utf8_lossy(row.expect("read").body.as_bytes()));
         }
     }
     assert!(seen.contains("flx_client_1"), "the search finds what is there");
@@ -253,7 +253,7 @@ async fn the_old_grant_stays_until_the_new_one_is_there_and_never_comes_back() {
     let new = consent(&world.store, "more", "u1");
     assert!(is_connected(&world.store.connect(&id, &new).await));
     assert_eq!(world.grant("acme").await, Some(new.grant));
-    let tombstones = world.backend.list(Kind::Tombstone, None, None, 10).await.expect("listed");
+    let tombstones = world.backend.list(Kind::Tombstone, None, Names::default(), 10).await.expect("listed");
     assert_eq!(tombstones.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), [old.id.to_string()]);
     assert!(to_revoke(&world.store).await.is_empty(), "of the same user, as far as anybody knows");
 }
@@ -436,7 +436,7 @@ async fn a_disconnect_forgets_the_grant_and_queues_its_revocation() {
     let record = world.store.load(&tenant("acme")).await.expect("loaded");
     assert!(matches!(record.grant, GrantState::Disconnected(end) if end.reason == DisconnectReason::Disconnected));
     assert_eq!(world.store.identity(&tenant("acme")).await, Ok(None));
-    assert!(world.backend.list(Kind::Identity, None, None, 10).await.expect("listed").is_empty());
+    assert!(world.backend.list(Kind::Identity, None, Names::default(), 10).await.expect("listed").is_empty());
     assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
     assert_eq!(world.store.disconnect(&tenant("acme")).await, Ok(Disconnection::Nothing));
     assert_eq!(world.store.disconnect(&tenant("nobody")).await, Ok(Disconnection::Nothing));
@@ -472,7 +472,7 @@ async fn a_revocation_is_given_up_after_a_day() {
     let id = RevocationId { tenant: tenant("acme"), grant: new.grant.id };
     let claim = world.store.claim_revocation(&id, Patience::WhenDue).await;
     assert!(matches!(claim, Ok(Claim::GivenUp)));
-    assert!(world.backend.list(Kind::Revocation, None, None, 10).await.expect("listed").is_empty());
+    assert!(world.backend.list(Kind::Revocation, None, Names::default(), 10).await.expect("listed").is_empty());
 }
 
 #[tokio::test]
@@ -483,7 +483,8 @@ async fn a_pending_revocation_is_dropped_with_the_next_grant_unless_it_is_anothe
         let _ = world.store.disconnect(&tenant("acme")).await.expect("disconnected");
         connect(&world.store, "acme", next).await;
         assert_eq!(to_revoke(&world.store).await.len(), revoked, "{next}");
-        let rows = world.backend.list(Kind::Revocation, Some(RowState::Live), None, 10).await.expect("listed");
+        let rows =
+            world.backend.list(Kind::Revocation, Some(RowState::Live), Names::default(), 10).await.expect("listed");
         assert_eq!(rows.len(), revoked, "with the very write");
     }
 }
@@ -534,7 +535,7 @@ async fn sessions_and_revocations_are_found_by_nothing_but_their_names() {
     world.store.begin_flow(&id, new_flow()).await.expect("begun");
     let names: Vec<_> = world
         .backend
-        .list(Kind::Flow, None, None, 10)
+        .list(Kind::Flow, None, Names::default(), 10)
         .await
         .expect("listed")
         .into_iter()
