@@ -75,12 +75,11 @@ impl Outbound {
             client_secret: client.secret.as_ref().map(|configured| configured.secret.clone()),
         });
         let clients = client.into_iter().collect();
-        let at = |path| config.upstream.origin.at(path);
         let endpoints = Endpoints {
-            authorize: at("/api/public/v1/oauth/authorize"),
+            authorize: config.oauth.authorize_url.clone(),
             token: config.oauth.token_url.clone(),
-            revoke: at("/api/public/v1/oauth/revoke"),
-            introspect: at("/api/public/v1/oauth/introspect"),
+            revoke: config.oauth.revoke_url.clone(),
+            introspect: config.oauth.introspect_url.clone(),
         };
         Ok(Arc::new(HttpAuthorizationServer::new(http, endpoints, clients, Arc::clone(&around.clock))))
     }
@@ -89,7 +88,8 @@ impl Outbound {
 /// The trust roots. A plain-text upstream on loopback needs none, and starts on a machine that has none.
 fn trust(config: &Config) -> Result<Arc<ClientConfig>, StartFailure> {
     let extra_roots = config.upstream.extra_roots.as_ref().map_or(&[][..], |roots| &roots.certificates);
-    let needs_none = *config.upstream.origin.scheme() == Scheme::HTTP && config.oauth.token_url.scheme() == "http";
+    let asked = [&config.oauth.token_url, &config.oauth.revoke_url, &config.oauth.introspect_url];
+    let needs_none = *config.upstream.origin.scheme() == Scheme::HTTP && asked.iter().all(|url| url.scheme() == "http");
     match tls::client_config(extra_roots) {
         Ok(config) => Ok(config),
         Err(tls::TlsConfigError::NoRoots) if needs_none => tls::with_roots(RootCertStore::empty())

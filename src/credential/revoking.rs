@@ -123,7 +123,7 @@ impl Works {
         let settings = self.settings();
         let revocation = &claimed.revocation;
         if let Some(objection) = settings.objection(&revocation.origin, &revocation.client_id) {
-            return Err((objection, None));
+            return Err((objection.to_string(), None));
         }
         if left.is_zero() {
             return Err(("the store took too long to say that it may be sent".into(), None));

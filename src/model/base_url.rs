@@ -32,6 +32,11 @@ impl BaseUrl {
         &self.origin
     }
 
+    /// What comes before a path here: nothing, or a slash and more.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The URL of `path`, which begins with a slash and may have a query, below this one.
     pub fn at(&self, path: &str) -> String {
         format!("{self}{path}")

@@ -69,7 +69,7 @@ pub enum Progress {
 pub struct Parked {
     /// Whose it is.
     pub identity: Option<Identity>,
-    pub awaited: Awaited,
+    pub awaiting: Awaited,
 }
 
 /// Who has the last word on a parked grant, by the hash of what they prove it with.
@@ -144,6 +144,8 @@ pub enum ConsentError {
     Mismatch,
     /// The tenant was removed, disconnected or connected otherwise since.
     Overtaken,
+    /// An earlier grant of the tenant is being revoked, and that does not end.
+    Busy,
     Store(StoreError),
 }
 
@@ -189,7 +191,7 @@ impl fmt::Debug for Proof {
 impl Parked {
     /// Whether it waits for the browser that has this `binding`.
     pub fn is_bound_to(&self, binding: &str) -> bool {
-        matches!(&self.awaited, Awaited::Confirmation { binding: proof } if proof.is_of(binding))
+        matches!(&self.awaiting, Awaited::Confirmation { binding: proof } if proof.is_of(binding))
     }
 }
 
@@ -233,6 +235,7 @@ impl fmt::Display for ConsentError {
             Self::OutOfStep => f.write_str("the connect session is not at that step"),
             Self::Mismatch => f.write_str("the consent was not given for this browser or this code"),
             Self::Overtaken => f.write_str("the tenant was removed, disconnected or connected otherwise meanwhile"),
+            Self::Busy => f.write_str("an earlier grant of the tenant is still being revoked"),
             Self::Store(error) => error.fmt(f),
         }
     }

@@ -27,6 +27,7 @@ enum Step {
     Connect(NewConsent),
     Park(NewConsent, Awaiting),
     Confirm { binding: Secret },
+    HandOver { binding: Secret, code: Secret },
     Complete { code: Secret },
 }
 
@@ -58,6 +59,12 @@ impl Credentials {
     /// The browser's last word on a parked grant.
     pub async fn confirm(&self, id: &SessionId, binding: &str) -> Result<Connected, ConsentError> {
         self.connected_by(id, Step::Confirm { binding: Secret::new(binding) }).await
+    }
+
+    /// The browser's word on a grant that an app has the very last word on: from now on it waits for that one's code.
+    pub async fn hand_over(&self, id: &SessionId, binding: &str, code: Secret) -> Result<(), ConsentError> {
+        let binding = Secret::new(binding);
+        self.take(id, Step::HandOver { binding, code }).await.map(drop)
     }
 
     /// The app's last word on a parked grant.
@@ -108,21 +115,19 @@ impl Works {
         let claims = Instant::now() + 2 * CLAIM;
         loop {
             let answer = match step {
-                Step::Park(new, awaiting) => match self.store.park(id, new, awaiting).await {
-                    Ok(()) => return Ok(Reached::Parked),
-                    Err(error) => Err(error),
-                },
-                Step::Connect(new) => self.store.connect(id, new).await,
-                Step::Confirm { binding } => self.store.confirm(id, binding.expose()).await,
-                Step::Complete { code } => self.store.complete(id, code.expose()).await,
+                Step::Park(new, awaiting) => self.store.park(id, new, awaiting).await.map(|()| None),
+                Step::HandOver { binding, code } => {
+                    self.store.hand_over(id, binding.expose(), code.expose()).await.map(|()| None)
+                }
+                Step::Connect(new) => self.store.connect(id, new).await.map(Some),
+                Step::Confirm { binding } => self.store.confirm(id, binding.expose()).await.map(Some),
+                Step::Complete { code } => self.store.complete(id, code.expose()).await.map(Some),
             };
             let wait = match answer {
-                Ok(Connecting::Connected(connected)) => return Ok(Reached::Connected(connected)),
-                Ok(Connecting::Wait(left)) if Instant::now() < claims => left.min(LOOK_AGAIN),
-                Ok(Connecting::Wait(_)) => {
-                    let what = "an earlier grant of the tenant is being revoked, and that does not end";
-                    return Err(StoreError::Unavailable(what.into()).into());
-                }
+                Ok(None) => return Ok(Reached::Parked),
+                Ok(Some(Connecting::Connected(connected))) => return Ok(Reached::Connected(connected)),
+                Ok(Some(Connecting::Wait(left))) if Instant::now() < claims => left.min(LOOK_AGAIN),
+                Ok(Some(Connecting::Wait(_))) => return Err(ConsentError::Busy),
                 Err(ConsentError::Store(StoreError::Unavailable(what))) if Instant::now() < patience => {
                     tracing::warn!(what, "the store does not take a new grant; it is asked again");
                     PAUSE

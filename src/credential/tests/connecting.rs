@@ -89,6 +89,7 @@ async fn a_connection_and_its_end_have_effect_at_once_here_and_within_two_second
     pass(&world, 2 * SECOND).await;
     assert_eq!(refusal(&pick(&other, "acme").await), &reconnect);
     assert!(!world.flexslot.is_active("one"));
+    assert_eq!(world.flexslot.introspections(), 0, "who connects has asked whose it is");
 }
 
 #[tokio::test(start_paused = true)]
@@ -380,7 +381,7 @@ async fn in_flight(world: &World) -> Arc<Semaphore> {
     connect(world, "one", "u1").await.unwrap();
     pass(world, HOUR).await;
     let gate = world.flexslot.hold();
-    let _ = caller(world, "acme");
+    drop(caller(world, "acme"));
     world.settle().await;
     assert_eq!(world.flexslot.requests(), 1);
     gate
@@ -482,7 +483,7 @@ async fn a_refresh_that_flexslot_refuses_because_of_the_disconnect_changes_nothi
     pass(&world, HOUR).await;
     let gate = world.flexslot.hold();
     world.flexslot.will(Behaviour::NotSent);
-    let _ = caller(&world, "acme");
+    drop(caller(&world, "acme"));
     world.settle().await;
     assert_eq!(disconnect(&world).await, DisconnectOutcome::Revoked);
     gate.add_permits(1);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Awaited, Awaiting, ConsentError, Parked, Progress, Session, SessionOutcome,
+    Awaited, Awaiting, ConsentError, Parked, Progress, Proof, Session, SessionOutcome,
     sessions::{Read, is_open},
 };
 use crate::{
@@ -101,7 +101,7 @@ impl TokenStore {
                 parked: Some(new.grant.tokens.clone()),
                 ..Revocation::of(&new.grant, sub, session.expires_at)
             };
-            let parked = Parked { identity: new.identity.clone(), awaited: awaiting.into() };
+            let parked = Parked { identity: new.identity.clone(), awaiting: awaiting.into() };
             let session = Session { progress: Progress::Parked(parked), ..session };
             let (label, body) = record::session(&StoredSession { session, opened_at, grant: Some(new.grant.id) });
             let expect = Expect::Revision(row.revision);
@@ -119,6 +119,32 @@ impl TokenStore {
         self.have_last_word(id, Word::Confirmed { binding }).await
     }
 
+    /// The word of the browser whose `binding` a grant was parked for, where an app has the very last one: from now on
+    /// the grant waits for that one's `code`. May be called again where its answer was lost.
+    pub async fn hand_over(&self, id: &SessionId, binding: &str, code: &str) -> Result<(), ConsentError> {
+        loop {
+            let Read { key, row, stored, .. } = self.read_session(id).await?.ok_or(ConsentError::Unknown)?;
+            let parked = match &stored.session.progress {
+                Progress::Parked(parked) => parked.clone(),
+                Progress::Open => return Err(ConsentError::OutOfStep),
+                Progress::Ended(outcome) => return Err(ConsentError::Ended(outcome.clone())),
+            };
+            let code = Proof::of(code);
+            if parked.awaiting == (Awaited::Completion { code }) {
+                return Ok(());
+            }
+            Word::Confirmed { binding }.fits(&parked.awaiting)?;
+            let parked = Parked { awaiting: Awaited::Completion { code }, ..parked };
+            let session = Session { progress: Progress::Parked(parked), ..stored.session };
+            let (label, body) = record::session(&StoredSession { session, ..stored });
+            let change = Change { key, expect: Expect::Revision(row.revision), label, body };
+            // A conflict means that the session has gone on meanwhile.
+            if Cas::from(self.write(vec![change]).await?) == Cas::Stored {
+                return Ok(());
+            }
+        }
+    }
+
     /// The last word of the app whose `code` a grant was parked for.
     pub async fn complete(&self, id: &SessionId, code: &str) -> Result<Connecting, ConsentError> {
         self.have_last_word(id, Word::Completed { code }).await
@@ -133,7 +159,7 @@ impl TokenStore {
                 (Progress::Ended(outcome), _) => return Err(ConsentError::Ended(outcome.clone())),
                 (Progress::Open | Progress::Parked(_), _) => return Err(ConsentError::OutOfStep),
             };
-            word.fits(&parked.awaited)?;
+            word.fits(&parked.awaiting)?;
             let revocation = RevocationId { tenant: tenant.clone(), grant };
             let before = self.before(&session).await?;
             let (key, consent) = before.parked(&revocation, parked.identity)?;

@@ -317,8 +317,8 @@ async fn a_parked_grant_is_nobodys_until_the_app_says_so() {
         assert_eq!(world.store.park(&id, &new, &completion()).await, Ok(()), "also where an answer was lost");
     }
     assert_eq!(world.grant("acme").await, None);
-    let awaited = Awaited::from(&completion());
-    assert_eq!(progress(&world.store, &id).await, Some(Progress::Parked(Parked { identity: user("u1"), awaited })));
+    let awaiting = Awaited::from(&completion());
+    assert_eq!(progress(&world.store, &id).await, Some(Progress::Parked(Parked { identity: user("u1"), awaiting })));
     assert_eq!(world.store.connect(&id, &new).await, Err(ConsentError::OutOfStep));
     assert_eq!(world.store.complete(&id, "a guess").await, Err(ConsentError::Mismatch));
     assert_eq!(world.store.confirm(&id, "the cookie").await, Err(ConsentError::OutOfStep));
@@ -344,6 +344,22 @@ async fn another_users_grant_is_taken_when_the_browser_confirms_and_the_old_one_
     let known = world.store.identity(&tenant("acme")).await.expect("read").and_then(|record| record.identity);
     assert_eq!(known, user("u2"));
     assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
+}
+
+#[tokio::test]
+async fn what_the_browser_confirms_may_still_wait_for_the_app() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u2"));
+    world.store.park(&id, &new, &confirmation()).await.expect("parked");
+    assert_eq!(world.store.hand_over(&id, "another", "the code").await, Err(ConsentError::Mismatch));
+    assert_eq!(world.store.complete(&id, "the code").await, Err(ConsentError::OutOfStep));
+    for _ in 0..2 {
+        assert_eq!(world.store.hand_over(&id, "the cookie", "the code").await, Ok(()));
+    }
+    assert_eq!(world.grant("acme").await, None);
+    assert_eq!(world.store.confirm(&id, "the cookie").await, Err(ConsentError::OutOfStep));
+    assert!(is_connected(&world.store.complete(&id, "the code").await));
+    assert_eq!(world.grant("acme").await, Some(new.grant));
 }
 
 #[tokio::test]

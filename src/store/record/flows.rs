@@ -41,8 +41,8 @@ pub(in crate::store) fn session(stored: &StoredSession) -> (Label, Body) {
         .with_some("grant", grant.map(|grant| grant.to_string()));
     let writer = match progress {
         Progress::Open => writer.with("progress", "open"),
-        Progress::Parked(Parked { identity, awaited }) => {
-            let (awaited, proof) = match awaited {
+        Progress::Parked(Parked { identity, awaiting }) => {
+            let (awaited, proof) = match awaiting {
                 Awaited::Confirmation { binding } => ("confirmation", binding),
                 Awaited::Completion { code } => ("completion", code),
             };
@@ -91,12 +91,12 @@ fn read_progress(fields: &mut Reader) -> Result<Progress, Fault> {
         "parked" => {
             let awaits = fields.text("awaits")?;
             let proof = fields.parsed("proof", "32 bytes in base64", proof)?;
-            let awaited = match awaits.as_str() {
+            let awaiting = match awaits.as_str() {
                 "confirmation" => Awaited::Confirmation { binding: proof },
                 "completion" => Awaited::Completion { code: proof },
                 _ => return Err(fields.fault("awaits", "confirmation or completion")),
             };
-            Progress::Parked(Parked { identity: read_identity(fields)?, awaited })
+            Progress::Parked(Parked { identity: read_identity(fields)?, awaiting })
         }
         _ => return Err(fields.fault("progress", expected)),
     })
