@@ -286,8 +286,7 @@ impl Credentials {
         let Some(slot) = self.works.held(tenant) else { return };
         slot.with(|state| match picked.at {
             None => state.pats.accepted(picked),
-            Some(at) if state.pace.answers_401(at.version) => state.pace.cured(),
-            Some(_) => {}
+            Some(at) => state.pace.taken(at.version),
         });
     }
 

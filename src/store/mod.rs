@@ -15,7 +15,7 @@ pub mod consent;
 mod disconnect;
 pub mod era;
 pub mod error;
-mod files;
+pub mod files;
 pub mod identity;
 mod import;
 pub mod instance;
