@@ -10,12 +10,14 @@
 //! | [`app`] | builds every room from the configuration, and runs them |
 //! | [`server`] | the outer wall: listeners, the strict reader of the wire, every answer of our own, the access log |
 //! | [`proxy`] | the corridor: one request from its header to its response's |
+//! | [`connect_flow`] | from "Connect Flexslot" to a grant: sessions' pages, the flow at Flexslot, the callback |
 //! | [`admin`] | health and metrics |
 //! | [`credential`] | the one door to the tokens: which one is best, and how it is renewed |
 //! | [`store`] | sealed records, leases, intents, the spool; SQLite and memory |
-//! | [`flexslot`] | what Flexslot's token endpoint speaks |
+//! | [`flexslot`] | what Flexslot's OAuth server speaks |
 //! | [`config`] | `proxy.toml` as written, then what it means |
 //! | [`sandbox`] | a strict stand-in of Flexslot, for the demo, our tests and other people's |
+//! | [`web`] | what every page for browsers has in common: frame, look, and the headers that keep it safe |
 //! | [`model`] | what exists; imports nothing of ours |
 //!
 //! A request comes in by [`server::accept`], gets its name and its record in [`server::dispatch`], and goes through
@@ -25,10 +27,11 @@
 //!
 //! ```text
 //! main -> cli -> app, config, store, sandbox, model
-//! app -> every room             server -> proxy, admin, model
-//! proxy -> credential, model    admin -> credential, model
+//! app -> every room             server -> proxy, connect_flow, admin, model
+//! proxy -> credential, model    connect_flow -> credential, flexslot, web, model
+//! admin -> credential, web, model
 //! credential -> flexslot, store, model
-//! config, flexslot, store, sandbox -> model             model -> nothing
+//! config, flexslot, store, sandbox, web -> model        model -> nothing
 //! ```
 
 #![forbid(unsafe_code)]
@@ -37,6 +40,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod connect_flow;
 pub mod credential;
 pub mod flexslot;
 pub mod model;
@@ -44,3 +48,4 @@ pub mod proxy;
 pub mod sandbox;
 pub mod server;
 pub mod store;
+pub mod web;

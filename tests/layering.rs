@@ -31,13 +31,14 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("server", &["admin", "connect_flow", "model", "proxy"]),
     ("proxy", &["credential", "model"]),
-    ("connect_flow", &["credential", "flexslot", "model"]),
-    ("admin", &["credential", "model"]),
+    ("connect_flow", &["credential", "flexslot", "model", "web"]),
+    ("admin", &["credential", "model", "web"]),
     ("credential", &["flexslot", "model", "store"]),
     ("config", &["model"]),
     ("flexslot", &["model"]),
     ("store", &["model"]),
     ("sandbox", &["model"]),
+    ("web", &["model"]),
     ("model", &[]),
     ("lib", &[]), // declares the rooms, and imports nothing from them
 ];

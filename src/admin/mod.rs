@@ -1,8 +1,11 @@
 //! The admin listener: whether the sidecar is alive and ready, and what it counts.
 
+pub mod client;
 mod error;
 pub mod health;
 pub mod metrics;
+mod page;
+pub mod trace;
 
 use std::sync::Arc;
 
@@ -20,6 +23,7 @@ pub use error::Code;
 use error::{Failure, Params};
 use health::{Readiness, Report, Strictness};
 use metrics::Metrics;
+use trace::Traces;
 
 /// What the routes look at.
 #[derive(Debug, Clone)]
@@ -27,6 +31,7 @@ pub struct Admin {
     pub credentials: Credentials,
     pub metrics: Arc<Metrics>,
     pub readiness: Arc<Readiness>,
+    pub traces: Arc<Traces>,
 }
 
 /// What `/readyz` is asked.
@@ -36,8 +41,13 @@ struct Question {
     strict: Strictness,
 }
 
-/// The routes of the admin listener, which at the moment are those that need no authentication.
+/// The routes of the admin listener.
 pub fn router(admin: Admin) -> Router {
+    probes(admin)
+}
+
+/// Those that need no authentication, for listeners that have health and metrics only.
+pub fn probes(admin: Admin) -> Router {
     Router::new()
         .route("/healthz", get(|| async { Json(serde_json::json!({ "status": "alive" })) }))
         .route("/readyz", get(readyz))
@@ -58,7 +68,7 @@ async fn scrape(State(admin): State<Admin>) -> Response {
 }
 
 async fn not_found() -> Failure {
-    Code::NotFound.problem("The admin listener has /healthz, /readyz and /metrics.").into()
+    Code::NotFound.problem("This listener has /healthz, /readyz and /metrics.").into()
 }
 
 /// The `Allow` that RFC 9110 section 15.5.6 asks for is the router's to add.

@@ -24,12 +24,20 @@ use crate::{
         self, Admin,
         health::{Phase, Readiness},
         metrics::Metrics,
+        trace::Traces,
     },
     config::{self, Config},
+    connect_flow::{self, ConnectFlow},
     credential::{self, Credentials, coordinator::Parts},
     model::{Clock, Random},
     proxy::{self, Corridor, replay::ReplayMemory},
-    server::{accept::Drained, admin_front::AdminFront, dispatch::Front, request_id::RequestIds},
+    server::{
+        accept::Drained,
+        access_log::Audience,
+        admin_front::AdminFront,
+        dispatch::{self, Front},
+        request_id::RequestIds,
+    },
     store::seal::{KeyRing, Sealer},
 };
 pub use failure::StartFailure;
@@ -54,9 +62,14 @@ pub struct App {
     /// next start.
     opened: config::Store,
     credentials: Credentials,
+    connecting: ConnectFlow,
+    /// The admin listener's, once it is bound.
+    admin_port: Option<u16>,
     corridor: Arc<Corridor>,
     front: Arc<Front>,
     admin: Arc<AdminFront>,
+    /// Health and metrics only.
+    metrics: Arc<AdminFront>,
     readiness: Arc<Readiness>,
     around: Surroundings,
     sealer: Sealer,
@@ -73,6 +86,7 @@ struct Prepared {
     keys: Option<KeyRing>,
     corridor: proxy::Settings,
     credential: credential::Settings,
+    connecting: connect_flow::Settings,
 }
 
 /// How a run ended.
@@ -121,10 +135,10 @@ impl App {
         metrics: Arc<Metrics>,
     ) -> Result<Self, StartFailure> {
         let outbound = Outbound::new(&config)?;
-        let endpoint = outbound.token_endpoint(&config, around)?;
+        let server = outbound.authorization_server(&config, around)?;
         let instance = storage.instance_lock(around)?;
         let credentials = Credentials::new(Parts {
-            settings: settings::credential(&config, endpoint),
+            settings: settings::credential(&config, Arc::clone(&server) as _),
             store: storage.store,
             spool: storage.spool,
             instance,
@@ -132,31 +146,46 @@ impl App {
             random: around.random.clone(),
             observer: Arc::clone(&metrics) as _,
         });
+        let connecting = ConnectFlow::new(
+            credentials.clone(),
+            settings::connect_flow(&config, server, None),
+            Arc::clone(&around.clock),
+            around.random.clone(),
+        );
         let memory = ReplayMemory::new(config.limits.replay_memory as u64);
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
         let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&metrics) as _));
         let (draining, drained) = watch::channel(false);
-        let lines = settings::lines(&config);
-        let ids = RequestIds::new(&around.random);
-        let front = Front::new(
-            Arc::clone(&corridor),
-            ids,
-            Arc::clone(&metrics) as _,
-            lines,
-            config.limits.connections,
-            drained,
-        );
+        let traces = Arc::new(Traces::default());
+        let told = Audience {
+            observer: Arc::clone(&metrics) as _,
+            traces: Arc::clone(&traces),
+            lines: settings::lines(&config),
+        };
+        let front = Front::new(dispatch::Parts {
+            corridor: Arc::clone(&corridor),
+            ids: RequestIds::new(&around.random),
+            clock: Arc::clone(&around.clock),
+            told,
+            capacity: config.limits.connections,
+            draining: drained,
+        });
         let readiness = Arc::new(Readiness::default());
-        let router =
-            admin::router(Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) });
-        let admin = AdminFront::new(router, settings::admin_guard(&config), RequestIds::new(&around.random));
+        let routes = Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness), traces };
+        let ids = || RequestIds::new(&around.random);
+        let metrics = AdminFront::new(admin::probes(routes.clone()), settings::metrics_guard(&config), ids());
+        let routes = admin::router(routes).merge(connect_flow::http::router(connecting.clone()));
+        let admin = AdminFront::new(routes, settings::admin_guard(&config), ids()).connecting(connecting.clone());
         Ok(Self {
             opened: config.store.clone(),
             config,
             credentials,
+            connecting,
+            admin_port: None,
             corridor,
             front: Arc::new(front),
             admin: Arc::new(admin),
+            metrics: Arc::new(metrics),
             readiness,
             around: around.clone(),
             sealer: storage.sealer,
@@ -175,8 +204,15 @@ impl App {
         shutdown: impl Future<Output = ()>,
     ) -> Result<Ended, StartFailure> {
         let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
-        // First of all the admin listener, so that probes are told that we are starting.
+        self.admin_port = Some(listeners.ports().1).filter(|port| *port != 0);
+        let server = self.outbound.authorization_server(&self.config, &self.around)?;
+        self.connecting.reload(settings::connect_flow(&self.config, server, self.admin_port));
+        if let Some(page) = listeners.connections_page() {
+            self.front.show_connections_page(page);
+        }
+        // First of all the admin listeners, so that probes are told that we are starting.
         let admin = Serving::start(listeners.admin, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
+        let metrics = Serving::start(listeners.metrics, limits, Arc::clone(&self.metrics), ADMIN_DRAIN);
         let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
         let data = Serving::start(listeners.server, limits, Arc::clone(&self.front), drain);
         self.readiness.enter(Phase::Serving);
@@ -192,7 +228,7 @@ impl App {
         }
         let ended = self.finish(data, drain).await;
         // Last of all, so that probes are told that we are stopping.
-        let _probes = admin.stop().await;
+        let _probes = join!(admin.stop(), metrics.stop());
         Ok(ended)
     }
 
@@ -234,7 +270,7 @@ impl App {
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
         let outbound =
             if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(&config)? };
-        let endpoint = outbound.token_endpoint(&config, &self.around)?;
+        let server = outbound.authorization_server(&config, &self.around)?;
         let keys = self.changed_keys(&config)?;
         let memory = if config.limits.replay_memory == self.config.limits.replay_memory {
             self.memory.clone()
@@ -242,19 +278,22 @@ impl App {
             ReplayMemory::new(config.limits.replay_memory as u64)
         };
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
-        let credential = settings::credential(&config, endpoint);
-        Ok(Prepared { config, outbound, memory, keys, corridor, credential })
+        let credential = settings::credential(&config, Arc::clone(&server) as _);
+        let connecting = settings::connect_flow(&config, server, self.admin_port);
+        Ok(Prepared { config, outbound, memory, keys, corridor, credential, connecting })
     }
 
     fn adopt(&mut self, prepared: Prepared) {
-        let Prepared { config, outbound, memory, keys, corridor, credential } = prepared;
+        let Prepared { config, outbound, memory, keys, corridor, credential, connecting } = prepared;
         if let Some(ring) = keys {
             self.sealer.replace(ring);
         }
         self.corridor.reload(corridor);
         self.credentials.reload(credential);
+        self.connecting.reload(connecting);
         self.front.set_lines(settings::lines(&config));
         self.admin.set_guard(settings::admin_guard(&config));
+        self.metrics.set_guard(settings::metrics_guard(&config));
         (self.config, self.outbound, self.memory) = (config, outbound, memory);
     }
 

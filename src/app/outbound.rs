@@ -1,4 +1,4 @@
-//! The ways out of the process: the upstream, and the token endpoint behind the same trust roots and the same outbound
+//! The ways out of the process: the upstream, and the OAuth server behind the same trust roots and the same outbound
 //! proxy.
 
 use std::{fmt, sync::Arc};
@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 use super::{StartFailure, Surroundings};
 use crate::{
     config::{Config, OutboundProxy},
-    flexslot::{HttpTokenEndpoint, OAuthClient, TokenEndpoint, http::client_builder},
+    flexslot::{Endpoints, HttpAuthorizationServer, OAuthClient, http::client_builder},
     proxy::upstream::{ProxySetting, Upstream, UpstreamParams, tls},
 };
 
@@ -50,13 +50,13 @@ impl Outbound {
         self.upstream.clone()
     }
 
-    /// The token endpoint, with the clients of the configuration.
-    pub fn token_endpoint(
+    /// The OAuth server, with the clients of the configuration.
+    pub fn authorization_server(
         &self,
         config: &Config,
         around: &Surroundings,
-    ) -> Result<Arc<dyn TokenEndpoint>, StartFailure> {
-        // Token requests speak HTTP/1.1 on connections of their own.
+    ) -> Result<Arc<HttpAuthorizationServer>, StartFailure> {
+        // Requests to it speak HTTP/1.1 on connections of their own.
         let mut tls = (*self.tls).clone();
         tls.alpn_protocols.clear();
         let mut builder = client_builder(config.upstream.connect_timeout, config.refresh.give_up)
@@ -69,20 +69,27 @@ impl Outbound {
         }
         let http = builder
             .build()
-            .map_err(|error| StartFailure::new(format!("no client for the token endpoint could be made: {error}")))?;
+            .map_err(|error| StartFailure::new(format!("no client for the OAuth server could be made: {error}")))?;
         let client = config.oauth.client.as_ref().map(|client| OAuthClient {
             client_id: client.id.clone(),
             client_secret: client.secret.as_ref().map(|configured| configured.secret.clone()),
         });
         let clients = client.into_iter().collect();
-        Ok(Arc::new(HttpTokenEndpoint::new(http, config.oauth.token_url.clone(), clients, Arc::clone(&around.clock))))
+        let endpoints = Endpoints {
+            authorize: config.oauth.authorize_url.clone(),
+            token: config.oauth.token_url.clone(),
+            revoke: config.oauth.revoke_url.clone(),
+            introspect: config.oauth.introspect_url.clone(),
+        };
+        Ok(Arc::new(HttpAuthorizationServer::new(http, endpoints, clients, Arc::clone(&around.clock))))
     }
 }
 
 /// The trust roots. A plain-text upstream on loopback needs none, and starts on a machine that has none.
 fn trust(config: &Config) -> Result<Arc<ClientConfig>, StartFailure> {
     let extra_roots = config.upstream.extra_roots.as_ref().map_or(&[][..], |roots| &roots.certificates);
-    let needs_none = *config.upstream.origin.scheme() == Scheme::HTTP && config.oauth.token_url.scheme() == "http";
+    let asked = [&config.oauth.token_url, &config.oauth.revoke_url, &config.oauth.introspect_url];
+    let needs_none = *config.upstream.origin.scheme() == Scheme::HTTP && asked.iter().all(|url| url.scheme() == "http");
     match tls::client_config(extra_roots) {
         Ok(config) => Ok(config),
         Err(tls::TlsConfigError::NoRoots) if needs_none => tls::with_roots(RootCertStore::empty())

@@ -3,12 +3,14 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    config::{Config, RewriteUrls},
+    config::{Callback, Config, RewriteUrls},
+    connect_flow,
     credential::{self, RefreshPolicy, TenantPolicy},
-    flexslot::TokenEndpoint,
+    flexslot::{AuthorizationServer, TokenEndpoint},
+    model::{HostPattern, WebOrigin},
     proxy::{
         self,
-        guard::Guard,
+        guard::{Guard, Pages},
         replay::{ReplayLimits, ReplayMemory},
         upstream::Upstream,
     },
@@ -70,8 +72,52 @@ pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> pr
     }
 }
 
-/// The admin listener's rules: its names, no web pages, no client token.
+/// The connect flow's part, while the admin listener is bound to `admin_port`; `None` where it has no port, or none yet.
+pub fn connect_flow(
+    config: &Config,
+    server: Arc<dyn AuthorizationServer>,
+    admin_port: Option<u16>,
+) -> connect_flow::Settings {
+    let configured = match config.oauth.callback {
+        Callback::AdminPort(port) => port,
+        Callback::Fixed(_) => 0,
+    };
+    connect_flow::Settings {
+        server,
+        client_id: config.oauth.client.as_ref().map(|client| client.id.clone()),
+        redirect_uri: config.oauth.callback.bound_to(admin_port.unwrap_or(configured)),
+        public_url: config.admin.public_url.clone(),
+        scopes: config.oauth.scopes.clone(),
+        issuer: config.oauth.issuer.clone(),
+        return_origins: config.admin.return_origins.clone(),
+        flexslot: config.oauth.authorize_url.origin().ascii_serialization().parse::<WebOrigin>().ok(),
+        manage_url: manage_url(config),
+    }
+}
+
+/// Where users see, and can revoke, what they have allowed: on Flexslot's site, or where a stand-in of it has the same.
+pub fn manage_url(config: &Config) -> String {
+    match config.upstream.origin.as_str() {
+        "https://api.flexslot.gg" => format!("https://flexslot.gg{CONNECTED_APPS}"),
+        _ => config.upstream.origin.at(CONNECTED_APPS).into(),
+    }
+}
+
+/// The path of that page (Flexslot's documentation).
+const CONNECTED_APPS: &str = "/account/connected-apps";
+
+/// The admin listener's rules: its names and the public one, no web pages but its own, no client token.
 pub fn admin_guard(config: &Config) -> Guard {
+    let mut guard = Guard { pages: Pages::Own, ..metrics_guard(config) };
+    if let Some(public) = &config.admin.public_url {
+        guard.allowed_hosts.extend(public.origin().host().parse::<HostPattern>().ok());
+        guard.allowed_origins.extend(public.origin().as_str().parse::<WebOrigin>().ok());
+    }
+    guard
+}
+
+/// The rules where there are health and metrics only: no web pages at all.
+pub fn metrics_guard(config: &Config) -> Guard {
     Guard { allowed_origins: Vec::new(), ..host_and_origin(config) }
 }
 
@@ -79,6 +125,7 @@ fn host_and_origin(config: &Config) -> Guard {
     Guard {
         allowed_hosts: config.server.allowed_hosts.clone(),
         allowed_origins: config.server.allowed_origins.clone(),
+        pages: Pages::None,
         client_token: None,
         upstream: None,
     }

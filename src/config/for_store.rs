@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Config, ConfigSource, Environment, Faults, Overrides, Store, meaning::ServiceSecrets, read};
+use super::{Config, ConfigSource, Environment, Faults, Overrides, ServiceSecrets, Store, read};
 use crate::model::{Origin, TenantId};
 
 /// What of a configuration concerns the store and what is in it. To read it takes the secrets of the store alone (its
@@ -30,7 +30,7 @@ pub enum FilePat {
 impl StoreConfig {
     /// Reads `source` as [`Config::load`] does, with all faults at once, except those of secrets that are left unread.
     pub fn load(source: &ConfigSource, overrides: &Overrides, environment: &dyn Environment) -> Result<Self, Faults> {
-        read(source, overrides, environment, ServiceSecrets::Leave, |written, unconfigured, resolver| {
+        read(source, overrides, environment, ServiceSecrets::None, |written, unconfigured, resolver| {
             let named = written.tenants.iter().filter_map(|tenant| tenant.named());
             let tenants = named.map(|(name, pat)| (name.clone(), pat)).collect();
             let Config { store, upstream, oauth, .. } = written.meaning(source, unconfigured, resolver);

@@ -20,11 +20,17 @@ pub(super) struct Resolver<'a> {
     file_dir: Option<PathBuf>,
 }
 
-/// What to do about secrets that only serving takes: the client's, the callers', the tenants'.
+/// Which secrets are read besides those of the store, its URL and its key. An operator's shell need not have those that
+/// its command can do without; they mean `None` then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ServiceSecrets {
-    Read,
-    Leave,
+pub enum ServiceSecrets {
+    /// The client's, the callers', the tenants' and the admin listener's: for serving.
+    All,
+    /// The OAuth client's, for a command that speaks to Flexslot in its name.
+    OfClient,
+    /// The admin listener's, for a command that asks a running sidecar.
+    OfAdmin,
+    None,
 }
 
 // === impl Resolver ===
@@ -96,18 +102,35 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Reads a secret that serving takes, unless such are left.
-    pub(super) fn service_secret(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
+    /// Reads the OAuth client's secret, if it is wanted.
+    pub(super) fn client_secret(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
         match self.service_secrets {
-            ServiceSecrets::Read => self.secret(setting),
-            ServiceSecrets::Leave => None,
+            ServiceSecrets::All | ServiceSecrets::OfClient => self.secret(setting),
+            ServiceSecrets::OfAdmin | ServiceSecrets::None => None,
         }
     }
 
-    /// The same for one that goes into a header field.
+    /// Reads the admin listener's token, if it is wanted.
+    pub(super) fn admin_token(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
+        match self.service_secrets {
+            ServiceSecrets::All | ServiceSecrets::OfAdmin => {
+                self.fit_for_header(setting, "make one of 32 random bytes, with: openssl rand -base64 32")
+            }
+            ServiceSecrets::OfClient | ServiceSecrets::None => None,
+        }
+    }
+
+    /// Reads a secret that requests carry in a header field, if serving is what the configuration is read for.
     pub(super) fn header_secret(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
+        match self.service_secrets {
+            ServiceSecrets::All => self.fit_for_header(setting, "copy it from Flexslot once more, whole and alone"),
+            ServiceSecrets::OfClient | ServiceSecrets::OfAdmin | ServiceSecrets::None => None,
+        }
+    }
+
+    fn fit_for_header(&self, setting: Setting<SecretSource>, hint: &str) -> Option<ConfiguredSecret> {
         let spot = setting.given()?.spot.clone();
-        let secret = self.service_secret(setting)?;
+        let secret = self.secret(setting)?;
         if secret.secret.is_header_safe() {
             return Some(secret);
         }
@@ -115,7 +138,7 @@ impl<'a> Resolver<'a> {
             "{} holds characters that no credential has, such as a space or a … from an example",
             secret.source
         ));
-        self.fault(&spot, wrong.hint("copy it from Flexslot once more, whole and alone"));
+        self.fault(&spot, wrong.hint(hint));
         None
     }
 

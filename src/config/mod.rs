@@ -29,17 +29,18 @@ mod written;
 pub use environment::{Environment, SystemEnvironment};
 pub use fault::{Fault, Faults, Place};
 pub use for_store::{FilePat, StoreConfig};
+pub use meaning::ServiceSecrets;
 pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{
-    Admin, Engine, ExtraRoots, Limits, Log, LogFormat, OAuth, OAuthClient, Refresh, RewriteUrls, Server, ServerKind,
-    ServerUrl, Store, StoreKey, Tenant, Upstream,
+    Admin, Callback, Engine, ExtraRoots, Limits, Log, LogFormat, OAuth, OAuthClient, Refresh, RewriteUrls, Server,
+    ServerKind, ServerUrl, Store, StoreKey, Tenant, Upstream,
 };
 pub use source::ConfigSource;
 pub use units::parse_duration;
 
-use meaning::{Resolver, ServiceSecrets};
+use meaning::Resolver;
 use reader::Table;
 use report::Report;
 use sections::store::Unconfigured;
@@ -65,7 +66,18 @@ pub struct Config {
 impl Config {
     /// Reads `source` and what it refers to; all faults at once. For a reload, call it again with the same arguments.
     pub fn load(source: &ConfigSource, overrides: &Overrides, environment: &dyn Environment) -> Result<Self, Faults> {
-        read(source, overrides, environment, ServiceSecrets::Read, |written, unconfigured, resolver| {
+        Self::load_with(ServiceSecrets::All, source, overrides, environment)
+    }
+
+    /// The same for a command that does without some of the service's secrets. What it means lacks them, the tenants'
+    /// PATs with `OfClient` for one: whether the file sets one is for [`StoreConfig::sets_pat_of`] to say.
+    pub fn load_with(
+        secrets: ServiceSecrets,
+        source: &ConfigSource,
+        overrides: &Overrides,
+        environment: &dyn Environment,
+    ) -> Result<Self, Faults> {
+        read(source, overrides, environment, secrets, |written, unconfigured, resolver| {
             written.meaning(source, unconfigured, resolver)
         })
     }

@@ -4,7 +4,8 @@ use url::Url;
 
 use super::fault::Wrong;
 use crate::model::{
-    HostPattern, Origin, Secret, WebOrigin,
+    BaseUrl, HostPattern, Origin, Secret, WebOrigin,
+    base_url::InvalidBaseUrl,
     host::InvalidHost,
     origin::{self, InvalidUrl},
     web_origin::InvalidWebOrigin,
@@ -73,6 +74,24 @@ pub(super) fn web_origin(text: &str) -> Result<WebOrigin, Wrong> {
             None => "write scheme, host and port, such as \"https://app.example.com\"".to_owned(),
         };
         Wrong::new(invalid.to_string()).hint(hint)
+    })
+}
+
+/// The origin of pages that browsers are sent to. Other schemes than these lead to programs, or are programs themselves.
+pub(super) fn page_origin(text: &str) -> Result<WebOrigin, Wrong> {
+    let origin = web_origin(text)?;
+    match origin.as_str().split_once("://") {
+        Some(("https" | "http", _)) => Ok(origin),
+        _ => Err(Wrong::new("neither https:// nor http://")),
+    }
+}
+
+/// Where browsers reach the sidecar.
+pub(super) fn base_url(text: &str) -> Result<BaseUrl, Wrong> {
+    let example = "https://app.example.com/flexslot";
+    text.parse().map_err(|invalid| match invalid {
+        InvalidBaseUrl::Url(invalid) => not_secure(invalid, example),
+        invalid @ InvalidBaseUrl::MoreThanPath => Wrong::new(invalid.to_string()).hint(format!("write \"{example}\"")),
     })
 }
 

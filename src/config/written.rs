@@ -47,11 +47,13 @@ impl Written {
         resolver: &Resolver<'_>,
     ) -> Config {
         let upstream = self.upstream.meaning(resolver);
+        let public_url = self.admin.public_url.clone();
+        let admin = self.admin.meaning(resolver);
         Config {
             source: source.clone(),
             server: self.server.meaning(resolver),
-            admin: self.admin.meaning(resolver),
-            oauth: self.oauth.meaning(&upstream.origin, resolver),
+            oauth: self.oauth.meaning(&upstream.origin, &admin, &public_url, resolver),
+            admin,
             upstream,
             refresh: self.refresh.meaning(resolver),
             store: self.store.meaning(unconfigured, resolver),

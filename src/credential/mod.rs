@@ -7,6 +7,9 @@
 //! - [`pick`]: which credential is best.
 //! - `header`: the only maker of `Authorization` values.
 //!
+//! What people and apps are shown of it: [`cards`]. How they connect and disconnect a tenant, and put in credentials or
+//! take them away: [`consent`].
+//!
 //! How tokens are kept fresh:
 //!
 //! - `flight`: how all requests of a grant share one renewal.
@@ -31,7 +34,9 @@
 
 mod background;
 mod backlog;
+pub mod cards;
 mod clearance;
+pub mod consent;
 pub mod coordinator;
 mod custody;
 mod eviction;
@@ -65,11 +70,18 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::model::{CredentialKind, Grant, GrantId, Scope, TenantId, Version, token::DisconnectReason};
+use crate::model::{CredentialKind, Grant, GrantId, PatSource, Scope, TenantId, Version, token::DisconnectReason};
 
+pub use cards::{CardPage, CardQuery, PageEnd};
+pub use consent::{
+    Awaiting, Brought, BroughtGrant, Connected, ConsentError, Consented, DisconnectOutcome, EditError, Flow, Import,
+    NewFlow, OpenedSession, Progress, Session, SessionOutcome, SessionWish, SignIn,
+};
 pub use coordinator::{Credentials, Unauthorized};
 pub use permit::Permission;
 pub use policy::{RefreshPolicy, Settings, TenantPolicy};
+
+pub use crate::store::{Existing, Removed, StoreError};
 
 /// What a request needs of a credential.
 #[derive(Debug, Clone, Copy)]
@@ -123,14 +135,6 @@ pub enum PatFault {
     Malformed,
 }
 
-/// Where a PAT comes from, which is where another one has to be put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PatSource {
-    /// The configuration: `[[tenants]]`, or `FLEXSLOT_PAT`.
-    Configuration,
-    Store,
-}
-
 /// Why there is no credential for a request. The corridor makes problems of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -154,18 +158,6 @@ pub enum Refusal {
     /// What the request needs is in a record that does not open: its key is missing, or it is damaged. A reason to
     /// connect again only where neither can be put back.
     RecordUnreadable(String),
-}
-
-// === impl PatSource ===
-
-impl PatSource {
-    /// As the log names it.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Configuration => "configuration",
-            Self::Store => "store",
-        }
-    }
 }
 
 // === impl Picked ===

@@ -1,4 +1,4 @@
-//! Reads the token endpoint's answer: status, header and body in, a class out. Pure, so that it can be fuzzed.
+//! Reads what the OAuth server answers: status, header and body in, a class out. Pure, so that it can be fuzzed.
 
 use std::time::Duration;
 
@@ -6,11 +6,14 @@ use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{TokenAnswer, TokenError};
-use crate::model::{Secret, Timestamp, TokenType};
+use super::{Introspection, Revocation, TokenAnswer, TokenError};
+use crate::model::{Identity, Secret, Timestamp, TokenType};
 
 /// A life longer than this is cut to it; it keeps arithmetic with times far from its limits.
 const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Longer user names and subjects than this are none.
+const LONGEST_NAME: usize = 255;
 
 /// RFC 6749 section 5.1. Fields of a wrong type read as absent, except the access token.
 #[derive(Deserialize)]
@@ -26,6 +29,31 @@ struct Success {
     scope: Value,
 }
 
+/// RFC 7662 section 2.2. Fields of a wrong type read as absent, except the one that counts.
+#[derive(Deserialize)]
+struct Introspected {
+    active: bool,
+    #[serde(default)]
+    sub: Value,
+    #[serde(default)]
+    username: Value,
+    #[serde(default)]
+    scope: Value,
+}
+
+/// An endpoint as messages speak of it: what is asked of it, what it is called, and the key that says where it is.
+struct Endpoint {
+    request: &'static str,
+    name: &'static str,
+    key: &'static str,
+}
+
+const TOKEN: Endpoint = Endpoint { request: "the token request", name: "token endpoint", key: "oauth.token_url" };
+const REVOCATION: Endpoint =
+    Endpoint { request: "the revocation", name: "revocation endpoint", key: "oauth.revoke_url" };
+const INTROSPECTION: Endpoint =
+    Endpoint { request: "the introspection", name: "introspection endpoint", key: "oauth.introspect_url" };
+
 /// RFC 6749 section 5.2, the one field that we act on. The description is the server's text and stays out of our
 /// messages.
 #[derive(Deserialize)]
@@ -33,11 +61,56 @@ struct Failure {
     error: String,
 }
 
-/// Reads an answer. `now` is for a `Retry-After` that names a date.
+/// Reads an answer of the token endpoint. `now` is for a `Retry-After` that names a date.
 pub fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<TokenAnswer, TokenError> {
     if status == StatusCode::OK {
         return success(body).ok_or_else(|| TokenError::Unknown("a 200 that is no token answer".into()));
     }
+    Err(failure(&TOKEN, status, headers, body, now))
+}
+
+/// Reads an answer of the revocation endpoint (RFC 7009 section 2.2): whatever it answers to the request itself is its
+/// last word on the token.
+pub fn revocation(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Revocation, TokenError> {
+    if status.is_success() {
+        return Ok(Revocation::Accepted);
+    }
+    match failure(&REVOCATION, status, headers, body, now) {
+        TokenError::Misconfigured(what) if status.is_client_error() => Ok(Revocation::Refused(what)),
+        TokenError::Revoked => Ok(Revocation::Accepted),
+        error => Err(error),
+    }
+}
+
+/// Reads an answer of the introspection endpoint (RFC 7662 section 2.2).
+pub fn introspection(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<Introspection, TokenError> {
+    if status != StatusCode::OK {
+        return Err(failure(&INTROSPECTION, status, headers, body, now));
+    }
+    let fields: Introspected = serde_json::from_slice(body)
+        .map_err(|_| TokenError::Unknown("a 200 that is no introspection answer".into()))?;
+    if !fields.active {
+        return Ok(Introspection::Inactive);
+    }
+    let username = name(fields.username);
+    Ok(Introspection::Active {
+        identity: name(fields.sub).map(|sub| Identity { sub, username }),
+        scope: text(fields.scope),
+    })
+}
+
+/// What an answer other than the one hoped for means.
+fn failure(endpoint: &Endpoint, status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> TokenError {
     let error = serde_json::from_slice::<Failure>(body).ok().map(|failure| error_code(&failure.error));
     let retry_after = retry_after(headers, now);
     let what = match &error {
@@ -45,31 +118,33 @@ pub fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp
         None => status.as_u16().to_string(),
     };
     match status.as_u16() {
-        429 => Err(TokenError::RefusedForNow { what, retry_after }),
-        503 if retry_after.is_some() || error.is_some() => Err(TokenError::RefusedForNow { what, retry_after }),
-        400..=499 if error.as_deref() == Some("invalid_grant") => Err(TokenError::Revoked),
+        429 => TokenError::RefusedForNow { what, retry_after },
+        503 if retry_after.is_some() || error.is_some() => TokenError::RefusedForNow { what, retry_after },
+        400..=499 if error.as_deref() == Some("invalid_grant") => TokenError::Revoked,
         300..=499 => {
-            let mend = what_to_mend(status, error.as_deref());
-            Err(TokenError::Misconfigured(format!("Flexslot refused the token request with {what}; {mend}")))
+            let mend = what_to_mend(endpoint, status, error.as_deref());
+            TokenError::Misconfigured(format!("Flexslot refused {} with {what}; {mend}", endpoint.request))
         }
-        _ => Err(TokenError::Unknown(format!("the answer was {what}"))),
+        _ => TokenError::Unknown(format!("the answer was {what}")),
     }
 }
 
-/// Where the fault lies when Flexslot refuses a token request for good.
-fn what_to_mend(status: StatusCode, error: Option<&str>) -> &'static str {
+/// Where the fault lies when Flexslot refuses a request for good.
+fn what_to_mend(endpoint: &Endpoint, status: StatusCode, error: Option<&str>) -> String {
+    let Endpoint { name, key, .. } = endpoint;
     match error {
-        Some("invalid_client") => "check oauth.client_id and oauth.client_secret",
+        Some("invalid_client") => "check oauth.client_id and oauth.client_secret".into(),
         Some("unauthorized_client") => {
-            "this OAuth client may not refresh tokens: check it at Flexslot, and oauth.client_id"
+            "this OAuth client may not ask for tokens like this: check its grant types at Flexslot, and oauth.client_id"
+                .into()
         }
         None if status.is_redirection() => {
-            "it redirects, which is not followed: check upstream.url and oauth.token_url"
+            format!("it redirects, which is not followed: check upstream.url and {key}")
         }
         None if matches!(status.as_u16(), 404 | 405) => {
-            "no token endpoint is there: check upstream.url and oauth.token_url"
+            format!("no {name} is there: check upstream.url and {key}")
         }
-        Some(_) | None => "check [oauth] and upstream.url",
+        Some(_) | None => "check [oauth] and upstream.url".into(),
     }
 }
 
@@ -94,11 +169,20 @@ fn success(body: &[u8]) -> Option<TokenAnswer> {
         refresh: token(fields.refresh_token),
         token_type: token_type(&fields.token_type),
         expires_in: life(&fields.expires_in),
-        scope: match fields.scope {
-            Value::String(text) if !text.is_empty() => Some(text),
-            _ => None,
-        },
+        scope: text(fields.scope),
     })
+}
+
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+/// A name that fits on a page and in a record: no controls, nor more than [`LONGEST_NAME`].
+fn name(value: Value) -> Option<String> {
+    text(value).filter(|name| name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control))
 }
 
 /// A token can stand in a header as it is; anything else cannot be used.
@@ -137,9 +221,9 @@ fn error_code(code: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{read, retry_after};
-    use crate::flexslot::{TokenAnswer, TokenError};
-    use crate::model::{Timestamp, TokenType};
+    use super::{introspection, read, retry_after, revocation};
+    use crate::flexslot::{Introspection, Revocation, TokenAnswer, TokenError};
+    use crate::model::{Identity, Timestamp, TokenType};
     use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
     use proptest::prelude::*;
     use std::time::Duration;
@@ -254,10 +338,62 @@ mod tests {
         assert!(!what.contains("SECRET"), "{what}");
     }
 
+    fn revoked(status: u16, body: &str) -> Result<Revocation, TokenError> {
+        revocation(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes(), Timestamp::from_secs(0))
+    }
+
+    #[test]
+    fn every_answer_to_a_revocation_but_wait_is_the_last_word() {
+        assert_eq!(revoked(200, ""), Ok(Revocation::Accepted));
+        assert_eq!(revoked(400, r#"{"error":"invalid_grant"}"#), Ok(Revocation::Accepted));
+        let told =
+            "Flexslot refused the revocation with 401 invalid_client; check oauth.client_id and oauth.client_secret";
+        assert_eq!(revoked(401, r#"{"error":"invalid_client"}"#), Ok(Revocation::Refused(told.into())));
+        assert!(matches!(revoked(404, "<html>"), Ok(Revocation::Refused(what)) if what.ends_with("oauth.revoke_url")));
+        assert!(matches!(revoked(429, ""), Err(TokenError::RefusedForNow { .. })));
+        assert!(matches!(revoked(302, ""), Err(TokenError::Misconfigured(_))));
+        assert!(matches!(revoked(502, ""), Err(TokenError::Unknown(_))));
+    }
+
+    fn introspected(body: &str) -> Result<Introspection, TokenError> {
+        introspection(StatusCode::OK, &HeaderMap::new(), body.as_bytes(), Timestamp::from_secs(0))
+    }
+
+    #[test]
+    fn an_active_token_names_its_user() {
+        let body = r#"{"active":true,"sub":"u-1","username":"george","scope":"decks:read","exp":1}"#;
+        let identity = Some(Identity { sub: "u-1".into(), username: Some("george".into()) });
+        assert_eq!(introspected(body), Ok(Introspection::Active { identity, scope: Some("decks:read".into()) }));
+        assert_eq!(introspected(r#"{"active":false,"sub":"u-1"}"#), Ok(Introspection::Inactive));
+    }
+
+    #[test]
+    fn names_that_cannot_be_shown_are_none() {
+        let identity = |body: &str| match introspected(body) {
+            Ok(Introspection::Active { identity, .. }) => identity,
+            other => panic!("{other:?}"),
+        };
+        let nobody = |sub: &str| identity(&format!(r#"{{"active":true,"sub":{sub},"username":"george"}}"#)).is_none();
+        assert!(nobody("null") && nobody("5") && nobody(r#""""#) && nobody(r#""a\nb""#));
+        assert!(nobody(&format!("\"{}\"", "x".repeat(256))));
+        let nameless = identity(r#"{"active":true,"sub":"u-1","username":"a\u0007"}"#);
+        assert_eq!(nameless, Some(Identity { sub: "u-1".into(), username: None }));
+    }
+
+    #[test]
+    fn an_introspection_that_cannot_be_read_says_nothing_of_the_token() {
+        for body in ["", "{}", r#"{"active":"true"}"#, "[]"] {
+            assert!(matches!(introspected(body), Err(TokenError::Unknown(_))), "{body}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_body_gets_a_class(status in 200u16..600, body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), &body, Timestamp::from_secs(0));
+            let (status, headers, now) = (StatusCode::from_u16(status).unwrap(), HeaderMap::new(), Timestamp::from_secs(0));
+            let _ = read(status, &headers, &body, now);
+            let _ = revocation(status, &headers, &body, now);
+            let _ = introspection(status, &headers, &body, now);
         }
     }
 }

@@ -1,22 +1,28 @@
-//! The token endpoint over HTTP.
+//! The OAuth server over HTTP.
 
 use std::{collections::HashMap, error::Error, fmt, io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use form_urlencoded::byte_serialize;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::{
+    HeaderMap, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
+};
 use reqwest::header::HeaderValue;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{TokenAnswer, TokenEndpoint, TokenError, answer};
+use super::{
+    AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
+    TokenError, answer,
+};
 use crate::model::{
     Clock, Secret,
     failpoint::{Step, reach},
 };
 
-/// A token answer is a few hundred bytes; whatever is longer than this is none.
+/// An answer is a few hundred bytes; whatever is longer than this is none.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// An OAuth client of the configuration. Without a secret it is a public client (RFC 6749 section 2.1).
@@ -26,28 +32,58 @@ pub struct OAuthClient {
     pub client_secret: Option<Secret>,
 }
 
-/// Asks the token endpoint, one fresh connection per request.
+/// Where each of the server's endpoints is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    /// For browsers (RFC 6749 section 3.1).
+    pub authorize: Url,
+    pub token: Url,
+    pub revoke: Url,
+    pub introspect: Url,
+}
+
+/// Asks the OAuth server, one fresh connection per request.
 ///
 /// A kept-alive connection could be stale, and then nobody knows whether the request was read; a token request must
 /// know.
-pub struct HttpTokenEndpoint {
+pub struct HttpAuthorizationServer {
     http: reqwest::Client,
-    token_url: Url,
+    endpoints: Endpoints,
     clients: HashMap<String, OAuthClient>,
     clock: Arc<dyn Clock>,
 }
 
-// === impl HttpTokenEndpoint ===
+/// A complete answer. Its body may hold tokens, and is wiped.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Zeroizing<Vec<u8>>,
+}
 
-impl HttpTokenEndpoint {
+// === impl HttpAuthorizationServer ===
+
+impl HttpAuthorizationServer {
     /// `http` is a client made by [`client_builder`], with trust roots and proxy as the upstream has them.
-    pub fn new(http: reqwest::Client, token_url: Url, clients: Vec<OAuthClient>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(http: reqwest::Client, endpoints: Endpoints, clients: Vec<OAuthClient>, clock: Arc<dyn Clock>) -> Self {
         let clients = clients.into_iter().map(|client| (client.client_id.clone(), client)).collect();
-        Self { http, token_url, clients, clock }
+        Self { http, endpoints, clients, clock }
     }
 
-    async fn exchange(&self, request: reqwest::Request) -> Result<TokenAnswer, TokenError> {
-        let mut response = self.http.execute(request).await.map_err(|error| self.unanswered(&error))?;
+    /// Posts `form` in the name of `client_id`, and reads the answer to its end.
+    async fn post(&self, url: &Url, client_id: &str, form: &[(&str, &str)]) -> Result<Answer, TokenError> {
+        let client = self.clients.get(client_id).ok_or_else(|| {
+            TokenError::Misconfigured("the grant's OAuth client is not configured; check [oauth]".into())
+        })?;
+        let mut request = self.http.post(url.clone()).header(ACCEPT, "application/json");
+        if let Some(secret) = &client.client_secret {
+            request = request.header(AUTHORIZATION, basic(&client.client_id, secret)?);
+        }
+        let request = request
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body(client, form))
+            .build()
+            .map_err(|_| cannot_be_asked(url))?;
+        let mut response = self.http.execute(request).await.map_err(|error| unanswered(url, &error))?;
         reach(Step::AnswerBegun);
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Zeroizing::new(Vec::new());
@@ -55,25 +91,25 @@ impl HttpTokenEndpoint {
             response.chunk().await.map_err(|_| TokenError::Unknown("the answer broke off".into()))?
         {
             if body.len() + chunk.len() > LONGEST_ANSWER {
-                return Err(TokenError::Unknown("the answer is too long for a token answer".into()));
+                return Err(TokenError::Unknown("the answer is too long".into()));
             }
             body.extend_from_slice(&chunk);
         }
-        answer::read(status, &headers, &body, self.clock.now())
+        Ok(Answer { status, headers, body })
     }
+}
 
-    /// Before a connection stands nothing can have been sent; after that nobody knows.
-    fn unanswered(&self, error: &reqwest::Error) -> TokenError {
-        if error.is_connect() {
-            let origin = self.token_url.origin().ascii_serialization();
-            TokenError::NotSent(format!("could not connect to {origin}: {}", no_connection(error)))
-        } else if error.is_builder() {
-            cannot_be_asked()
-        } else if error.is_timeout() {
-            TokenError::Unknown("no answer in time".into())
-        } else {
-            TokenError::Unknown("the connection ended before the answer".into())
-        }
+/// Before a connection stands nothing can have been sent; after that nobody knows.
+fn unanswered(url: &Url, error: &reqwest::Error) -> TokenError {
+    if error.is_connect() {
+        let origin = url.origin().ascii_serialization();
+        TokenError::NotSent(format!("could not connect to {origin}: {}", no_connection(error)))
+    } else if error.is_builder() {
+        cannot_be_asked(url)
+    } else if error.is_timeout() {
+        TokenError::Unknown("no answer in time".into())
+    } else {
+        TokenError::Unknown("the connection ended before the answer".into())
     }
 }
 
@@ -94,43 +130,62 @@ pub fn client_builder(connect_timeout: Duration, give_up: Duration) -> reqwest::
 }
 
 #[async_trait]
-impl TokenEndpoint for HttpTokenEndpoint {
+impl TokenEndpoint for HttpAuthorizationServer {
     fn knows(&self, client_id: &str) -> bool {
         self.clients.contains_key(client_id)
     }
 
     async fn refresh(&self, client_id: &str, refresh: &Secret) -> Result<TokenAnswer, TokenError> {
-        let client = self.clients.get(client_id).ok_or_else(|| {
-            TokenError::Misconfigured("the grant's OAuth client is not configured; check [oauth]".into())
-        })?;
-        let mut request = self.http.post(self.token_url.clone()).header(ACCEPT, "application/json");
-        if let Some(secret) = &client.client_secret {
-            request = request.header(AUTHORIZATION, basic(&client.client_id, secret)?);
-        }
-        let request = request
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(refresh_form(client, refresh))
-            .build()
-            .map_err(|_| cannot_be_asked())?;
-        self.exchange(request).await
+        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.expose())];
+        let Answer { status, headers, body } = self.post(&self.endpoints.token, client_id, &form).await?;
+        answer::read(status, &headers, &body, self.clock.now())
     }
 }
 
-impl fmt::Debug for HttpTokenEndpoint {
+#[async_trait]
+impl AuthorizationServer for HttpAuthorizationServer {
+    fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Url {
+        request.url(&self.endpoints.authorize)
+    }
+
+    async fn redeem(&self, client_id: &str, redemption: Redemption<'_>) -> Result<TokenAnswer, TokenError> {
+        let form = [
+            ("grant_type", "authorization_code"),
+            ("code", redemption.code.expose()),
+            ("redirect_uri", redemption.redirect_uri),
+            ("code_verifier", redemption.verifier.expose()),
+        ];
+        let Answer { status, headers, body } = self.post(&self.endpoints.token, client_id, &form).await?;
+        answer::read(status, &headers, &body, self.clock.now())
+    }
+
+    async fn revoke(&self, client_id: &str, refresh: &Secret) -> Result<Revocation, TokenError> {
+        let form = [("token", refresh.expose()), ("token_type_hint", "refresh_token")];
+        let Answer { status, headers, body } = self.post(&self.endpoints.revoke, client_id, &form).await?;
+        answer::revocation(status, &headers, &body, self.clock.now())
+    }
+
+    async fn introspect(&self, client_id: &str, token: &Secret) -> Result<Introspection, TokenError> {
+        let form = [("token", token.expose()), ("token_type_hint", "access_token")];
+        let Answer { status, headers, body } = self.post(&self.endpoints.introspect, client_id, &form).await?;
+        answer::introspection(status, &headers, &body, self.clock.now())
+    }
+}
+
+impl fmt::Debug for HttpAuthorizationServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpTokenEndpoint").field("token_url", &self.token_url.as_str()).finish_non_exhaustive()
+        f.debug_struct("HttpAuthorizationServer").field("endpoints", &self.endpoints).finish_non_exhaustive()
     }
 }
 
-/// The body of a refresh (RFC 6749 section 6). A public client names itself in it; a confidential one does so in its
-/// header.
-fn refresh_form(client: &OAuthClient, refresh: &Secret) -> String {
-    let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("grant_type", "refresh_token").append_pair("refresh_token", refresh.expose());
+/// The body of a request. A public client names itself in it; a confidential one does so in its header.
+fn body(client: &OAuthClient, form: &[(&str, &str)]) -> String {
+    let mut body = form_urlencoded::Serializer::new(String::new());
+    body.extend_pairs(form);
     if client.client_secret.is_none() {
-        form.append_pair("client_id", &client.client_id);
+        body.append_pair("client_id", &client.client_id);
     }
-    form.finish()
+    body.finish()
 }
 
 /// Client authentication by HTTP Basic; both parts are form-encoded first (RFC 6749 section 2.3.1).
@@ -143,8 +198,8 @@ fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue, TokenError> {
     Ok(value)
 }
 
-fn cannot_be_asked() -> TokenError {
-    TokenError::Misconfigured("no token request can be made of oauth.token_url; check it".into())
+fn cannot_be_asked(url: &Url) -> TokenError {
+    TokenError::Misconfigured(format!("no request can be made of {url}; check the URLs in [oauth]"))
 }
 
 /// Why there is no connection: in our own words where TLS failed, because a certificate's names are the other side's

@@ -1,18 +1,26 @@
 //! What Flexslot's OAuth server speaks.
 //!
-//! [`TokenEndpoint`] is a trait so that a renewal can be tested against a scripted one; [`http::HttpTokenEndpoint`] is
-//! the real thing, and [`answer`] reads what it says without doing any I/O.
+//! [`TokenEndpoint`] and [`AuthorizationServer`] are traits so that a renewal and a connect flow can be tested against a
+//! scripted server; [`http::HttpAuthorizationServer`] is the real thing, and [`answer`] reads what it says without doing
+//! any I/O. [`authorize`] and [`pkce`] make what the browser is sent there with.
 
 pub mod answer;
+pub mod authorize;
 pub mod http;
+pub mod pkce;
 
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
+use url::Url;
 
-use crate::model::{Secret, TokenType};
+use crate::model::{Identity, Secret, TokenType};
 
-pub use self::http::{HttpTokenEndpoint, OAuthClient};
+pub use self::{
+    authorize::AuthorizationRequest,
+    http::{Endpoints, HttpAuthorizationServer, OAuthClient},
+    pkce::{Challenge, Verifier},
+};
 
 /// A successful answer of the token endpoint (RFC 6749 section 5.1), as far as it was usable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +35,37 @@ pub struct TokenAnswer {
     pub scope: Option<String>,
 }
 
-/// Why a refresh brought no tokens, by what it means for the refresh token that was presented.
+/// A code that came by the browser, and what it takes to redeem it (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
+#[derive(Debug)]
+pub struct Redemption<'a> {
+    pub code: &'a Secret,
+    pub verifier: Verifier,
+    /// The one of the authorization request.
+    pub redirect_uri: &'a str,
+}
+
+/// Flexslot's last word on a token that was to be revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revocation {
+    /// It is of no use any more (RFC 7009 section 2.2), if it ever was.
+    Accepted,
+    /// Asking again would change nothing. Says what was refused, and what to mend.
+    Refused(String),
+}
+
+/// What Flexslot says of a token (RFC 7662 section 2.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Introspection {
+    /// It is no token of this client, or no longer one.
+    Inactive,
+    Active {
+        /// `None` where the answer names nobody.
+        identity: Option<Identity>,
+        scope: Option<String>,
+    },
+}
+
+/// Why a request to the OAuth server brought nothing, by what that means for the token or the code that was presented.
 ///
 /// `Display` is for users and operators: it says in our own words what happened, and of a misconfiguration what to
 /// mend. Of the server's text it repeats an error code at most.
@@ -40,7 +78,7 @@ pub enum TokenError {
     RefusedForNow { what: String, retry_after: Option<Duration> },
     /// It was sent, and no complete answer came back: it may already be spent.
     Unknown(String),
-    /// `invalid_grant`.
+    /// `invalid_grant`: whatever was presented is of no use any more.
     Revoked,
     /// Any other refusal: the fault is in the configuration, not in the grant. Says what to mend.
     Misconfigured(String),
@@ -54,6 +92,23 @@ pub trait TokenEndpoint: Send + Sync + 'static {
 
     /// Presents `refresh` once (RFC 6749 section 6). Never sends it a second time by itself.
     async fn refresh(&self, client_id: &str, refresh: &Secret) -> Result<TokenAnswer, TokenError>;
+}
+
+/// The rest of the OAuth server, as connecting and disconnecting see it.
+#[async_trait]
+pub trait AuthorizationServer: Send + Sync + 'static {
+    /// Where the browser goes to ask its user.
+    fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Url;
+
+    /// Presents a code once.
+    async fn redeem(&self, client_id: &str, redemption: Redemption<'_>) -> Result<TokenAnswer, TokenError>;
+
+    /// Ends the grant of `refresh` at Flexslot (RFC 7009). An error leaves it open whether it has ended; it may be asked
+    /// again.
+    async fn revoke(&self, client_id: &str, refresh: &Secret) -> Result<Revocation, TokenError>;
+
+    /// Asks what `token` is worth, and whose it is.
+    async fn introspect(&self, client_id: &str, token: &Secret) -> Result<Introspection, TokenError>;
 }
 
 // === impl TokenError ===

@@ -40,6 +40,12 @@ pub enum Reason {
     Disconnected,
     /// A token request is out and nobody knows yet how it ended.
     RefreshUncertain,
+    /// Its token has expired, and no refresh can be had for now.
+    RefreshUnavailable,
+    /// Its token has expired, and Flexslot refuses to refresh it because of how this program is set up.
+    RefreshMisconfigured,
+    /// The last token answer was 30 days ago: Flexslot may have ended it, and the next call will tell.
+    ProbablyExpired,
     /// It was given to an OAuth client that the configuration does not name.
     OtherClient(String),
     /// It belongs to another origin than the configured upstream.
@@ -147,6 +153,9 @@ impl Reason {
             Self::RefreshOutcomeLost => "refresh_outcome_lost",
             Self::Disconnected => "disconnected",
             Self::RefreshUncertain => "refresh_uncertain",
+            Self::RefreshUnavailable => "refresh_unavailable",
+            Self::RefreshMisconfigured => "refresh_misconfigured",
+            Self::ProbablyExpired => "probably_expired",
             Self::OtherClient(_) => "other_client",
             Self::OtherOrigin(_) => "other_origin",
             Self::TokenUnusable => "token_unusable",
@@ -172,6 +181,13 @@ impl fmt::Display for Reason {
             Self::Disconnected => f.write_str("It was disconnected here."),
             Self::RefreshUncertain => {
                 f.write_str("The connection is being renewed, and Flexslot has not answered yet.")
+            }
+            Self::RefreshUnavailable => f.write_str("The connection cannot be renewed for now; it is tried again."),
+            Self::RefreshMisconfigured => {
+                f.write_str("Flexslot refuses to renew the connection because of how this program is set up.")
+            }
+            Self::ProbablyExpired => {
+                f.write_str("It was not used for 30 days, and Flexslot may have ended it; the next call will tell.")
             }
             Self::OtherClient(client) => {
                 write!(f, "It was given to the OAuth client {client}, which the configuration does not name.")

@@ -4,7 +4,9 @@
 //! ([`Random::system`]) are the only I/O, and both are handed to whoever needs them. In builds for tests, [`failpoint`]
 //! can end the process besides.
 
+pub mod ago;
 pub mod allow;
+pub mod base_url;
 pub mod clock;
 pub mod connection;
 pub mod credential;
@@ -17,16 +19,22 @@ pub mod origin;
 pub mod prefix;
 pub mod problem;
 pub mod random;
+pub mod redirect_uri;
+pub mod refresh;
+pub mod request_id;
 pub mod scope;
 pub mod secret;
 pub mod tenant;
 pub mod token;
+pub mod trace;
 pub mod web_origin;
 
+pub use ago::Ago;
 pub use allow::AllowRule;
+pub use base_url::BaseUrl;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use connection::{Card, ConnectionState, Identity, NextStep, PatState, Reason, SessionId};
-pub use credential::{CredentialKind, PatFallback};
+pub use credential::{CredentialKind, PatFallback, PatSource};
 pub use file_access::FileAccess;
 pub use host::HostPattern;
 pub use listen::{ListenAddress, ListenOn, Need};
@@ -34,8 +42,11 @@ pub use observe::{Observer, Unobserved};
 pub use origin::Origin;
 pub use problem::{Action, Problem};
 pub use random::Random;
+pub use redirect_uri::RedirectUri;
+pub use request_id::RequestId;
 pub use scope::{Scope, ScopeSet};
 pub use secret::Secret;
-pub use tenant::TenantId;
+pub use tenant::{NamedBy, TenantId};
 pub use token::{Freshness, Grant, GrantId, GrantState, TokenSet, TokenType, Version};
+pub use trace::Trace;
 pub use web_origin::WebOrigin;

@@ -33,6 +33,19 @@ pub struct Scope(pub Resource, pub Access);
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ScopeSet(Option<Arc<str>>);
 
+/// Flexslot's catalogue (its documentation), each scope as people read it: in the words of Flexslot's own pages where
+/// these have any.
+pub const CATALOGUE: [(&str, &str); 8] = [
+    ("cards:read", "Look up cards"),
+    ("decks:read", "Read your decks"),
+    ("decks:write", "Create, change and delete your decks"),
+    ("exports:read", "Export your decks and guides"),
+    ("guides:read", "Read your sideboard guides"),
+    ("guides:write", "Create, change and delete your sideboard guides"),
+    ("sideboards:read", "Read your sideboards"),
+    ("sideboards:write", "Create, change and delete your sideboards"),
+];
+
 // === impl Resource ===
 
 impl Resource {
@@ -115,20 +128,9 @@ impl ScopeSet {
     }
 }
 
-/// A scope as people read it, in the words of Flexslot's own pages where these have any; `None` for one that is not of
-/// the catalogue.
+/// A scope as people read it; `None` for one that is not of the catalogue.
 pub fn in_words(scope: &str) -> Option<&'static str> {
-    Some(match scope {
-        "cards:read" => "Look up cards",
-        "decks:read" => "Read your decks",
-        "decks:write" => "Create, change and delete your decks",
-        "exports:read" => "Export your decks and guides",
-        "guides:read" => "Read your sideboard guides",
-        "guides:write" => "Create, change and delete your sideboard guides",
-        "sideboards:read" => "Read your sideboards",
-        "sideboards:write" => "Create, change and delete your sideboards",
-        _ => return None,
-    })
+    CATALOGUE.iter().find_map(|&(name, words)| (name == scope).then_some(words))
 }
 
 impl fmt::Debug for ScopeSet {
@@ -139,7 +141,7 @@ impl fmt::Debug for ScopeSet {
 
 #[cfg(test)]
 mod tests {
-    use super::{Scope, ScopeSet};
+    use super::{Access, CATALOGUE, Resource, Scope, ScopeSet, in_words};
     use http::Method;
 
     fn need(method: Method, path: &str) -> Option<String> {
@@ -178,12 +180,24 @@ mod tests {
         assert!(covers(Method::POST, "decks/"));
         assert!(covers(Method::GET, "cards/"));
         assert!(!covers(Method::GET, "sideboards/"));
-        assert!(!ScopeSet::new("decks:read").covers(Scope(super::Resource::Decks, super::Access::Write)));
-        assert!(!ScopeSet::new("").covers(Scope(super::Resource::Decks, super::Access::Read)));
+        assert!(!ScopeSet::new("decks:read").covers(Scope(Resource::Decks, Access::Write)));
+        assert!(!ScopeSet::new("").covers(Scope(Resource::Decks, Access::Read)));
+    }
+
+    #[test]
+    fn the_catalogue_has_every_scope_that_a_request_can_need() {
+        let all = [Resource::Cards, Resource::Decks, Resource::Exports, Resource::Guides, Resource::Sideboards]
+            .into_iter()
+            .flat_map(|resource| [(resource, Access::Read), (resource, Access::Write)])
+            .filter(|(resource, access)| *access == Access::Read || resource.has_write())
+            .map(|(resource, access)| Scope(resource, access).to_string());
+        assert_eq!(all.collect::<Vec<_>>(), CATALOGUE.map(|(name, _)| name));
+        assert_eq!(in_words("decks:read"), Some("Read your decks"));
+        assert_eq!(in_words("cards:write"), None);
     }
 
     #[test]
     fn scopes_that_nobody_told_cover_everything() {
-        assert!(ScopeSet::unknown().covers(Scope(super::Resource::Guides, super::Access::Write)));
+        assert!(ScopeSet::unknown().covers(Scope(Resource::Guides, Access::Write)));
     }
 }

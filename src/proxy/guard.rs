@@ -7,7 +7,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Version, header,
+    HeaderMap, HeaderName, HeaderValue, Method, Version, header,
     request::Parts,
     uri::{Authority, Scheme},
 };
@@ -20,6 +20,8 @@ use crate::model::{
 use super::cors::{self, Readers};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// Clients disagree about the padding of Basic credentials.
 const BASIC: GeneralPurpose = GeneralPurpose::new(
@@ -33,10 +35,20 @@ pub struct Guard {
     pub allowed_hosts: Vec<HostPattern>,
     /// Whose pages may call.
     pub allowed_origins: Vec<WebOrigin>,
+    pub pages: Pages,
     /// Callers must send it where it is set.
     pub client_token: Option<Secret>,
     /// The upstream, which absolute-form targets may name, with or without its port.
     pub upstream: Option<Origin>,
+}
+
+/// Whether what is guarded has web pages of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Pages {
+    #[default]
+    None,
+    /// They may call; and links and redirects from anywhere may lead a browser's window to them.
+    Own,
 }
 
 /// The way by which a request reached us.
@@ -80,7 +92,10 @@ impl Guard {
     /// A preflight from an allowed origin is let through first: a browser sends no token with it, and its answer gives
     /// nothing away.
     pub fn admit(&self, request: &Parts, reach: Reach) -> Result<Admitted, Denied> {
-        let origin = self.origin(&request.headers);
+        let origin = match self.origin(&request.headers) {
+            Err(_) if self.pages == Pages::Own && (is_visit(request) || self.is_own_page(request, reach)) => Ok(None),
+            origin => origin,
+        };
         if let Ok(Some(origin)) = origin
             && cors::is_preflight(request)
         {
@@ -136,6 +151,20 @@ impl Guard {
         self.allowed_hosts.iter().any(|allowed| allowed.matches(name))
     }
 
+    /// Whether the request comes from the very host that it names, which is ours. Where TLS ends before us, the origin is
+    /// one that is allowed, because its name is all that we could know of it.
+    fn is_own_page(&self, request: &Parts, reach: Reach) -> bool {
+        let mut origins = request.headers.get_all(header::ORIGIN).iter();
+        let origin = match (origins.next(), origins.next()) {
+            (Some(origin), None) => origin.to_str().ok().and_then(|origin| origin.strip_prefix("http://")),
+            (_, _) => None,
+        };
+        let host = host(&request.headers, request.uri.authority()).ok().flatten();
+        host.is_some_and(|host| {
+            origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host)) && self.accepts(host, reach)
+        })
+    }
+
     /// Who may read the answer to a request, whatever becomes of it.
     pub fn readers(&self, headers: &HeaderMap) -> Readers {
         match self.origin(headers) {
@@ -160,6 +189,16 @@ impl Guard {
             (None, _) => Err(Denied::Origin),
         }
     }
+}
+
+/// Whether a browser's window goes there, by a link or a redirect of another site: the answer replaces that site's page,
+/// and no page can read it (Fetch Metadata, sections 2.1 and 2.2). What a form of another site sends has an `Origin`.
+fn is_visit(request: &Parts) -> bool {
+    let says = |name, what: &str| request.headers.get_all(name).iter().eq([what]);
+    request.method == Method::GET
+        && !request.headers.contains_key(header::ORIGIN)
+        && says(SEC_FETCH_MODE, "navigate")
+        && says(SEC_FETCH_DEST, "document")
 }
 
 /// The authority of an absolute-form target. It counts and `Host` does not (RFC 9112 section 3.2.2); in HTTP/2 every

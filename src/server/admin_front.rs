@@ -1,10 +1,11 @@
-//! Before the admin routes: the same Host and Origin rules as before the data plane.
+//! Before the admin routes: the same Host and Origin rules as before the data plane, and the paths that an app's web
+//! server leaves as they are.
 
 use std::fmt;
 
 use arc_swap::ArcSwap;
 use axum::{Router, body::Body};
-use http::{HeaderValue, Request, Response, header::ALLOW};
+use http::{HeaderValue, Request, Response, Uri, header::ALLOW, uri::PathAndQuery};
 use hyper::body::Incoming;
 use tower_service::Service as _;
 
@@ -16,6 +17,7 @@ use super::{
 };
 use crate::{
     admin,
+    connect_flow::ConnectFlow,
     model::Problem,
     proxy::{
         error::guard_problem,
@@ -28,6 +30,8 @@ pub struct AdminFront {
     router: Router,
     guard: ArcSwap<Guard>,
     ids: RequestIds,
+    /// Knows which paths are its own under another name.
+    connecting: Option<ConnectFlow>,
 }
 
 // === impl AdminFront ===
@@ -35,7 +39,13 @@ pub struct AdminFront {
 impl AdminFront {
     /// A front before `router`.
     pub fn new(router: Router, guard: Guard, ids: RequestIds) -> Self {
-        Self { router, guard: ArcSwap::from_pointee(guard), ids }
+        Self { router, guard: ArcSwap::from_pointee(guard), ids, connecting: None }
+    }
+
+    /// The same with `connecting` among its routes, also where browsers reach it by the public URL.
+    #[must_use]
+    pub fn connecting(self, connecting: ConnectFlow) -> Self {
+        Self { connecting: Some(connecting), ..self }
     }
 
     /// Takes over new rules.
@@ -54,11 +64,14 @@ impl AdminFront {
             None => {}
         }
         let reach = request.extensions().get::<std::sync::Arc<ConnInfo>>().map_or(Reach::Unix, |info| info.reach);
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let admitted = self.guard.load().admit(&parts, reach);
         let mut response = match admitted {
             Err(denied) => self.problem(&guard_problem(denied)),
             Ok(Admitted::Direct | Admitted::FromOrigin(_) | Admitted::Preflight(_)) => {
+                if let Some(inner) = self.inner(&parts.uri) {
+                    parts.uri = inner;
+                }
                 let Ok(answered) = self.router.clone().call(Request::from_parts(parts, body)).await;
                 self.completed(answered)
             }
@@ -66,6 +79,19 @@ impl AdminFront {
         // Nothing in here is a document, whatever a browser makes of it.
         response.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
+    }
+
+    /// The target as the routes know it, where that is another.
+    fn inner(&self, uri: &Uri) -> Option<Uri> {
+        let settings = self.connecting.as_ref()?.settings();
+        let path = settings.inner_path(uri.path())?;
+        let target = match uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        let mut parts = uri.clone().into_parts();
+        parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
+        Uri::from_parts(parts).ok()
     }
 
     /// Writes the problem that a route has left to be written.
@@ -79,7 +105,7 @@ impl AdminFront {
     }
 
     fn problem(&self, problem: &Problem) -> Response<Body> {
-        respond::problem(problem, &self.ids.next()).map(Body::new)
+        respond::problem(problem, self.ids.next(), None).map(Body::new)
     }
 }
 

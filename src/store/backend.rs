@@ -2,7 +2,11 @@
 //!
 //! An engine never sees a secret: a row's [`Body`] is made by `record` alone, out of sealed fields.
 
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::{
+    fmt,
+    ops::{Bound, RangeInclusive},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 
@@ -68,6 +72,18 @@ pub struct Row {
     pub body: Body,
     pub last_used: Option<Timestamp>,
 }
+
+/// The names that a list goes through, in their bytewise order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Names<'a> {
+    /// Only those after this text; the empty one comes before all names.
+    pub after: &'a str,
+    /// Only those that begin with this text.
+    pub prefix: &'a str,
+}
+
+/// A row in a list, with its name. One that cannot be read says so in its place.
+pub type Listed = (String, Result<Row, StoreError>);
 
 /// What must hold of a row for a write to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,15 +163,14 @@ pub trait Backend: Send + Sync + 'static {
     /// [`RowState::Gone`].
     async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError>;
 
-    /// Up to `limit` rows of `kind` in the order of their names (bytewise), after `after`; markers ([`RowState::Gone`])
-    /// only when asked for.
+    /// Up to `limit` rows of `kind`, the first of `names`; markers ([`RowState::Gone`]) only when asked for.
     async fn list(
         &self,
         kind: Kind,
         state: Option<RowState>,
-        after: Option<&str>,
+        names: Names<'_>,
         limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError>;
+    ) -> Result<Vec<Listed>, StoreError>;
 
     /// The newest revision, and the keys written after `since`, oldest first: as many as make `limit` (at least 1), and
     /// whatever else the last of their revisions wrote, since who goes on from a revision must not miss a part of it.
@@ -249,6 +264,47 @@ impl fmt::Display for Key {
     }
 }
 
+// === impl Names ===
+
+impl<'a> Names<'a> {
+    /// All of them.
+    pub const ALL: Names<'static> = Names { after: "", prefix: "" };
+
+    /// Those after `name`; all without one.
+    pub fn after(name: Option<&'a str>) -> Self {
+        Self { after: name.unwrap_or_default(), prefix: "" }
+    }
+
+    /// Those of them that begin with `prefix`.
+    #[must_use]
+    pub fn with_prefix(self, prefix: &'a str) -> Self {
+        Self { prefix, ..self }
+    }
+
+    /// Where they begin: behind a text, or with it.
+    pub fn start(self) -> Bound<&'a str> {
+        if self.after < self.prefix { Bound::Included(self.prefix) } else { Bound::Excluded(self.after) }
+    }
+
+    /// The same for an engine that can only begin with a text: that text, and the one name that is none of them.
+    pub fn from(self) -> (&'a str, &'a str) {
+        (self.after.max(self.prefix), self.after)
+    }
+
+    /// The text before which they end, if they do not go on to the last of all.
+    pub fn end(self) -> Option<String> {
+        let mut end = self.prefix.to_owned();
+        while let Some(last) = end.pop() {
+            // UTF-8 keeps the order of characters.
+            if let Some(next) = (last..=char::MAX).nth(1) {
+                end.push(next);
+                return Some(end);
+            }
+        }
+        None
+    }
+}
+
 // === impl RowState ===
 
 impl RowState {
@@ -317,12 +373,34 @@ impl Bid {
 
 #[cfg(test)]
 mod tests {
-    use super::Kind;
+    use std::ops::Bound;
+
+    use super::{Kind, Names};
 
     #[test]
     fn every_number_in_the_range_is_a_kind_and_no_other_is() {
         for code in 0..=u8::MAX {
             assert_eq!(Kind::from_code(code).is_some(), Kind::CODES.contains(&code), "{code}");
         }
+    }
+
+    #[test]
+    fn names_begin_at_their_prefix_or_behind_the_last_one_seen() {
+        let start = |after, prefix| Names { after, prefix }.start();
+        assert_eq!(start("", ""), Bound::Excluded(""));
+        assert_eq!(start("", "acme"), Bound::Included("acme"));
+        assert_eq!(start("aaa", "acme"), Bound::Included("acme"));
+        assert_eq!(start("acme", "acme"), Bound::Excluded("acme"));
+        assert_eq!(start("acme.eu", "acme"), Bound::Excluded("acme.eu"));
+    }
+
+    #[test]
+    fn names_end_before_the_first_text_that_begins_otherwise() {
+        let end = |prefix| Names::ALL.with_prefix(prefix).end();
+        assert_eq!(end(""), None);
+        assert_eq!(end("acme").as_deref(), Some("acmf"));
+        assert_eq!(end("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(end("\u{d7ff}").as_deref(), Some("\u{e000}"), "what lies in between are no characters");
+        assert_eq!(end("\u{10ffff}"), None);
     }
 }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::{
     StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
 };
 use crate::model::{Clock, Random, TenantId, Timestamp, token::Owner};
 
@@ -100,14 +100,15 @@ impl Backend for MemoryBackend {
         &self,
         kind: Kind,
         state: Option<RowState>,
-        after: Option<&str>,
+        names: Names<'_>,
         limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
+    ) -> Result<Vec<Listed>, StoreError> {
         let wanted = |row: &Row| state.map_or(row.label.state != RowState::Gone, |state| row.label.state == state);
-        let after = Bound::Excluded((kind, after.unwrap_or_default().to_owned()));
+        let start = names.start().map(|name| (kind, name.to_owned()));
         let state = self.state.lock();
-        let rows = state.rows.range((after, Bound::Unbounded)).take_while(|((of, _), _)| *of == kind);
-        let rows = rows.filter(|(_, row)| wanted(row)).map(|((_, name), row)| (name.clone(), row.clone()));
+        let rows = state.rows.range((start, Bound::Unbounded));
+        let rows = rows.take_while(|((of, name), _)| *of == kind && name.starts_with(names.prefix));
+        let rows = rows.filter(|(_, row)| wanted(row)).map(|((_, name), row)| (name.clone(), Ok(row.clone())));
         Ok(rows.take(limit).collect())
     }
 

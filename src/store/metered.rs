@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
 };
 use crate::model::{Observer, TenantId, Timestamp, observe::StoreOutcome, token::Owner};
 
@@ -64,10 +64,10 @@ impl Backend for Metered {
         &self,
         kind: Kind,
         state: Option<RowState>,
-        after: Option<&str>,
+        names: Names<'_>,
         limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
-        self.timed("list", self.inner.list(kind, state, after, limit)).await
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.timed("list", self.inner.list(kind, state, names, limit)).await
     }
 
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {

@@ -10,6 +10,7 @@
 //! still alive.
 
 pub mod backend;
+pub mod consent;
 pub mod era;
 pub mod error;
 mod files;
@@ -49,6 +50,10 @@ use self::{
     seal::{SealFault, Sealer},
 };
 pub use self::{
+    consent::{
+        Awaited, Awaiting, ConsentError, Flow, NewFlow, OpenedSession, Parked, Progress, Proof, Session,
+        SessionOutcome, SessionWish,
+    },
     error::{KeyFileError, OpenError, StoreError},
     import::{Existing, Imported, NewGrant, NewTenant},
     look::{Look, Looked},

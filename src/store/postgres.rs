@@ -37,7 +37,7 @@ use self::{
 };
 use super::{
     OpenError, StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
 };
 use crate::model::{Random, TenantId, Timestamp, token::Owner};
 
@@ -97,11 +97,10 @@ impl Backend for Postgres {
         &self,
         kind: Kind,
         state: Option<RowState>,
-        after: Option<&str>,
+        names: Names<'_>,
         limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
-        let after = after.unwrap_or_default();
-        self.reader.run(|session| async move { rows::list(&session, kind, state, after, limit).await }).await
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.reader.run(|session| async move { rows::list(&session, kind, state, names, limit).await }).await
     }
 
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {

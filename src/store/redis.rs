@@ -40,7 +40,7 @@ use self::{
 };
 use super::{
     OpenError, Opening, StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
 };
 use crate::model::{Random, Secret, TenantId, Timestamp, token::Owner};
 
@@ -158,16 +158,17 @@ impl RedisBackend {
         self.link.ask(Ask::Command(redis::cmd("INFO").arg(section)), Repeat::Once).await
     }
 
-    /// Up to a step of rows after `after`, in order, and the cursor to go on from, unless there is no more.
+    /// Up to a step of rows, the first of `names`, and the name to go on after, unless there is no more.
     async fn page(
         &self,
         kind: Kind,
         states: &[RowState],
-        after: Option<&str>,
+        names: Names<'_>,
         limit: usize,
-    ) -> Result<(Vec<(String, Row)>, Option<String>), StoreError> {
+    ) -> Result<(Vec<Listed>, Option<String>), StoreError> {
         let mut list = call(&self.scripts.list);
-        list.arg(kind.code()).arg(after.map_or("-".into(), |name| format!("({name}"))).arg(limit);
+        let (start, end) = rows::range(names);
+        list.arg(kind.code()).arg(start).arg(end).arg(limit);
         for state in states {
             list.arg(state.code());
         }
@@ -180,7 +181,7 @@ impl RedisBackend {
         for (name, fields) in found {
             let key = Key::new(kind, name);
             // A name without a row is one that the server has evicted; `caveats` warns of servers that do.
-            rows.extend(rows::row_of(&key, fields)?.map(|row| (key.name, row)));
+            rows.extend(rows::row_of(&key, fields).transpose().map(|row| (key.name, row)));
         }
         Ok((rows, next))
     }
@@ -232,19 +233,16 @@ impl Backend for RedisBackend {
         &self,
         kind: Kind,
         state: Option<RowState>,
-        after: Option<&str>,
+        names: Names<'_>,
         limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
+    ) -> Result<Vec<Listed>, StoreError> {
         let states = state.map_or(vec![RowState::Live, RowState::Disconnected], |state| vec![state]);
         let mut listed = Vec::new();
-        let mut after = after.map(str::to_owned);
-        while listed.len() < limit {
+        let mut after = Some(names.after.to_owned());
+        while let Some(name) = after.filter(|_| listed.len() < limit) {
             let step = STEP.min(limit - listed.len());
-            let (rows, next) = self.page(kind, &states, after.as_deref(), step).await?;
+            let (rows, next) = self.page(kind, &states, Names { after: &name, ..names }, step).await?;
             listed.extend(rows);
-            if next.is_none() {
-                break;
-            }
             after = next;
         }
         Ok(listed)

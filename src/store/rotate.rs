@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{
     StoreError, TokenStore,
-    backend::{Key, Kind, Row},
+    backend::{Key, Kind, Names, Row},
     record,
     seal::KeyId,
 };
@@ -72,11 +72,12 @@ impl TokenStore {
     /// Some records after those that `walk` has seen; `None` at the end.
     async fn next_page(&self, walk: &mut Walk) -> Result<Option<Vec<(Key, Row)>>, StoreError> {
         while let Some(kind) = Kind::ALL.get(walk.kind).copied() {
-            let rows = self.backend.list(kind, None, walk.after.as_deref(), BATCH).await?;
+            let rows = self.backend.list(kind, None, Names::after(walk.after.as_deref()), BATCH).await?;
             match rows.last() {
                 Some((name, _)) => {
                     walk.after = Some(name.clone());
-                    return Ok(Some(rows.into_iter().map(|(name, row)| (Key::new(kind, name), row)).collect()));
+                    let rows = rows.into_iter().map(|(name, row)| Ok((Key::new(kind, name), row?)));
+                    return rows.collect::<Result<_, _>>().map(Some);
                 }
                 None => *walk = Walk { kind: walk.kind + 1, after: None },
             }

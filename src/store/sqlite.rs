@@ -27,7 +27,7 @@ use self::{
 };
 use super::{
     OpenError, StoreError,
-    backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
+    backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
     files::{beside, create_private, create_private_dir, dir_of, sync_dir_of},
 };
 use crate::model::{Clock, Random, TenantId, Timestamp, token::Owner};
@@ -149,20 +149,24 @@ impl Backend for SqliteBackend {
         &self,
         kind: Kind,
         state: Option<RowState>,
-        after: Option<&str>,
+        names: Names<'_>,
         limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
-        let after = after.unwrap_or_default().to_owned();
-        let job = move |connection: &Connection| match state {
-            Some(state) => rows::list(connection, kind, state, &after, limit),
-            None => {
-                // The first of both are among the first of each; so the index on the state serves here too, and markers
-                // cost nothing.
-                let mut listed = rows::list(connection, kind, RowState::Live, &after, limit)?;
-                listed.extend(rows::list(connection, kind, RowState::Disconnected, &after, limit)?);
-                listed.sort_by(|(a, _), (b, _)| a.cmp(b));
-                listed.truncate(limit);
-                Ok(listed)
+    ) -> Result<Vec<Listed>, StoreError> {
+        let (after, prefix) = (names.after.to_owned(), names.prefix.to_owned());
+        let job = move |connection: &Connection| {
+            let names = Names { after: &after, prefix: &prefix };
+            let list = |state| rows::list(connection, kind, state, names, limit);
+            match state {
+                Some(state) => list(state),
+                None => {
+                    // The first of both are among the first of each; so the index on the state serves here too, and
+                    // markers cost nothing.
+                    let mut listed = list(RowState::Live)?;
+                    listed.extend(list(RowState::Disconnected)?);
+                    listed.sort_by(|(a, _), (b, _)| a.cmp(b));
+                    listed.truncate(limit);
+                    Ok(listed)
+                }
             }
         };
         self.read(job).await

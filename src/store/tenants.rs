@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     Cas, KEY_CHECK, StoreError, StoredPat, TOMBSTONE_LIFE, TokenStore, all,
-    backend::{Change, Expect, Key, Kind, Revision, Row, RowState},
+    backend::{Change, Expect, Key, Kind, Listed, Names, Revision, Row, RowState},
     intent::tombstone,
     key::Told,
     keys_of,
@@ -41,13 +41,13 @@ pub enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantPage {
     pub tenants: Vec<TenantSummary>,
-    /// Where the next part begins; `None` at the end. A part may be shorter than asked, or empty, and still not be the
-    /// last.
-    pub next: Option<TenantId>,
+    /// The name after which the next part begins; `None` at the end. A part may be shorter than asked, or empty, and
+    /// still not be the last.
+    pub next: Option<String>,
 }
 
 /// A tenant in a list. Nothing is opened for it, and a record that cannot be read spoils its own entry and not the
-/// list.
+/// list. Of one whose name is no tenant's nothing is said, since nobody can ask for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantSummary {
     pub tenant: TenantId,
@@ -106,7 +106,8 @@ pub struct Changed {
     pub more: bool,
 }
 
-type Rows = (Option<Row>, Option<Row>);
+/// A tenant's row as an engine has given it.
+type Found = Option<Result<Row, StoreError>>;
 
 // === impl TokenStore ===
 
@@ -148,28 +149,41 @@ impl TokenStore {
         }
     }
 
-    /// Up to `limit` tenants in the order of their names, after `after`; all, or those of one standing.
+    /// Up to `limit` tenants, the first of `names`; all, or those of one standing.
     pub async fn list(
         &self,
-        after: Option<&TenantId>,
+        names: Names<'_>,
         limit: usize,
         standing: Option<Standing>,
     ) -> Result<TenantPage, StoreError> {
-        let after = after.map(TenantId::as_str);
         match standing {
-            None => self.list_all(after, limit).await,
-            Some(Standing::Connected) => self.list_grants(RowState::Live, after, limit).await,
-            Some(Standing::Disconnected) => self.list_grants(RowState::Disconnected, after, limit).await,
-            Some(Standing::NotConnected) => self.list_without_grant(after, limit).await,
+            None => self.list_all(names, limit).await,
+            Some(Standing::Connected) => self.list_grants(RowState::Live, names, limit).await,
+            Some(Standing::Disconnected) => self.list_grants(RowState::Disconnected, names, limit).await,
+            Some(Standing::NotConnected) => self.list_without_grant(names, limit).await,
         }
+    }
+
+    /// `tenants` as a list would have them, in their order; those that are not stored too.
+    pub async fn summaries(&self, tenants: &[TenantId]) -> Result<Vec<TenantSummary>, StoreError> {
+        let keys: Vec<_> = tenants.iter().flat_map(keys_of).collect();
+        let mut rows = self.found(&keys).await?.into_iter();
+        let summary = |tenant: &TenantId| {
+            let (grant, pat) = (rows.next().flatten(), rows.next().flatten());
+            summary(tenant.clone(), grant, pat)
+        };
+        Ok(tenants.iter().map(summary).collect())
     }
 
     /// Up to `limit` grants that are believed to hold, uncertain ones too, in the order of their tenants' names after
     /// `after`. Rows that cannot be read are passed over: whoever goes through all grants is not to be stopped by one.
     pub async fn connected(&self, after: Option<&str>, limit: usize) -> Result<GrantPage, StoreError> {
-        let rows = self.backend.list(Kind::Grant, Some(RowState::Live), after, limit).await?;
-        let next = rows.last().filter(|_| rows.len() >= limit).map(|(name, _)| name.clone());
-        Ok(GrantPage { grants: rows.iter().filter_map(|(name, row)| connected(name, row)).collect(), next })
+        let rows = self.backend.list(Kind::Grant, Some(RowState::Live), Names::after(after), limit).await?;
+        let next = next_after(&rows, limit);
+        Ok(GrantPage {
+            grants: rows.iter().filter_map(|(name, row)| connected(name, row.as_ref().ok()?)).collect(),
+            next,
+        })
     }
 
     /// Whose grant or PAT was written after `since`. Who asks again and again, each time from where the last answer
@@ -199,10 +213,10 @@ impl TokenStore {
 
     /// The first `limit` names of two sorted lists are among the first `limit` of each, so that a page costs two pages
     /// whatever the store's size.
-    async fn list_all(&self, after: Option<&str>, limit: usize) -> Result<TenantPage, StoreError> {
-        let grants = self.backend.list(Kind::Grant, None, after, limit).await?;
-        let pats = self.backend.list(Kind::Pat, None, after, limit).await?;
-        let mut tenants: BTreeMap<String, Rows> = BTreeMap::new();
+    async fn list_all(&self, names: Names<'_>, limit: usize) -> Result<TenantPage, StoreError> {
+        let grants = self.backend.list(Kind::Grant, None, names, limit).await?;
+        let pats = self.backend.list(Kind::Pat, None, names, limit).await?;
+        let mut tenants: BTreeMap<String, (Found, Found)> = BTreeMap::new();
         for (name, row) in grants {
             tenants.entry(name).or_default().0 = Some(row);
         }
@@ -210,30 +224,59 @@ impl TokenStore {
             tenants.entry(name).or_default().1 = Some(row);
         }
         // Whatever is left comes after these, in either kind; if nothing is, the next page is empty.
-        let more = tenants.len() >= limit;
-        let tenants = tenants.into_iter().take(limit).map(|(name, rows)| summary(&name, rows));
-        let tenants = tenants.collect::<Result<Vec<_>, _>>()?;
-        let next = tenants.last().filter(|_| more).map(|last| last.tenant.clone());
-        Ok(TenantPage { tenants, next })
+        let next = tenants.keys().nth(limit.saturating_sub(1)).cloned();
+        let tenants = tenants.into_iter().take(limit);
+        let tenants = tenants.filter_map(|(name, (grant, pat))| Some(summary(name.parse().ok()?, grant, pat)));
+        Ok(TenantPage { tenants: tenants.collect(), next })
     }
 
-    async fn list_grants(&self, state: RowState, after: Option<&str>, limit: usize) -> Result<TenantPage, StoreError> {
-        let grants = self.backend.list(Kind::Grant, Some(state), after, limit).await?;
+    async fn list_grants(&self, state: RowState, names: Names<'_>, limit: usize) -> Result<TenantPage, StoreError> {
+        let grants = self.backend.list(Kind::Grant, Some(state), names, limit).await?;
         let keys: Vec<_> = grants.iter().map(|(name, _)| Key::new(Kind::Pat, name.as_str())).collect();
-        let pats = self.backend.get(&keys).await?;
-        let next = next_after(&grants, limit)?;
-        let tenants = grants.into_iter().zip(pats).map(|((name, grant), pat)| summary(&name, (Some(grant), pat)));
-        Ok(TenantPage { tenants: tenants.collect::<Result<_, _>>()?, next })
+        let pats = self.found(&keys).await?;
+        let next = next_after(&grants, limit);
+        let tenants = grants.into_iter().zip(pats);
+        let tenants = tenants.filter_map(|((name, grant), pat)| Some(summary(name.parse().ok()?, Some(grant), pat)));
+        Ok(TenantPage { tenants: tenants.collect(), next })
     }
 
-    async fn list_without_grant(&self, after: Option<&str>, limit: usize) -> Result<TenantPage, StoreError> {
-        let pats = self.backend.list(Kind::Pat, None, after, limit).await?;
+    async fn list_without_grant(&self, names: Names<'_>, limit: usize) -> Result<TenantPage, StoreError> {
+        let pats = self.backend.list(Kind::Pat, None, names, limit).await?;
         let keys: Vec<_> = pats.iter().map(|(name, _)| Key::new(Kind::Grant, name.as_str())).collect();
-        let grants = self.backend.get(&keys).await?;
-        let next = next_after(&pats, limit)?;
-        let without = pats.into_iter().zip(grants).filter(|(_, grant)| !grant.as_ref().is_some_and(is_there));
-        let tenants = without.map(|((name, pat), _)| summary(&name, (None, Some(pat)))).collect::<Result<_, _>>()?;
-        Ok(TenantPage { tenants, next })
+        let grants = self.found(&keys).await?;
+        let next = next_after(&pats, limit);
+        let without = pats.into_iter().zip(grants).filter(|(_, grant)| match grant {
+            None => true,
+            Some(Ok(row)) => !is_there(row),
+            Some(Err(_)) => false,
+        });
+        let tenants = without.filter_map(|((name, pat), _)| Some(summary(name.parse().ok()?, None, Some(pat))));
+        Ok(TenantPage { tenants: tenants.collect(), next })
+    }
+
+    /// The rows of `keys`, in their order. One that cannot be read says so in its place.
+    async fn found(&self, keys: &[Key]) -> Result<Vec<Found>, StoreError> {
+        let rows = match self.backend.get(keys).await {
+            Ok(rows) => rows,
+            // Only one by one does it show which.
+            Err(StoreError::Unreadable { .. }) => return self.found_one_by_one(keys).await,
+            Err(error) => return Err(error),
+        };
+        if rows.len() != keys.len() {
+            return Err(StoreError::Unavailable("it answered for another number of records than asked".into()));
+        }
+        Ok(rows.into_iter().map(|row| row.map(Ok)).collect())
+    }
+
+    async fn found_one_by_one(&self, keys: &[Key]) -> Result<Vec<Found>, StoreError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(match self.row(key).await {
+                Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                row => row.transpose(),
+            });
+        }
+        Ok(found)
     }
 
     pub(super) fn pat_change(&self, tenant: &TenantId, expect: Expect, stored: &StoredPat) -> Change {
@@ -251,8 +294,8 @@ fn is_tenants(key: &Key) -> bool {
     matches!(key.kind, Kind::Grant | Kind::Pat)
 }
 
-fn next_after(rows: &[(String, Row)], limit: usize) -> Result<Option<TenantId>, StoreError> {
-    rows.last().filter(|_| rows.len() >= limit).map(|(name, _)| tenant_named(name)).transpose()
+fn next_after(rows: &[Listed], limit: usize) -> Option<String> {
+    rows.last().filter(|_| rows.len() >= limit).map(|(name, _)| name.clone())
 }
 
 fn tenant_named(name: &str) -> Result<TenantId, StoreError> {
@@ -270,21 +313,25 @@ fn connected(name: &str, row: &Row) -> Option<ConnectedGrant> {
     }
 }
 
-fn summary(name: &str, (grant, pat): Rows) -> Result<TenantSummary, StoreError> {
-    let tenant = tenant_named(name)?;
-    let last_used = [&grant, &pat].into_iter().flatten().filter_map(|row| row.last_used).max();
-    let grant = match grant.map(|row| record::read_plain_grant(&tenant, &row)) {
+fn summary(tenant: TenantId, grant: Found, pat: Found) -> TenantSummary {
+    let rows = [&grant, &pat].into_iter().flatten().flatten();
+    let last_used = rows.filter_map(|row| row.last_used).max();
+    let grant = match grant.map(|row| record::read_plain_grant(&tenant, &row?)) {
         None | Some(Ok(PlainState::Gone)) => GrantStanding::NeverConnected,
         Some(Ok(PlainState::Held(grant))) => GrantStanding::Connected(grant),
         Some(Ok(PlainState::Disconnected(end))) => GrantStanding::Disconnected(end),
         Some(Err(error)) => GrantStanding::Unreadable(error),
     };
-    let pat = match pat.filter(is_there).map(|row| record::read_pat_origin(&tenant, &row)) {
-        None => PatStanding::Absent,
-        Some(Ok(origin)) => PatStanding::Stored { origin },
+    let pat = match pat.map(|row| read_pat(&tenant, &row?)) {
+        None | Some(Ok(None)) => PatStanding::Absent,
+        Some(Ok(Some(origin))) => PatStanding::Stored { origin },
         Some(Err(error)) => PatStanding::Unreadable(error),
     };
-    Ok(TenantSummary { tenant, grant, pat, last_used })
+    TenantSummary { tenant, grant, pat, last_used }
+}
+
+fn read_pat(tenant: &TenantId, row: &Row) -> Result<Option<Origin>, StoreError> {
+    is_there(row).then(|| record::read_pat_origin(tenant, row)).transpose()
 }
 
 #[cfg(test)]

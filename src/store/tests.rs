@@ -2,7 +2,7 @@ use std::{fs, sync::Arc};
 
 use super::{
     Cas, OpenError, Settlement, StoreError, TokenStore,
-    backend::{Backend, Change, Expect, Key, Kind, Revision},
+    backend::{Backend, Change, Expect, Key, Kind, Names, Revision},
     conformance::ManualClock,
     memory::MemoryBackend,
     seal::{KeyRing, Sealer},
@@ -144,7 +144,7 @@ async fn the_end_of_a_grant_deletes_its_tokens_and_buries_its_id() {
     let settled = world.store.settle(&tenant("acme"), &intent, Settlement::Ended(end.clone())).await;
     assert_eq!(settled, Ok(Cas::Stored));
     assert_eq!(world.store.load(&tenant("acme")).await.expect("loaded").grant, GrantState::Disconnected(end));
-    let rows = world.backend.list(Kind::Tombstone, None, None, 10).await.expect("listed");
+    let rows = world.backend.list(Kind::Tombstone, None, Names::ALL, 10).await.expect("listed");
     assert_eq!(rows.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), [grant.id.to_string()]);
     let late = Settlement::Renewed(grant.renewed(tokens("next")));
     let settled = world.store.settle(&tenant("acme"), &intent, late).await;

@@ -109,6 +109,20 @@ async fn the_admin_listener_keeps_web_pages_and_strange_hosts_out() {
 }
 
 #[tokio::test]
+async fn the_listener_for_metrics_has_nothing_but_health_and_metrics() {
+    let world = World::with("admin.metrics_listen = \"127.0.0.1:0\"").await;
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        world.probe(path).send().await.is(200);
+        world.probe(path).header("sec-fetch-site", "cross-site").send().await.is_problem(403, "origin_denied");
+    }
+    for path in ["/", "/connect/x", "/oauth/callback", "/v1/tenants"] {
+        world.probe(path).send().await.is_problem(404, "not_found");
+    }
+    world.probe("/readyz").header("host", "evil.example").send().await.is_problem(421, "host_denied");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn the_admin_listener_answers_for_nothing_else() {
     let world = World::start().await;
     world.tenant("acme").with_pat().await;

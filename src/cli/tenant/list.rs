@@ -7,7 +7,7 @@ use crate::{
     cli::{Console, Failure, GlobalArgs, StoreOverrides, World, store},
     config::FilePat,
     model::TenantId,
-    store::{GrantStanding, PatStanding, TenantSummary},
+    store::{GrantStanding, PatStanding, TenantSummary, backend::Names},
 };
 
 /// List the tenants, those of the store and those of the configuration file
@@ -35,9 +35,9 @@ impl ListArgs {
         let store = if store::exists(&config.store) { Some(store::open(&config.store, world).await?) } else { None };
         world.console.data_line(row("TENANT", "GRANT", "PAT", "LAST USED"))?;
         if let Some(store) = store {
-            let mut after = None;
+            let mut after: Option<String> = None;
             loop {
-                let page = store.list(after.as_ref(), PAGE, None).await?;
+                let page = store.list(Names::after(after.as_deref()), PAGE, None).await?;
                 for summary in &page.tenants {
                     write_file_tenants(&mut of_file, Some(&summary.tenant), &mut world.console)?;
                     let file_pat = of_file.remove(&summary.tenant).unwrap_or(FilePat::Absent);

@@ -1,6 +1,7 @@
 //! One file per table of proxy.toml: its meaning, its form as written, and the way from one to the other.
 
 pub(super) mod admin;
+mod callback;
 pub(super) mod limits;
 pub(super) mod log;
 pub(super) mod oauth;
@@ -12,6 +13,7 @@ pub(super) mod tenants;
 pub(super) mod upstream;
 
 pub use admin::Admin;
+pub use callback::Callback;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use oauth::{OAuth, OAuthClient};

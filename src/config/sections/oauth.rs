@@ -1,17 +1,22 @@
-//! `[oauth]`: the client in whose name grants are refreshed.
+//! `[oauth]`: the client in whose name users are asked for grants, and grants are refreshed.
 
 use url::Url;
 
+use super::{
+    Admin,
+    callback::{self, Callback, redirect_uri},
+};
 use crate::{
     config::{
         fault::Wrong,
         meaning::Resolver,
+        near,
         origin::secure_url,
-        reader::Table,
+        reader::{Table, Value},
         report::Setting,
         secret::{ConfiguredSecret, SecretSource},
     },
-    model::Origin,
+    model::{BaseUrl, Origin, RedirectUri, ScopeSet, scope::CATALOGUE},
 };
 
 /// `[oauth]`
@@ -19,8 +24,16 @@ use crate::{
 pub struct OAuth {
     /// Without one only PATs work.
     pub client: Option<OAuthClient>,
-    /// https, or http to a loopback host; by default Flexslot's path under the upstream.
+    pub callback: Callback,
+    /// What a user is asked for; at least one of Flexslot's catalogue, none twice.
+    pub scopes: ScopeSet,
+    /// What has to be in `iss` (RFC 9207 section 2.4), byte for byte; by default the upstream's origin.
+    pub issuer: String,
+    /// https, or http to a loopback host, like the others; by default Flexslot's path under the upstream.
+    pub authorize_url: Url,
     pub token_url: Url,
+    pub revoke_url: Url,
+    pub introspect_url: Url,
 }
 
 /// An OAuth client of Flexslot.
@@ -36,11 +49,20 @@ pub struct OAuthClient {
 pub(in crate::config) struct Written {
     client_id: Setting<String>,
     client_secret: Setting<SecretSource>,
+    redirect_uri: Setting<RedirectUri>,
+    scopes: Setting<ScopeSet>,
+    issuer: Setting<String>,
+    authorize_url: Setting<Url>,
     token_url: Setting<Url>,
+    revoke_url: Setting<Url>,
+    introspect_url: Setting<Url>,
 }
 
-/// The token endpoint's path (Flexslot's documentation).
-const TOKEN_PATH: &str = "/api/public/v1/oauth/token";
+/// Where Flexslot's endpoints lie (its documentation).
+const ENDPOINTS: &str = "/api/public/v1/oauth";
+
+/// What most apps need: the contents of decks refer to cards.
+const DEFAULT_SCOPES: &str = "decks:read cards:read";
 
 // === impl Written ===
 
@@ -49,22 +71,44 @@ impl Written {
         let written = Self {
             client_id: table.key("client_id", |value| value.text("a client's id", client_id)),
             client_secret: table.key("client_secret", SecretSource::read_written),
-            token_url: table.key("token_url", |value| value.text("a URL", token_url)),
+            redirect_uri: table.key("redirect_uri", |value| value.text("a URL", redirect_uri)),
+            scopes: table.key("scopes", scopes),
+            issuer: table.key("issuer", |value| value.text("a URL", issuer)),
+            authorize_url: endpoint(&mut table, "authorize_url", "authorize"),
+            token_url: endpoint(&mut table, "token_url", "token"),
+            revoke_url: endpoint(&mut table, "revoke_url", "revoke"),
+            introspect_url: endpoint(&mut table, "introspect_url", "introspect"),
         };
         table.finish();
         written
     }
 
-    pub(in crate::config) fn meaning(self, upstream: &Origin, resolver: &Resolver<'_>) -> OAuth {
+    /// `admin` and `public_url` say where browsers can come back to.
+    pub(in crate::config) fn meaning(
+        self,
+        upstream: &Origin,
+        admin: &Admin,
+        public_url: &Setting<BaseUrl>,
+        resolver: &Resolver<'_>,
+    ) -> OAuth {
         if let (Setting::Absent, Setting::Given(secret)) = (&self.client_id, &self.client_secret)
             && resolver.is_whole()
         {
             resolver.fault(&secret.spot, Wrong::new("a secret without oauth.client_id belongs to nobody"));
         }
-        let secret = resolver.service_secret(self.client_secret);
+        let secret = resolver.client_secret(self.client_secret);
+        let at = |written: Setting<Url>, name: &str| {
+            written.into_given().map_or_else(|| upstream.at(&format!("{ENDPOINTS}/{name}")), |at| at.value)
+        };
         OAuth {
             client: self.client_id.into_given().map(|id| OAuthClient { id: id.value, secret }),
-            token_url: self.token_url.into_given().map_or_else(|| upstream.at(TOKEN_PATH), |at| at.value),
+            callback: callback::Sources { redirect_uri: self.redirect_uri, public_url, admin }.meaning(resolver),
+            scopes: self.scopes.or(ScopeSet::new(DEFAULT_SCOPES)),
+            issuer: self.issuer.or(upstream.as_str().to_owned()),
+            authorize_url: at(self.authorize_url, "authorize"),
+            token_url: at(self.token_url, "token"),
+            revoke_url: at(self.revoke_url, "revoke"),
+            introspect_url: at(self.introspect_url, "introspect"),
         }
     }
 }
@@ -80,8 +124,42 @@ fn client_id(text: &str) -> Result<String, Wrong> {
     }
 }
 
-fn token_url(text: &str) -> Result<Url, Wrong> {
-    let url = secure_url(text, "https://api.flexslot.gg/api/public/v1/oauth/token")?;
-    // RFC 6749 section 3.2.
-    if url.fragment().is_some() { Err(Wrong::new("an endpoint has no fragment")) } else { Ok(url) }
+/// The endpoint that the key `key` names; Flexslot's own is called `name`.
+fn endpoint(table: &mut Table<'_>, key: &'static str, name: &str) -> Setting<Url> {
+    let parse = |text: &str| {
+        let url = secure_url(text, &format!("https://api.flexslot.gg{ENDPOINTS}/{name}"))?;
+        // RFC 6749 sections 3.1 and 3.2.
+        if url.fragment().is_some() { Err(Wrong::new("an endpoint has no fragment")) } else { Ok(url) }
+    };
+    table.key(key, |value| value.text("a URL", parse))
+}
+
+/// RFC 8414 section 2. It stays as it is written, because it is compared and never called.
+fn issuer(text: &str) -> Result<String, Wrong> {
+    let url = secure_url(text, "https://api.flexslot.gg")?;
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Wrong::new("an issuer has no query and no fragment"));
+    }
+    Ok(text.to_owned())
+}
+
+fn scopes(value: &Value<'_>) -> Option<ScopeSet> {
+    let names = CATALOGUE.map(|(name, _)| name);
+    let scopes = value.list("scopes", |scope| {
+        scope.text("a scope", |text| match names.into_iter().find(|name| *name == text) {
+            Some(name) => Ok(name),
+            None => Err(Wrong::new("not a scope of Flexslot").hint(match near::nearest(text, &names) {
+                Some(name) => format!("did you mean \"{name}\"?"),
+                None => format!("known here: {}", names.join(", ")),
+            })),
+        })
+    })?;
+    let twice = scopes.iter().enumerate().any(|(at, scope)| scopes[..at].contains(scope));
+    if scopes.is_empty() || twice {
+        value.fault(
+            Wrong::new("expected at least one scope, and each once").hint("write [\"decks:read\", \"cards:read\"]"),
+        );
+        return None;
+    }
+    Some(ScopeSet::new(&scopes.join(" ")))
 }

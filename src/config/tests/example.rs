@@ -64,6 +64,7 @@ fn the_commented_values_work_too() {
     let machine = FakeEnvironment::with_config(&on_a_server)
         .file("/etc/fp/flexslot-proxy.key", "key")
         .file("/etc/fp/client-token", "token\n")
+        .file("/etc/fp/admin-token", "token\n")
         .file("/etc/fp/corporate-ca.pem", &authority().pem())
         .file("/etc/fp/database-ca.pem", &authority().pem())
         .variable("FLEXSLOT_CLIENT_SECRET", "s")
@@ -71,7 +72,12 @@ fn the_commented_values_work_too() {
     let config = machine.load().unwrap();
     let plain = FakeEnvironment::with_config("").load().unwrap();
     assert_eq!(config.tenants.len(), 1);
-    assert_eq!(config.oauth.token_url, plain.oauth.token_url);
+    let urls = |config: &Config| {
+        let oauth = &config.oauth;
+        [&oauth.authorize_url, &oauth.token_url, &oauth.revoke_url, &oauth.introspect_url].map(ToString::to_string)
+    };
+    assert_eq!((urls(&config), &config.oauth.issuer), (urls(&plain), &plain.oauth.issuer));
+    assert_eq!(config.oauth.callback.bound_to(1), plain.oauth.callback.bound_to(3540));
     let defaults = "[[tenants]]\nname = \"acme\"\npat = { env = \"ACME_FLEXSLOT_PAT\" }";
     let acme = FakeEnvironment::with_config(defaults).variable("ACME_FLEXSLOT_PAT", "flx_pat_x").load().unwrap();
     let (example, plain) = (&config.tenants[0], &acme.tenants[0]);

@@ -46,27 +46,20 @@ proxy.toml:17: tenants[1].pat_fallback: expected "always" or "unless_revoked" or
 
 #[test]
 fn unknown_keys_are_named_with_what_was_meant() {
-    let text = "[server]\nlistn = \"x\"\n[serverr]\n[admin]\ntoken = { file = \"t\" }\n[[oauth.clients]]\nname = 1\n";
+    let text = "[server]\nlistn = \"x\"\n[serverr]\n[admin]\ntokn = { file = \"t\" }\n[[oauth.clients]]\nname = 1\n";
     assert_eq!(
         faults(text),
         "proxy.toml:2: server.listn: unknown key (column 1)\n  hint: did you mean listen?\n\
          proxy.toml:3: serverr: unknown key (column 2)\n  hint: did you mean server?\n\
-         proxy.toml:5: admin.token: unknown key (column 1)\n  hint: known here: listen, metrics_listen\n\
-         proxy.toml:6: oauth.clients: unknown key (column 9)\n  hint: known here: client_id, client_secret, token_url"
+         proxy.toml:5: admin.tokn: unknown key (column 1)\n  hint: did you mean token?\n\
+         proxy.toml:6: oauth.clients: unknown key (column 9)\n  hint: known here: client_id, client_secret, redirect_uri, scopes, \
+         issuer, authorize_url, token_url, revoke_url, introspect_url"
     );
 }
 
 #[test]
 fn keys_of_later_versions_are_unknown() {
-    for (table, key) in [
-        ("server", "zone"),
-        ("admin", "public_url"),
-        ("admin", "return_origins"),
-        ("oauth", "redirect_uri"),
-        ("oauth", "scopes"),
-        ("oauth", "dpop"),
-        ("oauth", "issuer"),
-    ] {
+    for (table, key) in [("server", "zone"), ("oauth", "dpop")] {
         let told = faults(&format!("[{table}]\n{key} = \"1d\""));
         assert!(told.starts_with(&format!("proxy.toml:2: {table}.{key}: unknown key (column 1)")), "{told}");
     }
@@ -111,6 +104,8 @@ client_token = "canary-1"
 [oauth]
 client_id = "c"
 client_secret = "flx_cs_canary"
+scopes = ["flx_cs_canary"]
+redirect_uri = "https://user:canary@localhost/"
 [upstream]
 url = "https://user:canary@api.flexslot.gg"
 proxy = "http://user:canary@proxy:3128"
@@ -128,11 +123,14 @@ name = "gamma"
 pat = { file = "flx_pat_canary" }
 flx_pat_canary = 1
 [flx_cs_canary]
+[admin]
+token = "canary"
+public_url = "https://user:canary@app.example.com"
 "#;
     let told = faults(text);
     assert!(!told.contains("canary"), "{told}");
     let lines: Vec<_> = told.lines().filter_map(|line| line.strip_prefix("proxy.toml:")?.split(':').next()).collect();
-    assert_eq!(lines, ["3", "6", "8", "9", "11", "12", "15", "18", "21", "22", "23"], "{told}");
+    assert_eq!(lines, ["3", "6", "7", "8", "10", "11", "13", "14", "17", "20", "23", "24", "25", "27", "28"], "{told}");
     assert!(told.contains(
         "tenants[0].pat: a secret is never written in the file (column 7)\n  hint: write { env = \"NAME\" }"
     ));
@@ -234,6 +232,73 @@ fn two_listeners_do_not_share_an_address() {
 }
 
 #[test]
+fn browsers_come_back_to_the_admin_listener() {
+    let told = |uri: &str, others: &str| {
+        let text = format!("[oauth]\nredirect_uri = \"{uri}\"\n{others}");
+        FakeEnvironment::with_config(&text).load().err().map(|faults| faults.to_string().replace("/etc/fp/", ""))
+    };
+    let public = "[admin]\npublic_url = \"https://app.example.com/flexslot\"";
+    for (uri, others) in [
+        ("http://127.0.0.1:3540/oauth/callback", ""),
+        ("http://localhost:3540/oauth/callback", ""),
+        ("http://[::1]:3540/oauth/callback?from=flexslot", ""),
+        ("http://localhost:7/oauth/callback", "[admin]\nlisten = [\"unix:admin.sock\", \"127.0.0.1:6\", \"[::1]:7\"]"),
+        ("http://localhost:7/oauth/callback", "[admin]\nlisten = \"127.0.0.1:0\""),
+        ("http://localhost:7/oauth/callback", "[admin]\nlisten = \"off\""),
+        ("http://localhost:3540/oauth/callback", public),
+        ("https://app.example.com/flexslot/oauth/callback", public),
+        ("https://App.example.com:443/elsewhere", public),
+    ] {
+        assert_eq!(told(uri, others), None, "{uri}");
+    }
+    assert_eq!(
+        told("http://127.0.0.1:3541/oauth/callback", "").unwrap(),
+        "proxy.toml:2: oauth.redirect_uri: not the origin of the admin listener, where browsers have to come back to (column 16)\n  \
+         hint: write \"http://127.0.0.1:3540/oauth/callback\", or set admin.public_url to where browsers reach this sidecar"
+    );
+    let elsewhere = told("https://other.example.com/flexslot/oauth/callback", public).unwrap();
+    assert!(elsewhere.contains("hint: write \"https://app.example.com/flexslot/oauth/callback\""), "{elsewhere}");
+    let off = told("https://app.example.com/cb", "[admin]\nlisten = \"off\"").unwrap();
+    assert!(off.contains("not the origin of the admin listener"), "{off}");
+    let path = told("http://localhost:3540/callback", "").unwrap();
+    assert!(path.contains("hint: write \"http://localhost:3540/oauth/callback\""), "{path}");
+    for (uri, what) in [
+        ("http://127.0.0.2:3540/oauth/callback", "Flexslot takes http:// only for localhost, 127.0.0.1 and [::1]"),
+        ("https://app.example.com/*", "Flexslot takes no * in a redirect URI"),
+        ("https://app.example.com/#x", "a redirect URI has no fragment"),
+        ("http://app.example.com/", "http:// is only for loopback hosts"),
+    ] {
+        let told = told(uri, public).unwrap();
+        assert!(told.starts_with(&format!("proxy.toml:2: oauth.redirect_uri: {what} (column 16)")), "{told}");
+        assert_eq!(told.matches("proxy.toml:").count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn a_callback_below_the_public_url_is_one_that_flexslot_takes() {
+    assert_eq!(
+        faults("[admin]\npublic_url = \"http://app.localhost:5000\""),
+        "proxy.toml:2: admin.public_url: Flexslot takes http:// only for localhost, 127.0.0.1 and [::1] (column 14)\n  \
+         hint: the callback lies below it"
+    );
+}
+
+#[test]
+fn a_scope_that_flexslot_does_not_have_is_told_the_nearest() {
+    assert_eq!(
+        faults("[oauth]\nscopes = [\"deck:read\", \"everything\", \"cards:read\"]"),
+        "proxy.toml:2: oauth.scopes[0]: not a scope of Flexslot (column 11)\n  hint: did you mean \"decks:read\"?\n\
+         proxy.toml:2: oauth.scopes[1]: not a scope of Flexslot (column 24)\n  hint: known here: cards:read, decks:read, \
+         decks:write, exports:read, guides:read, guides:write, sideboards:read, sideboards:write"
+    );
+    assert_eq!(
+        faults("[oauth]\nscopes = []"),
+        "proxy.toml:2: oauth.scopes: expected at least one scope, and each once (column 10)\n  \
+         hint: write [\"decks:read\", \"cards:read\"]"
+    );
+}
+
+#[test]
 fn keys_below_a_broken_header_are_nobodys() {
     for (text, line) in [
         ("[server\nlisten = \"127.0.0.1:1\"\n[log]\nx = 1", 1),
@@ -286,6 +351,13 @@ fn every_value_is_checked() {
         "[server]\ndrain_timeout = \"25\"",
         "[admin]\nlisten = []",
         "[admin]\nlisten = { address = \"127.0.0.1:1\", tenant = \"a\" }",
+        "[admin]\npublic_url = \"app.example.com\"",
+        "[admin]\npublic_url = \"http://app.example.com\"",
+        "[admin]\npublic_url = \"https://app.example.com/?x=1\"",
+        "[admin]\npublic_url = \"https://app.example.com/*\"",
+        "[admin]\nreturn_origins = \"https://app.example.com\"",
+        "[admin]\nreturn_origins = [\"https://app.example.com/back\"]",
+        "[admin]\nreturn_origins = [\"javascript://app\"]",
         "[upstream]\nurl = \"http://api.flexslot.gg\"",
         "[upstream]\nproxy = \"on\\u0020it\"",
         "[upstream]\nca_file = \"none.pem\"",
@@ -293,6 +365,15 @@ fn every_value_is_checked() {
         "[oauth]\nclient_id = \" \"",
         "[oauth]\ntoken_url = \"http://example.com/token\"",
         "[oauth]\ntoken_url = \"https://example.com/token#x\"",
+        "[oauth]\nauthorize_url = \"example.com\"",
+        "[oauth]\nrevoke_url = \"http://example.com/revoke\"",
+        "[oauth]\nintrospect_url = \"https://user:p@example.com/introspect\"",
+        "[oauth]\nissuer = \"https://api.flexslot.gg/?x\"",
+        "[oauth]\nissuer = \"flexslot\"",
+        "[oauth]\nscopes = []",
+        "[oauth]\nscopes = \"decks:read\"",
+        "[oauth]\nscopes = [\"decks:read\", \"decks:read\"]",
+        "[oauth]\nredirect_uri = \"https://app.example.com/cb\"",
         "[refresh]\nmax_parallel = 0",
         "[refresh]\nmax_parallel = -1",
         "[refresh]\ntimeout = \"0s\"",

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use super::{Config, ConfigSource, FakeEnvironment, Overrides, authority};
 use crate::{
-    config::{Engine, SecretSource},
+    config::{Callback, Engine, SecretSource, ServiceSecrets},
     model::{AllowRule, CredentialKind, FileAccess, ListenAddress, Need, PatFallback},
 };
 
@@ -30,6 +30,14 @@ fn an_empty_file_means_the_documented_defaults() {
     assert_eq!(config.upstream.proxy, None);
     assert_eq!(config.oauth.client, None);
     assert_eq!(config.oauth.token_url.as_str(), "https://api.flexslot.gg/api/public/v1/oauth/token");
+    assert_eq!(config.oauth.authorize_url.as_str(), "https://api.flexslot.gg/api/public/v1/oauth/authorize");
+    assert_eq!(config.oauth.revoke_url.as_str(), "https://api.flexslot.gg/api/public/v1/oauth/revoke");
+    assert_eq!(config.oauth.introspect_url.as_str(), "https://api.flexslot.gg/api/public/v1/oauth/introspect");
+    assert_eq!(config.oauth.issuer, "https://api.flexslot.gg");
+    assert_eq!(config.oauth.scopes.as_str(), Some("decks:read cards:read"));
+    assert_eq!(config.oauth.callback.bound_to(3540).as_str(), "http://127.0.0.1:3540/oauth/callback");
+    assert_eq!((&config.admin.token, &config.admin.public_url), (&None, &None));
+    assert_eq!(config.admin.return_origins, []);
     assert_eq!(config.refresh.uncertain_after, Duration::from_secs(120));
     assert_eq!(config.limits.replay_memory, 16 * 1024 * 1024);
     assert_eq!(sqlite(&config), (Path::new("/etc/fp/flexslot-proxy.db"), Path::new("/etc/fp/flexslot-proxy.key")));
@@ -85,6 +93,57 @@ allow = ["GET /decks/**"]
     assert_eq!(acme.pat_fallback, PatFallback::UnlessRevoked);
     assert_eq!(acme.allow, Some(vec!["GET /decks/**".parse::<AllowRule>().unwrap()]));
     assert!(!format!("{config:?}").contains("flx_pat_1"), "secrets are redacted");
+}
+
+#[test]
+fn browsers_come_back_to_where_they_reach_the_admin_listener() {
+    let callback = |text: &str| FakeEnvironment::with_config(text).load().unwrap().oauth.callback;
+    assert_eq!(callback("[admin]\nlisten = [\"unix:a\", \"127.0.0.1:7\"]"), Callback::AdminPort(7));
+    assert_eq!(callback("[admin]\nlisten = \"127.0.0.1:0\""), Callback::AdminPort(0));
+    assert_eq!(callback("[admin]\nlisten = \"off\""), Callback::AdminPort(3540));
+    assert_eq!(callback("").bound_to(4000).as_str(), "http://127.0.0.1:4000/oauth/callback");
+    let public = "[admin]\npublic_url = \"https://app.example.com/flexslot/\"";
+    assert_eq!(callback(public).bound_to(4000).as_str(), "https://app.example.com/flexslot/oauth/callback");
+    let given = format!("{public}\n[oauth]\nredirect_uri = \"https://App.example.com/flexslot/oauth/callback\"");
+    assert_eq!(callback(&given).bound_to(4000).as_str(), "https://App.example.com/flexslot/oauth/callback");
+}
+
+#[test]
+fn the_endpoints_and_the_issuer_follow_the_upstream_unless_told() {
+    let text = "[upstream]\nurl = \"http://127.0.0.1:8080\"\n[oauth]\nrevoke_url = \"https://other.test/revoke\"";
+    let oauth = FakeEnvironment::with_config(text).load().unwrap().oauth;
+    assert_eq!(oauth.authorize_url.as_str(), "http://127.0.0.1:8080/api/public/v1/oauth/authorize");
+    assert_eq!(oauth.revoke_url.as_str(), "https://other.test/revoke");
+    assert_eq!(oauth.issuer, "http://127.0.0.1:8080");
+    let named = FakeEnvironment::with_config("[oauth]\nissuer = \"https://Id.flexslot.gg/\"").load().unwrap();
+    assert_eq!(named.oauth.issuer, "https://Id.flexslot.gg/", "byte for byte");
+}
+
+#[test]
+fn commands_leave_the_secrets_unread_that_they_can_do_without() {
+    let text = "[server]\nclient_token = { env = \"CALLERS\" }\n[admin]\ntoken = { env = \"ADMIN\" }\n[oauth]\n\
+                client_id = \"c\"\nclient_secret = { env = \"CLIENT\" }\n[[tenants]]\nname = \"acme\"\npat = { env = \"PAT\" }";
+    let read = |secrets, variable: &str| {
+        let machine = FakeEnvironment::with_config(text).variable(variable, "s");
+        Config::load_with(secrets, &ConfigSource::File("/etc/fp/proxy.toml".into()), &Overrides::default(), &machine)
+    };
+    let config = read(ServiceSecrets::OfClient, "CLIENT").unwrap();
+    assert_eq!(config.oauth.client.unwrap().secret.unwrap().secret.expose(), "s");
+    assert_eq!((config.admin.token, config.server.client_token, &config.tenants[0].pat), (None, None, &None));
+    let config = read(ServiceSecrets::OfAdmin, "ADMIN").unwrap();
+    assert_eq!(config.admin.token.unwrap().secret.expose(), "s");
+    assert_eq!((config.oauth.client.unwrap().secret, config.server.client_token), (None, None));
+    assert_eq!(read(ServiceSecrets::All, "CLIENT").unwrap_err().count(), 3);
+    assert!(read(ServiceSecrets::None, "NOTHING").is_ok());
+}
+
+#[test]
+fn an_admin_token_goes_into_a_header() {
+    let text = "[admin]\ntoken = { env = \"ADMIN\" }";
+    let told = FakeEnvironment::with_config(text).variable("ADMIN", "can ary").load().unwrap_err().to_string();
+    assert!(told.contains("admin.token: environment variable ADMIN holds characters that no credential has"), "{told}");
+    assert!(told.ends_with("hint: make one of 32 random bytes, with: openssl rand -base64 32"), "{told}");
+    assert!(!told.contains("ary"), "{told}");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use super::{Config, FakeEnvironment, authority};
 
 fn config(text: &str) -> Config {
-    FakeEnvironment::with_config(text).file("/etc/fp/t", "token").file("/etc/fp/p", "pat").load().unwrap()
+    let machine = FakeEnvironment::with_config(text).file("/etc/fp/t", "token").file("/etc/fp/p", "pat");
+    machine.file("/etc/fp/a", "admin").load().unwrap()
 }
 
 #[test]
@@ -38,10 +39,10 @@ fn a_password_changed_together_with_the_key_takes_a_restart_alone() {
 
 #[test]
 fn the_files_to_watch_are_those_that_were_read() {
-    let text = "[server]\nclient_token = { file = \"t\" }\n[[tenants]]\nname = \"a\"\npat = { file = \"p\" }\n\
+    let text = "[server]\nclient_token = { file = \"t\" }\n[admin]\ntoken = { file = \"a\" }\n[[tenants]]\nname = \"a\"\npat = { file = \"p\" }\n\
                 [[tenants]]\nname = \"b\"\npat = { file = \"p\" }";
     let files: Vec<_> = config(text).watched_files().iter().map(|path| path.display().to_string()).collect();
-    assert_eq!(files, ["/etc/fp/flexslot-proxy.key", "/etc/fp/p", "/etc/fp/proxy.toml", "/etc/fp/t"]);
+    assert_eq!(files, ["/etc/fp/a", "/etc/fp/flexslot-proxy.key", "/etc/fp/p", "/etc/fp/proxy.toml", "/etc/fp/t"]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{
     model::{TenantId, Timestamp, token::Owner},
     store::{
         StoreError,
-        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
         memory::MemoryBackend,
     },
 };
@@ -272,10 +272,10 @@ impl Backend for Faulty {
         &self,
         kind: Kind,
         state: Option<RowState>,
-        after: Option<&str>,
+        names: Names<'_>,
         limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
-        self.inner.list(kind, state, after, limit).await
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(kind, state, names, limit).await
     }
 
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {

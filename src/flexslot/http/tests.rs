@@ -5,7 +5,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring, pki_types:
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::{HttpTokenEndpoint, OAuthClient, basic, client_builder, refresh_form};
+use super::{Endpoints, HttpAuthorizationServer, OAuthClient, basic, body, client_builder};
 use crate::{
     flexslot::{TokenEndpoint, TokenError},
     model::{Secret, clock::SystemClock},
@@ -15,13 +15,16 @@ fn client(secret: Option<&str>) -> OAuthClient {
     OAuthClient { client_id: "cli_1".into(), client_secret: secret.map(Secret::new) }
 }
 
+fn endpoints(origin: &str) -> Endpoints {
+    let at = |path: &str| format!("{origin}{path}").parse().unwrap();
+    Endpoints { authorize: at("/authorize"), token: at("/token"), revoke: at("/revoke"), introspect: at("/introspect") }
+}
+
 #[test]
 fn a_public_client_names_itself_in_the_form_and_a_confidential_one_does_not() {
-    assert_eq!(
-        refresh_form(&client(None), &Secret::new("a+b")),
-        "grant_type=refresh_token&refresh_token=a%2Bb&client_id=cli_1"
-    );
-    assert_eq!(refresh_form(&client(Some("s")), &Secret::new("r")), "grant_type=refresh_token&refresh_token=r");
+    let form = [("grant_type", "refresh_token"), ("refresh_token", "a+b")];
+    assert_eq!(body(&client(None), &form), "grant_type=refresh_token&refresh_token=a%2Bb&client_id=cli_1");
+    assert_eq!(body(&client(Some("s")), &form), "grant_type=refresh_token&refresh_token=a%2Bb");
 }
 
 #[test]
@@ -53,9 +56,8 @@ async fn a_certificate_for_another_host_is_told_without_its_names() {
     let patience = Duration::from_secs(60);
     let http = client_builder(patience, patience).tls_backend_preconfigured(trust).no_proxy().build().unwrap();
     let clients = vec![client(None)];
-    let token_url = format!("{origin}/token").parse().unwrap();
-    let endpoint = HttpTokenEndpoint::new(http, token_url, clients, Arc::new(SystemClock));
-    let error = endpoint.refresh("cli_1", &Secret::new("r")).await.unwrap_err();
+    let server = HttpAuthorizationServer::new(http, endpoints(&origin), clients, Arc::new(SystemClock));
+    let error = server.refresh("cli_1", &Secret::new("r")).await.unwrap_err();
     assert_eq!(
         error,
         TokenError::NotSent(format!("could not connect to {origin}: its certificate is for another host"))

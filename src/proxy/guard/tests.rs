@@ -1,4 +1,4 @@
-use super::{Admitted, Denied, Guard, Reach};
+use super::{Admitted, Denied, Guard, Pages, Reach};
 use crate::model::Secret;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{Request, Version, request::Parts};
@@ -14,6 +14,7 @@ fn guard() -> Guard {
     Guard {
         allowed_hosts: vec!["Proxy.Internal".parse().unwrap()],
         allowed_origins: vec!["https://app.example.com".parse().unwrap()],
+        pages: Pages::None,
         client_token: None,
         upstream: Some("https://api.flexslot.gg".parse().unwrap()),
     }
@@ -208,4 +209,49 @@ fn a_preflight_of_an_allowed_origin_needs_no_token() {
 #[test]
 fn debug_shows_no_token() {
     assert!(!format!("{:?}", with_token()).contains("T0ken"));
+}
+
+fn with_pages(method: &str, headers: &[(&str, &str)]) -> Result<Admitted, Denied> {
+    let mut request = request("/", headers);
+    request.method = method.parse().unwrap();
+    Guard { pages: Pages::Own, ..guard() }.admit(&request, LOCAL)
+}
+
+#[test]
+fn pages_of_our_own_may_call() {
+    for host in ["127.0.0.1:3540", "localhost:3540", "[::1]:3540", "proxy.internal"] {
+        let origin = format!("http://{host}");
+        let post = |origin: &str| with_pages("POST", &[("host", host), ("origin", origin)]);
+        assert_eq!(post(&origin), Ok(Admitted::Direct), "{host}");
+        for other in ["http://127.0.0.1:3539", "https://127.0.0.1:3540", "null", "http://evil.example", ""] {
+            assert_eq!(post(other), Err(Denied::Origin), "{host} {other}");
+        }
+        assert_eq!(guard().admit(&request("/", &[("host", host), ("origin", &origin)]), LOCAL), Err(Denied::Origin));
+    }
+    let twice = [("host", "localhost"), ("origin", "http://localhost"), ("origin", "http://localhost")];
+    assert_eq!(with_pages("POST", &twice), Err(Denied::Origin));
+    let rebound = [("host", "evil.example"), ("origin", "http://evil.example")];
+    assert_eq!(with_pages("POST", &rebound), Err(Denied::Host));
+    let through_a_socket = Guard { pages: Pages::Own, ..guard() }.admit(&request("/", &rebound), Reach::Unix);
+    assert_eq!(through_a_socket, Err(Denied::Origin));
+}
+
+#[test]
+fn links_from_anywhere_lead_to_pages_of_our_own_and_nothing_else_does() {
+    let visit = [
+        ("host", "localhost"),
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+    ];
+    assert_eq!(with_pages("GET", &visit), Ok(Admitted::Direct));
+    assert_eq!(guard().admit(&request("/", &visit), LOCAL), Err(Denied::Origin));
+    assert_eq!(with_pages("POST", &visit), Err(Denied::Origin));
+    assert_eq!(with_pages("GET", &[&visit[..], &[("origin", "https://evil.example")]].concat()), Err(Denied::Origin));
+    for (at, other) in [(2, "no-cors"), (2, "cors"), (3, "iframe"), (3, "empty"), (3, "image")] {
+        let mut other_than_a_visit = visit;
+        other_than_a_visit[at].1 = other;
+        assert_eq!(with_pages("GET", &other_than_a_visit), Err(Denied::Origin), "{other}");
+    }
+    assert_eq!(with_pages("GET", &visit[..2]), Err(Denied::Origin));
 }

@@ -1,7 +1,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{Engine, change, done, key, put};
-use crate::store::backend::{Backend, Expect, Key, Kind, Label, Revision, RowState};
+use crate::store::backend::{Backend, Expect, Key, Kind, Label, Names, Revision, RowState};
 
 pub(in crate::store) async fn the_feed_names_each_row_once_by_its_last_write(engine: &dyn Engine) {
     let store = engine.handle();
@@ -83,8 +83,8 @@ pub(in crate::store) async fn nobody_misses_a_write_of_many_at_once(engine: &dyn
     }
     let head = follow(&follower, since, &mut seen).await;
     assert_eq!(head, Revision((WRITERS * ROUNDS) as u64), "one revision for each write");
-    let rows = follower.list(Kind::Grant, None, None, 1000).await.expect("listed");
-    let stored: HashMap<_, _> = rows.into_iter().map(|(name, row)| (name, row.revision)).collect();
+    let rows = follower.list(Kind::Grant, None, Names::ALL, 1000).await.expect("listed");
+    let stored: HashMap<_, _> = rows.into_iter().map(|(name, row)| (name, row.expect("readable").revision)).collect();
     assert_eq!(stored.len(), WRITERS * 7 + 3);
     assert_eq!(seen, stored);
 }

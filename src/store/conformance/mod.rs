@@ -60,6 +60,7 @@ macro_rules! conformance {
             rows::a_batch_sees_its_own_earlier_writes;
             rows::of_many_writers_at_once_one_wins;
             rows::lists_go_by_name_from_a_cursor;
+            rows::lists_by_prefix_end_where_names_begin_otherwise;
             rows::lists_filter_by_state_and_show_markers_only_when_asked;
             rows::a_use_is_noted_and_is_no_change;
             rows::a_purge_deletes_what_is_due_of_its_kind;

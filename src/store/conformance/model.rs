@@ -15,7 +15,7 @@ use super::{Engine, ManualClock};
 use crate::{
     model::{GrantId, Random, Timestamp, Version},
     store::{
-        backend::{Backend, Change, Expect, Key, Kind, Label, Revision, RowState},
+        backend::{Backend, Change, Expect, Key, Kind, Label, Names, Revision, RowState},
         memory::MemoryBackend,
         record::Body,
     },
@@ -30,7 +30,7 @@ enum Step {
     Touch(Vec<(Key, Timestamp)>),
     Purge(Kind, Timestamp),
     Get(Vec<Key>),
-    List(Kind, Option<RowState>, Option<&'static str>, usize),
+    List(Kind, Option<RowState>, Names<'static>, usize),
     Changes(u64, usize),
 }
 
@@ -61,7 +61,7 @@ pub(in crate::store) async fn any_sequence_of_operations_is_answered_as_in_memor
     }
     for kind in [Kind::Grant, Kind::Pat] {
         for state in [None, Some(RowState::Live), Some(RowState::Disconnected), Some(RowState::Gone)] {
-            let all = Step::List(kind, state, None, usize::MAX >> 1);
+            let all = Step::List(kind, state, Names::ALL, usize::MAX >> 1);
             assert_eq!(answer(&*store, &all, Revision(0)).await, answer(&*model, &all, Revision(0)).await);
         }
     }
@@ -90,7 +90,7 @@ async fn answer(store: &dyn Backend, step: &Step, head: Revision) -> String {
         Step::Touch(used) => text(store.touch(used).await),
         Step::Purge(kind, before) => text(store.purge(*kind, *before).await),
         Step::Get(keys) => text(store.get(keys).await),
-        Step::List(kind, state, after, limit) => text(store.list(*kind, *state, *after, *limit).await),
+        Step::List(kind, state, names, limit) => text(store.list(*kind, *state, *names, *limit).await),
         Step::Changes(since, limit) => text(store.changes(back(since), *limit).await),
     }
 }
@@ -101,8 +101,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => vec((key(), time()), 1..3).prop_map(Step::Touch),
         1 => (kind(), time()).prop_map(|(kind, before)| Step::Purge(kind, before)),
         2 => vec(key(), 0..4).prop_map(Step::Get),
-        2 => (kind(), option::of(state()), option::of(name()), 0..4_usize)
-            .prop_map(|(kind, state, after, limit)| Step::List(kind, state, after, limit)),
+        2 => (kind(), option::of(state()), names(), 0..4_usize)
+            .prop_map(|(kind, state, names, limit)| Step::List(kind, state, names, limit)),
         2 => (0..8_u64, 1..4_usize).prop_map(|(since, limit)| Step::Changes(since, limit)),
     ]
 }
@@ -131,6 +131,12 @@ fn kind() -> impl Strategy<Value = Kind> {
 
 fn name() -> impl Strategy<Value = &'static str> {
     select(vec!["a", "a:b", "Z", "é"])
+}
+
+fn names() -> impl Strategy<Value = Names<'static>> {
+    let after = option::of(name()).prop_map(Option::unwrap_or_default);
+    let prefix = select(vec!["", "", "a", "a:", "é"]);
+    (after, prefix).prop_map(|(after, prefix)| Names { after, prefix })
 }
 
 fn state() -> impl Strategy<Value = RowState> {

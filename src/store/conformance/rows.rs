@@ -4,7 +4,7 @@ use super::{Engine, change, done, key, put, row};
 use crate::{
     model::{GrantId, Random, Timestamp, Version},
     store::{
-        backend::{Change, Expect, Key, Kind, Label, Revision, RowState, Written},
+        backend::{Change, Expect, Key, Kind, Label, Names, Revision, RowState, Written},
         record::Body,
     },
 };
@@ -121,7 +121,7 @@ pub(in crate::store) async fn lists_go_by_name_from_a_cursor(engine: &dyn Engine
     let mut listed = Vec::new();
     loop {
         let after = listed.last().map(String::as_str);
-        let page = store.list(Kind::Grant, None, after, 3).await.expect("listed");
+        let page = store.list(Kind::Grant, None, Names::after(after), 3).await.expect("listed");
         assert!(page.len() <= 3);
         if page.is_empty() {
             break;
@@ -129,8 +129,30 @@ pub(in crate::store) async fn lists_go_by_name_from_a_cursor(engine: &dyn Engine
         listed.extend(page.into_iter().map(|(name, _)| name));
     }
     assert_eq!(listed, names);
-    let between = store.list(Kind::Grant, None, Some("a-"), 2).await.expect("listed");
+    let between = store.list(Kind::Grant, None, Names::after(Some("a-")), 2).await.expect("listed");
     assert_eq!(between.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["a.", "aa"], "no such name needed");
+}
+
+pub(in crate::store) async fn lists_by_prefix_end_where_names_begin_otherwise(engine: &dyn Engine) {
+    let store = engine.handle();
+    let names = ["a", "ab", "ab.", "ab\u{10ffff}", "abc", "ac", "b", "\u{10ffff}a"];
+    done(&*store, names.iter().map(|name| put(name)).collect()).await;
+    let gone = Label { state: RowState::Gone, ..Label::default() };
+    done(&*store, vec![change(key("abb"), Expect::Anything, gone)]).await;
+    let list = async |state, after, prefix, limit| {
+        let rows = store.list(Kind::Grant, state, Names { after, prefix }, limit).await.expect("listed");
+        rows.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    assert_eq!(list(None, "", "ab", 10).await, ["ab", "ab.", "abc", "ab\u{10ffff}"], "the very name is among them");
+    assert_eq!(list(None, "", "ab", 2).await, ["ab", "ab."]);
+    assert_eq!(list(None, "ab.", "ab", 10).await, ["abc", "ab\u{10ffff}"]);
+    assert_eq!(list(None, "ab.", "a", 1).await, ["abc"]);
+    assert_eq!(list(None, "Z", "ab", 1).await, ["ab"], "what lies before the prefix does not move its beginning");
+    assert_eq!(list(Some(RowState::Gone), "", "ab", 10).await, ["abb"]);
+    assert_eq!(list(None, "", "\u{10ffff}", 10).await, ["\u{10ffff}a"], "nothing can come after these");
+    for (after, prefix) in [("", "abd"), ("b", "ab"), ("abc\u{10ffff}", "abc"), ("", "it's; %_*[")] {
+        assert_eq!(list(None, after, prefix, 10).await, [""; 0], "{prefix} after {after}");
+    }
 }
 
 pub(in crate::store) async fn lists_filter_by_state_and_show_markers_only_when_asked(engine: &dyn Engine) {
@@ -142,7 +164,7 @@ pub(in crate::store) async fn lists_filter_by_state_and_show_markers_only_when_a
         batch.map(|(name, state)| change(key(name), Expect::Anything, Label { state, ..Label::default() })).collect();
     done(&*store, batch).await;
     let list = async |state, after, limit| {
-        let rows = store.list(Kind::Grant, state, after, limit).await.expect("listed");
+        let rows = store.list(Kind::Grant, state, Names::after(after), limit).await.expect("listed");
         rows.into_iter().map(|(name, _)| name).collect::<Vec<_>>().concat()
     };
     assert_eq!(list(None, None, 10).await, "acdf");

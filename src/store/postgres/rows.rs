@@ -9,7 +9,8 @@ use super::{faults::Fault, session::Session};
 use crate::{
     model::{GrantId, TenantId, Timestamp, Version, token::Owner},
     store::{
-        backend::{Bid, Key, Kind, Label, Pulse, Revision, Row, RowState},
+        StoreError,
+        backend::{Bid, Key, Kind, Label, Listed, Names, Pulse, Revision, Row, RowState},
         record::Body,
     },
 };
@@ -44,11 +45,24 @@ const GET: &str = "SELECT asked.at, r.revision, r.grant_id, r.version, r.state, 
     JOIN flexslot_proxy.records r ON r.kind = asked.kind AND r.name = asked.name";
 
 /// The first of all the states are among the first of each; so the index on the state serves, and markers cost nothing.
-const LIST: &str = "SELECT r.name, r.revision, r.grant_id, r.version, r.state, r.due, r.body, r.last_used
+macro_rules! list {
+    ($end:literal) => {
+        concat!(
+            "SELECT r.name, r.revision, r.grant_id, r.version, r.state, r.due, r.body, r.last_used
     FROM unnest($2::smallint[]) AS wanted (state) CROSS JOIN LATERAL (
         SELECT * FROM flexslot_proxy.records
-        WHERE kind = $1::smallint AND state = wanted.state AND name > $3::text ORDER BY name LIMIT $4::bigint) AS r
-    ORDER BY r.name LIMIT $4::bigint";
+        WHERE kind = $1::smallint AND state = wanted.state AND name >= $3::text AND name <> $4::text",
+            $end,
+            " ORDER BY name LIMIT $5::bigint) AS r
+    ORDER BY r.name LIMIT $5::bigint"
+        )
+    };
+}
+
+const LIST: &str = list!("");
+
+/// There is no text that comes after all others, in whatever encoding, and so could be the end of a list without one.
+pub(super) const LIST_TO_END: &str = list!(" AND name < $6::text");
 
 const CHANGES: &str = "SELECT s.head, r.revision, r.kind, r.name
     FROM flexslot_proxy.store s LEFT JOIN (
@@ -147,19 +161,29 @@ pub(super) async fn list(
     session: &Session,
     kind: Kind,
     state: Option<RowState>,
-    after: &str,
+    names: Names<'_>,
     limit: usize,
-) -> Result<Vec<(String, Row)>, Fault> {
+) -> Result<Vec<Listed>, Fault> {
     let states: Vec<i16> = match state {
         Some(state) => vec![state.code().into()],
         None => vec![RowState::Live.code().into(), RowState::Disconnected.code().into()],
     };
-    let rows = session.query(LIST, &[&code_of(kind), &states, &after, &signed(limit as u64)]).await?;
-    let listed = rows.iter().map(|row| {
-        let key = Key::new(kind, row.try_get::<_, String>(0)?);
-        row_of(row, &key).map(|row| (key.name, row))
-    });
-    listed.collect()
+    let (kind_code, (from, without), limit) = (code_of(kind), names.from(), signed(limit as u64));
+    let rows = match names.end() {
+        None => session.query(LIST, &[&kind_code, &states, &from, &without, &limit]).await?,
+        Some(end) => session.query(LIST_TO_END, &[&kind_code, &states, &from, &without, &limit, &end]).await?,
+    };
+    rows.iter().map(|row| listed(row, kind)).collect()
+}
+
+/// A row with its name in the first column.
+fn listed(row: &SqlRow, kind: Kind) -> Result<Listed, Fault> {
+    let key = Key::new(kind, row.try_get::<_, String>(0)?);
+    match row_of(row, &key) {
+        Ok(row) => Ok((key.name, Ok(row))),
+        Err(Fault::Unreadable { record, what }) => Ok((key.name, Err(StoreError::Unreadable { record, what }))),
+        Err(fault) => Err(fault),
+    }
 }
 
 pub(super) async fn changes(
@@ -322,7 +346,8 @@ pub(super) fn signed(number: u64) -> i64 {
 pub(super) const STATEMENTS: &[(&str, &str)] = &[
     (PULSE, "1, 'tenant-7'"),
     (GET, "'{1}', '{tenant-7}'"),
-    (LIST, "1, '{0,1}', 'tenant-7', 100"),
+    (LIST, "1, '{0,1}', 'tenant-7', 'tenant-7', 100"),
+    (LIST_TO_END, "1, '{0,1}', 'tenant-7', '', 100, 'tenant-8'"),
     (CHANGES, "7, 100, 1, 7"),
     (LOOK_AT_LEASE, "'tenant-7'"),
     (TAKE_LEASE, "'tenant-7', 'host', 'instance', 7, 'host', 'instance', 7, 7"),

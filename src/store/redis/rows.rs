@@ -1,12 +1,14 @@
 //! Rows as the scripts take and give them. Numbers, times and ids are texts; what a row lacks is the empty text.
 
+use std::ops::Bound;
+
 use redis::ScriptInvocation;
 
 use crate::{
     model::{GrantId, Timestamp, Version, token::Owner},
     store::{
         StoreError,
-        backend::{Bid, Change, Expect, Key, Kind, Label, Revision, Row, RowState, Written},
+        backend::{Bid, Change, Expect, Key, Kind, Label, Names, Revision, Row, RowState, Written},
         record::Body,
     },
 };
@@ -33,6 +35,16 @@ pub(super) fn push_change(call: &mut ScriptInvocation<'_>, Change { key, expect,
 /// Adds the two arguments that name a row.
 pub(super) fn push_key(call: &mut ScriptInvocation<'_>, key: &Key) {
     call.arg(key.kind.code()).arg(key.name.as_str());
+}
+
+/// Where a list begins and ends, as ZRANGEBYLEX has it.
+pub(super) fn range(names: Names<'_>) -> (String, String) {
+    let start = match names.start() {
+        Bound::Included(name) => format!("[{name}"),
+        Bound::Excluded(name) => format!("({name}"),
+        Bound::Unbounded => "-".into(),
+    };
+    (start, names.end().map_or_else(|| "+".into(), |end| format!("({end}")))
 }
 
 /// The store's id, as `lua/enter.lua` keeps it.

@@ -16,7 +16,7 @@ use crate::{
     model::{Random, Secret, TenantId, Timestamp, token::Owner},
     store::{
         OpenError,
-        backend::{Backend, Bid, Change, Expect, Key, Kind, Label, Revision, RowState, Written},
+        backend::{Backend, Bid, Change, Expect, Key, Kind, Label, Names, Revision, RowState, Written},
         conformance::{Engine, conformance},
         record::Body,
         servers::redis::RedisServer,
@@ -125,16 +125,16 @@ async fn large_batches_and_long_lists_are_whole_and_in_order() {
     assert_eq!(store.write(batch).await, Ok(Written::Done(Revision(1))));
 
     for limit in [STEP - 1, STEP, STEP + 1, 2 * STEP, usize::MAX] {
-        let listed = store.list(Kind::Grant, None, None, limit).await.expect("listed");
+        let listed = store.list(Kind::Grant, None, Names::ALL, limit).await.expect("listed");
         let listed: Vec<_> = listed.into_iter().map(|(name, _)| name).collect();
         assert_eq!(listed, names[..limit.min(names.len())], "{limit}");
     }
     let uses: Vec<_> = names.iter().map(|name| (key(name), Timestamp::from_secs(5))).collect();
     store.touch(&uses).await.expect("noted");
-    let rows = store.list(Kind::Grant, None, None, usize::MAX).await.expect("listed");
-    assert!(rows.iter().all(|(_, row)| row.last_used == Some(Timestamp::from_secs(5))));
+    let rows = store.list(Kind::Grant, None, Names::ALL, usize::MAX).await.expect("listed");
+    assert!(rows.iter().all(|(_, row)| row.as_ref().is_ok_and(|row| row.last_used == Some(Timestamp::from_secs(5)))));
     assert_eq!(store.purge(Kind::Grant, Timestamp::from_millis(2)).await, Ok(names.len() as u64));
-    assert_eq!(store.list(Kind::Grant, None, None, 10).await, Ok(vec![]));
+    assert_eq!(store.list(Kind::Grant, None, Names::ALL, 10).await, Ok(vec![]));
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn names_may_be_anything_and_rows_of_others_are_left_alone() {
     let names = ["a:b", "*", "(a", "{x}", "1:2", " ", "é"];
     store.write(names.iter().map(|name| put(name)).collect()).await.expect("written");
     let (_, keys) = store.changes(Revision(0), 100).await.expect("read");
-    let listed = store.list(Kind::Grant, None, Some(""), 100).await.expect("listed");
+    let listed = store.list(Kind::Grant, None, Names::ALL, 100).await.expect("listed");
     for name in names {
         assert!(keys.iter().any(|(found, _)| *found == key(name)), "{name}");
         assert!(listed.iter().any(|(found, _)| found == name), "{name}");
@@ -252,6 +252,9 @@ async fn a_damaged_row_is_named_and_its_content_is_not() {
         let _: i64 = place.tell(&["HSET", "{flexslot-proxy}:row:1:acme", field, value]);
         let error = store.get(&[key("acme")]).await.expect_err(field).to_string();
         assert!(error.contains("grant acme") && error.contains(field) && !error.contains("canary"), "{error}");
+        let listed = store.list(Kind::Grant, None, Names::ALL, 10).await.expect("listed");
+        let readable: Vec<_> = listed.iter().map(|(name, row)| (name.as_str(), row.is_ok())).collect();
+        assert_eq!(readable, [("acme", false), ("beta", true)], "{field}");
         store.write(vec![put("acme")]).await.expect("written again");
     }
     assert!(store.get(&[key("beta")]).await.is_ok());

@@ -16,7 +16,7 @@ use crate::{
     model::{Grant, Random, TenantId, Timestamp, token::Owner},
     store::{
         Cas, Settlement, StoreError, TokenStore,
-        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
         files::{STAGED, beside},
         seal::Sealer,
         testing::{World, intent, ring, sealer, tenant, tokens},
@@ -145,13 +145,7 @@ impl Backend for OutOfReach {
     async fn write(&self, _: Vec<Change>) -> Result<Written, StoreError> {
         self.fail()
     }
-    async fn list(
-        &self,
-        _: Kind,
-        _: Option<RowState>,
-        _: Option<&str>,
-        _: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
+    async fn list(&self, _: Kind, _: Option<RowState>, _: Names<'_>, _: usize) -> Result<Vec<Listed>, StoreError> {
         self.fail()
     }
     async fn changes(&self, _: Revision, _: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {

@@ -7,7 +7,7 @@ use crate::{
     model::{GrantId, TenantId, Timestamp, Version, token::Owner},
     store::{
         StoreError,
-        backend::{Bid, Change, Expect, Key, Kind, Label, Revision, Row, RowState, Written},
+        backend::{Bid, Change, Expect, Key, Kind, Label, Listed, Names, Revision, Row, RowState, Written},
         record::Body,
     },
 };
@@ -29,10 +29,13 @@ const PUT: &str = "INSERT INTO records (kind, name, revision, grant_id, version,
         version = excluded.version, state = excluded.state, due = excluded.due, body = excluded.body,
         last_used = CASE excluded.state WHEN 2 THEN NULL ELSE last_used END";
 
-const LIST_STATE: &str = concat!(
+/// The index is named because, with two bounds, SQLite would take the one of names, and look at the rows of all states.
+/// Without an end, that is the empty blob: it comes after all texts.
+pub(super) const LIST_STATE: &str = concat!(
     "SELECT ",
     columns!(),
-    ", name FROM records WHERE kind = ?1 AND state = ?2 AND name > ?3 ORDER BY name LIMIT ?4"
+    ", name FROM records INDEXED BY records_by_state WHERE kind = ?1 AND state = ?2
+    AND name >= ?3 AND name <> ?4 AND name < coalesce(?5, x'') ORDER BY name LIMIT ?6"
 );
 
 /// `+` keeps the kind out of the choice of an index.
@@ -102,17 +105,23 @@ pub(super) fn list(
     connection: &Connection,
     kind: Kind,
     state: RowState,
-    after: &str,
+    names: Names<'_>,
     limit: usize,
-) -> Result<Vec<(String, Row)>, StoreError> {
+) -> Result<Vec<Listed>, StoreError> {
     let mut statement = connection.prepare_cached(LIST_STATE)?;
-    let mut rows = statement.query(params![kind.code(), state.code(), after, signed(limit as u64)])?;
+    let (from, without) = names.from();
+    let limit = signed(limit as u64);
+    let mut rows = statement.query(params![kind.code(), state.code(), from, without, names.end(), limit])?;
     let mut listed = Vec::new();
     while let Some(row) = rows.next()? {
         let key = Key::new(kind, row.get::<_, String>(7)?);
-        listed.push((row_of(row, &key)?, key.name));
+        let row = match row_of(row, &key) {
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            read => read,
+        };
+        listed.push((key.name, row));
     }
-    Ok(listed.into_iter().map(|(row, name)| (name, row)).collect())
+    Ok(listed)
 }
 
 pub(super) fn changes(
@@ -213,4 +222,4 @@ fn signed(number: u64) -> i64 {
 /// Every statement that looks for rows, with its number of parameters; a test looks at how SQLite goes about them.
 #[cfg(test)]
 pub(super) const STATEMENTS: &[(&str, usize)] =
-    &[(GET, 2), (LABEL, 2), (LIST_STATE, 4), (CHANGES, 4), (TOUCH, 3), (PURGE, 3)];
+    &[(GET, 2), (LABEL, 2), (LIST_STATE, 6), (CHANGES, 4), (TOUCH, 3), (PURGE, 3)];

@@ -228,6 +228,8 @@ fn every_query_goes_by_an_index() {
         let plan = plan(sql, *numbers);
         assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
     }
+    let list = plan(super::rows::LIST_STATE, 6);
+    assert!(list.contains("(kind=? AND state=? AND name>? AND name<?)"), "from its beginning to its end\n{list}");
 }
 
 // === the file under a running process ===

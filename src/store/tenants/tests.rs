@@ -5,7 +5,7 @@ use crate::{
     model::{CredentialKind, GrantState, Random, Timestamp, token::DisconnectReason},
     store::{
         Cas, Existing, Imported, NewTenant, Settlement, StoreError, TokenStore,
-        backend::{Change, Expect, Key, Kind, Label, Revision},
+        backend::{Change, Expect, Key, Kind, Label, Names, Revision},
         record::Body,
         testing::{World, meddled::Meddled, new_grant, pat, sealer, tenant, tokens},
     },
@@ -20,7 +20,7 @@ async fn a_removed_tenant_is_as_one_that_never_was() {
     assert_eq!(world.store.remove(&tenant("acme")).await, Ok(Removed { grant: false, pat: false }));
     let record = world.store.load(&tenant("acme")).await.expect("loaded");
     assert_eq!((record.grant, record.pat), (GrantState::NeverConnected, None));
-    let page = world.store.list(None, 10, None).await.expect("listed");
+    let page = world.store.list(Names::ALL, 10, None).await.expect("listed");
     assert!(page.tenants.is_empty() && page.next.is_none());
     assert!(world.backend.get(&[Key::new(Kind::Tombstone, grant.id.to_string())]).await.expect("read")[0].is_some());
     world.clock.pass(Duration::from_secs(31 * 24 * 3600));
@@ -66,9 +66,9 @@ async fn ten(world: &World) {
 }
 
 async fn listed(world: &World, limit: usize, standing: Option<Standing>) -> String {
-    let (mut names, mut after) = (String::new(), None);
+    let (mut names, mut after) = (String::new(), None::<String>);
     loop {
-        let page = world.store.list(after.as_ref(), limit, standing).await.expect("listed");
+        let page = world.store.list(Names::after(after.as_deref()), limit, standing).await.expect("listed");
         assert!(page.tenants.len() <= limit);
         names.extend(page.tenants.iter().map(|summary| summary.tenant.as_str()));
         after = page.next;
@@ -91,11 +91,61 @@ async fn a_list_merges_grants_and_pats_whatever_the_size_of_its_pages() {
 }
 
 #[tokio::test]
+async fn a_list_by_prefix_has_the_same_tenants_in_whatever_pages() {
+    let world = World::new().await;
+    for name in ["a", "ab", "ab.1", "abc", "ac"] {
+        world.connect(name).await;
+        world.store.put_pat(&tenant(name), &pat("canary")).await.expect("stored");
+    }
+    world.store.put_pat(&tenant("abb"), &pat("canary")).await.expect("stored");
+    for limit in 1..6 {
+        let (mut found, mut after) = (Vec::new(), Some(String::new()));
+        while let Some(name) = after {
+            let page = world.store.list(Names { after: &name, prefix: "ab" }, limit, None).await.expect("listed");
+            found.extend(page.tenants.into_iter().map(|summary| summary.tenant.to_string()));
+            after = page.next;
+        }
+        assert_eq!(found, ["ab", "ab.1", "abb", "abc"], "{limit} at a time");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_tenants_is_passed_over_and_does_not_end_a_list() {
+    let world = World::new().await;
+    ten(&world).await;
+    for (kind, name) in [(Kind::Grant, "0 0"), (Kind::Pat, "3 3"), (Kind::Grant, "~")] {
+        let change = Change {
+            key: Key::new(kind, name),
+            expect: Expect::Anything,
+            label: Default::default(),
+            body: Body::default(),
+        };
+        let _ = world.backend.write(vec![change]).await.expect("written");
+    }
+    for limit in 1..12 {
+        assert_eq!(listed(&world, limit, None).await, "0234689", "{limit} at a time");
+        assert_eq!(listed(&world, limit, Some(Standing::Connected)).await, "0246", "{limit} at a time");
+        assert_eq!(listed(&world, limit, Some(Standing::NotConnected)).await, "39", "{limit} at a time");
+    }
+}
+
+#[tokio::test]
+async fn summaries_of_named_tenants_are_those_of_the_list() {
+    let world = World::new().await;
+    ten(&world).await;
+    let page = world.store.list(Names::ALL, 10, None).await.expect("listed");
+    let names: Vec<_> = page.tenants.iter().map(|summary| summary.tenant.clone()).collect();
+    assert_eq!(world.store.summaries(&names).await, Ok(page.tenants));
+    let nobody = world.store.summaries(&[tenant("nobody")]).await.expect("read");
+    assert_eq!((&nobody[0].grant, &nobody[0].pat), (&GrantStanding::NeverConnected, &PatStanding::Absent));
+}
+
+#[tokio::test]
 async fn a_list_tells_what_each_tenant_has() {
     let world = World::new().await;
     ten(&world).await;
     for standing in [None, Some(Standing::Connected)] {
-        let page = world.store.list(None, 10, standing).await.expect("listed");
+        let page = world.store.list(Names::ALL, 10, standing).await.expect("listed");
         let six = page.tenants.iter().find(|summary| summary.tenant.as_str() == "6").expect("there");
         assert!(matches!(&six.grant, GrantStanding::Connected(grant) if grant.client_id == "flx_client_1"));
         assert!(matches!(&six.pat, PatStanding::Stored { origin } if origin.as_str() == "https://api.flexslot.gg"));
@@ -111,7 +161,7 @@ async fn one_unreadable_record_does_not_spoil_the_list() {
     let key = Key::new(Kind::Grant, "2");
     let change = Change { key, expect: Expect::Anything, label: Default::default(), body };
     let _ = world.backend.write(vec![change]).await.expect("written");
-    let page = world.store.list(None, 10, None).await.expect("listed");
+    let page = world.store.list(Names::ALL, 10, None).await.expect("listed");
     assert_eq!(page.tenants.len(), 7);
     assert!(matches!(&page.tenants[1].grant, GrantStanding::Unreadable(StoreError::Unreadable { record, .. })
         if record == "grant 2"));

@@ -9,7 +9,7 @@ use crate::{
     model::{TenantId, Timestamp, token::Owner},
     store::{
         StoreError,
-        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
     },
 };
 
@@ -83,10 +83,10 @@ impl Backend for Meddled {
         &self,
         kind: Kind,
         state: Option<RowState>,
-        after: Option<&str>,
+        names: Names<'_>,
         limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
-        self.inner.list(kind, state, after, limit).await
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list(kind, state, names, limit).await
     }
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {
         self.inner.changes(since, limit).await

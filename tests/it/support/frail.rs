@@ -13,7 +13,7 @@ use flexslot_proxy::{
     model::{TenantId, Timestamp, token::Owner},
     store::{
         StoreError,
-        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
         memory::MemoryBackend,
     },
 };
@@ -78,11 +78,11 @@ impl Backend for Frail {
         &self,
         kind: Kind,
         state: Option<RowState>,
-        after: Option<&str>,
+        names: Names<'_>,
         limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
+    ) -> Result<Vec<Listed>, StoreError> {
         self.frailty.check()?;
-        self.inner.list(kind, state, after, limit).await
+        self.inner.list(kind, state, names, limit).await
     }
 
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {

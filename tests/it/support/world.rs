@@ -59,6 +59,7 @@ struct Sidecar {
     config: Config,
     addresses: Vec<Reach>,
     admin: Option<SocketAddr>,
+    probes: Option<SocketAddr>,
     stop: oneshot::Sender<()>,
     reloader: Reloader,
     task: JoinHandle<Result<Ended, StartFailure>>,
@@ -142,6 +143,12 @@ impl World {
     /// A request to the admin listener.
     pub(crate) fn admin(&self, target: &str) -> Call {
         Call::new(Reach::Tcp(self.admin_address()), Method::GET, target)
+    }
+
+    /// A request to the listener that has health and metrics only.
+    pub(crate) fn probe(&self, target: &str) -> Call {
+        let address = self.sidecar().probes.expect("a listener for metrics");
+        Call::new(Reach::Tcp(address), Method::GET, target)
     }
 
     pub(crate) fn admin_address(&self) -> SocketAddr {

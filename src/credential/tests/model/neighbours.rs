@@ -15,7 +15,7 @@ use crate::{
     model::{GrantId, GrantState, Secret, TenantId, Timestamp, token::Owner},
     store::{
         Known, KnownGrant, KnownPat, StoreError, StoredPat, TokenStore,
-        backend::{Backend, Bid, Change, Key, Kind, Pulse, Revision, Row, RowState, Written},
+        backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
         memory::MemoryBackend,
     },
 };
@@ -185,10 +185,10 @@ impl Backend for Neighbours {
         &self,
         kind: Kind,
         state: Option<RowState>,
-        after: Option<&str>,
+        names: Names<'_>,
         limit: usize,
-    ) -> Result<Vec<(String, Row)>, StoreError> {
-        at_once(self.shared.backend.list(kind, state, after, limit))
+    ) -> Result<Vec<Listed>, StoreError> {
+        at_once(self.shared.backend.list(kind, state, names, limit))
     }
 
     async fn changes(&self, since: Revision, limit: usize) -> Result<(Revision, Vec<(Key, Revision)>), StoreError> {

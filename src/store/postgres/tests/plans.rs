@@ -27,5 +27,9 @@ async fn every_statement_goes_by_an_index() {
         for table in ["records", "leases"] {
             assert!(!plan.contains(&format!("Seq Scan on {table}")), "{statement}\n{plan}");
         }
+        if *statement == rows::LIST_TO_END {
+            let bounds = plan.lines().find(|line| line.contains("Index Cond")).unwrap_or_default();
+            assert!(bounds.contains("name >=") && bounds.contains("name <"), "from its beginning to its end\n{plan}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     model::{GrantId, Random, Timestamp, Version, token::Owner},
     store::{
         OpenError, Opening,
-        backend::{Backend, Bid, Change, Expect, Kind, Label, Revision, Written},
+        backend::{Backend, Bid, Change, Expect, Kind, Label, Names, Revision, Written},
         postgres::{Postgres, PostgresParams},
         servers::postgres::PostgresServer,
     },
@@ -57,7 +57,7 @@ async fn a_role_with_the_documented_rights_does_everything_that_a_sidecar_does()
     store.touch(&[(put("a").key, Timestamp::from_secs(5))]).await.expect("noted");
     assert!(store.get(&[put("a").key]).await.expect("read")[0].is_some());
     assert!(store.pulse(&put("a").key).await.expect("a pulse").row.is_some());
-    assert_eq!(store.list(Kind::Grant, None, None, 5).await.expect("listed").len(), 1);
+    assert_eq!(store.list(Kind::Grant, None, Names::ALL, 5).await.expect("listed").len(), 1);
     assert_eq!(store.changes(Revision(0), 5).await.expect("read").1.len(), 1);
     let (tenant, owner) = ("acme".parse().expect("a name"), Owner { host: "h".into(), instance: "i".into() });
     let by = store.now().await.expect("a time").plus(Duration::from_secs(9));

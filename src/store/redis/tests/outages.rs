@@ -52,10 +52,10 @@ async fn a_server_that_crashed_has_everything_in_its_append_only_file() {
     store.write(vec![put("a"), put("b")]).await.expect("written");
     store.touch(&[(key("a"), Timestamp::from_secs(7))]).await.expect("noted");
     assert_eq!(store.bid(&tenant(), &owner("a"), PATIENCE, NEVER).await, Ok(Bid::Won));
-    let rows = store.list(Kind::Grant, None, None, 10).await.expect("listed");
+    let rows = store.list(Kind::Grant, None, Names::ALL, 10).await.expect("listed");
     server.kill();
     server.start_again();
-    assert_eq!(store.list(Kind::Grant, None, None, 10).await, Ok(rows));
+    assert_eq!(store.list(Kind::Grant, None, Names::ALL, 10).await, Ok(rows));
     assert_eq!(store.store_id().await, Ok(id));
     assert_eq!(store.write(vec![put("a")]).await, Ok(Written::Done(Revision(2))));
     assert!(matches!(store.bid(&tenant(), &owner("b"), PATIENCE, NEVER).await, Ok(Bid::Lost { .. })));
@@ -90,7 +90,7 @@ async fn a_crash_leaves_whole_batches_only_and_all_that_were_acknowledged() {
     server.start_again();
     let (head, feed) = store.changes(Revision(0), usize::MAX).await.expect("read");
     assert!(head == last || head.0 == last.0 + 1, "{head:?} after {last:?}");
-    let rows = store.list(Kind::Grant, None, None, usize::MAX).await.expect("listed");
+    let rows = store.list(Kind::Grant, None, Names::ALL, usize::MAX).await.expect("listed");
     let batches = usize::try_from(head.0).expect("a few");
     assert_eq!((rows.len(), feed.len()), (batches * ROWS, batches * ROWS));
 }

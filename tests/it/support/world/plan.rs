@@ -14,6 +14,7 @@ use flexslot_proxy::{
     config::{Config, ConfigSource, Environment, Overrides, SystemEnvironment, environment::FileRead},
     model::{ListenAddress, Random, SystemClock},
     sandbox::{Client, Sandbox, Settings},
+    server::listen::Listener,
     store::{TokenStore, memory::MemoryBackend},
 };
 use tempfile::TempDir;
@@ -142,12 +143,13 @@ impl Plan {
             (ListenAddress::Tcp(address), None) => panic!("{address} is not bound"),
         });
         let addresses = addresses.collect();
-        let admin = listeners.admin.first().and_then(|listener| listener.local_addr());
+        let admin = listeners.admin.first().and_then(Listener::local_addr);
+        let probes = listeners.metrics.first().and_then(Listener::local_addr);
         let app = App::build(config.clone(), storage, &Surroundings::system(), metrics).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (reloader, reloads) = app::reloads();
         let task = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
-        Sidecar { config, addresses, admin, stop, reloader, task }
+        Sidecar { config, addresses, admin, probes, stop, reloader, task }
     }
 }
 

@@ -1,0 +1,135 @@
+//! What a link's page shows, and the beginning of a flow at Flexslot.
+
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+use url::Url;
+
+use super::{ConnectFlow, Refusal, Refused, Settings, outcome::Confirmation};
+use crate::{
+    credential::{NewFlow, Progress, Session, consent::Awaited},
+    flexslot::{AuthorizationRequest, Verifier},
+    model::{Card, Random, Reason, ScopeSet, Secret, SessionId, TenantId},
+};
+
+/// What its user is told before Flexslot asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    pub tenant: TenantId,
+    /// The OAuth client that asks.
+    pub client_id: String,
+    pub scopes: ScopeSet,
+    /// As whom the tenant is connected, or was.
+    pub username: Option<String>,
+}
+
+/// What a link is at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    Offer(Offer),
+    Confirm(Confirmation),
+}
+
+/// A flow that has begun: where the browser goes, and what it has to bring back besides the answer.
+#[derive(Debug)]
+pub struct Begun {
+    pub url: Url,
+    pub state: Secret,
+    /// Proof that whoever comes back is who began.
+    pub binding: Secret,
+}
+
+// === impl ConnectFlow ===
+
+impl ConnectFlow {
+    /// What the link is at. Consumes nothing. `bindings` are all that the browser has.
+    pub async fn look(&self, id: &SessionId, bindings: &[&str]) -> Result<Look, Refused> {
+        let settings = self.settings();
+        let session = self.session(id).await?;
+        let refused = |why| Refused { why, tenant: Some(session.tenant.clone()), again: None };
+        match &session.progress {
+            Progress::Open => {}
+            Progress::Ended(outcome) => return Err(refused(Refusal::UsedLink(outcome.clone()))),
+            Progress::Parked(parked) => {
+                let Awaited::Confirmation { binding } = &parked.awaiting else { return Err(refused(Refusal::Waiting)) };
+                if !bindings.iter().any(|own| binding.is_of(own)) {
+                    return Err(refused(Refusal::Waiting));
+                }
+                let before =
+                    self.credentials().identity(&session.tenant).await.map_err(|error| refused(error.into()))?;
+                let (tenant, now) = (session.tenant.clone(), parked.identity.clone());
+                return Ok(Look::Confirm(Confirmation { session: id.clone(), tenant, before, now }));
+            }
+        }
+        let Some(client_id) = settings.client_id.clone() else { return Err(refused(Refusal::NoClient)) };
+        let card = self.credentials().card(&session.tenant).await.map_err(|error| refused(error.into()))?;
+        Ok(Look::Offer(Offer {
+            scopes: wanted(&session, card.as_ref(), &settings),
+            tenant: session.tenant,
+            client_id,
+            username: card.and_then(|card| card.username),
+        }))
+    }
+
+    /// Begins a flow at Flexslot.
+    pub async fn begin(&self, id: &SessionId) -> Result<Begun, Refused> {
+        let settings = self.settings();
+        let Some(client_id) = settings.client_id.clone() else { return Err(Refused::outright(Refusal::NoClient)) };
+        let random = &self.0.random;
+        let (verifier, state, binding) = (Verifier::random(random), secret(random), secret(random));
+        let challenge = verifier.challenge();
+        let flow = NewFlow {
+            state: state.clone(),
+            verifier: verifier.into_stored(),
+            binding: binding.clone(),
+            client_id: client_id.clone(),
+            redirect_uri: settings.redirect_uri.as_str().to_owned(),
+        };
+        let session = self.credentials().begin_flow(id, flow).await.map_err(|error| Refused::outright(error.into()))?;
+        let scopes = self.scopes(&session, &settings).await?;
+        let request = AuthorizationRequest {
+            client_id: &client_id,
+            redirect_uri: settings.redirect_uri.as_str(),
+            scope: scopes.as_str().unwrap_or_default(),
+            state: &state,
+            challenge: &challenge,
+        };
+        let url = settings.server.authorization_url(&request);
+        tracing::debug!(tenant = %session.tenant, "a connect flow has begun");
+        Ok(Begun { url, state, binding })
+    }
+
+    pub(super) async fn session(&self, id: &SessionId) -> Result<Session, Refused> {
+        let found = self.credentials().session(id).await.map_err(|error| Refused::outright(error.into()))?;
+        found.ok_or(Refused::outright(Refusal::UnknownLink))
+    }
+
+    async fn scopes(&self, session: &Session, settings: &Settings) -> Result<ScopeSet, Refused> {
+        let card = self.credentials().card(&session.tenant).await;
+        let refused = |error: crate::credential::StoreError| Refused {
+            why: error.into(),
+            tenant: Some(session.tenant.clone()),
+            again: None,
+        };
+        Ok(wanted(session, card.map_err(refused)?.as_ref(), settings))
+    }
+}
+
+/// 32 random bytes in base64url.
+pub(super) fn secret(random: &Random) -> Secret {
+    Secret::new(BASE64_URL_SAFE_NO_PAD.encode(random.bytes::<32>()))
+}
+
+/// The scopes to ask for: the session's, or the configuration's, and those that the tenant's grant has already. Flexslot
+/// does not say whether a new grant adds to the old one, so that it is asked for everything each time.
+pub(super) fn wanted(session: &Session, card: Option<&Card>, settings: &Settings) -> ScopeSet {
+    let asked = session.scopes.as_ref().unwrap_or(&settings.scopes);
+    // A grant of another client, or of another Flexslot, says nothing of what this client may ask for.
+    let comparable = |card: &&Card| !matches!(card.reason, Some(Reason::OtherClient(_) | Reason::OtherOrigin(_)));
+    let held = card.filter(comparable).and_then(|card| card.scopes.as_str());
+    let mut scopes: Vec<&str> = Vec::new();
+    for scope in [asked.as_str(), held].into_iter().flatten().flat_map(str::split_ascii_whitespace) {
+        if !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    ScopeSet::new(&scopes.join(" "))
+}

@@ -1,0 +1,103 @@
+//! The cookie that ties a flow to the browser that began it (RFC 6265).
+//!
+//! Browsers do not keep the ports of a host apart, so its name carries ours; and it carries what tells this flow from
+//! others, so that two tabs do not take each other's.
+
+use http::{HeaderMap, HeaderValue, header::COOKIE};
+use sha2::{Digest, Sha256};
+
+use crate::model::{RedirectUri, Secret};
+
+/// As long as a session.
+const MAX_AGE: u32 = 600;
+
+/// Every cookie of ours at `home`, with the value.
+fn ours<'a>(home: &RedirectUri, headers: &'a HeaderMap) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let prefix = prefix(home);
+    let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(move |(name, _)| name.starts_with(&prefix))
+}
+
+/// The binding that the browser has for `state`.
+pub(super) fn binding<'a>(home: &RedirectUri, headers: &'a HeaderMap, state: &Secret) -> Option<&'a str> {
+    let name = name(home, state);
+    ours(home, headers).find_map(|(found, value)| (found == name).then_some(value))
+}
+
+/// All bindings that the browser has.
+pub(super) fn bindings<'a>(home: &RedirectUri, headers: &'a HeaderMap) -> Vec<&'a str> {
+    ours(home, headers).map(|(_, value)| value).collect()
+}
+
+/// Sets the binding of the flow of `state`.
+pub(super) fn set(home: &RedirectUri, state: &Secret, binding: &Secret) -> Option<HeaderValue> {
+    line(home, state, binding.expose(), MAX_AGE)
+}
+
+/// Takes it back.
+pub(super) fn clear(home: &RedirectUri, state: &Secret) -> Option<HeaderValue> {
+    line(home, state, "", 0)
+}
+
+fn line(home: &RedirectUri, state: &Secret, value: &str, max_age: u32) -> Option<HeaderValue> {
+    let secure = if home.is_loopback() { "" } else { "; Secure" };
+    let name = name(home, state);
+    let line = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
+    let mut line = HeaderValue::try_from(line).ok()?;
+    line.set_sensitive(true);
+    Some(line)
+}
+
+fn prefix(home: &RedirectUri) -> String {
+    format!("flexslot-connect-{}-", home.origin().port())
+}
+
+fn name(home: &RedirectUri, state: &Secret) -> String {
+    let [a, b, c, d, ..]: [u8; 32] = Sha256::digest(state.expose().as_bytes()).into();
+    format!("{}{a:02x}{b:02x}{c:02x}{d:02x}", prefix(home))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{binding, bindings, clear, set};
+    use crate::model::{RedirectUri, Secret};
+    use http::{HeaderMap, header::COOKIE};
+
+    fn home(text: &str) -> RedirectUri {
+        text.parse().unwrap()
+    }
+
+    fn headers(lines: &[&str]) -> HeaderMap {
+        lines.iter().map(|line| (COOKIE, line.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn the_name_carries_the_port_and_a_hash_of_the_state() {
+        let line = set(&home("http://127.0.0.1:3540/oauth/callback"), &Secret::new("abc"), &Secret::new("b1")).unwrap();
+        assert_eq!(line, "flexslot-connect-3540-ba7816bf=b1; Path=/; Max-Age=600; HttpOnly; SameSite=Lax");
+        assert!(line.is_sensitive());
+    }
+
+    #[test]
+    fn under_https_it_is_secure() {
+        let home = home("https://app.example.com/flexslot/oauth/callback");
+        let line = set(&home, &Secret::new("abc"), &Secret::new("b1")).unwrap();
+        assert_eq!(line, "flexslot-connect-443-ba7816bf=b1; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure");
+        let line = clear(&home, &Secret::new("abc")).unwrap();
+        assert_eq!(line, "flexslot-connect-443-ba7816bf=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+    }
+
+    #[test]
+    fn a_flow_finds_its_own_among_others() {
+        let home = home("http://127.0.0.1:3540/oauth/callback");
+        let sent = headers(&[
+            "theme=dark; flexslot-connect-3541-ba7816bf=other-port; flexslot-connect-3540-00000000=other-tab",
+            "flexslot-connect-3540-ba7816bf=b1;x",
+        ]);
+        assert_eq!(binding(&home, &sent, &Secret::new("abc")), Some("b1"));
+        assert_eq!(binding(&home, &sent, &Secret::new("abd")), None);
+        assert_eq!(bindings(&home, &sent), ["other-tab", "b1"]);
+        assert_eq!(binding(&home, &HeaderMap::new(), &Secret::new("abc")), None);
+    }
+}

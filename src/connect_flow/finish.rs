@@ -1,0 +1,230 @@
+//! Redeems a code, and finds out whose grant it brings before that is anybody's.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{
+    ConnectFlow, Outcome, Refusal, Refused,
+    begin::{secret, wanted},
+    callback::Back,
+    outcome::Confirmation,
+    return_to,
+};
+use crate::{
+    credential::{Awaiting, Consented, SessionOutcome},
+    flexslot::{Introspection, Redemption, TokenAnswer, Verifier},
+    model::{Identity, ScopeSet, Secret, TenantId, TokenSet, TokenType, token::DEFAULT_LIFE},
+};
+
+/// How long its user waits for what is good to know and not needed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who tells its user how it went.
+enum Way {
+    /// Our own page.
+    Page,
+    /// The app at this address, which has the last word by this code.
+    App { address: String, code: Secret },
+}
+
+/// Whose a grant is, against whose it was.
+enum Whose {
+    /// The same user's, or the first one's.
+    Expected,
+    /// Another's, or nobody knows; before it was this one's.
+    Other(Identity),
+}
+
+// === impl ConnectFlow ===
+
+impl ConnectFlow {
+    /// Redeems the code that a flow has brought.
+    pub(super) async fn redeem(&self, back: Back, code: &Secret) -> Outcome {
+        let way = match self.way(&back) {
+            Ok(way) => way,
+            Err(why) => return self.fail(&back, why).await,
+        };
+        // Asked first, because a store that is out of reach should not cost the code.
+        let known = match self.credentials().identity(&back.session.tenant).await {
+            Ok(known) => known,
+            Err(error) => return self.fail(&back, error.into()).await,
+        };
+        // A revocation that arrives after this grant could end it too.
+        self.credentials().clear_revocations(&back.session.tenant).await;
+        let settings = self.settings();
+        let redemption = Redemption {
+            code,
+            verifier: Verifier::from_stored(back.flow.verifier.clone()),
+            redirect_uri: &back.flow.redirect_uri,
+        };
+        let answer = match settings.server.redeem(&back.flow.client_id, redemption).await {
+            Ok(answer) => answer,
+            Err(error) => return self.fail(&back, Refusal::Token(error)).await,
+        };
+        let (identity, told) = self.introspect(&back, &answer.access).await;
+        let consented = match self.consented(&back, answer, identity, told).await {
+            Ok(consented) => consented,
+            Err(why) => return self.fail(&back, why).await,
+        };
+        match whose(known, consented.identity.as_ref()) {
+            Whose::Expected => self.take_over(&back, consented, way).await,
+            Whose::Other(before) => self.ask(&back, consented, before).await,
+        }
+    }
+
+    /// Whose the grant is, and its scopes, as far as Flexslot says.
+    async fn introspect(&self, back: &Back, access: &Secret) -> (Option<Identity>, Option<String>) {
+        let server = &self.settings().server;
+        match timeout(PATIENCE, server.introspect(&back.flow.client_id, access)).await {
+            Ok(Ok(Introspection::Active { identity, scope })) => (identity, scope),
+            Ok(Ok(Introspection::Inactive)) => {
+                tracing::warn!(tenant = %back.session.tenant, "Flexslot calls a grant inactive that it has just given");
+                (None, None)
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(tenant = %back.session.tenant, %error, "Flexslot does not say whose a new grant is");
+                (None, None)
+            }
+            Err(_) => {
+                tracing::warn!(tenant = %back.session.tenant, "Flexslot does not say in time whose a new grant is");
+                (None, None)
+            }
+        }
+    }
+
+    /// What was given, as far as it can be used; what cannot is given back.
+    async fn consented(
+        &self,
+        back: &Back,
+        answer: TokenAnswer,
+        identity: Option<Identity>,
+        told: Option<String>,
+    ) -> Result<Consented, Refusal> {
+        let client_id = back.flow.client_id.clone();
+        let Some(refresh) = answer.refresh else {
+            return Err(Refusal::Unusable("the token answer has no refresh token"));
+        };
+        if answer.token_type == TokenType::Dpop {
+            self.give_back(&back.session.tenant, &client_id, &refresh).await;
+            return Err(Refusal::Unusable("Flexslot binds this OAuth client's tokens to a key (DPoP)"));
+        }
+        let scopes = match answer.scope.or(told) {
+            Some(scope) => ScopeSet::new(&scope),
+            // What was asked for (RFC 6749 section 5.1).
+            None => wanted(&back.session, None, &self.settings()),
+        };
+        let now = self.0.clock.now();
+        let tokens = TokenSet {
+            access: answer.access,
+            refresh,
+            token_type: answer.token_type,
+            scopes,
+            expires_at: now.plus(answer.expires_in.unwrap_or(DEFAULT_LIFE)),
+            answered_at: Some(now),
+        };
+        Ok(Consented { tokens, client_id, identity })
+    }
+
+    /// Where the browser ends if all goes well.
+    fn way(&self, back: &Back) -> Result<Way, Refusal> {
+        if back.session.return_to.is_none() {
+            return Ok(Way::Page);
+        }
+        let code = secret(&self.0.random);
+        let (id, session) = (&back.flow.session, &back.session);
+        let address = return_to::address(&self.settings(), id, session, &SessionOutcome::Connected, Some(&code));
+        address.map(|address| Way::App { address, code }).ok_or(Refusal::NoWayBack)
+    }
+
+    /// The grant becomes the tenant's; or, where an app has the last word, waits for it.
+    async fn take_over(&self, back: &Back, consented: Consented, way: Way) -> Outcome {
+        let (id, tenant) = (&back.flow.session, &back.session.tenant);
+        let (client_id, refresh) = (consented.client_id.clone(), consented.tokens.refresh.clone());
+        let kept = match way {
+            Way::Page => self.credentials().connect(id, consented).await.map(Outcome::Connected),
+            Way::App { address, code } => {
+                let parked = self.credentials().park(id, consented, Awaiting::Completion { code }).await;
+                parked.map(|()| Outcome::Return(address))
+            }
+        };
+        match kept {
+            Ok(outcome) => self.tell(tenant, outcome),
+            Err(error) => {
+                self.give_back(tenant, &client_id, &refresh).await;
+                self.fail(back, error.into()).await
+            }
+        }
+    }
+
+    /// The browser has to say whether the other user is meant.
+    async fn ask(&self, back: &Back, consented: Consented, before: Identity) -> Outcome {
+        let (id, tenant) = (&back.flow.session, &back.session.tenant);
+        let (client_id, refresh) = (consented.client_id.clone(), consented.tokens.refresh.clone());
+        let now = consented.identity.clone();
+        let awaiting = Awaiting::Confirmation { binding: back.binding.clone() };
+        match self.credentials().park(id, consented, awaiting).await {
+            Ok(()) => {
+                let asked = Confirmation { session: id.clone(), tenant: tenant.clone(), before: Some(before), now };
+                self.tell(tenant, Outcome::Confirm(asked))
+            }
+            Err(error) => {
+                self.give_back(tenant, &client_id, &refresh).await;
+                self.fail(back, error.into()).await
+            }
+        }
+    }
+
+    /// Has Flexslot end a grant that nobody will use. Whether that works changes nothing for who waits.
+    async fn give_back(&self, tenant: &TenantId, client_id: &str, refresh: &Secret) {
+        let server = &self.settings().server;
+        match timeout(PATIENCE, server.revoke(client_id, refresh)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!(%tenant, %error, "a grant that could not be kept was not revoked"),
+            Err(_) => tracing::warn!(%tenant, "a grant that could not be kept was not revoked in time"),
+        }
+    }
+
+    /// The flow came to nothing by a word of Flexslot's, or of ours.
+    pub(super) async fn fail(&self, back: &Back, why: Refusal) -> Outcome {
+        let Back { flow, session, .. } = back;
+        let outcome = match why {
+            Refusal::Denied => SessionOutcome::Denied,
+            _ => SessionOutcome::Failed(why.as_str().to_owned()),
+        };
+        if let Err(error) = self.credentials().end_session(&flow.session, outcome.clone()).await {
+            tracing::debug!(tenant = %session.tenant, %error, "the end of a connect session was not noted");
+        }
+        let refused = Refused { why, tenant: Some(session.tenant.clone()), again: Some(flow.session.clone()) };
+        let told = self.refuse(refused);
+        return_to::address(&self.settings(), &flow.session, session, &outcome, None).map_or(told, Outcome::Return)
+    }
+
+    /// The end of a flow, with its line in the log.
+    pub(super) fn refuse(&self, refused: Refused) -> Outcome {
+        let Refused { why, tenant, .. } = &refused;
+        let (tenant, detail) = (tenant.as_ref().map(TenantId::as_str), why.detail());
+        tracing::info!(tenant, outcome = "refused", reason = why.as_str(), detail, "a connect flow has ended");
+        Outcome::Refused(refused)
+    }
+
+    /// The same for one that came to something.
+    pub(super) fn tell(&self, tenant: &TenantId, outcome: Outcome) -> Outcome {
+        let word = match &outcome {
+            Outcome::Connected(_) => "connected",
+            Outcome::Confirm(_) => "awaits_confirmation",
+            Outcome::Return(_) => "awaits_completion",
+            Outcome::Refused(_) => "refused",
+        };
+        tracing::info!(%tenant, outcome = word, "a connect flow has ended");
+        outcome
+    }
+}
+
+fn whose(known: Option<Identity>, now: Option<&Identity>) -> Whose {
+    match (known, now) {
+        (None, _) => Whose::Expected,
+        (Some(known), Some(now)) if known.sub == now.sub => Whose::Expected,
+        (Some(known), _) => Whose::Other(known),
+    }
+}

@@ -1,0 +1,140 @@
+//! The pages of a flow, in the words of Flexslot's own guide where it has any. All of it is text to maud, whoever wrote
+//! it.
+
+mod words;
+
+use http::StatusCode;
+use maud::{Markup, html};
+
+use self::words::{Next, Words};
+use super::{Refused, Settings, begin::Offer, outcome::Confirmation};
+use crate::{
+    credential::Connected,
+    model::{Identity, ScopeSet, SessionId, scope},
+    web::{Forms, Page, Sign},
+};
+
+/// Before Flexslot asks: who, for whom, and what.
+pub(super) fn offer(offer: &Offer, settings: &Settings) -> Page {
+    let act = if offer.username.is_some() { "Reconnect Flexslot" } else { "Connect Flexslot" };
+    let main = html! {
+        div.panel.narrow {
+            h1 { (act) }
+            p {
+                "You are about to connect " strong { (offer.tenant) } " to your Flexslot account. Flexslot will ask you \
+                 whether you allow it."
+            }
+            (permissions("This app wants to:", &offer.scopes))
+            @if let Some(name) = &offer.username {
+                p { "So far " strong { (offer.tenant) } " acts as @" (name) ". That stays until you have allowed this." }
+            }
+            form method="post" { div.acts { button.main { (act) } } }
+            p.soft { "The app is known to Flexslot as " code { (offer.client_id) } "." }
+            details.soft {
+                summary { "If Flexslot says that it cannot continue" }
+                p {
+                    "Then whoever runs this app has to register this redirect URI for it at Flexslot, letter by letter: "
+                    code { (settings.redirect_uri.as_str()) }
+                }
+            }
+        }
+    };
+    // Flexslot may lead its user on to sign in, and from there to the app.
+    let known = settings.flexslot.iter().chain(&settings.return_origins).cloned().collect();
+    Page::new(act, main).forms(Forms::Away(known))
+}
+
+/// The tenant is connected.
+pub(super) fn connected(connected: &Connected, settings: &Settings) -> Page {
+    let says = match connected.identity.as_ref().and_then(|identity| identity.username.as_deref()) {
+        Some(name) => format!("Connected to Flexslot as @{name}"),
+        None => "Connected to Flexslot".to_owned(),
+    };
+    let main = html! {
+        div.panel.narrow {
+            h1.says.ok { (Sign::Ok) span { (says) } }
+            p { strong { (connected.tenant) } " can use your Flexslot account now. You can close this window." }
+            (permissions("This app can:", &connected.scopes))
+            div.acts { a.button href=(settings.manage_url) { "Manage on Flexslot" } }
+        }
+    };
+    Page::new(says, main)
+}
+
+/// Another Flexslot user than before: is that meant?
+pub(super) fn confirm(asked: &Confirmation, settings: &Settings) -> Page {
+    let (title, tenant) = ("Another Flexslot account", &asked.tenant);
+    let now = asked.now.as_ref().map(handle);
+    let path = |last| format!("{}/connect/{}/{last}", settings.home().path(), asked.session.expose());
+    let main = html! {
+        div.panel.narrow {
+            h1.says.warn { (Sign::Warn) span { (title) } }
+            @match &asked.before {
+                Some(before) => p { strong { (tenant) } " has been connected as " strong { (handle(before)) } "." },
+                None => p { strong { (tenant) } " has been connected as somebody else." },
+            }
+            @match &now {
+                Some(now) => p { "On Flexslot you have just allowed access as " strong { (now) } "." },
+                None => p { "You have just allowed access, and Flexslot does not say as whom." },
+            }
+            p { "From then on " strong { (tenant) } " would see and change what belongs to that account." }
+            div.acts {
+                form method="post" action=(path("confirm")) {
+                    button { @match &now { Some(now) => { "Use " (now) }, None => "Use the new account" } }
+                }
+                form method="post" action=(path("cancel")) { button.main { "Leave it as it was" } }
+            }
+        }
+    };
+    Page::new(title, main).forms(Forms::Away(settings.return_origins.clone()))
+}
+
+/// It came to nothing: why, and what to do.
+pub(super) fn refused(refused: &Refused, settings: &Settings) -> Page {
+    let Words { status, sign, title, what, next, operator } = Words::of(&refused.why, settings);
+    let main = html! {
+        div.panel.narrow {
+            h1.says.(sign.class()) { (sign) span { (title) } }
+            p { (what) }
+            @match (next, &refused.again) {
+                (Next::Again, Some(id)) => div.acts { a.button.main href=(link(id, settings)) { "Try again" } },
+                (Next::Again, None) => p { "Please go back to where you began, and start again." },
+                (Next::Nothing, _) => {},
+                (Next::Do(words), _) => p { (words) },
+            }
+            @if let Some(operator) = operator { p.soft { "For whoever runs this app: " (operator) } }
+        }
+    };
+    Page::new(title, main).status(status)
+}
+
+/// A path that is here, asked in a way that it is not asked.
+pub(super) fn not_allowed() -> Page {
+    let main = html! {
+        div.panel.narrow {
+            h1 { "This does not work like that" }
+            p { "Please open the link in a browser." }
+        }
+    };
+    Page::new("This does not work like that", main).status(StatusCode::METHOD_NOT_ALLOWED)
+}
+
+/// What is asked for, or was given, in plain words.
+fn permissions(says: &str, scopes: &ScopeSet) -> Markup {
+    let scopes: Vec<_> = scopes.as_str().unwrap_or_default().split_ascii_whitespace().collect();
+    html! {
+        @if !scopes.is_empty() {
+            p { (says) }
+            ul { @for scope in scopes { li { (scope::in_words(scope).unwrap_or(scope)) } } }
+        }
+    }
+}
+
+/// A user of Flexslot as people call each other; the stable name where there is no other.
+fn handle(identity: &Identity) -> String {
+    identity.username.as_ref().map_or_else(|| identity.sub.clone(), |name| format!("@{name}"))
+}
+
+fn link(id: &SessionId, settings: &Settings) -> String {
+    format!("{}/connect/{}", settings.home().path(), id.expose())
+}
