@@ -4,7 +4,7 @@
 //! the truth about a grant, with one exception: a pair that the store has still to take (see [`super::custody`]) is
 //! newer than what the store says.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use super::{
     At,
     clearance::Unsent,
-    flight::Flight,
+    flight::{Cause, Flight},
     header,
-    pace::Pace,
+    pace::{NotNow, Pace},
     pats::Pats,
     policy::RefreshPolicy,
     schedule::{Plan, Share},
@@ -23,10 +23,10 @@ use super::{
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantId, GrantState, Random, TenantId, TokenType,
+        CredentialKind, Grant, GrantId, GrantState, Random, TenantId, Timestamp, TokenType,
         failpoint::{Step, reach},
         observe::FallbackCause,
-        token::{Disconnected, Intent},
+        token::{DisconnectReason, Disconnected, Intent},
     },
     store::{Known, KnownGrant, KnownPat, TenantRecord, backend::Revision, era::EraId},
 };
@@ -87,7 +87,7 @@ pub(super) enum Held {
 pub(super) struct Live {
     pub(super) grant: Grant,
     /// The token request for the next pair, if there is one whose outcome is not known here.
-    intent: Option<Intent>,
+    pub(super) intent: Option<Intent>,
     /// `None` where the access token cannot stand in a `Bearer` header: a bound token, or an unusable one.
     pub(super) authorization: Option<HeaderValue>,
     /// When this version should be renewed; drawn once per version.
@@ -203,11 +203,14 @@ impl State {
     }
 
     /// Whether this pair, or a later one of its grant, is or was the one held. A grant that has ended at a version
-    /// stays ended at it, whatever a store says that has still to be told.
+    /// stays ended at it, whatever a store says that has still to be told; one that was disconnected here, at any.
     fn has_seen(&self, at: At) -> bool {
         match &self.grant {
             Held::Live(live) => live.grant.id == at.grant && live.grant.version >= at.version,
-            Held::Ended(ended) => ended.id == at.grant && ended.version >= at.version,
+            Held::Ended(ended) => {
+                let for_good = ended.reason == DisconnectReason::Disconnected;
+                ended.id == at.grant && (for_good || ended.version >= at.version)
+            }
             Held::Never | Held::Removed(_) => false,
         }
     }
@@ -260,6 +263,18 @@ impl State {
         self.grant = held;
         self.pace = Pace::default();
         self.unsent = None;
+    }
+
+    /// What speaks against renewing the pair held because of `cause` at `now`.
+    pub(super) fn held_back(&self, cause: Cause, now: Timestamp, min_interval: Duration) -> Option<NotNow> {
+        let Grant { version, tokens, .. } = &self.live()?.grant;
+        self.pace.held_back(*version, cause, tokens.age(now), min_interval)
+    }
+
+    /// Whether requests have got the PAT in place of the grant, as far as none that got the grant since has shown that
+    /// this is over.
+    pub(super) fn has_switched(&self) -> bool {
+        !self.told.is_empty()
     }
 
     /// The grant, where tokens are held.

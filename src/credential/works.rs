@@ -1,7 +1,6 @@
 //! What the tasks of this room share: settings, slots, store, custody, clock.
 
 use std::{
-    collections::HashMap,
     mem,
     sync::{
         Arc,
@@ -29,6 +28,7 @@ use super::{
     tasks::Tasks,
     travel::Journal,
     turns::Turns,
+    unreadable::Unreadable,
     usage::Used,
 };
 use crate::{
@@ -62,8 +62,8 @@ pub(super) struct Works {
     /// Why the store may lose what it has been given, as it said last.
     caveats: Mutex<Vec<String>>,
     pub(super) used: Used,
-    /// What was told of whose record, so that it is not told with every request.
-    pub(super) unreadable: Mutex<HashMap<TenantId, StoreError>>,
+    /// Whose records do not open; told once, and not with every request.
+    pub(super) unreadable: Unreadable,
     pub(super) room_below: Threshold,
     pub(super) journal: Journal,
     /// Whose slots have to be read again.
@@ -96,7 +96,7 @@ impl Works {
             used: Used::default(),
             journal: Journal::default(),
             backlog: Backlog::default(),
-            unreadable: Mutex::default(),
+            unreadable: Unreadable::default(),
         }
     }
 
@@ -161,6 +161,26 @@ impl Works {
             {
                 tracing::warn!(%tenant, %error, "the record that has moved on cannot be read");
             }
+        }
+    }
+
+    /// Does what must not be cut off half-way, also where whoever has asked for it goes away.
+    pub(super) async fn finish<T, E, W>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        W: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let done = self.tasks.finish(work(Arc::clone(self))).await;
+        done.unwrap_or_else(|| Err(StoreError::Unavailable("an error of this program came in between".into()).into()))
+    }
+
+    /// Has what was just written of the tenant take effect here at once. Others are told by the store.
+    pub(super) async fn look_again_at(&self, tenant: &TenantId) {
+        if let Some(slot) = self.held(tenant)
+            && let Err(error) = self.read(&slot).await
+        {
+            tracing::warn!(%tenant, %error, "what was written cannot be read back yet");
         }
     }
 

@@ -1,5 +1,8 @@
 //! The room as a whole, on paused time, against a strict Flexslot.
 
+mod card_lists;
+mod cards;
+mod connecting;
 mod crowd;
 mod draining;
 mod evicting;
