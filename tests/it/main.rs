@@ -11,6 +11,7 @@ mod servers;
 mod admin;
 mod bodies;
 mod callers;
+mod connecting;
 mod docs;
 mod headers;
 mod lifecycle;
