@@ -148,7 +148,7 @@ fn a_connection_is_named_as_flexslots_guide_names_it() {
         assert!(html.contains(words), "{words}: {html}");
     }
     let html = text(&connected(&Connected { identity: None, ..new }, &settings()));
-    assert!(html.contains("Connected to Flexslot</span>") && !html.contains('@'), "{html}");
+    assert!(html.contains("Connected to Flexslot</span>") && !html.contains(" as @"), "{html}");
 }
 
 #[test]
