@@ -1,6 +1,8 @@
 //! The pages of a flow, in the words of Flexslot's own guide where it has any. All of it is text to maud, whoever wrote
 //! it.
 
+#[cfg(test)]
+mod tests;
 mod words;
 
 use http::StatusCode;
