@@ -26,4 +26,5 @@ mod replay;
 mod simulation;
 mod support;
 mod tenants;
+mod traces;
 mod urls;
