@@ -12,7 +12,6 @@ use super::{
 };
 use crate::{
     admin::client::TraceDocument,
-    app::admin_token,
     config::{Config, ServiceSecrets},
     model::RequestId,
 };
@@ -85,7 +84,11 @@ impl fmt::Display for Story<'_> {
             writeln!(f, "{:>15}{} more steps that a trace has no room for", "", trace.steps_left_out)?;
         }
         if let Some(problem) = &trace.problem {
-            line(f, trace.timings.overhead_ms + trace.timings.upstream_ms, &format!("answered by the sidecar itself: {}", problem.code))?;
+            line(
+                f,
+                trace.timings.overhead_ms + trace.timings.upstream_ms,
+                &format!("answered by the sidecar itself: {}", problem.code),
+            )?;
         }
         self.end(f)?;
         self.times(f)?;
@@ -123,7 +126,9 @@ impl Story<'_> {
         f.write_str(".")?;
         match self.0.replay.as_deref() {
             Some("kept") => f.write_str(" The request's body could have been sent again."),
-            Some("overflowed") => f.write_str(" The request's body was larger than what is kept, and could not be sent again."),
+            Some("overflowed") => {
+                f.write_str(" The request's body was larger than what is kept, and could not be sent again.")
+            }
             Some("rewound") => f.write_str(" The request's body was sent again."),
             _ => Ok(()),
         }

@@ -18,7 +18,7 @@ mod sandbox;
 mod serve;
 mod signals;
 mod store;
-pub mod tenant;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod watcher;

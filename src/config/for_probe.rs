@@ -8,6 +8,8 @@ impl Admin {
     /// Reads `source` as [`super::Config::load`] does, but means `[admin]` alone: no secret is read, and the store may be
     /// out of reach. A probe's container need not have either.
     pub fn load(source: &ConfigSource, overrides: &Overrides, environment: &dyn Environment) -> Result<Self, Faults> {
-        read(source, overrides, environment, ServiceSecrets::None, |written, _, resolver| written.admin.meaning(resolver))
+        read(source, overrides, environment, ServiceSecrets::None, |written, _, resolver| {
+            written.admin.meaning(resolver)
+        })
     }
 }

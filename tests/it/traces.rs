@@ -174,7 +174,10 @@ async fn a_scope_that_the_grant_lacks() {
     let reply = world.get("/decks/").tenant("beta").send().await;
     let helped = trace(&world, reply.is(200)).await;
     assert_eq!(words(&helped), ["oauth lacks_scope", "pat stands_in", "sent pat 200"]);
-    assert_eq!((helped.steps[0].scope.as_deref(), helped.steps[1].reason.as_deref()), (Some("decks:read"), Some("scope")));
+    assert_eq!(
+        (helped.steps[0].scope.as_deref(), helped.steps[1].reason.as_deref()),
+        (Some("decks:read"), Some("scope"))
+    );
     world.finish().await;
 }
 
@@ -284,9 +287,10 @@ async fn a_request_that_names_no_tenant() {
 async fn a_client_that_goes_away() {
     let world = World::start().await;
     world.tenant("acme").with_pat().await;
-    let (process, number) = id(decks(&world).await.is(200)).split_once('-').map(|(process, number)| {
-        (process.to_owned(), u64::from_str_radix(number, 16).unwrap())
-    }).unwrap();
+    let (process, number) = id(decks(&world).await.is(200))
+        .split_once('-')
+        .map(|(process, number)| (process.to_owned(), u64::from_str_radix(number, 16).unwrap()))
+        .unwrap();
     let gate = world.sandbox.hold(Endpoint::Resource);
     let call = tokio::spawn(world.get("/decks/").tenant("acme").send());
     gate.arrived(1).await;
