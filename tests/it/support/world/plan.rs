@@ -65,6 +65,13 @@ impl Plan {
         self
     }
 
+    /// Without a key, such as `oauth.client_id`.
+    pub(crate) fn without(mut self, key: &str) -> Self {
+        let (table, key) = key.split_once('.').expect("a table and a key");
+        self.config[table].as_table_mut().expect("a table").remove(key);
+        self
+    }
+
     /// An environment variable, for secrets.
     pub(crate) fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.to_owned(), value.into());
