@@ -22,7 +22,7 @@ use tokio::{
 pub use crate::server::listen::bind_tcp;
 use crate::{
     admin::{
-        self, Admin,
+        self, Admin, connections,
         health::{Phase, Readiness},
         metrics::Metrics,
         trace::Traces,
@@ -75,6 +75,7 @@ pub struct App {
     admin_settings: admin::Live,
     own_token: OwnToken,
     readiness: Arc<Readiness>,
+    counters: Arc<Metrics>,
     around: Surroundings,
     sealer: Sealer,
     outbound: Outbound,
@@ -137,7 +138,7 @@ impl App {
         config: Config,
         storage: Storage,
         around: &Surroundings,
-        metrics: Arc<Metrics>,
+        counters: Arc<Metrics>,
     ) -> Result<Self, StartFailure> {
         let outbound = Outbound::new(&config)?;
         let server = outbound.authorization_server(&config, around)?;
@@ -149,7 +150,7 @@ impl App {
             instance,
             clock: Arc::clone(&around.clock),
             random: around.random.clone(),
-            observer: Arc::clone(&metrics) as _,
+            observer: Arc::clone(&counters) as _,
         });
         let connecting = ConnectFlow::new(
             credentials.clone(),
@@ -159,11 +160,11 @@ impl App {
         );
         let memory = ReplayMemory::new(config.limits.replay_memory as u64);
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
-        let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&metrics) as _));
+        let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&counters) as _));
         let (draining, drained) = watch::channel(false);
         let traces = Arc::new(Traces::default());
         let told = Audience {
-            observer: Arc::clone(&metrics) as _,
+            observer: Arc::clone(&counters) as _,
             traces: Arc::clone(&traces),
             lines: settings::lines(&config),
         };
@@ -181,7 +182,7 @@ impl App {
         let admin_settings = admin::Live::new(admin_settings);
         let routes = Admin {
             credentials: credentials.clone(),
-            metrics,
+            metrics: Arc::clone(&counters),
             readiness: Arc::clone(&readiness),
             traces,
             settings: admin_settings.clone(),
@@ -205,6 +206,7 @@ impl App {
             admin_settings,
             own_token,
             readiness,
+            counters,
             around: around.clone(),
             sealer: storage.sealer,
             outbound,
@@ -235,10 +237,13 @@ impl App {
         let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
         let data = Serving::start(listeners.server, limits, Arc::clone(&self.front), drain);
         self.readiness.enter(Phase::Serving);
-        tokio::pin!(shutdown);
+        let (credentials, counters) = (self.credentials.clone(), Arc::clone(&self.counters));
+        let counting = connections::count(&credentials, &counters);
+        tokio::pin!(shutdown, counting);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
+                () = &mut counting => {}
                 reload::Request { config, outcome } = reloads.next() => {
                     // Who does not wait for the outcome does not need it.
                     let _ = outcome.send(self.reload(config).await);

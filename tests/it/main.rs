@@ -29,4 +29,5 @@ mod replay;
 mod simulation;
 mod support;
 mod tenants;
+mod traces;
 mod urls;
