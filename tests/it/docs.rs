@@ -121,7 +121,8 @@ fn every_log_line_that_operators_are_told_of_exists_at_its_level() {
     assert!(lines.len() > 5, "{lines:?}");
     for (line, row) in lines {
         // A page may have the same words.
-        let written = source.match_indices(&format!("\"{line}")).map(|(at, _)| {
+        let text = format!("\"{line}");
+        let written = source.match_indices(&text).map(|(at, _)| {
             let call = source[..at].rsplit("tracing::").next();
             call.and_then(|call| call.split('!').next()).unwrap_or_default()
         });
