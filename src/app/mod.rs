@@ -2,6 +2,8 @@
 //!
 //! Rooms do not know `Config`: [`settings`] says what each of them is told of it.
 
+pub mod connecting;
+pub mod door;
 pub mod failure;
 mod listeners;
 pub mod outbound;

@@ -2,8 +2,10 @@
 
 mod check;
 mod completions;
+mod connect;
 mod console;
 mod demo;
+mod disconnect;
 mod failure;
 mod key;
 pub mod logging;
@@ -14,6 +16,7 @@ mod reread;
 mod sandbox;
 mod serve;
 mod signals;
+mod status;
 mod store;
 pub mod tenant;
 #[cfg(test)]
@@ -29,6 +32,7 @@ pub use failure::{Failure, Status};
 pub use overrides::{ServeOverrides, StoreOverrides};
 
 use crate::{
+    app::Surroundings,
     config::{ConfigSource, Environment, SystemEnvironment},
     model::{Clock, Random, SystemClock, prefix},
 };
@@ -63,6 +67,9 @@ enum Command {
     Demo(demo::DemoArgs),
     Check(check::CheckArgs),
     Sandbox(sandbox::SandboxArgs),
+    Status(status::StatusArgs),
+    Connect(connect::ConnectArgs),
+    Disconnect(disconnect::DisconnectArgs),
     Tenant(tenant::TenantArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
@@ -139,6 +146,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 // === impl World ===
 
+impl World<'_> {
+    /// What the rooms are handed of it.
+    fn surroundings(&self) -> Surroundings {
+        Surroundings { clock: Arc::clone(&self.clock), random: self.random.clone() }
+    }
+}
+
 impl fmt::Debug for World<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("World").field("console", &self.console).finish_non_exhaustive()
@@ -163,6 +177,9 @@ impl Command {
             Self::Demo(args) => args.run(world),
             Self::Check(args) => args.run(global, world),
             Self::Sandbox(args) => args.run(world),
+            Self::Status(args) => args.run(global, world),
+            Self::Connect(args) => args.run(global, world),
+            Self::Disconnect(args) => args.run(global, world),
             Self::Tenant(args) => args.run(global, world),
             Self::Key(args) => args.run(global, world),
             Self::Completions(args) => args.run(&mut world.console),

@@ -3,10 +3,12 @@
 //!
 //! Every figure that a test prints is for reading; no test fails because a machine is slow.
 
+mod browser;
 mod canary;
 mod check;
 mod clients;
 mod commands;
+mod consent;
 mod drain;
 mod engines;
 mod http;
