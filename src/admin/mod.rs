@@ -1,9 +1,11 @@
 //! The admin listener: whether the sidecar is alive and ready, and what it counts.
 
+pub mod client;
 mod error;
 pub mod health;
 pub mod metrics;
 mod page;
+pub mod trace;
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ pub use error::Code;
 use error::{Failure, Params};
 use health::{Readiness, Report, Strictness};
 use metrics::Metrics;
+use trace::Traces;
 
 /// What the routes look at.
 #[derive(Debug, Clone)]
@@ -28,6 +31,7 @@ pub struct Admin {
     pub credentials: Credentials,
     pub metrics: Arc<Metrics>,
     pub readiness: Arc<Readiness>,
+    pub traces: Arc<Traces>,
 }
 
 /// What `/readyz` is asked.

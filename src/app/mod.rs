@@ -26,13 +26,20 @@ use crate::{
         self, Admin,
         health::{Phase, Readiness},
         metrics::Metrics,
+        trace::Traces,
     },
     config::{self, Config},
     connect_flow::{self, ConnectFlow},
     credential::{self, Credentials, coordinator::Parts},
     model::{Clock, Random},
     proxy::{self, Corridor, replay::ReplayMemory},
-    server::{accept::Drained, admin_front::AdminFront, dispatch::Front, request_id::RequestIds},
+    server::{
+        accept::Drained,
+        access_log::Audience,
+        admin_front::AdminFront,
+        dispatch::{self, Front},
+        request_id::RequestIds,
+    },
     store::seal::{KeyRing, Sealer},
 };
 pub use failure::StartFailure;
@@ -151,18 +158,22 @@ impl App {
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
         let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&metrics) as _));
         let (draining, drained) = watch::channel(false);
-        let lines = settings::lines(&config);
-        let ids = RequestIds::new(&around.random);
-        let front = Front::new(
-            Arc::clone(&corridor),
-            ids,
-            Arc::clone(&metrics) as _,
-            lines,
-            config.limits.connections,
-            drained,
-        );
+        let traces = Arc::new(Traces::default());
+        let told = Audience {
+            observer: Arc::clone(&metrics) as _,
+            traces: Arc::clone(&traces),
+            lines: settings::lines(&config),
+        };
+        let front = Front::new(dispatch::Parts {
+            corridor: Arc::clone(&corridor),
+            ids: RequestIds::new(&around.random),
+            clock: Arc::clone(&around.clock),
+            told,
+            capacity: config.limits.connections,
+            draining: drained,
+        });
         let readiness = Arc::new(Readiness::default());
-        let routes = Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness) };
+        let routes = Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness), traces };
         let ids = || RequestIds::new(&around.random);
         let metrics = AdminFront::new(admin::probes(routes.clone()), settings::metrics_guard(&config), ids());
         let routes = admin::router(routes).merge(connect_flow::http::router(connecting.clone()));
@@ -198,6 +209,9 @@ impl App {
         self.admin_port = Some(listeners.ports().1).filter(|port| *port != 0);
         let server = self.outbound.authorization_server(&self.config, &self.around)?;
         self.connecting.reload(settings::connect_flow(&self.config, server, self.admin_port));
+        if let Some(page) = listeners.connections_page() {
+            self.front.show_connections_page(page);
+        }
         // First of all the admin listeners, so that probes are told that we are starting.
         let admin = Serving::start(listeners.admin, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
         let metrics = Serving::start(listeners.metrics, limits, Arc::clone(&self.metrics), ADMIN_DRAIN);

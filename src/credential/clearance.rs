@@ -57,8 +57,8 @@ impl Renewal {
             return Err(Failure::new(FailureClass::Store, "the newest tokens are not in the store yet").into());
         }
         // The configuration may be another one than when this was decided on.
-        if let Some(what) = self.settings.objection_to(&grant) {
-            return Err(Failure::new(FailureClass::Misconfigured, what).into());
+        if let Some(objection) = self.settings.objection_to(&grant) {
+            return Err(Failure::new(FailureClass::Misconfigured, objection.to_string()).into());
         }
         let (attempt, earlier) = match intent {
             None => (Attempt::First, None),

@@ -9,10 +9,10 @@ use super::{
     Ask, At, PathClass, Permission, Picked, Refusal, Resend,
     background::{Background, OFFER_AGAIN},
     failure::{Failure, FailureClass},
-    flight::{Boarding, Cause, Haste, Landing, board},
+    flight::{Boarding, Cause, Flight, Haste, Landing, board},
     pace::NotNow,
     permit::permit,
-    pick::Choice,
+    pick::{Choice, Decision},
     policy::Settings,
     state::Slot,
     works::Works,
@@ -22,6 +22,7 @@ use crate::{
         Clock, Observer, Origin, Random, TenantId,
         observe::{FallbackCause, RetryOutcome},
         token::Freshness,
+        trace::steps::{Landing as Landed, Part, Refresh, Step, Steps},
     },
     store::{StoreError, TokenStore, instance::InstanceLock, spool::Spool},
 };
@@ -123,12 +124,12 @@ impl Credentials {
         self.works.settings().origin == *origin
     }
 
-    /// The best available credential for a request.
+    /// The best available credential for a request, which learns by its `steps` what was considered and waited for.
     ///
     /// Waits for a renewal, at most `refresh.timeout`, where there is no usable token without one.
-    pub async fn pick(&self, ask: &Ask<'_>) -> Result<Picked, Refusal> {
+    pub async fn pick(&self, ask: &Ask<'_>, steps: &mut Steps) -> Result<Picked, Refusal> {
         let slot = self.works.slot(ask.tenant).await?;
-        self.pick_in(&slot, ask, None, self.deadline()).await
+        self.pick_in(&slot, ask, None, self.deadline(), steps).await
     }
 
     /// How long a request waits, for however many renewals.
@@ -142,8 +143,9 @@ impl Credentials {
         ask: &Ask<'_>,
         failed: Option<Failure>,
         deadline: Instant,
+        steps: &mut Steps,
     ) -> Result<Picked, Refusal> {
-        let (picked, stands_in) = self.best(slot, ask, failed, deadline).await?;
+        let (picked, stands_in) = self.best(slot, ask, failed, deadline, steps).await?;
         self.works.note_use(slot, picked.kind, stands_in);
         Ok(picked)
     }
@@ -155,10 +157,13 @@ impl Credentials {
         ask: &Ask<'_>,
         mut failed: Option<Failure>,
         deadline: Instant,
+        steps: &mut Steps,
     ) -> Result<(Picked, Option<FallbackCause>), Refusal> {
         let mut needs_fresh = ask.resend == Resend::Impossible;
         for _ in 0..ROUNDS {
-            let usable = match self.works.decide(slot, ask, failed.as_ref()) {
+            let Decision { choice, considered } = self.works.decide(slot, ask, failed.as_ref());
+            steps.considered(&considered);
+            let usable = match choice {
                 Choice::Refuse(refusal) => return Err(refusal),
                 Choice::Pat(authorization, stands_in) => return Ok((Picked::pat(authorization), stands_in)),
                 Choice::OAuth(usable) => usable,
@@ -167,16 +172,24 @@ impl Credentials {
             match usable.freshness {
                 Freshness::Fresh => return Ok((Picked::oauth(usable), None)),
                 Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing, Haste::of(needs_fresh)) {
-                    Boarding::Aboard(flight) if needs_fresh => {
-                        flight.wait(deadline).await;
+                    Boarding::Aboard(flight, part) if needs_fresh => {
+                        aboard(flight, Cause::Ageing, part, deadline, steps).await;
                         // Where that brought no newer token, the ageing one has to do.
                         needs_fresh = false;
                     }
-                    Boarding::Aboard(_) | Boarding::NotNow(_) => return Ok((Picked::oauth(usable), None)),
+                    Boarding::Aboard(_, part) => {
+                        steps.note(Step::Refresh(Refresh::in_background(Cause::Ageing, part)));
+                        return Ok((Picked::oauth(usable), None));
+                    }
+                    Boarding::NotNow(not_now) => {
+                        steps.note(Step::HeldBack(Cause::Ageing, not_now.held_back()));
+                        return Ok((Picked::oauth(usable), None));
+                    }
                     Boarding::Moved => {}
                 },
                 Freshness::Expired => {
-                    failed = self.renew(slot, at, Cause::Expired, deadline).await.err().map(NotNow::into_failure)
+                    let renewed = self.renew(slot, at, Cause::Expired, deadline, steps).await;
+                    failed = renewed.err().map(NotNow::into_failure);
                 }
             }
         }
@@ -184,14 +197,27 @@ impl Credentials {
     }
 
     /// Waits for the renewal of the pair `at`; afterwards the slot is worth another look.
-    async fn renew(&self, slot: &Arc<Slot>, at: At, cause: Cause, deadline: Instant) -> Result<(), NotNow> {
+    async fn renew(
+        &self,
+        slot: &Arc<Slot>,
+        at: At,
+        cause: Cause,
+        deadline: Instant,
+        steps: &mut Steps,
+    ) -> Result<(), NotNow> {
         loop {
-            let flight = match board(&self.works, slot, at, cause, Haste::AtOnce) {
-                Boarding::Moved => return Ok(()),
-                Boarding::NotNow(not_now) => return Err(not_now),
-                Boarding::Aboard(flight) => flight,
+            let (flight, part) = match board(&self.works, slot, at, cause, Haste::AtOnce) {
+                Boarding::Moved => {
+                    steps.note(Step::FoundChanged(cause));
+                    return Ok(());
+                }
+                Boarding::NotNow(not_now) => {
+                    steps.note(Step::HeldBack(cause, not_now.held_back()));
+                    return Err(not_now);
+                }
+                Boarding::Aboard(flight, part) => (flight, part),
             };
-            match flight.wait(deadline).await {
+            match aboard(flight, cause, part, deadline, steps).await {
                 // It flew for somebody whose token still serves; ours does not, and may do more.
                 Landing::Failed(failure) if failure.class == FailureClass::Deferred && cause != Cause::Ageing => {}
                 Landing::Failed(failure) => return Err(NotNow::Failed(failure)),
@@ -203,14 +229,14 @@ impl Credentials {
     /// What to do after the upstream answered 401 to `picked`. At most one call per request.
     ///
     /// The caller has made sure that the 401 is about the token (no `error`, or `invalid_token`).
-    pub async fn unauthorized(&self, ask: &Ask<'_>, picked: &Picked) -> Unauthorized {
+    pub async fn unauthorized(&self, ask: &Ask<'_>, picked: &Picked, steps: &mut Steps) -> Unauthorized {
         let Ok(slot) = self.works.slot(ask.tenant).await else { return Unauthorized::RefreshUnavailable };
         let Some(at) = picked.at else {
             pat_refused(&slot, picked);
             return Unauthorized::Pass;
         };
         let deadline = self.deadline();
-        let failed = match self.renew(&slot, at, Cause::Refused, deadline).await {
+        let failed = match self.renew(&slot, at, Cause::Refused, deadline, steps).await {
             Ok(()) => None,
             Err(NotNow::TooSoon) => {
                 self.refused_too_soon(&slot, at);
@@ -220,7 +246,7 @@ impl Credentials {
             Err(NotNow::Failed(failure)) => Some(failure),
         };
         let after_failure = failed.is_some();
-        match self.pick_in(&slot, ask, failed, deadline).await {
+        match self.pick_in(&slot, ask, failed, deadline, steps).await {
             Ok(next) if next.at == Some(at) => Unauthorized::RefreshUnavailable,
             Ok(next) => Unauthorized::Retry(next),
             Err(_) if after_failure => Unauthorized::RefreshUnavailable,
@@ -307,6 +333,14 @@ impl Credentials {
             works.offer().await;
         }
     }
+}
+
+/// Waits for a renewal in the sight of the request's trace.
+async fn aboard(flight: Flight, cause: Cause, part: Part, deadline: Instant, steps: &mut Steps) -> Landing {
+    let mut wait = steps.await_refresh(cause, part);
+    let landing = flight.wait(deadline).await;
+    wait.landed(Landed::from(&landing));
+    landing
 }
 
 /// Tells the operator, once, of a PAT that has become rejected.

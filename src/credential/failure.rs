@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Refusal;
+pub(super) use crate::model::refresh::FailureClass;
 use crate::{flexslot::TokenError, model::Timestamp, store::StoreError};
 
 /// A failure, with words for logs and problem details; never a secret.
@@ -11,27 +12,6 @@ pub(super) struct Failure {
     pub(super) class: FailureClass,
     pub(super) what: String,
     pub(super) retry_after: Option<Duration>,
-}
-
-/// Failures by what they mean for the grant and for the caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FailureClass {
-    NotSent,
-    Refused,
-    /// This token request, or an earlier one of whoever, may have been answered without anybody knowing.
-    Unknown,
-    /// The same of an earlier one, and the access token still serves: no case for the last resort yet. Or the process
-    /// ends, and no request waits. It holds for nobody whose token does not serve.
-    Deferred,
-    Misconfigured,
-    Store,
-    /// The store has come back older or empty, and nobody refreshes until every process has written back what it holds.
-    Quiet,
-    /// The store answers, and this tenant's record does not open.
-    Unreadable,
-    /// The renewal goes on; the caller's patience has ended.
-    Slow,
-    Internal,
 }
 
 // === impl Failure ===

@@ -8,7 +8,7 @@
 //! What is deliberately not here: what a renewal does ([`super::renewal`]), and which credential to use after a failure
 //! ([`super::pick`]).
 
-use std::{fmt, mem, sync::Arc};
+use std::{mem, sync::Arc};
 
 use tokio::{
     sync::watch,
@@ -23,20 +23,14 @@ use super::{
     state::Slot,
     works::Works,
 };
-use crate::{model::token::DisconnectReason, store::StoreError};
-
-/// Why a renewal is wanted. Ends up in its log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The token is inside its window.
-    Ageing,
-    /// The token is past its end.
-    Expired,
-    /// Flexslot answered 401 to it.
-    Refused,
-    /// Nobody has used the grant for long, and its refresh token is to stay alive.
-    Idle,
-}
+pub(super) use crate::model::refresh::Cause;
+use crate::{
+    model::{
+        token::DisconnectReason,
+        trace::steps::{self, Part},
+    },
+    store::StoreError,
+};
 
 /// Whether a renewal ahead of need may be put off while many are due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +63,7 @@ pub(super) struct Flight {
 pub(super) enum Boarding {
     /// The slot no longer holds the version that was asked about; look again.
     Moved,
-    Aboard(Flight),
+    Aboard(Flight, Part),
     /// No renewal may start now.
     NotNow(NotNow),
 }
@@ -84,26 +78,6 @@ struct Settle {
     landed: watch::Sender<Option<Landing>>,
 }
 
-// === impl Cause ===
-
-impl Cause {
-    /// Whether the token still serves whoever finds it.
-    pub(super) fn is_ahead_of_need(self) -> bool {
-        matches!(self, Self::Ageing | Self::Idle)
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Ageing => "about to expire",
-            Self::Expired => "expired",
-            Self::Refused => "refused by Flexslot",
-            Self::Idle => "idle for long",
-        })
-    }
-}
-
 // === impl Landing ===
 
 impl From<Failure> for Landing {
@@ -115,6 +89,18 @@ impl From<Failure> for Landing {
 impl From<StoreError> for Landing {
     fn from(error: StoreError) -> Self {
         Self::Failed(Failure::store(&error))
+    }
+}
+
+/// As the trace of a request that waited has it.
+impl From<&Landing> for steps::Landing {
+    fn from(landing: &Landing) -> Self {
+        match landing {
+            Landing::Renewed => Self::Renewed,
+            Landing::Ended(reason) => Self::Ended(*reason),
+            Landing::Moved => Self::Moved,
+            Landing::Failed(failure) => Self::Failed(failure.class),
+        }
     }
 }
 
@@ -157,7 +143,7 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause, 
             return Boarding::Moved;
         }
         if let Some(flight) = &state.flight {
-            return Boarding::Aboard(flight.clone());
+            return Boarding::Aboard(flight.clone(), Part::Joined);
         }
         if cause.is_ahead_of_need() && works.is_draining() {
             return Boarding::NotNow(NotNow::Draining);
@@ -185,7 +171,7 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause, 
         let landing = Landing::Failed(Failure::internal());
         let settle = Settle { works: Arc::clone(works), slot: Arc::clone(slot), at, cause, landing, landed };
         works.tasks.spawn(fly(settle, is_awaited));
-        Boarding::Aboard(flight)
+        Boarding::Aboard(flight, Part::Led)
     })
 }
 

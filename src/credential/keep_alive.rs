@@ -152,7 +152,7 @@ fn is_due(works: &Works, listed: &ConnectedGrant, period: Duration) -> bool {
 async fn renew_one(works: Arc<Works>, listed: ConnectedGrant) -> Result<(), Failure> {
     let Ok(slot) = works.slot_asked(&listed.tenant, None).await else { return Ok(()) };
     let at = At { grant: listed.grant.id, version: listed.grant.version };
-    let Boarding::Aboard(flight) = board(&works, &slot, at, Cause::Idle, Haste::AtOnce) else { return Ok(()) };
+    let Boarding::Aboard(flight, _) = board(&works, &slot, at, Cause::Idle, Haste::AtOnce) else { return Ok(()) };
     match flight.look_on().await {
         Landing::Failed(failure) if concerns_others(failure.class) => Err(failure),
         _ => Ok(()),

@@ -70,7 +70,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::model::{CredentialKind, Grant, GrantId, Scope, TenantId, Version, token::DisconnectReason};
+use crate::model::{CredentialKind, Grant, GrantId, PatSource, Scope, TenantId, Version, token::DisconnectReason};
 
 pub use cards::{CardPage, CardQuery, PageEnd};
 pub use consent::{
@@ -135,14 +135,6 @@ pub enum PatFault {
     Malformed,
 }
 
-/// Where a PAT comes from, which is where another one has to be put.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PatSource {
-    /// The configuration: `[[tenants]]`, or `FLEXSLOT_PAT`.
-    Configuration,
-    Store,
-}
-
 /// Why there is no credential for a request. The corridor makes problems of these.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -166,18 +158,6 @@ pub enum Refusal {
     /// What the request needs is in a record that does not open: its key is missing, or it is damaged. A reason to
     /// connect again only where neither can be put back.
     RecordUnreadable(String),
-}
-
-// === impl PatSource ===
-
-impl PatSource {
-    /// As the log names it.
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Configuration => "configuration",
-            Self::Store => "store",
-        }
-    }
 }
 
 // === impl Picked ===

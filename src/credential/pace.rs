@@ -9,7 +9,7 @@ use super::{
     flight::Cause,
     schedule,
 };
-use crate::model::{Random, Version};
+use crate::model::{Random, Version, trace::steps::HeldBack};
 
 /// What is remembered of earlier renewals, so that they do not come too often.
 #[derive(Default)]
@@ -119,6 +119,17 @@ impl Pace {
 // === impl NotNow ===
 
 impl NotNow {
+    /// As a trace has it.
+    pub(super) const fn held_back(&self) -> HeldBack {
+        match self {
+            Self::TooSoon => HeldBack::TooSoon,
+            Self::NotItsTurn => HeldBack::NotItsTurn,
+            Self::Draining => HeldBack::Draining,
+            Self::Uncured => HeldBack::Uncured,
+            Self::Failed(failure) => HeldBack::Failed(failure.class),
+        }
+    }
+
     pub(super) fn into_failure(self) -> Failure {
         match self {
             Self::Failed(failure) => failure,

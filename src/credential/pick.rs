@@ -2,8 +2,9 @@
 //!
 //! The decision asks nobody and waits for nothing: it follows from what is held of the tenant, the tenant's policy and
 //! the request. Kinds are tried in the policy's order, a grant is passed over when its scopes do not cover the request
-//! and a PAT can stand in, and what Flexslot guards by PAT alone gets a PAT or nothing. It leaves one trace: a rejected
-//! PAT that has rested is probed by whoever is given it.
+//! and a PAT can stand in, and what Flexslot guards by PAT alone gets a PAT or nothing. It changes one thing: a rejected
+//! PAT that has rested is probed by whoever is given it. What was considered on the way, and why it was taken or not, is
+//! part of the answer, for the trace of the request.
 
 use http::HeaderValue;
 use tokio::time::Instant;
@@ -11,13 +12,14 @@ use tokio::time::Instant;
 use super::{
     Ask, At, PatFault, PatSource, PathClass, Refusal,
     failure::Failure,
-    policy::{Settings, TenantPolicy},
+    policy::{Objection, Settings, TenantPolicy},
     state::{Held, State},
 };
 use crate::model::{
-    CredentialKind, PatFallback, Timestamp, TokenType,
+    CredentialKind, PatFallback, Scope, Timestamp, TokenType,
     observe::FallbackCause,
     token::{DisconnectReason, Freshness},
+    trace::{Considered, Finding, GrantFinding, Pair, PatFinding},
 };
 
 /// What the decision looks at besides the request and the state.
@@ -30,7 +32,13 @@ pub(super) struct Circumstances<'a> {
     pub(super) failed: Option<&'a Failure>,
 }
 
-/// The decision.
+/// The decision, and what it looked at.
+pub(super) struct Decision {
+    pub(super) choice: Choice,
+    pub(super) considered: Considered,
+}
+
+/// What a request gets.
 pub(super) enum Choice {
     OAuth(Usable),
     /// The PAT, and why it stands in for a grant, where it does.
@@ -49,15 +57,15 @@ pub(super) struct Usable {
 enum Passed {
     Absent,
     Ended(DisconnectReason),
-    Misconfigured(String),
+    Misconfigured(Objection),
     Failed(Failure),
-    /// It would do, as far as Flexslot lets it.
-    Scope(Usable),
+    /// It would do, as far as Flexslot lets it; this scope it lacks.
+    Scope(Scope, Usable),
 }
 
 /// What there is of a PAT.
 enum Pat {
-    Usable(HeaderValue),
+    Usable(HeaderValue, PatSource),
     Rejected(PatSource),
     Unusable(PatFault),
     Absent,
@@ -65,42 +73,61 @@ enum Pat {
 
 /// Picks the credential for `ask`. Takes the state mutably because asking for a rejected PAT may make this request its
 /// probe.
-pub(super) fn decide(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice {
-    match ask.class {
-        PathClass::PatOnly => pat_only(state, on),
-        PathClass::Ordinary => in_order(ask, state, on),
-    }
+pub(super) fn decide(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Decision {
+    let mut considered = Considered::default();
+    let choice = match ask.class {
+        PathClass::PatOnly => pat_only(state, on, &mut considered),
+        PathClass::Ordinary => in_order(ask, state, on, &mut considered),
+    };
+    Decision { choice, considered }
 }
 
-fn pat_only(state: &mut State, on: &Circumstances<'_>) -> Choice {
+fn pat_only(state: &mut State, on: &Circumstances<'_>, considered: &mut Considered) -> Choice {
+    considered.push(Finding::OAuth(GrantFinding::PatOnlyPath));
     if !on.policy.credentials.contains(&CredentialKind::Pat) {
+        considered.push(Finding::Pat(PatFinding::NotListed));
         return Choice::Refuse(Refusal::PatRequired);
     }
-    match pat(state, on) {
-        Pat::Usable(authorization) => Choice::Pat(authorization, None),
+    let pat = pat(state, on);
+    considered.push(Finding::Pat(pat.finding(None)));
+    match pat {
+        Pat::Usable(authorization, _) => Choice::Pat(authorization, None),
         Pat::Rejected(source) => Choice::Refuse(Refusal::PatRejected(source)),
         Pat::Unusable(fault) => Choice::Refuse(Refusal::PatUnusable(fault)),
         Pat::Absent => Choice::Refuse(Refusal::PatRequired),
     }
 }
 
-fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice {
+fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>, considered: &mut Considered) -> Choice {
+    let listed = &on.policy.credentials;
+    if !listed.contains(&CredentialKind::OAuth) {
+        considered.push(Finding::OAuth(GrantFinding::NotListed));
+    }
     let mut passed = None;
     let mut pat_refusal = None;
-    for kind in &on.policy.credentials {
+    for kind in listed {
         match kind {
             CredentialKind::OAuth => match grant(ask, state, on) {
-                Ok(usable) => return Choice::OAuth(usable),
-                Err(why) => passed = Some(why),
+                Ok(usable) => {
+                    considered.push(Finding::OAuth(GrantFinding::Taken(usable.pair())));
+                    return Choice::OAuth(usable);
+                }
+                Err(why) => {
+                    considered.push(Finding::OAuth(why.finding()));
+                    passed = Some(why);
+                }
             },
             CredentialKind::Pat => {
                 if passed.as_ref().is_some_and(|why| !why.lets_pat_stand_in(on.policy.pat_fallback)) {
+                    let is_there = state.pats.current().is_some();
+                    considered.push(Finding::Pat(if is_there { PatFinding::NotAllowed } else { PatFinding::Absent }));
                     continue;
                 }
-                match pat(state, on) {
-                    Pat::Usable(authorization) => {
-                        return Choice::Pat(authorization, passed.and_then(|why| why.fallback_cause()));
-                    }
+                let stands_in = passed.as_ref().and_then(Passed::fallback_cause);
+                let pat = pat(state, on);
+                considered.push(Finding::Pat(pat.finding(stands_in)));
+                match pat {
+                    Pat::Usable(authorization, _) => return Choice::Pat(authorization, stands_in),
                     Pat::Rejected(source) => pat_refusal = Some(Refusal::PatRejected(source)),
                     Pat::Unusable(fault) => pat_refusal = Some(Refusal::PatUnusable(fault)),
                     Pat::Absent => {}
@@ -108,10 +135,16 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Choice 
             }
         }
     }
+    if !listed.contains(&CredentialKind::Pat) {
+        considered.push(Finding::Pat(PatFinding::NotListed));
+    }
     match passed {
-        Some(Passed::Scope(usable)) => Choice::OAuth(usable),
+        Some(Passed::Scope(lacking, usable)) => {
+            considered.push(Finding::OAuth(GrantFinding::TakenWithoutScope(lacking, usable.pair())));
+            Choice::OAuth(usable)
+        }
         Some(Passed::Failed(failure)) => Choice::Refuse(failure.into_refusal()),
-        Some(Passed::Misconfigured(what)) => Choice::Refuse(Refusal::OAuthMisconfigured(what)),
+        Some(Passed::Misconfigured(objection)) => Choice::Refuse(Refusal::OAuthMisconfigured(objection.to_string())),
         Some(Passed::Ended(reason)) => Choice::Refuse(Refusal::ReconnectRequired(reason)),
         Some(Passed::Absent) | None => Choice::Refuse(pat_refusal.unwrap_or(Refusal::NotConnected)),
     }
@@ -126,21 +159,20 @@ fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<Usable,
     if let Some(failure) = on.failed {
         return Err(Passed::Failed(failure.clone()));
     }
-    if let Some(what) = on.settings.objection_to(&live.grant) {
-        return Err(Passed::Misconfigured(what));
+    if let Some(objection) = on.settings.objection_to(&live.grant) {
+        return Err(Passed::Misconfigured(objection));
     }
     let tokens = &live.grant.tokens;
     let Some(authorization) = live.authorization.clone() else {
-        let what = match tokens.token_type {
-            TokenType::Dpop => "its tokens are bound to a key (DPoP), which this version cannot present",
-            TokenType::Bearer => "its access token cannot stand in a header",
-        };
-        return Err(Passed::Misconfigured(what.into()));
+        return Err(Passed::Misconfigured(match tokens.token_type {
+            TokenType::Dpop => Objection::Bound,
+            TokenType::Bearer => Objection::Malformed,
+        }));
     };
     let freshness = tokens.freshness(on.now, live.plan.opens);
     let usable = Usable { at: live.at(), authorization, freshness };
     match ask.need {
-        Some(need) if !tokens.scopes.covers(need) => Err(Passed::Scope(usable)),
+        Some(need) if !tokens.scopes.covers(need) => Err(Passed::Scope(need, usable)),
         _ => Ok(usable),
     }
 }
@@ -151,12 +183,21 @@ fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
     if let Some(own) = pat.origin.as_ref().filter(|own| *own != upstream) {
         return Pat::Unusable(PatFault::OtherOrigin { own: own.to_string(), upstream: upstream.to_string() });
     }
+    let source = pat.source();
     match &pat.authorization {
         None => Pat::Unusable(PatFault::Malformed),
         Some(authorization) => {
             let authorization = authorization.clone();
-            if pat.health.admits(on.instant) { Pat::Usable(authorization) } else { Pat::Rejected(pat.source()) }
+            if pat.health.admits(on.instant) { Pat::Usable(authorization, source) } else { Pat::Rejected(source) }
         }
+    }
+}
+
+// === impl Usable ===
+
+impl Usable {
+    fn pair(&self) -> Pair {
+        Pair { version: self.at.version, freshness: self.freshness }
     }
 }
 
@@ -178,6 +219,33 @@ impl Passed {
             Self::Misconfigured(_) => Some(FallbackCause::Misconfigured),
             Self::Failed(_) => Some(FallbackCause::RefreshUnavailable),
             Self::Scope(..) => Some(FallbackCause::Scope),
+        }
+    }
+
+    /// As a trace has it.
+    fn finding(&self) -> GrantFinding {
+        match self {
+            Self::Absent => GrantFinding::NeverConnected,
+            Self::Ended(reason) => GrantFinding::Ended(*reason),
+            Self::Misconfigured(objection) => objection.into(),
+            Self::Failed(failure) => GrantFinding::NotRefreshed(failure.class),
+            Self::Scope(lacking, _) => GrantFinding::LacksScope(*lacking),
+        }
+    }
+}
+
+// === impl Pat ===
+
+impl Pat {
+    /// As a trace has it, where the PAT stands in for a grant for this reason, or for none.
+    fn finding(&self, stands_in: Option<FallbackCause>) -> PatFinding {
+        match (self, stands_in) {
+            (Self::Usable(_, source), Some(cause)) => PatFinding::StandsIn(*source, cause),
+            (Self::Usable(_, source), None) => PatFinding::Taken(*source),
+            (Self::Rejected(source), _) => PatFinding::Rejected(*source),
+            (Self::Unusable(PatFault::OtherOrigin { .. }), _) => PatFinding::OtherOrigin,
+            (Self::Unusable(PatFault::Malformed), _) => PatFinding::Malformed,
+            (Self::Absent, _) => PatFinding::Absent,
         }
     }
 }

@@ -4,7 +4,10 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use crate::{
     flexslot::TokenEndpoint,
-    model::{AllowRule, CredentialKind, Grant, Origin, PatFallback, Secret, TenantId, Timestamp, token::Intent},
+    model::{
+        AllowRule, CredentialKind, Grant, Origin, PatFallback, Secret, TenantId, Timestamp, token::Intent,
+        trace::GrantFinding,
+    },
 };
 
 /// Everything of the configuration that this room needs.
@@ -45,6 +48,19 @@ pub struct TenantPolicy {
     pub allow: Option<Vec<AllowRule>>,
 }
 
+/// Why a grant cannot be presented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Objection {
+    /// It belongs to another origin than the configured upstream.
+    OtherOrigin { own: Origin, upstream: Origin },
+    /// It was given to this OAuth client, which is not configured.
+    OtherClient(String),
+    /// Its tokens are bound to a key (RFC 9449).
+    Bound,
+    /// Its access token cannot stand in a header.
+    Malformed,
+}
+
 // === impl Settings ===
 
 impl Settings {
@@ -58,30 +74,56 @@ impl Settings {
         self.tenants.contains_key(tenant)
     }
 
-    /// Why this configuration may not present `grant` to anybody, if it may not; words that go on from "the grant
-    /// cannot be used".
-    pub(super) fn objection_to(&self, grant: &Grant) -> Option<String> {
+    /// Why this configuration may not present `grant` to anybody, if it may not.
+    pub(super) fn objection_to(&self, grant: &Grant) -> Option<Objection> {
         self.objection(&grant.origin, &grant.client_id)
     }
 
     /// The same for any grant from `own` that was given to the client `client_id`.
-    pub(super) fn objection(&self, own: &Origin, client_id: &str) -> Option<String> {
+    pub(super) fn objection(&self, own: &Origin, client_id: &str) -> Option<Objection> {
         if *own != self.origin {
-            let configured = &self.origin;
-            return Some(format!(
-                "it belongs to {own}, and upstream.url is {configured}; set it back, or import a grant of {configured}"
-            ));
+            return Some(Objection::OtherOrigin { own: own.clone(), upstream: self.origin.clone() });
         }
-        if !self.endpoint.knows(client_id) {
-            return Some(format!("it belongs to the OAuth client {client_id}, which [oauth] does not name"));
-        }
-        None
+        (!self.endpoint.knows(client_id)).then(|| Objection::OtherClient(client_id.to_owned()))
     }
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings").field("origin", &self.origin).field("refresh", &self.refresh).finish_non_exhaustive()
+    }
+}
+
+// === impl Objection ===
+
+/// In words that go on from "the grant cannot be used".
+impl fmt::Display for Objection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherOrigin { own, upstream } => {
+                write!(
+                    f,
+                    "it belongs to {own}, and upstream.url is {upstream}; set it back, or import a grant of {upstream}"
+                )
+            }
+            Self::OtherClient(client) => {
+                write!(f, "it belongs to the OAuth client {client}, which [oauth] does not name")
+            }
+            Self::Bound => f.write_str("its tokens are bound to a key (DPoP), which this version cannot present"),
+            Self::Malformed => f.write_str("its access token cannot stand in a header"),
+        }
+    }
+}
+
+/// As a trace has it.
+impl From<&Objection> for GrantFinding {
+    fn from(objection: &Objection) -> Self {
+        match objection {
+            Objection::OtherOrigin { .. } => Self::OtherOrigin,
+            Objection::OtherClient(_) => Self::OtherClient,
+            Objection::Bound => Self::Bound,
+            Objection::Malformed => Self::Malformed,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     custody::Custody,
     eviction::Threshold,
     failure::Failure,
-    pick::{Choice, Circumstances, decide},
+    pick::{Circumstances, Decision, decide},
     policy::Settings,
     schedule::OutOfTurn,
     state::Slot,
@@ -238,7 +238,7 @@ impl Works {
         self.slots.remove_if(&slot.tenant, |_, held| Arc::ptr_eq(held, slot));
     }
 
-    pub(super) fn decide(&self, slot: &Slot, ask: &Ask<'_>, failed: Option<&Failure>) -> Choice {
+    pub(super) fn decide(&self, slot: &Slot, ask: &Ask<'_>, failed: Option<&Failure>) -> Decision {
         let settings = self.settings.load();
         let policy = settings.policy(&slot.tenant);
         let (now, instant) = (self.now(), Instant::now());

@@ -21,6 +21,14 @@ pub enum PatFallback {
     Never,
 }
 
+/// Where a PAT comes from, which is where another one has to be put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PatSource {
+    /// The configuration: `[[tenants]]`, or `FLEXSLOT_PAT`.
+    Configuration,
+    Store,
+}
+
 // === impl CredentialKind ===
 
 impl CredentialKind {
@@ -36,5 +44,17 @@ impl CredentialKind {
 impl fmt::Display for CredentialKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+// === impl PatSource ===
+
+impl PatSource {
+    /// As logs and traces name it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Store => "store",
+        }
     }
 }

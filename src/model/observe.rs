@@ -66,7 +66,7 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Where the time of one request went.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RequestTimes {
     /// From the request's header to the end of the response.
     pub total: Duration,

@@ -11,6 +11,15 @@ const MAX_LEN: usize = 128;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TenantId(Arc<str>);
 
+/// How the tenant of a request was named; stands in the trace and the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NamedBy {
+    Header,
+    Path,
+    Listener,
+    Default,
+}
+
 /// Why a text is no tenant name. Names the position, never the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidTenant {
@@ -58,6 +67,31 @@ impl fmt::Display for TenantId {
 impl fmt::Debug for TenantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+// === impl NamedBy ===
+
+impl NamedBy {
+    /// The word in traces and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::Path => "path",
+            Self::Listener => "listener",
+            Self::Default => "default",
+        }
+    }
+}
+
+impl fmt::Display for NamedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Header => "The tenant header",
+            Self::Path => "the path",
+            Self::Listener => "the listener",
+            Self::Default => "the default",
+        })
     }
 }
 

@@ -188,6 +188,19 @@ impl Grant {
     }
 }
 
+// === impl Freshness ===
+
+impl Freshness {
+    /// The word in a trace.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Ageing => "ageing",
+            Self::Expired => "expired",
+        }
+    }
+}
+
 // === impl DisconnectReason ===
 
 impl DisconnectReason {

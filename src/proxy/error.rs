@@ -1,6 +1,6 @@
 //! The failures that the corridor answers itself: one row per code.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 
@@ -13,8 +13,8 @@ use super::{
     upstream::{ErrorKind, Sent, UpstreamError},
 };
 use crate::{
-    credential::{PatFault, PatSource, Permission, Refusal},
-    model::{Action, Problem, problem::ProxyError, token::DisconnectReason},
+    credential::{PatFault, Permission, Refusal},
+    model::{Action, PatSource, Problem, TenantId, problem::ProxyError, token::DisconnectReason},
 };
 
 /// The codes of `urn:flexslot-proxy:problem:<code>`, in the order of their statuses.
@@ -125,34 +125,32 @@ impl Code {
     }
 }
 
-/// A request that the credential room has no credential for.
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::NotConnected => Code::NotConnected.problem(
-                "This tenant has neither a personal access token nor a connection to Flexslot, or its name is misspelt. Give it one with \
-                 `flexslot-proxy tenant set-pat` or `flexslot-proxy tenant import`, in the store that this sidecar uses (its first log line \
-                 names it); a memory: store takes none, so give FLEXSLOT_PAT or proxy.toml then.",
-            ),
-            Refusal::ReconnectRequired(reason) => Code::ReconnectRequired.problem(reconnect_detail(reason)),
-            Refusal::PatRejected(source) => Code::PatRejected.problem(rejected_detail(source)),
-            Refusal::PatRequired => Code::PatRequired.problem(
-                "Flexslot takes only a personal access token on this path, and this tenant has none that may be used: `flexslot-proxy tenant set-pat`.",
-            ),
-            Refusal::RefreshUnavailable { what, retry_after } => {
-                let problem = Code::RefreshUnavailable.problem(format!("The access token has expired and could not be refreshed: {what}. Try again later."));
-                problem.retry_after(retry_after.unwrap_or(std::time::Duration::from_secs(1)))
-            }
-            Refusal::OAuthMisconfigured(what) => {
-                Code::OAuthMisconfigured.problem(format!("This tenant's grant cannot be used: {what}. The grant itself is kept."))
-            }
-            Refusal::PatUnusable(fault) => Code::OAuthMisconfigured.problem(pat_detail(&fault)),
-            Refusal::StoreUnavailable(what) => {
-                let problem = Code::StoreUnavailable.problem(format!("This tenant's credential cannot be had from the store: {what}. Try again later."));
-                problem.retry_after(std::time::Duration::from_secs(1))
-            }
-            Refusal::RecordUnreadable(what) => Problem { action: Action::FixConfig, ..Code::StoreUnavailable.problem(unreadable_detail(&what)) },
+/// A request of `tenant` that the credential room has no credential for.
+pub(super) fn refusal_problem(refusal: Refusal, tenant: &TenantId) -> Problem {
+    match refusal {
+        Refusal::NotConnected => Code::NotConnected.problem(format!(
+            "This tenant has neither a personal access token nor a connection to Flexslot, or its name is misspelt. Connect it with \
+             `flexslot-proxy connect {tenant}`, or give it a personal access token with `flexslot-proxy tenant set-pat {tenant}`, in the \
+             store that this sidecar uses (its first log line names it); a memory: store takes none, so give FLEXSLOT_PAT or proxy.toml then."
+        )),
+        Refusal::ReconnectRequired(reason) => Code::ReconnectRequired.problem(reconnect_detail(reason, tenant)),
+        Refusal::PatRejected(source) => Code::PatRejected.problem(rejected_detail(source)),
+        Refusal::PatRequired => Code::PatRequired.problem(
+            "Flexslot takes only a personal access token on this path, and this tenant has none that may be used: `flexslot-proxy tenant set-pat`.",
+        ),
+        Refusal::RefreshUnavailable { what, retry_after } => {
+            let problem = Code::RefreshUnavailable.problem(format!("The access token has expired and could not be refreshed: {what}. Try again later."));
+            problem.retry_after(retry_after.unwrap_or(Duration::from_secs(1)))
         }
+        Refusal::OAuthMisconfigured(what) => {
+            Code::OAuthMisconfigured.problem(format!("This tenant's grant cannot be used: {what}. The grant itself is kept."))
+        }
+        Refusal::PatUnusable(fault) => Code::OAuthMisconfigured.problem(pat_detail(&fault)),
+        Refusal::StoreUnavailable(what) => {
+            let problem = Code::StoreUnavailable.problem(format!("This tenant's credential cannot be had from the store: {what}. Try again later."));
+            problem.retry_after(Duration::from_secs(1))
+        }
+        Refusal::RecordUnreadable(what) => Problem { action: Action::FixConfig, ..Code::StoreUnavailable.problem(unreadable_detail(&what)) },
     }
 }
 
@@ -191,21 +189,20 @@ fn pat_detail(fault: &PatFault) -> Cow<'static, str> {
     }
 }
 
-const fn reconnect_detail(reason: DisconnectReason) -> &'static str {
-    match reason {
+fn reconnect_detail(reason: DisconnectReason, tenant: &TenantId) -> String {
+    let what = match reason {
         DisconnectReason::InvalidGrant => {
-            "Flexslot no longer accepts this connection: its user revoked it, or it expired. Let the user consent again in your app and import \
-             the new tokens with `flexslot-proxy tenant import --replace`, or give the tenant a personal access token."
+            "Flexslot no longer accepts this connection: its user revoked it, or it expired. Connect it again"
         }
         DisconnectReason::RefreshOutcomeLost => {
-            "The answer to a token request was lost, and Flexslot no longer accepts this connection. Let the user consent again in your app and \
-             import the new tokens with `flexslot-proxy tenant import --replace`, or give the tenant a personal access token."
+            "The answer to a token request was lost, and Flexslot no longer accepts this connection. Connect it again"
         }
-        DisconnectReason::Disconnected => {
-            "This connection was disconnected here. To use it again, let the user consent again in your app and import the new tokens with \
-             `flexslot-proxy tenant import --replace`, or give the tenant a personal access token."
-        }
-    }
+        DisconnectReason::Disconnected => "This connection was disconnected here. To use it again, connect it",
+    };
+    format!(
+        "{what} with `flexslot-proxy connect {tenant}`; or import new tokens with `flexslot-proxy tenant import --replace`, or give the tenant \
+         a personal access token."
+    )
 }
 
 /// A request that the guard does not let in.

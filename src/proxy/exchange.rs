@@ -5,16 +5,23 @@ use std::time::Duration;
 use http::{HeaderValue, Request, Response, StatusCode, Uri, header::AUTHORIZATION};
 
 use super::{
-    error::{Code, upstream_failure},
-    facts::{Facts, UpstreamWait},
+    error::{Code, refusal_problem, upstream_failure},
+    facts::Facts,
     handle::{Accepted, Failure},
-    replay::{ReplayBody, Replayer},
+    replay::{Replay, ReplayBody, Replayer},
     upstream::{Upstream, UpstreamBody},
     verdict::{REFRESH_UNAVAILABLE, UNAUTHORIZED_AFTER_REFRESH, Verdict},
 };
 use crate::{
     credential::{Ask, Credentials, Picked, Unauthorized},
-    model::{CredentialKind, Observer, Origin, Problem, observe::RetryOutcome},
+    model::{
+        CredentialKind, Observer, Origin,
+        observe::RetryOutcome,
+        trace::{
+            self,
+            steps::{Answer, Remedy, Step},
+        },
+    },
 };
 
 /// What an exchange works with.
@@ -43,12 +50,17 @@ pub(super) struct Exchanged {
 impl Exchange<'_> {
     /// Sends the request with the best credential there is; after a 401 once more with another, if one can be had.
     pub(super) async fn run(mut self, body: ReplayBody) -> Result<Exchanged, Failure> {
-        let picked = self.credentials.pick(&self.ask).await.map_err(Problem::from)?;
-        let response = self.send(&picked, body).await?;
+        let picked = self.credentials.pick(&self.ask, &mut self.facts.steps).await;
+        let picked = picked.map_err(|refusal| refusal_problem(refusal, &self.request.tenant))?;
+        let sent = self.send(&picked, body).await;
+        self.facts.replay = Some(self.replay());
+        let response = sent?;
         match Verdict::of(response.status(), response.headers()) {
             Verdict::Renew => self.renew(picked, response).await,
             Verdict::Deliver => {
-                if response.status() != StatusCode::UNAUTHORIZED {
+                if response.status() == StatusCode::UNAUTHORIZED {
+                    self.remedied(Remedy::NotAboutToken);
+                } else {
                     self.credentials.accepted(&self.request.tenant, &picked);
                 }
                 Ok(Exchanged { response, authorization: picked.authorization, details: None })
@@ -57,25 +69,53 @@ impl Exchange<'_> {
     }
 
     /// After a 401. The upload is held meanwhile, so that what is known of the body stays true.
-    async fn renew(self, refused: Picked, response: Response<UpstreamBody>) -> Result<Exchanged, Failure> {
+    async fn renew(mut self, refused: Picked, response: Response<UpstreamBody>) -> Result<Exchanged, Failure> {
         self.replayer.hold();
-        let next = match self.credentials.unauthorized(&self.ask, &refused).await {
+        let next = match self.credentials.unauthorized(&self.ask, &refused, &mut self.facts.steps).await {
             Unauthorized::Retry(next) => next,
-            Unauthorized::Pass => return Ok(self.as_it_is(response, refused.authorization, None)),
+            Unauthorized::Pass => {
+                self.remedied(Remedy::PassedOn);
+                return Ok(self.as_it_is(response, refused.authorization, None));
+            }
             Unauthorized::AfterRefresh => {
+                self.remedied(Remedy::AfterRefresh);
                 return Ok(self.as_it_is(response, refused.authorization, Some(UNAUTHORIZED_AFTER_REFRESH)));
             }
             Unauthorized::RefreshUnavailable => {
+                self.remedied(Remedy::RefreshUnavailable);
                 return Ok(self.as_it_is(response, refused.authorization, Some(REFRESH_UNAVAILABLE)));
             }
-            Unauthorized::Refuse(refusal) => return Err(Problem::from(refusal).into()),
+            Unauthorized::Refuse(refusal) => {
+                self.remedied(Remedy::NothingLeft);
+                return Err(refusal_problem(refusal, &self.request.tenant).into());
+            }
         };
         // A body that is not kept: the token is new now, and the client's own retry will work.
         let Some(body) = self.replayer.rewind() else {
+            self.remedied(Remedy::BodyNotKept);
+            self.facts.replay = Some(trace::Replay::Overflowed);
             return Ok(self.as_it_is(response, refused.authorization, None));
         };
         drop(response);
+        self.remedied(Remedy::Retried);
+        if self.facts.replay != Some(trace::Replay::NoBody) {
+            self.facts.replay = Some(trace::Replay::Rewound);
+        }
         self.retry(&next, body).await
+    }
+
+    /// What is done about a 401.
+    fn remedied(&mut self, remedy: Remedy) {
+        self.facts.steps.note(Step::Unauthorized(remedy));
+    }
+
+    /// Whether the request can be sent again, as its trace has it.
+    fn replay(&self) -> trace::Replay {
+        match self.replayer.state() {
+            _ if self.replayer.progress().is_none() => trace::Replay::NoBody,
+            Replay::Ready | Replay::StillSending => trace::Replay::Kept,
+            Replay::Overflowed => trace::Replay::Overflowed,
+        }
     }
 
     /// The second send. There is no third.
@@ -120,21 +160,20 @@ impl Exchange<'_> {
                 .problem("The configuration changed while the request was waiting. Send it again.");
             return Err(problem.retry_after(Duration::from_secs(1)).into());
         }
-        self.facts.credential = Some(picked.kind);
         self.facts.version = picked.at.map(|at| at.version);
         let mut request = Request::new(body);
         *request.method_mut() = self.request.method.clone();
         *request.uri_mut() = Uri::from(self.request.target.forward().clone());
         *request.headers_mut() = self.request.headers.clone();
         request.headers_mut().insert(AUTHORIZATION, picked.authorization.clone());
-        let waiting = UpstreamWait::begin(&mut self.facts.upstream_time);
+        let mut waiting = self.facts.begin_send(picked.kind);
         let outcome = self.upstream.send(request).await;
+        let status = outcome.as_ref().ok().map(|response| response.status().as_u16());
+        waiting.answered(status.map_or(Answer::Failed, Answer::Status));
         drop(waiting);
+        self.facts.upstream_status = status.or(self.facts.upstream_status);
         match outcome {
-            Ok(response) => {
-                self.facts.upstream_status = Some(response.status().as_u16());
-                Ok(response)
-            }
+            Ok(response) => Ok(response),
             Err(error) => {
                 self.facts.cause = Some(error.to_string());
                 Err(upstream_failure(&error, self.replayer.failure()))

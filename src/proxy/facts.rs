@@ -1,14 +1,21 @@
-//! What the corridor finds out about a request on its way, for the access log and the metrics.
+//! What the corridor finds out about a request on its way, for the access log, the metrics and the trace.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{cors::Readers, route::NamedBy};
-use crate::model::{CredentialKind, TenantId, Version, observe::RetryOutcome};
+use super::cors::Readers;
+use crate::model::{
+    CredentialKind, NamedBy, TenantId, Version,
+    observe::RetryOutcome,
+    trace::{
+        Replay, Steps,
+        steps::{Answer, SendWait},
+    },
+};
 
 /// Filled in as far as the request comes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Facts {
     pub tenant: Option<TenantId>,
     pub named_by: Option<NamedBy>,
@@ -18,6 +25,10 @@ pub struct Facts {
     pub version: Option<Version>,
     /// How the one retry ended, where there was one.
     pub retry: Option<RetryOutcome>,
+    /// What was done, and when.
+    pub steps: Steps,
+    /// Whether the body could be sent again, or was.
+    pub replay: Option<Replay>,
     /// What the upstream answered last.
     pub upstream_status: Option<u16>,
     /// The time that went into waiting for the upstream's response headers, whether or not they came.
@@ -33,14 +44,44 @@ pub struct Facts {
 #[derive(Debug)]
 pub(super) struct UpstreamWait<'a> {
     upstream_time: &'a mut Duration,
+    send: SendWait<'a>,
     since: Instant,
+}
+
+// === impl Facts ===
+
+impl Facts {
+    /// Nothing yet, of a request that began at `since`.
+    pub const fn since(since: Instant) -> Self {
+        Self {
+            tenant: None,
+            named_by: None,
+            credential: None,
+            version: None,
+            retry: None,
+            steps: Steps::since(since),
+            replay: None,
+            upstream_status: None,
+            upstream_time: Duration::ZERO,
+            cause: None,
+            readers: Readers::Unsaid,
+        }
+    }
+
+    /// Notes that the request is sent with `credential`, and that its answer is waited for from now on.
+    pub(super) fn begin_send(&mut self, credential: CredentialKind) -> UpstreamWait<'_> {
+        self.credential = Some(credential);
+        let send = self.steps.send(credential);
+        UpstreamWait { upstream_time: &mut self.upstream_time, send, since: Instant::now() }
+    }
 }
 
 // === impl UpstreamWait ===
 
-impl<'a> UpstreamWait<'a> {
-    pub(super) fn begin(upstream_time: &'a mut Duration) -> Self {
-        Self { upstream_time, since: Instant::now() }
+impl UpstreamWait<'_> {
+    /// The upstream has answered, or will not.
+    pub(super) fn answered(&mut self, answer: Answer) {
+        self.send.answered(answer);
     }
 }
 

@@ -3,16 +3,7 @@
 use http::{HeaderMap, HeaderName};
 
 use super::error::Code;
-use crate::model::{Problem, TenantId};
-
-/// How the tenant was named; stands in the trace and the access log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NamedBy {
-    Header,
-    Path,
-    Listener,
-    Default,
-}
+use crate::model::{NamedBy, Problem, TenantId};
 
 /// The tenant that the header names, if it is there.
 pub(super) fn in_header(headers: &HeaderMap, name: &HeaderName) -> Result<Option<TenantId>, Problem> {
@@ -49,29 +40,6 @@ pub(super) fn tenant(
                  or set server.default_tenant.",
             )),
         },
-    }
-}
-
-impl NamedBy {
-    /// The word in traces and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Header => "header",
-            Self::Path => "path",
-            Self::Listener => "listener",
-            Self::Default => "default",
-        }
-    }
-}
-
-impl std::fmt::Display for NamedBy {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Header => "The tenant header",
-            Self::Path => "the path",
-            Self::Listener => "the listener",
-            Self::Default => "the default",
-        })
     }
 }
 

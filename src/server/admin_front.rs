@@ -105,7 +105,7 @@ impl AdminFront {
     }
 
     fn problem(&self, problem: &Problem) -> Response<Body> {
-        respond::problem(problem, &self.ids.next()).map(Body::new)
+        respond::problem(problem, self.ids.next(), None).map(Body::new)
     }
 }
 

@@ -1,7 +1,11 @@
 //! Between the wire and the rooms: names each request, keeps its record, and turns whatever comes out of the corridor
 //! into a response.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -12,7 +16,8 @@ use tokio::sync::watch;
 
 use super::{
     accept::{Answers, ConnInfo},
-    access_log::{Lines, Record},
+    access_log::{Audience, Beginning, Lines, Record},
+    connections_page::ConnectionsPage,
     outgoing::{Content, Outgoing},
     request_id::RequestIds,
     respond,
@@ -20,7 +25,8 @@ use super::{
     wire::Refusal,
 };
 use crate::{
-    model::{Observer, Problem},
+    admin::trace::Traces,
+    model::{Action, Clock, Observer, Problem, trace::Told},
     proxy::{
         Caller, Corridor, Failure,
         error::{Code, path_problem},
@@ -32,33 +38,52 @@ use crate::{
 pub struct Front {
     corridor: Arc<Corridor>,
     ids: RequestIds,
+    clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
+    traces: Arc<Traces>,
     lines: ArcSwap<Lines>,
+    /// Known once its listener is bound.
+    connections_page: OnceLock<ConnectionsPage>,
     /// As many as there may be connections. Only HTTP/2, with many streams on one, can come to this.
     under_way: UnderWay,
     draining: watch::Receiver<bool>,
 }
 
+/// What a front is built from.
+pub struct Parts {
+    pub corridor: Arc<Corridor>,
+    pub ids: RequestIds,
+    pub clock: Arc<dyn Clock>,
+    pub told: Audience,
+    /// So many requests may be under way at a time.
+    pub capacity: usize,
+    /// New requests are turned away once it is true.
+    pub draining: watch::Receiver<bool>,
+}
+
 // === impl Front ===
 
 impl Front {
-    /// A front before `corridor`. New requests are turned away once `draining` is true.
-    pub fn new(
-        corridor: Arc<Corridor>,
-        ids: RequestIds,
-        observer: Arc<dyn Observer>,
-        lines: Lines,
-        capacity: usize,
-        draining: watch::Receiver<bool>,
-    ) -> Self {
+    /// A front before a corridor.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { corridor, ids, clock, told, capacity, draining } = parts;
+        let Audience { observer, traces, lines } = told;
         Self {
             corridor,
             ids,
+            clock,
             observer,
+            traces,
             lines: ArcSwap::from_pointee(lines),
+            connections_page: OnceLock::new(),
             under_way: UnderWay::at_most(capacity),
             draining,
         }
+    }
+
+    /// Where those are sent from now on who have to connect.
+    pub fn show_connections_page(&self, page: ConnectionsPage) {
+        self.connections_page.get_or_init(|| page);
     }
 
     /// Whether lines are written for the requests that come from now on.
@@ -71,28 +96,23 @@ impl Front {
         let stand_in = request.extensions().get::<Refusal>().is_some();
         let path = if stand_in { "" } else { request.uri().path() };
         let (method, version) = (request.method().clone(), request.version());
-        let mut record = Box::new(Record::begin(
-            self.ids.next(),
-            method,
-            path,
-            version,
-            Arc::clone(&self.observer),
-            **self.lines.load(),
-        ));
+        let beginning = Beginning { id: self.ids.next(), at: self.clock.now(), method, path, version };
+        let mut record = Box::new(Record::begin(beginning, self.audience()));
         let answered = self.answer_or_fail(request, &mut record).await;
         let (mut response, content) = match answered {
             Ok(response) => split(response, Content::Upstream),
             Err(Failure::Bare(status)) => split(respond::bare(status), Content::Own),
             Err(Failure::Problem(problem)) => {
-                record.problem = Some(problem.code);
-                split(self.problem(problem, &record, version), Content::Own)
+                let problem = self.addressed(problem, &record);
+                record.problem = Some(Told { code: problem.code, detail: problem.detail.clone() });
+                split(self.problem(&problem, &record, version), Content::Own)
             }
         };
         record.facts.readers.say(&mut response.headers);
         if let Some(kind) = record.facts.credential {
             response.headers.insert(respond::CREDENTIAL, HeaderValue::from_static(kind.as_str()));
         }
-        response.headers.insert(respond::REQUEST_ID, record.id().to_header());
+        response.headers.insert(respond::REQUEST_ID, respond::id_header(record.id()));
         record.answered(response.status.as_u16());
         Response::from_parts(response, Outgoing::new(content, Some(record)))
     }
@@ -117,12 +137,27 @@ impl Front {
         if info.wire.is_body_fault() { Err(Failure::Bare(StatusCode::BAD_REQUEST)) } else { answered }
     }
 
-    fn problem(&self, problem: Problem, record: &Record, version: http::Version) -> Response<Full<Bytes>> {
+    fn audience(&self) -> Audience {
+        Audience { observer: Arc::clone(&self.observer), traces: Arc::clone(&self.traces), lines: **self.lines.load() }
+    }
+
+    /// The problem with what is known only here: the tenant, and where its connection can be mended.
+    fn addressed(&self, problem: Problem, record: &Record) -> Problem {
         let problem = match (&problem.tenant, &record.facts.tenant) {
             (None, Some(tenant)) => problem.of(tenant),
             _ => problem,
         };
-        let mut response = respond::problem(&problem, record.id());
+        match self.connections_page.get() {
+            Some(page) if problem.action == Action::Reconnect => {
+                let detail = format!("{} Or open {}", problem.detail, page.url_of(problem.tenant.as_ref()));
+                Problem { detail: detail.into(), ..problem }
+            }
+            _ => problem,
+        }
+    }
+
+    fn problem(&self, problem: &Problem, record: &Record, version: http::Version) -> Response<Full<Bytes>> {
+        let mut response = respond::problem(problem, record.id(), self.connections_page.get());
         // The rest of a body that nobody wants is not worth reading; and a connection that is to end need not be used
         // again.
         let ends = matches!(problem.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::NOT_IMPLEMENTED)
@@ -139,6 +174,12 @@ impl Answers for Front {
 
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Outgoing>> + Send {
         self.respond(request)
+    }
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("corridor", &self.corridor).finish_non_exhaustive()
     }
 }
 

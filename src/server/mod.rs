@@ -4,6 +4,7 @@ pub mod accept;
 pub mod access_log;
 pub mod admin_front;
 mod connection;
+pub mod connections_page;
 pub mod dispatch;
 pub mod listen;
 mod outgoing;

@@ -9,8 +9,8 @@ use http::{
 use http_body_util::Full;
 use serde::Serialize;
 
-use super::request_id::RequestId;
-use crate::model::Problem;
+use super::connections_page::ConnectionsPage;
+use crate::model::{Action, Problem, RequestId};
 
 /// On every response.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("flexslot-proxy-request-id");
@@ -33,12 +33,16 @@ struct Document<'a> {
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
-    request_id: &'a str,
+    request_id: String,
     action: &'a str,
+    /// For the codes that ask for a connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections_url: Option<String>,
 }
 
-/// The answer to a failure of ours.
-pub fn problem(problem: &Problem, id: &RequestId) -> Response<Full<Bytes>> {
+/// The answer to a failure of ours. One that asks for a connection names the tenant's place on the `page`.
+pub fn problem(problem: &Problem, id: RequestId, page: Option<&ConnectionsPage>) -> Response<Full<Bytes>> {
+    let page = page.filter(|_| problem.action == Action::Reconnect);
     let document = Document {
         r#type: format!("urn:flexslot-proxy:problem:{}", problem.code),
         title: problem.title,
@@ -46,8 +50,9 @@ pub fn problem(problem: &Problem, id: &RequestId) -> Response<Full<Bytes>> {
         detail: &problem.detail,
         code: problem.code,
         tenant: problem.tenant.as_ref().map(|tenant| tenant.as_str()),
-        request_id: id.as_str(),
+        request_id: id.to_string(),
         action: problem.action.as_str(),
+        connections_url: page.map(|page| page.url_of(problem.tenant.as_ref())),
     };
     // A struct of strings and a number has no way to fail.
     let body = serde_json::to_vec(&document).unwrap_or_default();
@@ -71,6 +76,12 @@ pub fn problem(problem: &Problem, id: &RequestId) -> Response<Full<Bytes>> {
     response
 }
 
+/// The id as a header's value.
+pub fn id_header(id: RequestId) -> HeaderValue {
+    // Hexadecimal digits and a dash are always fit.
+    HeaderValue::try_from(id.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
 /// An answer without anything in it, after which the connection is closed: to what could not be parsed, and to what
 /// came too late.
 pub fn bare(status: StatusCode) -> Response<Full<Bytes>> {
@@ -83,7 +94,11 @@ pub fn bare(status: StatusCode) -> Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::problem;
-    use crate::{model::TenantId, proxy::error::Code, server::request_id::RequestId};
+    use crate::{
+        model::{RequestId, TenantId},
+        proxy::error::Code,
+        server::connections_page::ConnectionsPage,
+    };
     use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
     use http_body_util::BodyExt;
     use std::time::Duration;
@@ -91,7 +106,8 @@ mod tests {
     #[tokio::test]
     async fn a_problem_says_everything_that_is_promised() {
         let tenant: TenantId = "acme".parse().unwrap();
-        let response = problem(&Code::NotConnected.problem("d").of(&tenant), &RequestId::for_test("r1"));
+        let page = ConnectionsPage::at("127.0.0.1:3540".parse().unwrap());
+        let response = problem(&Code::NotConnected.problem("d").of(&tenant), RequestId::new(7, 1), Some(&page));
         assert_eq!(response.status(), 401);
         assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer realm=\"flexslot-proxy\"");
         assert_eq!(
@@ -104,16 +120,30 @@ mod tests {
             body,
             serde_json::json!({
                 "type": "urn:flexslot-proxy:problem:not_connected", "title": "Not connected to Flexslot", "status": 401, "detail": "d",
-                "code": "not_connected", "tenant": "acme", "request_id": "r1", "action": "reconnect",
+                "code": "not_connected", "tenant": "acme", "request_id": "00000007-1", "action": "reconnect",
+                "connections_url": "http://127.0.0.1:3540/?q=acme",
             })
         );
+    }
+
+    #[tokio::test]
+    async fn only_who_has_to_connect_is_sent_to_the_page() {
+        let page = ConnectionsPage::at("127.0.0.1:3540".parse().unwrap());
+        for code in Code::ALL {
+            let response = problem(&code.problem("d"), RequestId::new(7, 1), Some(&page));
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let connects = matches!(code, Code::NotConnected | Code::ReconnectRequired);
+            assert_eq!(body.get("connections_url").is_some(), connects, "{code:?}");
+        }
     }
 
     #[test]
     fn a_wait_is_rounded_up_to_whole_seconds() {
         let response = problem(
             &Code::TenantBusy.problem("d").retry_after(Duration::from_millis(1200)),
-            &RequestId::for_test("r1"),
+            RequestId::new(7, 1),
+            None,
         );
         assert_eq!(response.headers()[RETRY_AFTER], "2");
     }

@@ -194,6 +194,20 @@ async fn a_tenant_whose_grant_has_ended_is_told_to_reconnect_and_nothing_more_is
 }
 
 #[tokio::test]
+async fn whoever_has_to_connect_is_led_to_the_command_and_to_the_page() {
+    let world = World::start().await;
+    revoked(&world).await;
+    for tenant in ["acme", "nobody"] {
+        let reply = world.get("/decks/").tenant(tenant).send().await;
+        let page = format!("http://{}/?q={tenant}", world.admin_address());
+        assert_eq!(reply.is(401).json()["connections_url"], page.as_str());
+        let detail = reply.detail();
+        assert!(detail.contains(&format!("`flexslot-proxy connect {tenant}`")) && detail.ends_with(&page), "{detail}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn whoever_was_never_connected_is_told_so() {
     let world = world("").await;
     for tenant in ["acme", "nobody"] {

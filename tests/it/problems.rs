@@ -61,6 +61,12 @@ fn check(expected: &Expected, reply: &Reply) {
     assert_eq!(member("action").as_deref(), Some(expected.action), "{code}");
     assert_eq!(member("request_id").as_deref(), Some(id), "{code}");
     assert_eq!(member("tenant").as_deref(), expected.tenant, "{code}");
+    let page = member("connections_url");
+    let tenant = expected.tenant.unwrap_or_default();
+    match expected.action {
+        "reconnect" => assert!(page.is_some_and(|page| page.ends_with(&format!("/?q={tenant}"))), "{code}"),
+        _ => assert_eq!(page, None, "{code}"),
+    }
     assert!(member("title").is_some_and(|title| !title.is_empty()), "{code}");
     assert!(member("detail").is_some_and(|detail| detail.len() > 20), "{code}");
     assert!(body.is_empty(), "{code} has more to say than the contract lists: {body:?}");

@@ -1,9 +1,9 @@
 //! A tenant, a store and a strict Flexslot, on paused time.
 
-use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt, ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     faulty::Faulty,
@@ -11,12 +11,14 @@ use super::{
 };
 use crate::{
     credential::{
-        Ask, Credentials, PathClass, Picked, RefreshPolicy, Refusal, Resend, Settings, TenantPolicy, coordinator::Parts,
+        Ask, Credentials, PathClass, Picked, RefreshPolicy, Refusal, Resend, Settings, TenantPolicy, Unauthorized,
+        coordinator::Parts,
     },
     model::{
         Clock, Observer, Random, Scope, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType,
         clock::TokioClock,
         observe::{FallbackCause, RefreshOutcome},
+        trace::Steps,
     },
     store::{
         Existing, NewGrant, NewTenant, StoredPat, TokenStore,
@@ -37,9 +39,13 @@ pub(super) struct Counts {
     pub(super) fallbacks: Mutex<Vec<FallbackCause>>,
 }
 
+/// The door, for tests that do not look at the trace of their requests.
+#[derive(Clone)]
+pub(super) struct Door(Credentials);
+
 /// One sidecar's view of the world; [`World::another`] makes a second process on the same store.
 pub(super) struct World {
-    pub(super) credentials: Credentials,
+    pub(super) credentials: Door,
     pub(super) store: TokenStore,
     pub(super) backend: Arc<Faulty>,
     pub(super) flexslot: Arc<Flexslot>,
@@ -58,6 +64,32 @@ impl Observer for Counts {
 
     fn pat_fallback(&self, cause: FallbackCause) {
         self.fallbacks.lock().push(cause);
+    }
+}
+
+// === impl Door ===
+
+impl Door {
+    pub(super) async fn pick(&self, ask: &Ask<'_>) -> Answer {
+        self.0.pick(ask, &mut steps()).await
+    }
+
+    pub(super) async fn unauthorized(&self, ask: &Ask<'_>, picked: &Picked) -> Unauthorized {
+        self.0.unauthorized(ask, picked, &mut steps()).await
+    }
+}
+
+impl Deref for Door {
+    type Target = Credentials;
+
+    fn deref(&self) -> &Credentials {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -98,7 +130,7 @@ impl World {
         instance: Option<InstanceLock>,
     ) -> Self {
         let counts = Arc::new(Counts::default());
-        let credentials = Credentials::new(Parts {
+        let credentials = Door(Credentials::new(Parts {
             settings: settings.clone(),
             store: store.of_another_process(),
             spool: state_dir.map(|dir| Spool::new(dir, sealer.clone())),
@@ -106,7 +138,7 @@ impl World {
             clock: clock.clone(),
             random: Random::system(),
             observer: counts.clone(),
-        });
+        }));
         Self { credentials, store, backend, flexslot, counts, clock, settings, sealer }
     }
 
@@ -203,6 +235,11 @@ impl World {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// The steps of a request that begins now.
+pub(super) fn steps() -> Steps {
+    Steps::since(Instant::now())
 }
 
 pub(super) fn tenant(name: &str) -> TenantId {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderName, Request};
 use http_body_util::Empty;
 use rustls::RootCertStore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     credential::{self, Credentials, RefreshPolicy, TenantPolicy, coordinator::Parts},
@@ -105,7 +105,7 @@ async fn the_wait_for_the_upstream_is_its_own_also_when_the_client_goes_away() {
     let corridor = Corridor::new(settings(), credentials().await, Arc::new(Unobserved));
     let caller = Caller { reach: Reach::Tcp(Ipv4Addr::LOCALHOST.into()), tenant: None };
     let request = Request::get("/api/public/v1/decks/").header("host", "localhost");
-    let mut facts = Facts::default();
+    let mut facts = Facts::since(Instant::now());
     let call = corridor.handle(&caller, request.body(Empty::<Bytes>::new()).unwrap(), &mut facts);
     let patience = Duration::from_secs(10);
     assert!(timeout(patience, call).await.is_err(), "the client went away first");

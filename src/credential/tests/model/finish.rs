@@ -10,7 +10,10 @@ use super::{
     stage::{Process, at_once},
 };
 use crate::{
-    credential::{Ask, Credentials, PathClass, Picked, Refusal, Resend, tests::world::tenant},
+    credential::{
+        Ask, Credentials, PathClass, Picked, Refusal, Resend,
+        tests::world::{steps, tenant},
+    },
     model::{CredentialKind, GrantState, TenantId, token::Attempt},
 };
 
@@ -109,7 +112,7 @@ impl Play {
         let stored = at_once(self.shared.store.load(&tenant)).expect("readable").pat;
         for (process, credentials) in self.lives() {
             let ask = Ask { tenant: &tenant, need: None, class: PathClass::PatOnly, resend: Resend::Possible };
-            let value = match credentials.pick(&ask).await {
+            let value = match credentials.pick(&ask, &mut steps()).await {
                 // Of too many 401s, and it says nothing about which one it is.
                 Err(Refusal::PatRejected(_)) => continue,
                 answer => answer.ok().map(|picked| picked.authorization.to_str().expect("ASCII").to_owned()),
@@ -125,13 +128,13 @@ impl Play {
 /// A request, and if it is told to try again, another.
 async fn persistently(credentials: &Credentials, tenant: &TenantId) -> Result<Picked, Refusal> {
     let ask = Ask { tenant, need: None, class: PathClass::Ordinary, resend: Resend::Possible };
-    let mut answer = credentials.pick(&ask).await;
+    let mut answer = credentials.pick(&ask, &mut steps()).await;
     for _ in 1..LAST_TRIES {
         if matches!(answer, Ok(_) | Err(Refusal::ReconnectRequired(_) | Refusal::NotConnected)) {
             break;
         }
         sleep(Duration::from_secs(130)).await;
-        answer = credentials.pick(&ask).await;
+        answer = credentials.pick(&ask, &mut steps()).await;
     }
     answer
 }

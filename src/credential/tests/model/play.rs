@@ -20,7 +20,7 @@ use super::{
 use crate::{
     credential::{
         Ask, Credentials, PathClass, Picked, Resend, Unauthorized,
-        tests::world::{CLIENT, ORIGIN, START, tenant},
+        tests::world::{CLIENT, ORIGIN, START, steps, tenant},
     },
     model::{Clock, Secret, TenantId, clock::TokioClock, observe::RetryOutcome},
     store::{
@@ -239,7 +239,7 @@ impl Play {
         let (shared, given) = (Arc::clone(&self.shared), Arc::clone(&self.given));
         let task = tokio::spawn(async move {
             let ask = Ask { tenant: &name, need: None, class: PathClass::Ordinary, resend };
-            let answer = credentials.pick(&ask).await;
+            let answer = credentials.pick(&ask, &mut steps()).await;
             shared.monitor.answered(process, &name, &answer);
             if let Ok(picked) = answer {
                 given.lock().push((process, name, picked));
@@ -268,7 +268,7 @@ impl Play {
         let shared = Arc::clone(&self.shared);
         let task = tokio::spawn(async move {
             let ask = Ask { tenant: &name, need: None, class: PathClass::Ordinary, resend: Resend::Possible };
-            let Unauthorized::Retry(next) = credentials.unauthorized(&ask, &picked).await else { return };
+            let Unauthorized::Retry(next) = credentials.unauthorized(&ask, &picked, &mut steps()).await else { return };
             if next.at.is_some() && next.at == picked.at {
                 shared.monitor.violate(format!("{process} sends a request again with what was refused"));
             }

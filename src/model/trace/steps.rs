@@ -1,0 +1,462 @@
+//! What happened to a request on its way, step by step.
+//!
+//! Noting a step costs a few instructions and no allocation: words are made of it only when somebody asks.
+
+use std::{fmt, time::Duration};
+
+use tokio::time::Instant;
+
+use super::finding::{Considered, Finding};
+use crate::model::{
+    CredentialKind,
+    refresh::{Cause, FailureClass},
+    token::DisconnectReason,
+};
+
+/// The steps of one request, in order of time. There is room for the first [`ROOM`]; those after them are counted.
+#[derive(Debug, Clone)]
+pub struct Steps {
+    since: Instant,
+    entries: [Option<Entry>; ROOM],
+    lost: u32,
+}
+
+/// So many steps are kept. The longest way through the corridor, a refused grant and a PAT in its place, takes eight;
+/// more come only where others change the tenant meanwhile.
+pub const ROOM: usize = 12;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    at: Micros,
+    step: Step,
+}
+
+/// Microseconds, as far as they fit: more than an hour is an hour and twelve minutes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Micros(u32);
+
+/// One thing that happened to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Considered(Finding),
+    /// A refresh was begun, or one under way was joined.
+    Refresh(Refresh),
+    /// A refresh was wanted, and may not begin now.
+    HeldBack(Cause, HeldBack),
+    /// A refresh was wanted, and others had changed the tenant meanwhile: refreshed, reconnected or removed it.
+    FoundChanged(Cause),
+    Sent(Sent),
+    /// Flexslot answered 401.
+    Unauthorized(Remedy),
+}
+
+/// A request's part in a refresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refresh {
+    pub cause: Cause,
+    pub part: Part,
+    /// How long the request waited for it.
+    pub waited: Micros,
+    pub landing: Landing,
+}
+
+/// Whose refresh it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// It began for this request.
+    Led,
+    /// It was under way for another one.
+    Joined,
+}
+
+/// How a refresh ended, as far as the request saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Landing {
+    /// The token still serves, and the request went on without waiting.
+    NotAwaited,
+    /// The request waits, or its client went away while it did.
+    Awaited,
+    /// There are newer tokens: Flexslot's answer, or what another process has stored.
+    Renewed,
+    Ended(DisconnectReason),
+    /// Others have changed the tenant meanwhile.
+    Moved,
+    Failed(FailureClass),
+}
+
+/// Why no refresh may begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldBack {
+    /// The last token answer is younger than `refresh.min_interval`.
+    TooSoon,
+    /// Many are due, and this one's turn comes later.
+    NotItsTurn,
+    /// The process ends, and the token still serves.
+    Draining,
+    /// The last refreshes because of a 401 did not cure it.
+    Uncured,
+    /// One has failed, and the next has to wait.
+    Failed(FailureClass),
+}
+
+/// One send to Flexslot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    pub credential: CredentialKind,
+    /// To the header of the response, or to where it was clear that there will be none.
+    pub took: Micros,
+    pub answer: Answer,
+}
+
+/// What came of a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing yet; or the client went away first.
+    Awaited,
+    Status(u16),
+    /// No response: the trace's cause says why.
+    Failed,
+}
+
+/// What was done about a 401.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The request was sent once more.
+    Retried,
+    /// It does not speak of the token, and went to the client.
+    NotAboutToken,
+    /// It went to the client as it was: a PAT, or a grant whose refresh may not begin now.
+    PassedOn,
+    /// A token was refused that Flexslot had just issued; it went to the client.
+    AfterRefresh,
+    /// No refresh could be had; it went to the client.
+    RefreshUnavailable,
+    /// The body is not kept, and the request could not be sent again; it went to the client.
+    BodyNotKept,
+    /// No credential was left; the client got a problem of ours.
+    NothingLeft,
+}
+
+/// A wait for a refresh. Its time counts when this is dropped, also where the client goes away meanwhile.
+#[derive(Debug)]
+pub struct RefreshWait<'a> {
+    entry: Option<&'a mut Entry>,
+    since: Instant,
+}
+
+/// A wait for Flexslot, in the same way.
+#[derive(Debug)]
+pub struct SendWait<'a> {
+    entry: Option<&'a mut Entry>,
+    since: Instant,
+}
+
+// === impl Steps ===
+
+impl Steps {
+    /// No steps yet, of a request that began at `since`.
+    pub const fn since(since: Instant) -> Self {
+        Self { since, entries: [None; ROOM], lost: 0 }
+    }
+
+    /// Notes a step that took no time.
+    pub fn note(&mut self, step: Step) {
+        self.enter(Instant::now(), step);
+    }
+
+    /// Notes what a decision looked at.
+    pub fn considered(&mut self, considered: &Considered) {
+        let now = Instant::now();
+        for finding in considered.iter() {
+            self.enter(now, Step::Considered(finding));
+        }
+    }
+
+    /// Notes that a refresh is waited for, until what it returns is dropped.
+    pub fn await_refresh(&mut self, cause: Cause, part: Part) -> RefreshWait<'_> {
+        let (since, waited, landing) = (Instant::now(), Micros::default(), Landing::Awaited);
+        RefreshWait { entry: self.enter(since, Step::Refresh(Refresh { cause, part, waited, landing })), since }
+    }
+
+    /// Notes that the request is sent and its answer waited for, until what it returns is dropped.
+    pub fn send(&mut self, credential: CredentialKind) -> SendWait<'_> {
+        let (since, took, answer) = (Instant::now(), Micros::default(), Answer::Awaited);
+        SendWait { entry: self.enter(since, Step::Sent(Sent { credential, took, answer })), since }
+    }
+
+    fn enter(&mut self, now: Instant, step: Step) -> Option<&mut Entry> {
+        let at = Micros::of(now.duration_since(self.since));
+        match self.entries.iter_mut().find(|entry| entry.is_none()) {
+            Some(free) => Some(free.insert(Entry { at, step })),
+            None => {
+                self.lost = self.lost.saturating_add(1);
+                None
+            }
+        }
+    }
+
+    /// Each step, with the time from the request's beginning.
+    pub fn iter(&self) -> impl Iterator<Item = (Duration, Step)> {
+        self.entries.iter().flatten().map(|entry| (entry.at.duration(), entry.step))
+    }
+
+    /// How many steps there was no room for.
+    pub const fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    /// How long the request waited for refreshes.
+    pub fn refresh_wait(&self) -> Duration {
+        let waited =
+            |(_, step)| if let Step::Refresh(refresh) = step { refresh.waited.duration() } else { Duration::ZERO };
+        self.iter().map(waited).sum()
+    }
+
+    /// What Flexslot answered last.
+    pub fn upstream_status(&self) -> Option<u16> {
+        let status = |(_, step)| match step {
+            Step::Sent(Sent { answer: Answer::Status(status), .. }) => Some(status),
+            _ => None,
+        };
+        self.iter().filter_map(status).last()
+    }
+}
+
+// === impl Micros ===
+
+impl Micros {
+    /// As many as `duration` has, or as fit.
+    pub fn of(duration: Duration) -> Self {
+        Self(u32::try_from(duration.as_micros()).unwrap_or(u32::MAX))
+    }
+
+    /// The same as a duration.
+    pub const fn duration(self) -> Duration {
+        Duration::from_micros(self.0 as u64)
+    }
+}
+
+// === impl RefreshWait ===
+
+impl RefreshWait<'_> {
+    /// The refresh has ended like this.
+    pub fn landed(&mut self, landing: Landing) {
+        if let Some(Entry { step: Step::Refresh(refresh), .. }) = &mut self.entry {
+            refresh.landing = landing;
+        }
+    }
+}
+
+impl Drop for RefreshWait<'_> {
+    fn drop(&mut self) {
+        if let Some(Entry { step: Step::Refresh(refresh), .. }) = &mut self.entry {
+            refresh.waited = Micros::of(self.since.elapsed());
+        }
+    }
+}
+
+// === impl SendWait ===
+
+impl SendWait<'_> {
+    /// Flexslot has answered, or will not.
+    pub fn answered(&mut self, answer: Answer) {
+        if let Some(Entry { step: Step::Sent(sent), .. }) = &mut self.entry {
+            sent.answer = answer;
+        }
+    }
+}
+
+impl Drop for SendWait<'_> {
+    fn drop(&mut self) {
+        if let Some(Entry { step: Step::Sent(sent), .. }) = &mut self.entry {
+            sent.took = Micros::of(self.since.elapsed());
+        }
+    }
+}
+
+// === impl Refresh ===
+
+impl Refresh {
+    /// One that the request did not wait for.
+    pub fn in_background(cause: Cause, part: Part) -> Self {
+        Self { cause, part, waited: Micros::default(), landing: Landing::NotAwaited }
+    }
+}
+
+// === impl Part ===
+
+impl Part {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Led => "led",
+            Self::Joined => "joined",
+        }
+    }
+}
+
+// === impl Landing ===
+
+impl Landing {
+    /// The word in the API.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NotAwaited => "not_awaited",
+            Self::Awaited => "awaited",
+            Self::Renewed => "renewed",
+            Self::Ended(_) => "ended",
+            Self::Moved => "moved",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// What the refresh came to, in words that follow "waited … for a refresh".
+impl fmt::Display for Landing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAwaited => f.write_str("it goes on in the background"),
+            Self::Awaited => f.write_str("it goes on, and the request saw no end of it"),
+            Self::Renewed => f.write_str("there is a new token"),
+            Self::Ended(reason) => write!(f, "the connection has ended: {}", reason.as_str()),
+            Self::Moved => f.write_str("the connection was changed by others meanwhile"),
+            Self::Failed(class) => write!(f, "it failed: {class}"),
+        }
+    }
+}
+
+// === impl HeldBack ===
+
+impl HeldBack {
+    /// The word in the API.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::TooSoon => "too_soon",
+            Self::NotItsTurn => "not_its_turn",
+            Self::Draining => "draining",
+            Self::Uncured => "uncured",
+            Self::Failed(_) => "failed_before",
+        }
+    }
+}
+
+/// In words that follow "no refresh:".
+impl fmt::Display for HeldBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooSoon => f.write_str("the last token answer is younger than refresh.min_interval"),
+            Self::NotItsTurn => f.write_str("many tokens are due, and this one's turn comes later"),
+            Self::Draining => f.write_str("the sidecar is shutting down, and the token still serves"),
+            Self::Uncured => f.write_str("refreshing has not cured the 401s of this connection lately, and pauses"),
+            Self::Failed(class) => write!(f, "the last one failed, and the next has to wait: {class}"),
+        }
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// The word in the API.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Awaited => "awaited",
+            Self::Status(_) => "answered",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+// === impl Remedy ===
+
+impl Remedy {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retried => "retried",
+            Self::NotAboutToken => "not_about_token",
+            Self::PassedOn => "passed_on",
+            Self::AfterRefresh => "unauthorized_after_refresh",
+            Self::RefreshUnavailable => "refresh_unavailable",
+            Self::BodyNotKept => "body_not_kept",
+            Self::NothingLeft => "nothing_left",
+        }
+    }
+}
+
+/// In words that follow "Flexslot answered 401:".
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Retried => "the request was sent once more",
+            Self::NotAboutToken => "it is not about the token, and was passed on",
+            Self::PassedOn => "it was passed on as it is",
+            Self::AfterRefresh => "it refuses a token that it has just issued; passed on",
+            Self::RefreshUnavailable => "no refresh could be had; passed on",
+            Self::BodyNotKept => "the token is new now, but the body was not kept to be sent again; passed on",
+            Self::NothingLeft => "no other credential may be used",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Landing, Part, ROOM, Refresh, Remedy, Sent, Step, Steps};
+    use crate::model::{CredentialKind, refresh::Cause};
+    use std::time::Duration;
+    use tokio::time::{Instant, advance};
+
+    const MILLISECOND: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn steps_stand_in_order_with_their_times() {
+        let mut steps = Steps::since(Instant::now());
+        advance(MILLISECOND).await;
+        let mut wait = steps.await_refresh(Cause::Expired, Part::Joined);
+        advance(5 * MILLISECOND).await;
+        wait.landed(Landing::Renewed);
+        drop(wait);
+        let mut send = steps.send(CredentialKind::OAuth);
+        advance(7 * MILLISECOND).await;
+        send.answered(Answer::Status(204));
+        drop(send);
+        let noted: Vec<_> = steps.iter().collect();
+        let [(first, Step::Refresh(refresh)), (second, Step::Sent(sent))] = noted[..] else { panic!("{noted:?}") };
+        assert_eq!(
+            (first, refresh.waited.duration(), refresh.landing),
+            (MILLISECOND, 5 * MILLISECOND, Landing::Renewed)
+        );
+        assert_eq!(
+            (second, sent.took.duration(), sent.answer),
+            (6 * MILLISECOND, 7 * MILLISECOND, Answer::Status(204))
+        );
+        assert_eq!((steps.refresh_wait(), steps.upstream_status()), (5 * MILLISECOND, Some(204)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_cut_off_counts_its_time() {
+        let mut steps = Steps::since(Instant::now());
+        let refresh = steps.await_refresh(Cause::Refused, Part::Led);
+        advance(MILLISECOND).await;
+        drop(refresh);
+        let send = steps.send(CredentialKind::Pat);
+        advance(MILLISECOND).await;
+        drop(send);
+        let noted: Vec<_> = steps.iter().map(|(_, step)| step).collect();
+        assert!(
+            matches!(noted[0], Step::Refresh(Refresh { landing: Landing::Awaited, waited, .. }) if waited.duration() == MILLISECOND)
+        );
+        assert!(
+            matches!(noted[1], Step::Sent(Sent { answer: Answer::Awaited, took, .. }) if took.duration() == MILLISECOND)
+        );
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_is_counted() {
+        let mut steps = Steps::since(Instant::now());
+        for _ in 0..ROOM + 3 {
+            steps.note(Step::Unauthorized(Remedy::PassedOn));
+        }
+        steps.send(CredentialKind::Pat).answered(Answer::Failed);
+        assert_eq!((steps.iter().count(), steps.lost()), (ROOM, 4));
+    }
+}
