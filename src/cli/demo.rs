@@ -84,10 +84,11 @@ impl DemoArgs {
         sandbox.add_client(client(config.oauth.callback.bound_to(ports.1).as_str()));
         furnish(&sandbox, &config.upstream.origin, &storage).await?;
         let app = App::build(config, storage, &around, metrics)?;
+        let page = app.sign_in_link(&listeners).await?;
         let (_reloader, reloads) = app::reloads();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
-        welcome(&mut world.console, ports, &upstream)?;
+        welcome(&mut world.console, page.as_deref(), ports, &upstream)?;
         let kept = dir.to_owned();
         // Nobody else would remove it: exiting runs no destructors.
         signals.stop_or(move || drop(std::fs::remove_dir_all(kept))).await;
@@ -246,15 +247,27 @@ fn refused_post() -> String {
         .to_owned()
 }
 
-fn welcome(console: &mut Console, (sidecar, admin): (u16, u16), upstream: &Running) -> Result<(), Failure> {
-    console
-        .data_line("A sidecar, a stand-in of Flexslot behind it, and seven tenants. Nothing leaves this machine.\n")?;
+/// What to do first, then the rest; `page` is a link to the connections page, where there is one.
+fn welcome(
+    console: &mut Console,
+    page: Option<&str>,
+    (sidecar, admin): (u16, u16),
+    upstream: &Running,
+) -> Result<(), Failure> {
+    let flexslot = upstream.origin();
+    console.data_line("A sidecar, a stand-in of Flexslot behind it, and eight tenants. Nothing leaves this machine.\n")?;
+    if let Some(page) = page {
+        console.data_line(format_args!(
+            "  The connections page (the link is for one browser, within five minutes). Connect the tenant {UNCONNECTED}:\n"
+        ))?;
+        console.data_line(format_args!("    {page}\n"))?;
+        console.data_line(format_args!("  Where @{USER}, who does so, revokes it again:\n"))?;
+        console.data_line(format_args!("    {flexslot}/account/connected-apps\n"))?;
+    }
     console.data_line(format_args!("  sidecar   http://localhost:{sidecar}"))?;
     console.data_line(format_args!("  admin     http://localhost:{admin}"))?;
-    console.data_line(format_args!(
-        "  Flexslot  {} (the stand-in; what it counts: /_sandbox/counters)\n",
-        upstream.origin()
-    ))?;
+    console
+        .data_line(format_args!("  Flexslot  {flexslot} (the stand-in; what it counts: /_sandbox/counters)\n"))?;
     console.data_line("Paste these into another terminal, and watch the log here.\n")?;
     for line in lines() {
         console.data_line(format_args!("  # {} => HTTP {}", line.shows, line.status))?;
