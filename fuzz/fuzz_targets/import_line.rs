@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use flexslot_proxy::cli::tenant::import::line::ImportLine;
+use flexslot_proxy::model::import::ImportLine;
 use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
 

@@ -1,23 +1,32 @@
-//! The failures that the admin listener answers: one row per code, and what makes them of requests that cannot be used.
+//! The failures that the admin listener answers: one row per code, and what becomes one of them.
 
 use std::borrow::Cow;
 
 use axum::{
     Extension,
-    extract::{FromRequestParts, Query},
     response::{IntoResponse, Response},
 };
-use http::{StatusCode, request::Parts};
-use serde::de::DeserializeOwned;
+use http::StatusCode;
 
-use crate::model::{Action, Problem, problem::ProxyError};
+use crate::{
+    credential::{EditError, StoreError},
+    model::{Action, Problem, json::Fault, problem::ProxyError},
+};
 
 /// The codes of the admin listener, in the order of their statuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
+    Unauthorized,
+    CsrfFailed,
     NotFound,
     MethodNotAllowed,
+    Conflict,
+    /// `invalid`, as a body that is too large is.
+    TooLarge,
+    /// `invalid`, as a body that is no JSON is.
+    NotJson,
     Invalid,
+    StoreUnavailable,
 }
 
 /// A failure for the server to write, which alone knows the request's id: the problem travels as an extension of the
@@ -25,30 +34,63 @@ pub enum Code {
 #[derive(Debug)]
 pub(super) struct Failure(Problem);
 
-/// The query of a request; one that cannot be read as `T` is 422 `invalid`. Keys that `T` does not have are left aside.
-#[derive(Debug)]
-pub(super) struct Params<T>(pub(super) T);
+/// What is the same for every problem of a code.
+struct Row(u16, &'static str, &'static str, Action, ProxyError);
 
 // === impl Code ===
 
 impl Code {
-    const fn row(self) -> (StatusCode, &'static str, &'static str) {
+    /// Every code there is.
+    pub const ALL: [Self; 9] = [
+        Self::Unauthorized,
+        Self::CsrfFailed,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::TooLarge,
+        Self::NotJson,
+        Self::Invalid,
+        Self::StoreUnavailable,
+    ];
+
+    #[rustfmt::skip]
+    const fn row(self) -> Row {
+        use Action::{FixRequest, Retry};
+        use ProxyError::{HttpRequestDenied, ProxyInternalError};
         match self {
-            Self::NotFound => (StatusCode::NOT_FOUND, "not_found", "Not found"),
-            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed"),
-            Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "Request not usable"),
+            Self::Unauthorized     => Row(401, "unauthorized", "Admin token needed", FixRequest, HttpRequestDenied),
+            Self::CsrfFailed       => Row(403, "csrf_failed", "Not sent by a page of this session", FixRequest, HttpRequestDenied),
+            Self::NotFound         => Row(404, "not_found", "Not found", FixRequest, HttpRequestDenied),
+            Self::MethodNotAllowed => Row(405, "method_not_allowed", "Method not allowed", FixRequest, HttpRequestDenied),
+            Self::Conflict         => Row(409, "conflict", "Not possible as things are", FixRequest, HttpRequestDenied),
+            Self::TooLarge         => Row(413, "invalid", "Request too large", FixRequest, HttpRequestDenied),
+            Self::NotJson          => Row(415, "invalid", "Request not JSON", FixRequest, HttpRequestDenied),
+            Self::Invalid          => Row(422, "invalid", "Request not usable", FixRequest, HttpRequestDenied),
+            Self::StoreUnavailable => Row(503, "store_unavailable", "Store not available", Retry, ProxyInternalError),
         }
+    }
+
+    /// The code as it stands in answers and documentation.
+    pub const fn as_str(self) -> &'static str {
+        self.row().1
     }
 
     /// A problem of this code. `detail` says what happened and what to do.
     pub fn problem(self, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let (status, code, title) = self.row();
-        let (action, cause) = (Action::FixRequest, ProxyError::HttpRequestDenied);
+        let Row(status, code, title, action, cause) = self.row();
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Problem { code, status, title, detail: detail.into(), action, cause, tenant: None, retry_after: None }
     }
 }
 
 // === impl Failure ===
+
+impl Failure {
+    /// The same with somebody else to mend it.
+    pub(super) fn for_operator(self) -> Self {
+        Self(Problem { action: Action::FixConfig, ..self.0 })
+    }
+}
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
@@ -56,23 +98,44 @@ impl From<Problem> for Failure {
     }
 }
 
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        (self.0.status, Extension(self.0)).into_response()
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Code::Invalid.problem(format!("The body cannot be used: {fault}.")).into()
     }
 }
 
-// === impl Params ===
-
-impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
-    type Rejection = Failure;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        match Query::try_from_uri(&parts.uri) {
-            Ok(Query(params)) => Ok(Self(params)),
-            Err(fault) => {
-                Err(Code::Invalid.problem(format!("The query cannot be used: {}.", fault.body_text())).into())
+/// What is wrong with the store is for the operator to know; the log says it where it began.
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unavailable(_) => {
+                Code::StoreUnavailable.problem("The store is out of reach. Try again later.").into()
+            }
+            StoreError::Unreadable { .. } => {
+                let problem = Code::StoreUnavailable.problem(format!("{error}. `flexslot-proxy check` says more."));
+                Self(problem).for_operator()
             }
         }
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::PatIsConfigured => Self::from(
+                Code::Conflict
+                    .problem("The configuration sets this tenant's PAT, and wins over the store. Change it there."),
+            )
+            .for_operator(),
+            EditError::Malformed => Fault::field("pat", "holds a character that no token has").into(),
+            EditError::UnknownClient(_) => Fault::field("client_id", "[oauth] does not name this client").into(),
+            EditError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0.status, Extension(self.0)).into_response()
     }
 }

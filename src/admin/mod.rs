@@ -1,10 +1,21 @@
-//! The admin listener: whether the sidecar is alive and ready, and what it counts.
+//! The admin listener: whether the sidecar is alive and ready, what it counts, and the API by which apps and operators
+//! connect, disconnect and look after tenants.
+//!
+//! - [`health`], [`metrics`]: for probes and scrapers, without authentication.
+//! - `auth`: who may do the rest.
+//! - `api`: what they may do; [`client`]: its documents; `openapi`: its description.
+//! - [`trace`]: what became of recent requests. `page`: the connections page.
 
+mod api;
+mod auth;
 pub mod client;
 mod error;
 pub mod health;
 pub mod metrics;
+mod openapi;
 mod page;
+mod request;
+mod settings;
 pub mod trace;
 
 use std::sync::Arc;
@@ -18,20 +29,28 @@ use axum::{
 };
 use serde::Deserialize;
 
-use crate::credential::Credentials;
+use crate::{
+    credential::Credentials,
+    model::{Clock, Random},
+};
 pub use error::Code;
-use error::{Failure, Params};
+use error::Failure;
 use health::{Readiness, Report, Strictness};
 use metrics::Metrics;
+use request::Params;
+pub use settings::{Live, Settings};
 use trace::Traces;
 
 /// What the routes look at.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Admin {
     pub credentials: Credentials,
     pub metrics: Arc<Metrics>,
     pub readiness: Arc<Readiness>,
     pub traces: Arc<Traces>,
+    pub settings: Live,
+    pub clock: Arc<dyn Clock>,
+    pub random: Random,
 }
 
 /// What `/readyz` is asked.
@@ -43,18 +62,23 @@ struct Question {
 
 /// The routes of the admin listener.
 pub fn router(admin: Admin) -> Router {
-    probes(admin)
+    finished(probe_routes().merge(api::routes(&admin)).merge(auth::routes()), admin)
 }
 
 /// Those that need no authentication, for listeners that have health and metrics only.
 pub fn probes(admin: Admin) -> Router {
+    finished(probe_routes(), admin)
+}
+
+fn probe_routes() -> Router<Admin> {
     Router::new()
         .route("/healthz", get(|| async { Json(serde_json::json!({ "status": "alive" })) }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(admin)
+}
+
+fn finished(routes: Router<Admin>, admin: Admin) -> Router {
+    routes.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(admin)
 }
 
 async fn readyz(State(admin): State<Admin>, Params(asked): Params<Question>) -> (StatusCode, Json<Report>) {
@@ -68,10 +92,18 @@ async fn scrape(State(admin): State<Admin>) -> Response {
 }
 
 async fn not_found() -> Failure {
-    Code::NotFound.problem("This listener has /healthz, /readyz and /metrics.").into()
+    Code::NotFound.problem("There is nothing here. The admin listener describes its API at /v1/openapi.json.").into()
 }
 
 /// The `Allow` that RFC 9110 section 15.5.6 asks for is the router's to add.
 async fn method_not_allowed() -> Failure {
-    Code::MethodNotAllowed.problem("This path is read with GET or HEAD.").into()
+    Code::MethodNotAllowed.problem("This path knows other methods: those in Allow.").into()
+}
+
+// === impl Admin ===
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").field("settings", &self.settings).finish_non_exhaustive()
+    }
 }

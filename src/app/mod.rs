@@ -2,6 +2,7 @@
 //!
 //! Rooms do not know `Config`: [`settings`] says what each of them is told of it.
 
+pub mod admin_token;
 pub mod connecting;
 pub mod door;
 pub mod failure;
@@ -42,6 +43,7 @@ use crate::{
     },
     store::seal::{KeyRing, Sealer},
 };
+use admin_token::OwnToken;
 pub use failure::StartFailure;
 pub use listeners::Listeners;
 use outbound::Outbound;
@@ -72,6 +74,8 @@ pub struct App {
     admin: Arc<AdminFront>,
     /// Health and metrics only.
     metrics: Arc<AdminFront>,
+    admin_settings: admin::Live,
+    own_token: OwnToken,
     readiness: Arc<Readiness>,
     around: Surroundings,
     sealer: Sealer,
@@ -89,6 +93,7 @@ struct Prepared {
     corridor: proxy::Settings,
     credential: credential::Settings,
     connecting: connect_flow::Settings,
+    admin: admin::Settings,
 }
 
 /// How a run ended.
@@ -173,7 +178,18 @@ impl App {
             draining: drained,
         });
         let readiness = Arc::new(Readiness::default());
-        let routes = Admin { credentials: credentials.clone(), metrics, readiness: Arc::clone(&readiness), traces };
+        let own_token = OwnToken::new(storage.state_dir, around);
+        let admin_settings = settings::admin(&config, own_token.or_configured(&config)?, None);
+        let admin_settings = admin::Live::new(admin_settings);
+        let routes = Admin {
+            credentials: credentials.clone(),
+            metrics,
+            readiness: Arc::clone(&readiness),
+            traces,
+            settings: admin_settings.clone(),
+            clock: Arc::clone(&around.clock),
+            random: around.random.clone(),
+        };
         let ids = || RequestIds::new(&around.random);
         let metrics = AdminFront::new(admin::probes(routes.clone()), settings::metrics_guard(&config), ids());
         let routes = admin::router(routes).merge(connect_flow::http::router(connecting.clone()));
@@ -188,6 +204,8 @@ impl App {
             front: Arc::new(front),
             admin: Arc::new(admin),
             metrics: Arc::new(metrics),
+            admin_settings,
+            own_token,
             readiness,
             around: around.clone(),
             sealer: storage.sealer,
@@ -216,6 +234,7 @@ impl App {
         self.admin_port = Some(listeners.ports().1).filter(|port| *port != 0);
         let server = self.outbound.authorization_server(&self.config, &self.around)?;
         self.connecting.reload(settings::connect_flow(&self.config, server, self.admin_port));
+        self.admin_settings.replace(self.admin_settings_of(&self.config)?);
         if let Some(page) = listeners.connections_page() {
             self.front.show_connections_page(page);
         }
@@ -289,11 +308,12 @@ impl App {
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
         let credential = settings::credential(&config, Arc::clone(&server) as _);
         let connecting = settings::connect_flow(&config, server, self.admin_port);
-        Ok(Prepared { config, outbound, memory, keys, corridor, credential, connecting })
+        let admin = self.admin_settings_of(&config)?;
+        Ok(Prepared { config, outbound, memory, keys, corridor, credential, connecting, admin })
     }
 
     fn adopt(&mut self, prepared: Prepared) {
-        let Prepared { config, outbound, memory, keys, corridor, credential, connecting } = prepared;
+        let Prepared { config, outbound, memory, keys, corridor, credential, connecting, admin } = prepared;
         if let Some(ring) = keys {
             self.sealer.replace(ring);
         }
@@ -301,9 +321,14 @@ impl App {
         self.credentials.reload(credential);
         self.connecting.reload(connecting);
         self.front.set_lines(settings::lines(&config));
+        self.admin_settings.replace(admin);
         self.admin.set_guard(settings::admin_guard(&config));
         self.metrics.set_guard(settings::metrics_guard(&config));
         (self.config, self.outbound, self.memory) = (config, outbound, memory);
+    }
+
+    fn admin_settings_of(&self, config: &Config) -> Result<admin::Settings, StartFailure> {
+        Ok(settings::admin(config, self.own_token.or_configured(config)?, self.admin_port))
     }
 
     /// The keys of the store that is open, as the new configuration has them; another store's are for the next start.

@@ -3,11 +3,12 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
+    admin,
     config::{Callback, Config, RewriteUrls},
     connect_flow,
     credential::{self, RefreshPolicy, TenantPolicy},
     flexslot::{AuthorizationServer, TokenEndpoint},
-    model::{HostPattern, WebOrigin},
+    model::{HostPattern, RedirectUri, Secret, WebOrigin},
     proxy::{
         self,
         guard::{Guard, Pages},
@@ -72,20 +73,30 @@ pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> pr
     }
 }
 
+/// The admin room's part, while its listener is bound to `admin_port`; `None` where it has no port, or none yet.
+pub fn admin(config: &Config, token: Secret, admin_port: Option<u16>) -> admin::Settings {
+    let public_url = config.admin.public_url.clone();
+    admin::Settings {
+        token,
+        port: admin_port.or_else(|| config.admin.port()).unwrap_or_default(),
+        connect_at: public_url.clone().unwrap_or_else(|| redirect_uri(config, admin_port).origin().clone().into()),
+        public_url,
+        return_origins: config.admin.return_origins.clone(),
+        client_id: config.oauth.client.as_ref().map(|client| client.id.clone()),
+        manage_url: manage_url(config),
+    }
+}
+
 /// The connect flow's part, while the admin listener is bound to `admin_port`; `None` where it has no port, or none yet.
 pub fn connect_flow(
     config: &Config,
     server: Arc<dyn AuthorizationServer>,
     admin_port: Option<u16>,
 ) -> connect_flow::Settings {
-    let configured = match config.oauth.callback {
-        Callback::AdminPort(port) => port,
-        Callback::Fixed(_) => 0,
-    };
     connect_flow::Settings {
         server,
         client_id: config.oauth.client.as_ref().map(|client| client.id.clone()),
-        redirect_uri: config.oauth.callback.bound_to(admin_port.unwrap_or(configured)),
+        redirect_uri: redirect_uri(config, admin_port),
         public_url: config.admin.public_url.clone(),
         scopes: config.oauth.scopes.clone(),
         issuer: config.oauth.issuer.clone(),
@@ -93,6 +104,14 @@ pub fn connect_flow(
         flexslot: config.oauth.authorize_url.origin().ascii_serialization().parse::<WebOrigin>().ok(),
         manage_url: manage_url(config),
     }
+}
+
+fn redirect_uri(config: &Config, admin_port: Option<u16>) -> RedirectUri {
+    let configured = match config.oauth.callback {
+        Callback::AdminPort(port) => port,
+        Callback::Fixed(_) => 0,
+    };
+    config.oauth.callback.bound_to(admin_port.unwrap_or(configured))
 }
 
 /// Where users see, and can revoke, what they have allowed: on Flexslot's site, or where a stand-in of it has the same.

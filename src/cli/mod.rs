@@ -18,7 +18,7 @@ mod serve;
 mod signals;
 mod status;
 mod store;
-pub mod tenant;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod watcher;

@@ -13,6 +13,8 @@ pub mod credential;
 pub mod failpoint;
 pub mod file_access;
 pub mod host;
+pub mod import;
+pub mod json;
 pub mod listen;
 pub mod observe;
 pub mod origin;

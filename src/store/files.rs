@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::model::Random;
+
 /// What the name of a [`Staged`] file ends in, behind its own.
 pub(super) const STAGED: &str = ".tmp";
 
@@ -34,6 +36,27 @@ pub(super) fn create_private(path: &Path) -> io::Result<File> {
 /// replaced.
 pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Staged::write(path, bytes)?.put_in_place()
+}
+
+/// Makes a file of mode 0600, and what is missing above it, so that it is there whole or not at all; never in place of
+/// another file, not even of one that appears at the same moment: that is [`io::ErrorKind::AlreadyExists`].
+pub fn create_whole(path: &Path, bytes: &[u8], random: &Random) -> io::Result<()> {
+    create_private_dir(dir_of(path))?;
+    let mut suffix = String::from(".");
+    random.bytes::<8>().iter().for_each(|byte| suffix.push_str(&format!("{byte:02x}")));
+    let staged = beside(path, &suffix);
+    let write = || {
+        let mut file = create_private(&staged)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        // A link, unlike a rename, fails where the name is taken.
+        fs::hard_link(&staged, path)
+    };
+    let made = write();
+    // Linked under its name or not, the staged name goes; a failure to take it away is not worth failing for.
+    let _ = fs::remove_file(&staged);
+    made?;
+    sync_dir_of(path)
 }
 
 /// Makes the entry of `path` in its directory durable.

@@ -3,8 +3,8 @@
 mod held;
 
 use std::{
-    fs::{self, File},
-    io::{self, Read, Write},
+    fs::File,
+    io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -15,7 +15,7 @@ pub use self::held::HeldKeyFile;
 
 use super::{
     KeyFileError,
-    files::{beside, create_private, create_private_dir, dir_of, sync_dir_of},
+    files::create_whole,
     seal::{KeyRing, KeySource, Sealer},
 };
 use crate::model::{FileAccess, Random, Secret, file_access::FileOwner};
@@ -43,33 +43,13 @@ impl KeyFile {
     /// Makes the file with one new key, mode 0600; a missing directory gets 0700. It is there whole or not at all, and
     /// never takes the place of another file, not even of one that appears at the same moment.
     pub fn create(&self, random: &Random) -> Result<KeyRing, KeyFileError> {
-        let dir = dir_of(&self.path);
-        create_private_dir(dir).map_err(|error| self.failed("make its directory", error))?;
-        let mut suffix = String::from(".");
-        random.bytes::<8>().iter().for_each(|byte| suffix.push_str(&format!("{byte:02x}")));
-        let staged = beside(&self.path, &suffix);
         let line = Sealer::generate_key_line(random);
-        let made = self.write_staged(&staged, &line);
-        // Linked under its name or not, the staged name goes; a failure to take it away is not worth failing for.
-        let _ = fs::remove_file(&staged);
-        made?;
-        sync_dir_of(&self.path).map_err(|error| self.failed("make it durable", error))?;
-        self.parse(&line)
-    }
-
-    /// A link, unlike a rename, fails where the name is taken.
-    fn write_staged(&self, staged: &Path, line: &Secret) -> Result<(), KeyFileError> {
-        let write = || {
-            let mut file = create_private(staged)?;
-            file.write_all(line.expose().as_bytes())?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            fs::hard_link(staged, &self.path)
-        };
-        write().map_err(|error| match error.kind() {
+        let bytes = Zeroizing::new(format!("{}\n", line.expose()));
+        create_whole(&self.path, bytes.as_bytes(), random).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: self.path.clone() },
             _ => self.failed("write the key file", error),
-        })
+        })?;
+        self.parse(&line)
     }
 
     /// Reads the keys.

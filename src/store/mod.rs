@@ -13,7 +13,7 @@ pub mod backend;
 pub mod consent;
 pub mod era;
 pub mod error;
-mod files;
+pub mod files;
 mod import;
 pub mod instance;
 mod intent;

@@ -9,6 +9,8 @@ mod layering;
 mod servers;
 
 mod admin;
+mod admin_api;
+mod admin_auth;
 mod bodies;
 mod callers;
 mod docs;

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 
 use super::{Console, Failure, GlobalArgs, StoreOverrides, World, console::Reader, signals::Signals, store};
 use crate::{
+    admin::client::CardDocument,
     app::{
         door::{self, CardQuery, Credentials},
         settings,
@@ -179,9 +180,14 @@ impl Look<'_> {
     fn shown(&self, card: &Card, around: &card::Surroundings) -> String {
         match self.form {
             Form::Frames(columns) => format!("{}\n", Fitted(&card::draw(card, around), columns)),
-            Form::Array | Form::Line => String::new(),
+            Form::Array | Form::Line => json(&CardDocument::new(card, &around.manage_url)),
         }
     }
+}
+
+/// The document as text. It has nothing that could not be written.
+fn json(document: &CardDocument) -> String {
+    serde_json::to_string(document).unwrap_or_default()
 }
 
 /// That neither the store nor the file has heard of a tenant.

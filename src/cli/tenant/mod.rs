@@ -1,6 +1,6 @@
 //! `tenant …`: the credentials in the store.
 
-pub mod import;
+mod import;
 mod list;
 mod remove;
 mod set_pat;

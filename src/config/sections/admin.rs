@@ -50,6 +50,11 @@ impl Admin {
         vec![ListenOn::by_default((Ipv4Addr::LOCALHOST, PORT).into())]
     }
 
+    /// The first of the listener's TCP ports, as configured: 0 is one that is known only once it is bound.
+    pub fn port(&self) -> Option<u16> {
+        self.ports().first().copied()
+    }
+
     /// The listener's TCP ports; 0 is one that is known only once it is bound.
     pub(super) fn ports(&self) -> Vec<u16> {
         let port = |listener: &ListenOn| match listener.address {

@@ -46,7 +46,7 @@ impl Callback {
 impl Sources<'_> {
     /// What was written, checked; below `public_url` where nothing was; else on loopback.
     pub(super) fn meaning(self, resolver: &Resolver<'_>) -> Callback {
-        let on_loopback = Callback::AdminPort(self.admin.ports().first().copied().unwrap_or(PORT));
+        let on_loopback = Callback::AdminPort(self.admin.port().unwrap_or(PORT));
         match (&self.redirect_uri, self.public_url) {
             (Setting::Given(At { value, spot }), _) => {
                 self.check(value, spot, resolver);
@@ -78,7 +78,7 @@ impl Sources<'_> {
             // Which path leads here is for the web server there to say.
             Some(public) if public.origin() == uri.origin() => return,
             Some(public) => public.at(CALLBACK),
-            None => RedirectUri::on_loopback(ports.first().copied().unwrap_or(PORT)).to_string(),
+            None => RedirectUri::on_loopback(self.admin.port().unwrap_or(PORT)).to_string(),
         };
         if !is_ours {
             let wrong = Wrong::new("not the origin of the admin listener, where browsers have to come back to");

@@ -120,6 +120,11 @@ impl Call {
         self.upload(Full::new(body.into()).map_err(|never| match never {}))
     }
 
+    /// A body of JSON.
+    pub(crate) fn json(self, body: &Value) -> Self {
+        self.header("content-type", "application/json").body(body.to_string())
+    }
+
     /// A body in chunks of 16 KiB, of no announced length.
     pub(crate) fn chunked(self, body: impl Into<Bytes>) -> Self {
         self.chunked_with_trailers(body, HeaderMap::new())

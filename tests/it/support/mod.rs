@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 pub(crate) use client::{Call, Reply, http2_connection, in_time, sha256, until};
 pub(crate) use raw::{Raw, field};
 pub(crate) use upstream::{Part, Received, Script, Upstream};
-pub(crate) use world::{CLIENT, GrantOf, World};
+pub(crate) use world::{ADMIN_TOKEN, CLIENT, GrantOf, World};
 
 /// The longest that anything is waited for. Far more than it takes, also on a busy machine; what is not there by then
 /// hangs.

@@ -38,6 +38,9 @@ use super::{
 /// The OAuth client of every world.
 pub(crate) const CLIENT: &str = "flx_client_test";
 
+/// The admin token of every world.
+pub(crate) const ADMIN_TOKEN: &str = "admin-token-of-the-tests";
+
 /// Numbers a call, so that the sandbox can be asked how often it was sent.
 const NUMBER: &str = "x-test-call";
 
@@ -149,6 +152,11 @@ impl World {
     pub(crate) fn probe(&self, target: &str) -> Call {
         let address = self.sidecar().probes.expect("a listener for metrics");
         Call::new(Reach::Tcp(address), Method::GET, target)
+    }
+
+    /// A request to the API, by whoever has the admin token.
+    pub(crate) fn api(&self, method: Method, target: &str) -> Call {
+        self.admin(target).method(method).header("authorization", &format!("Bearer {ADMIN_TOKEN}"))
     }
 
     pub(crate) fn admin_address(&self) -> SocketAddr {

@@ -4,11 +4,11 @@ use std::{collections::HashSet, fmt};
 
 use sha2::{Digest, Sha256};
 
-use super::{
-    line::{ImportLine, LineFault},
-    lines::MAX_LINE,
+use super::lines::MAX_LINE;
+use crate::{
+    cli::Console,
+    model::{import::ImportLine, json::Fault},
 };
-use crate::cli::Console;
 
 /// Checks lines in their order. The same lines in the same order give the same answers.
 pub(super) struct Checker<'a> {
@@ -35,7 +35,7 @@ pub(super) struct Checked {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct BadLine {
     number: u64,
-    fault: LineFault,
+    fault: Fault,
 }
 
 /// The first eight bytes of a SHA-256. Of a million lines two different ones look alike once in thirty million imports.
@@ -55,7 +55,7 @@ impl<'a> Checker<'a> {
     pub(super) fn check(&mut self, number: u64, line: &[u8]) -> Result<Option<ImportLine>, BadLine> {
         let bad = |fault| BadLine { number, fault };
         if line.len() >= MAX_LINE {
-            return Err(bad(LineFault::line("longer than 1 MiB")));
+            return Err(bad(Fault::whole("longer than 1 MiB")));
         }
         let line = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line };
         if line.trim_ascii().is_empty() {
@@ -63,15 +63,15 @@ impl<'a> Checker<'a> {
         }
         let mut line = ImportLine::parse(line).map_err(bad)?;
         if !self.tenants.insert(digest(line.tenant.as_str())) {
-            return Err(bad(LineFault::field("tenant", "an earlier line has the same")));
+            return Err(bad(Fault::field("tenant", "an earlier line has the same")));
         }
         if let Some(grant) = &mut line.grant {
             if !self.refresh_tokens.insert(digest(grant.refresh.expose())) {
-                return Err(bad(LineFault::field("refresh_token", "an earlier line has the same, for another tenant")));
+                return Err(bad(Fault::field("refresh_token", "an earlier line has the same, for another tenant")));
             }
             if grant.client_id.is_none() {
                 let configured = self.configured_client.ok_or_else(|| {
-                    bad(LineFault::field("client_id", "missing, and the configuration sets no oauth.client_id"))
+                    bad(Fault::field("client_id", "missing, and the configuration sets no oauth.client_id"))
                 })?;
                 grant.client_id = Some(configured.to_owned());
             }

@@ -4,7 +4,6 @@
 //! in between.
 
 mod check;
-pub mod line;
 mod lines;
 mod stage;
 mod write;

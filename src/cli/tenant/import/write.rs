@@ -3,7 +3,6 @@
 use super::{
     BadLines, Source,
     check::{Checked, Checker},
-    line::ImportLine,
     lines::Lines,
 };
 use crate::{
@@ -12,7 +11,7 @@ use crate::{
         progress::{Progress, counted},
     },
     config::StoreConfig,
-    model::{Origin, TokenSet},
+    model::{Origin, import::ImportLine},
     store::{Existing, Imported, NewGrant, NewTenant, StoredPat, TokenStore},
 };
 
@@ -140,16 +139,9 @@ fn new_tenant(line: ImportLine, origin: &Origin) -> Option<NewTenant> {
     let pat = pat.map(|pat| StoredPat { pat, origin: origin.clone() });
     let grant = grant.map(|grant| NewGrant {
         // The checker has filled it in.
-        client_id: grant.client_id.unwrap_or_default(),
+        client_id: grant.client_id.clone().unwrap_or_default(),
         origin: origin.clone(),
-        tokens: TokenSet {
-            access: grant.access,
-            refresh: grant.refresh,
-            token_type: grant.token_type,
-            scopes: grant.scopes,
-            expires_at: grant.expires_at,
-            answered_at: None,
-        },
+        tokens: grant.into_tokens(),
     });
     Some(NewTenant { tenant, pat, grant })
 }

@@ -20,7 +20,7 @@ use flexslot_proxy::{
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use super::{CLIENT, Sidecar, World};
+use super::{ADMIN_TOKEN, CLIENT, Sidecar, World};
 use crate::support::{
     client::Reach,
     frail::{Frail, Frailty},
@@ -49,12 +49,14 @@ impl Plan {
         let base = r#"
             server.listen = ["127.0.0.1:0"]
             admin.listen = "127.0.0.1:0"
+            admin.token = { env = "TEST_ADMIN_TOKEN" }
             store.url = "memory:"
             log.access = false
         "#;
         let mut config: toml::Table = base.parse().unwrap();
         merge(&mut config, format!("oauth.client_id = {CLIENT:?}").parse().unwrap());
-        Self { sandbox, dir: tempfile::tempdir().unwrap(), config, variables: HashMap::new(), frail: false }
+        let variables = [("TEST_ADMIN_TOKEN".to_owned(), ADMIN_TOKEN.into())].into();
+        Self { sandbox, dir: tempfile::tempdir().unwrap(), config, variables, frail: false }
     }
 
     /// Keys of proxy.toml besides those that are there, or instead.

@@ -1,7 +1,7 @@
 //! Lines good and bad.
 
 use super::{ImportGrant, ImportLine};
-use crate::model::{ScopeSet, Secret, Timestamp, TokenType};
+use crate::model::{ScopeSet, Secret, Timestamp, TokenType, json::Object};
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Result<ImportLine, String> {
@@ -115,6 +115,18 @@ fn faults_name_the_field_and_never_the_value() {
     }
     assert!(parse(r#"{"tenant":"ca nary"}"#).unwrap_err().starts_with("tenant: character 3 is not allowed"));
     assert!(ImportLine::parse(b"{\"tenant\":\"\xff\"}").is_err());
+}
+
+#[test]
+fn what_is_brought_for_a_tenant_need_not_name_it() {
+    let of = |line: &str| {
+        let line = ImportLine::of(&"acme".parse().unwrap(), Object::parse(line.as_bytes()).unwrap());
+        line.map(|line| line.tenant.to_string()).map_err(|fault| fault.to_string())
+    };
+    for line in [r#"{"refresh_token":"r"}"#, r#"{"tenant":"acme","refresh_token":"r"}"#, r#"{"tenant":null}"#] {
+        assert_eq!(of(line).as_deref(), Ok("acme"), "{line}");
+    }
+    assert_eq!(of(r#"{"tenant":"beta"}"#), Err("tenant: another one than the request names".to_owned()));
 }
 
 fn member() -> impl Strategy<Value = String> {

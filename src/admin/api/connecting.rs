@@ -1,0 +1,136 @@
+//! Connecting and disconnecting.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use http::StatusCode;
+use serde_json::Value;
+use url::Url;
+
+use crate::{
+    admin::{
+        Admin, Settings,
+        client::{Completed, ConnectSession, Disconnected, Revocation, ScopeDocument},
+        error::{Code, Failure},
+        request::{self, Named},
+    },
+    credential::{ConsentError, DisconnectOutcome, SessionWish},
+    model::{
+        ScopeSet, SessionId,
+        json::{self, Fault},
+        scope,
+    },
+};
+
+/// The longest address that a browser is sent back to.
+const LONGEST_RETURN: usize = 2048;
+
+/// `POST /v1/tenants/{tenant}/connect-sessions`
+pub(super) async fn open(
+    State(admin): State<Admin>,
+    Named(tenant): Named,
+    request::Json(body): request::Json,
+) -> Result<(StatusCode, Json<ConnectSession>), Failure> {
+    let settings = admin.settings.get();
+    let [scopes, return_to] = body.fields([&["scopes"], &["return_to"]])?;
+    let scopes = scopes.map(wished).transpose()?;
+    let return_to = json::text("return_to", return_to)?.map(|text| allowed_return(&text, &settings)).transpose()?;
+    if settings.client_id.is_none() {
+        let problem = Code::Conflict.problem("Nobody can connect before oauth.client_id is set.");
+        return Err(Failure::from(problem).for_operator());
+    }
+    let opened = admin.credentials.open_session(SessionWish { tenant, scopes, return_to }).await?;
+    let session = ConnectSession {
+        url: settings.connect_at.at(&format!("/connect/{}", opened.id.expose())),
+        id: opened.id.expose().to_owned(),
+        expires_at: opened.expires_at.to_string(),
+    };
+    Ok((StatusCode::CREATED, Json(session)))
+}
+
+/// `POST /v1/connect-sessions/{id}/complete`
+pub(super) async fn complete(
+    State(admin): State<Admin>,
+    Path(id): Path<String>,
+    request::Json(body): request::Json,
+) -> Result<Json<Completed>, Failure> {
+    let [code] = body.fields([&["code"]])?;
+    let code = json::text("code", code)?.ok_or_else(|| Fault::missing("code"))?;
+    let connected = admin.credentials.complete(&SessionId::from_text(id), &code).await?;
+    Ok(Json(Completed {
+        tenant: connected.tenant.to_string(),
+        username: connected.identity.and_then(|identity| identity.username),
+        scopes: ScopeDocument::of(&connected.scopes),
+    }))
+}
+
+/// `POST /v1/tenants/{tenant}/disconnect`
+pub(super) async fn disconnect(
+    State(admin): State<Admin>,
+    Named(tenant): Named,
+) -> Result<Json<Disconnected>, Failure> {
+    let revocation = match admin.credentials.disconnect(&tenant).await? {
+        DisconnectOutcome::Revoked => Revocation::Done,
+        DisconnectOutcome::Queued => Revocation::Queued,
+        DisconnectOutcome::NothingToDisconnect => Revocation::None,
+    };
+    Ok(Json(Disconnected { revocation }))
+}
+
+/// The scopes that an app asks for: an array, or one text as in OAuth (RFC 6749 section 3.3).
+fn wished(value: Value) -> Result<ScopeSet, Fault> {
+    let fault = |what: &str| Fault::field("scopes", what);
+    let names: Vec<String> = match value {
+        Value::String(text) => text.split_whitespace().map(str::to_owned).collect(),
+        Value::Array(names) => {
+            let name = |name| if let Value::String(name) = name { Ok(name) } else { Err(fault("not all are strings")) };
+            names.into_iter().map(name).collect::<Result<_, _>>()?
+        }
+        _ => return Err(fault("neither an array nor a string")),
+    };
+    if names.is_empty() {
+        return Err(fault("empty; leave it out for those of the configuration"));
+    }
+    if let Some(at) = names.iter().position(|name| scope::in_words(name).is_none()) {
+        let known = scope::CATALOGUE.map(|(name, _)| name).join(", ");
+        return Err(fault(&format!("number {} is no scope of Flexslot; these are: {known}", at + 1)));
+    }
+    Ok(ScopeSet::new(&names.join(" ")))
+}
+
+/// Where the app's user goes in the end: one of the operator's own origins, or else a link made here could lead anybody
+/// anywhere.
+fn allowed_return(text: &str, settings: &Settings) -> Result<String, Fault> {
+    let fault = |what: &str| Fault::field("return_to", what);
+    let url = Url::parse(text).map_err(|_| fault("not an absolute URL"))?;
+    if text.len() > LONGEST_RETURN {
+        return Err(fault(&format!("longer than {LONGEST_RETURN} bytes")));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(fault("credentials do not belong in this URL"));
+    }
+    let origin = url.origin().ascii_serialization();
+    if !settings.return_origins.iter().any(|allowed| allowed.as_str() == origin) {
+        return Err(fault("its origin is not one of admin.return_origins"));
+    }
+    Ok(url.into())
+}
+
+// === impl Failure ===
+
+impl From<ConsentError> for Failure {
+    fn from(error: ConsentError) -> Self {
+        let code = match error {
+            ConsentError::Store(error) => return error.into(),
+            ConsentError::Unknown => Code::NotFound,
+            ConsentError::Mismatch => return Fault::field("code", "not the one that the browser brought back").into(),
+            ConsentError::Ended(_) | ConsentError::OutOfStep | ConsentError::Overtaken | ConsentError::Busy => {
+                Code::Conflict
+            }
+        };
+        let what = error.to_string();
+        let (first, rest) = what.split_at(what.chars().next().map_or(0, char::len_utf8));
+        code.problem(format!("{}{rest}.", first.to_uppercase())).into()
+    }
+}

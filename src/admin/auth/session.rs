@@ -1,0 +1,141 @@
+//! The session of a browser: a cookie that says until when, made with the admin token. Nothing is kept, so that every
+//! sidecar with the same token takes it.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use crate::model::{Random, Secret, Timestamp};
+
+/// A browser that has signed in, and until when that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Session {
+    /// `expiry.nonce.mac`: the end in seconds, and base64url.
+    text: Secret,
+    ends: Timestamp,
+}
+
+/// How long a sign-in lasts.
+pub(super) const LIFE: Duration = Duration::from_secs(12 * 3600);
+
+/// What a key is used for, so that no value of one use can be passed off as one of another.
+const SESSION: &[u8] = b"flexslot-proxy page session\0";
+const CSRF: &[u8] = b"flexslot-proxy csrf\0";
+
+// === impl Session ===
+
+impl Session {
+    /// A new session, from now on.
+    pub(super) fn begin(key: &Secret, now: Timestamp, random: &Random) -> Self {
+        let ends = Timestamp::from_secs(now.plus(LIFE).secs());
+        let claim = format!("{}.{}", ends.secs(), URL_SAFE_NO_PAD.encode(random.bytes::<16>()));
+        let mac = URL_SAFE_NO_PAD.encode(hmac(key, SESSION, &claim).finalize().into_bytes());
+        Self { text: Secret::new(format!("{claim}.{mac}")), ends }
+    }
+
+    /// The session that a cookie names, if it was made with `key` and has not ended.
+    pub(super) fn read(key: &Secret, text: &str, now: Timestamp) -> Option<Self> {
+        let (claim, mac) = text.rsplit_once('.')?;
+        hmac(key, SESSION, claim).verify_slice(&URL_SAFE_NO_PAD.decode(mac).ok()?).ok()?;
+        let ends = Timestamp::from_secs(claim.split_once('.')?.0.parse().ok()?);
+        (now < ends).then(|| Self { text: Secret::new(text), ends })
+    }
+
+    /// The cookie's value.
+    pub(super) fn expose(&self) -> &str {
+        self.text.expose()
+    }
+
+    /// What every form of the session's pages carries, so that no other site can send one: it goes into pages, and the
+    /// session itself cannot be read off it.
+    pub(super) fn csrf(&self, key: &Secret) -> String {
+        URL_SAFE_NO_PAD.encode(hmac(key, CSRF, self.text.expose()).finalize().into_bytes())
+    }
+
+    /// Whether `presented` is that.
+    pub(super) fn is_csrf(&self, key: &Secret, presented: &str) -> bool {
+        let Ok(presented) = URL_SAFE_NO_PAD.decode(presented) else { return false };
+        hmac(key, CSRF, self.text.expose()).verify_slice(&presented).is_ok()
+    }
+}
+
+#[allow(clippy::expect_used, reason = "HMAC takes keys of every length (RFC 2104 section 2)")]
+fn hmac(key: &Secret, purpose: &[u8], text: &str) -> Hmac<Sha256> {
+    let mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()).expect("a key of any length");
+    mac.chain_update(purpose).chain_update(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIFE, Session};
+    use crate::model::{Random, Secret, Timestamp};
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+    fn key() -> Secret {
+        Secret::new("token")
+    }
+
+    fn session() -> Session {
+        Session::begin(&key(), NOW, &Random::system())
+    }
+
+    #[test]
+    fn a_session_reads_back_until_its_end() {
+        let session = session();
+        let at = |now| Session::read(&key(), session.expose(), now);
+        assert_eq!(at(NOW).as_ref(), Some(&session));
+        assert_eq!(at(NOW.plus(LIFE).minus(Duration::from_secs(1))).as_ref(), Some(&session));
+        assert_eq!(at(NOW.plus(LIFE)), None);
+    }
+
+    #[test]
+    fn no_two_sessions_are_the_same() {
+        assert_ne!(session().expose(), session().expose());
+    }
+
+    #[test]
+    fn a_new_token_ends_all_sessions() {
+        assert_eq!(Session::read(&Secret::new("other"), session().expose(), NOW), None);
+    }
+
+    #[test]
+    fn nobody_prolongs_a_session() {
+        let session = session();
+        let (claim, mac) = session.expose().rsplit_once('.').unwrap();
+        let (ends, nonce) = claim.split_once('.').unwrap();
+        let later = ends.parse::<i64>().unwrap() + 1;
+        for forged in
+            [format!("{later}.{nonce}.{mac}"), format!("{claim}."), claim.to_owned(), format!("{claim}.x{mac}")]
+        {
+            assert_eq!(Session::read(&key(), &forged, NOW), None, "{forged}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_bound_to_its_session() {
+        let (one, other) = (session(), session());
+        assert!(one.is_csrf(&key(), &one.csrf(&key())));
+        assert!(!one.is_csrf(&key(), &other.csrf(&key())));
+        assert!(!one.is_csrf(&key(), ""));
+        assert!(!one.is_csrf(&key(), one.expose().rsplit_once('.').unwrap().1), "the session's own proof is none");
+        assert_eq!(Session::read(&key(), &format!("1.x.{}", one.csrf(&key())), NOW), None);
+    }
+
+    #[test]
+    fn debug_shows_no_session() {
+        let session = session();
+        assert!(!format!("{session:?}").contains(session.expose()));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_is_no_session(text in "[0-9a-zA-Z._-]{0,80}") {
+            prop_assert_eq!(Session::read(&key(), &text, NOW), None);
+        }
+    }
+}
