@@ -16,7 +16,7 @@ use crate::{
         door::{self, CardQuery, Credentials},
         settings,
     },
-    config::{Config, ServiceSecrets},
+    config::{Config, ServiceSecrets, StoreConfig},
     model::{Card, Clock, TenantId},
 };
 use frame::Fitted;
@@ -81,10 +81,12 @@ impl StatusArgs {
     async fn show(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let Self { tenant, json, watch, overrides } = self;
         let source = global.source(world.environment);
-        let config = Config::load_with(ServiceSecrets::None, &source, &overrides.into(), world.environment)?;
+        let overrides = overrides.into();
+        let config = Config::load_with(ServiceSecrets::None, &source, &overrides, world.environment)?;
+        let file = StoreConfig::load(&source, &overrides, world.environment)?;
         store::require_durable(&config.store)?;
         let around = world.surroundings();
-        let credentials = door::look(&config, &around).await?;
+        let credentials = door::look(&config, &file, &around).await?;
         let form = match (json, watch) {
             (true, true) => Form::Line,
             (true, false) => Form::Array,
