@@ -11,7 +11,7 @@
 //! | [`server`] | the outer wall: listeners, the strict reader of the wire, every answer of our own, the access log |
 //! | [`proxy`] | the corridor: one request from its header to its response's |
 //! | [`connect_flow`] | from "Connect Flexslot" to a grant: sessions' pages, the flow at Flexslot, the callback |
-//! | [`admin`] | health and metrics |
+//! | [`admin`] | health and metrics, the API for apps and operators, the connections page |
 //! | [`credential`] | the one door to the tokens: which one is best, and how it is renewed |
 //! | [`store`] | sealed records, leases, intents, the spool; SQLite and memory |
 //! | [`flexslot`] | what Flexslot's OAuth server speaks |

@@ -86,6 +86,11 @@ impl Code {
 // === impl Failure ===
 
 impl Failure {
+    /// What is to be told.
+    pub(super) fn into_problem(self) -> Problem {
+        self.0
+    }
+
     /// The same with somebody else to mend it.
     pub(super) fn for_operator(self) -> Self {
         Self(Problem { action: Action::FixConfig, ..self.0 })

@@ -62,7 +62,7 @@ struct Question {
 
 /// The routes of the admin listener.
 pub fn router(admin: Admin) -> Router {
-    finished(probe_routes().merge(api::routes(&admin)).merge(auth::routes()), admin)
+    finished(probe_routes().merge(api::routes(&admin)).merge(auth::routes()).merge(page::routes()), admin)
 }
 
 /// Those that need no authentication, for listeners that have health and metrics only.

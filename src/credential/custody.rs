@@ -221,6 +221,11 @@ impl Custody {
         self.waiting.lock().contains_key(tenant)
     }
 
+    /// Of whom that is.
+    pub(super) fn awaited(&self) -> Vec<TenantId> {
+        self.waiting.lock().keys().cloned().collect()
+    }
+
     /// How many outcomes wait for the store.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.lock().len()

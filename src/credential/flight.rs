@@ -148,8 +148,7 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause, 
         if cause.is_ahead_of_need() && works.is_draining() {
             return Boarding::NotNow(NotNow::Draining);
         }
-        let age = state.live().and_then(|live| live.grant.tokens.age(now));
-        if let Some(not_now) = state.pace.held_back(at.version, cause, age, settings.refresh.min_interval) {
+        if let Some(not_now) = state.held_back(cause, now, settings.refresh.min_interval) {
             return Boarding::NotNow(not_now);
         }
         let is_early = state.live().is_some_and(|live| now < live.plan.turn);

@@ -15,7 +15,7 @@ use super::{
     works::Works,
 };
 use crate::{
-    model::{CredentialKind, PatFallback, TenantId, observe::RefreshOutcome},
+    model::{TenantId, observe::RefreshOutcome},
     store::{Known, Reconciled, StoreError, TenantRecord, era::EraId},
 };
 
@@ -29,9 +29,6 @@ struct FirstLoading<'a> {
 /// How many travels of the store one reading of a tenant follows. A store that travels more often while a tenant is
 /// read is out of order, and is looked at again when the next look comes.
 const MOST_TRAVELS: usize = 3;
-
-/// How many faults of records are remembered as told.
-const MOST_TOLD: usize = 1000;
 
 // === impl Works ===
 
@@ -78,6 +75,7 @@ impl Works {
         let record = match self.store.load(&slot.tenant).await {
             Ok(record) => {
                 self.note_newest(record.revision.max(record.pat_revision), travels);
+                self.unreadable.forget(&slot.tenant);
                 record
             }
             Err(error) => {
@@ -85,7 +83,7 @@ impl Works {
                 match &error {
                     StoreError::Unavailable(_) if served => self.out_of_reach(&error),
                     StoreError::Unavailable(_) => {}
-                    StoreError::Unreadable { .. } => self.unreadable(&slot.tenant, &error),
+                    StoreError::Unreadable { .. } => self.tell_unreadable(&slot.tenant, &error),
                 }
                 return if served { Ok(()) } else { Err(Failure::store(&error).into_refusal()) };
             }
@@ -103,28 +101,21 @@ impl Works {
     }
 
     /// Tells the operator, once for each fault. That one tenant's record cannot be read says nothing about the store.
-    fn unreadable(&self, tenant: &TenantId, error: &StoreError) {
-        let mut told = self.unreadable.lock();
-        if told.len() >= MOST_TOLD {
-            told.clear();
-        }
-        if told.insert(tenant.clone(), error.clone()).as_ref() != Some(error) {
+    fn tell_unreadable(&self, tenant: &TenantId, error: &StoreError) {
+        if self.unreadable.note(tenant, error) {
             tracing::error!(%tenant, %error, "a record cannot be read; requests that need it are turned away");
         }
     }
 
-    /// Where a PAT of the file serves whatever the store says, it serves without the store. Where the store may have a
-    /// grant that the PAT must not stand in for, it does not.
+    /// Where a PAT of the file serves whatever the store says, it serves without the store.
     fn take_file_pat(&self, slot: &Slot) -> bool {
         slot.with(|state| {
             let policy = self.settings().policy(&slot.tenant);
-            let serves =
-                policy.pat_fallback == PatFallback::Always || !policy.credentials.contains(&CredentialKind::OAuth);
-            let serves = serves && policy.pat.is_some();
-            if serves {
-                state.pats.configure(policy.pat.as_ref());
+            let pat = policy.pat_that_needs_no_store();
+            if pat.is_some() {
+                state.pats.configure(pat);
             }
-            serves
+            pat.is_some()
         })
     }
 
@@ -157,6 +148,7 @@ impl Works {
                         unchanged
                     });
                     if taken {
+                        self.unreadable.forget(&slot.tenant);
                         if let Some(id) = record.grant.id() {
                             self.custody.void_all_but(&slot.tenant, id).await;
                         }

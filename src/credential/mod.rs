@@ -22,7 +22,7 @@
 //! What is known:
 //!
 //! - `state`: what is held in memory of a tenant, with its `pats`, their `pat_health`, and its `usage`; `loading`: how
-//!   what the store says gets there; `eviction`: how it goes.
+//!   what the store says gets there; `eviction`: how it goes; `unreadable`: whose records do not open.
 //! - [`policy`]: what the configuration says.
 //! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has
 //!   come back older; `backlog`: whose slots have to be read again then; `reading`: how that is done for many.
@@ -59,6 +59,7 @@ mod state;
 mod tasks;
 mod travel;
 pub mod turns;
+mod unreadable;
 mod usage;
 mod watch;
 mod works;

@@ -38,6 +38,8 @@ pub(super) struct Uncured {
     pub(super) until: Instant,
     /// The version that was refused though it was new.
     pub(super) version: Version,
+    /// Flexslot has taken that version, or a later one, since.
+    pub(super) taken: bool,
 }
 
 /// Why no renewal may start now.
@@ -71,6 +73,21 @@ impl Pace {
     /// Whether `version` is there because its predecessor was refused, and has still to show that this helped.
     pub(super) fn answers_401(&self, version: Version) -> bool {
         self.answer_to_401 == Some(version)
+    }
+
+    /// Flexslot took `version`.
+    pub(super) fn taken(&mut self, version: Version) {
+        if self.answers_401(version) {
+            self.cured();
+        } else if let Some(uncured) = self.uncured.as_mut().filter(|uncured| version >= uncured.version) {
+            // That it is taken for one request does not mean that the next refresh would help the other.
+            uncured.taken = true;
+        }
+    }
+
+    /// Whether, as far as is known, Flexslot refuses tokens that are new.
+    pub(super) fn is_refused_anew(&self) -> bool {
+        self.uncured.is_some_and(|uncured| !uncured.taken)
     }
 
     pub(super) fn cured(&mut self) {
@@ -158,6 +175,6 @@ impl Uncured {
     fn after(before: Option<Self>, version: Version) -> Self {
         let times = before.map_or(0, |uncured| uncured.times).saturating_add(1);
         let wait = Duration::from_secs(60 << times.saturating_sub(1).min(6)).min(Duration::from_secs(3600));
-        Self { times, until: Instant::now() + wait, version }
+        Self { times, until: Instant::now() + wait, version, taken: false }
     }
 }

@@ -69,6 +69,12 @@ impl Pats {
         (!was_rejected && pat.health.is_rejected()).then(|| pat.source())
     }
 
+    /// Where the one that counts comes from, if Flexslot has refused it so often that it counts as absent.
+    pub(super) fn rejected(&self) -> Option<PatSource> {
+        let pat = self.configured.as_ref().or(self.stored.as_ref())?;
+        pat.health.is_rejected().then(|| pat.source())
+    }
+
     /// Whether no refusal of any is remembered.
     pub(super) fn are_good(&self) -> bool {
         [&self.stored, &self.configured].into_iter().flatten().all(|pat| pat.health.is_good())

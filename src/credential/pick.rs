@@ -16,7 +16,7 @@ use super::{
     state::{Held, State},
 };
 use crate::model::{
-    CredentialKind, PatFallback, Scope, Timestamp, TokenType,
+    CredentialKind, Grant, Origin, PatFallback, Scope, ScopeSet, Timestamp, TokenType,
     observe::FallbackCause,
     token::{DisconnectReason, Freshness},
     trace::{Considered, Finding, GrantFinding, Pair, PatFinding},
@@ -39,11 +39,30 @@ pub(super) struct Decision {
 }
 
 /// What a request gets.
-pub(super) enum Choice {
-    OAuth(Usable),
+pub(super) enum Choice<G = Usable, P = HeaderValue> {
+    OAuth(G),
     /// The PAT, and why it stands in for a grant, where it does.
-    Pat(HeaderValue, Option<FallbackCause>),
+    Pat(P, Option<FallbackCause>),
     Refuse(Refusal),
+}
+
+/// A tenant's grant as the decision looks at it, with the tokens that would be sent.
+pub(super) enum Candidate<'a, G = Usable> {
+    Absent,
+    Ended(DisconnectReason),
+    Live {
+        origin: &'a Origin,
+        client_id: &'a str,
+        token_type: TokenType,
+        scopes: &'a ScopeSet,
+        /// `None` where the access token cannot stand in a `Bearer` header.
+        tokens: Option<G>,
+    },
+}
+
+/// Tokens as the decision names them in a trace.
+pub(super) trait Tokens {
+    fn pair(&self) -> Pair;
 }
 
 /// A pair of tokens that may be used, as far as its freshness lets it.
@@ -54,18 +73,18 @@ pub(super) struct Usable {
 }
 
 /// Why the grant was passed over.
-enum Passed {
+pub(super) enum Passed<G = Usable> {
     Absent,
     Ended(DisconnectReason),
     Misconfigured(Objection),
     Failed(Failure),
     /// It would do, as far as Flexslot lets it; this scope it lacks.
-    Scope(Scope, Usable),
+    Scope(Scope, G),
 }
 
 /// What there is of a PAT.
-enum Pat {
-    Usable(HeaderValue, PatSource),
+pub(super) enum Pat<P = HeaderValue> {
+    Usable(P, PatSource),
     Rejected(PatSource),
     Unusable(PatFault),
     Absent,
@@ -77,7 +96,11 @@ pub(super) fn decide(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -
     let mut considered = Considered::default();
     let choice = match ask.class {
         PathClass::PatOnly => pat_only(state, on, &mut considered),
-        PathClass::Ordinary => in_order(ask, state, on, &mut considered),
+        PathClass::Ordinary => {
+            let grant = Candidate::held_in(state, on).judge(ask.need, on);
+            let has_pat = state.pats.current().is_some();
+            in_order(on.policy, grant, has_pat, || pat(state, on), &mut considered)
+        }
     };
     Decision { choice, considered }
 }
@@ -98,8 +121,16 @@ fn pat_only(state: &mut State, on: &Circumstances<'_>, considered: &mut Consider
     }
 }
 
-fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>, considered: &mut Considered) -> Choice {
-    let listed = &on.policy.credentials;
+/// Tries the kinds in the policy's order. What there is of a PAT is asked only where it is tried.
+pub(super) fn in_order<G: Tokens, P>(
+    policy: &TenantPolicy,
+    grant: Result<G, Passed<G>>,
+    has_pat: bool,
+    mut pat: impl FnMut() -> Pat<P>,
+    considered: &mut Considered,
+) -> Choice<G, P> {
+    let listed = &policy.credentials;
+    let mut grant = Some(grant);
     if !listed.contains(&CredentialKind::OAuth) {
         considered.push(Finding::OAuth(GrantFinding::NotListed));
     }
@@ -107,24 +138,24 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>, considered
     let mut pat_refusal = None;
     for kind in listed {
         match kind {
-            CredentialKind::OAuth => match grant(ask, state, on) {
-                Ok(usable) => {
-                    considered.push(Finding::OAuth(GrantFinding::Taken(usable.pair())));
-                    return Choice::OAuth(usable);
+            CredentialKind::OAuth => match grant.take() {
+                Some(Ok(tokens)) => {
+                    considered.push(Finding::OAuth(GrantFinding::Taken(tokens.pair())));
+                    return Choice::OAuth(tokens);
                 }
-                Err(why) => {
+                Some(Err(why)) => {
                     considered.push(Finding::OAuth(why.finding()));
                     passed = Some(why);
                 }
+                None => {}
             },
             CredentialKind::Pat => {
-                if passed.as_ref().is_some_and(|why| !why.lets_pat_stand_in(on.policy.pat_fallback)) {
-                    let is_there = state.pats.current().is_some();
-                    considered.push(Finding::Pat(if is_there { PatFinding::NotAllowed } else { PatFinding::Absent }));
+                if passed.as_ref().is_some_and(|why| !why.lets_pat_stand_in(policy.pat_fallback)) {
+                    considered.push(Finding::Pat(if has_pat { PatFinding::NotAllowed } else { PatFinding::Absent }));
                     continue;
                 }
                 let stands_in = passed.as_ref().and_then(Passed::fallback_cause);
-                let pat = pat(state, on);
+                let pat = pat();
                 considered.push(Finding::Pat(pat.finding(stands_in)));
                 match pat {
                     Pat::Usable(authorization, _) => return Choice::Pat(authorization, stands_in),
@@ -139,9 +170,9 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>, considered
         considered.push(Finding::Pat(PatFinding::NotListed));
     }
     match passed {
-        Some(Passed::Scope(lacking, usable)) => {
-            considered.push(Finding::OAuth(GrantFinding::TakenWithoutScope(lacking, usable.pair())));
-            Choice::OAuth(usable)
+        Some(Passed::Scope(lacking, tokens)) => {
+            considered.push(Finding::OAuth(GrantFinding::TakenWithoutScope(lacking, tokens.pair())));
+            Choice::OAuth(tokens)
         }
         Some(Passed::Failed(failure)) => Choice::Refuse(failure.into_refusal()),
         Some(Passed::Misconfigured(objection)) => Choice::Refuse(Refusal::OAuthMisconfigured(objection.to_string())),
@@ -150,38 +181,10 @@ fn in_order(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>, considered
     }
 }
 
-fn grant(ask: &Ask<'_>, state: &State, on: &Circumstances<'_>) -> Result<Usable, Passed> {
-    let live = match &state.grant {
-        Held::Never | Held::Removed(_) => return Err(Passed::Absent),
-        Held::Ended(disconnected) => return Err(Passed::Ended(disconnected.reason)),
-        Held::Live(live) => live,
-    };
-    if let Some(failure) = on.failed {
-        return Err(Passed::Failed(failure.clone()));
-    }
-    if let Some(objection) = on.settings.objection_to(&live.grant) {
-        return Err(Passed::Misconfigured(objection));
-    }
-    let tokens = &live.grant.tokens;
-    let Some(authorization) = live.authorization.clone() else {
-        return Err(Passed::Misconfigured(match tokens.token_type {
-            TokenType::Dpop => Objection::Bound,
-            TokenType::Bearer => Objection::Malformed,
-        }));
-    };
-    let freshness = tokens.freshness(on.now, live.plan.opens);
-    let usable = Usable { at: live.at(), authorization, freshness };
-    match ask.need {
-        Some(need) if !tokens.scopes.covers(need) => Err(Passed::Scope(need, usable)),
-        _ => Ok(usable),
-    }
-}
-
 fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
     let Some(pat) = state.pats.current() else { return Pat::Absent };
-    let upstream = &on.settings.origin;
-    if let Some(own) = pat.origin.as_ref().filter(|own| *own != upstream) {
-        return Pat::Unusable(PatFault::OtherOrigin { own: own.to_string(), upstream: upstream.to_string() });
+    if let Some(fault) = pat.origin.as_ref().and_then(|own| foreign(own, on.settings)) {
+        return Pat::Unusable(fault);
     }
     let source = pat.source();
     match &pat.authorization {
@@ -193,9 +196,61 @@ fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
     }
 }
 
+/// What is wrong with a PAT that belongs to another upstream than the configured one.
+pub(super) fn foreign(own: &Origin, settings: &Settings) -> Option<PatFault> {
+    let upstream = &settings.origin;
+    (own != upstream).then(|| PatFault::OtherOrigin { own: own.to_string(), upstream: upstream.to_string() })
+}
+
+// === impl Candidate ===
+
+impl<'a> Candidate<'a> {
+    fn held_in(state: &'a State, on: &Circumstances<'_>) -> Self {
+        let live = match &state.grant {
+            Held::Never | Held::Removed(_) => return Self::Absent,
+            Held::Ended(disconnected) => return Self::Ended(disconnected.reason),
+            Held::Live(live) => live,
+        };
+        let Grant { origin, client_id, tokens, .. } = &live.grant;
+        let freshness = tokens.freshness(on.now, live.plan.opens);
+        let usable = live.authorization.clone();
+        let usable = usable.map(|authorization| Usable { at: live.at(), authorization, freshness });
+        Self::Live { origin, client_id, token_type: tokens.token_type, scopes: &tokens.scopes, tokens: usable }
+    }
+}
+
+impl<G> Candidate<'_, G> {
+    /// Whether its tokens are to be sent with a request that needs `need`.
+    pub(super) fn judge(self, need: Option<Scope>, on: &Circumstances<'_>) -> Result<G, Passed<G>> {
+        let (origin, client_id, token_type, scopes, tokens) = match self {
+            Self::Absent => return Err(Passed::Absent),
+            Self::Ended(reason) => return Err(Passed::Ended(reason)),
+            Self::Live { origin, client_id, token_type, scopes, tokens } => {
+                (origin, client_id, token_type, scopes, tokens)
+            }
+        };
+        if let Some(failure) = on.failed {
+            return Err(Passed::Failed(failure.clone()));
+        }
+        if let Some(objection) = on.settings.objection(origin, client_id) {
+            return Err(Passed::Misconfigured(objection));
+        }
+        let Some(tokens) = tokens else {
+            return Err(Passed::Misconfigured(match token_type {
+                TokenType::Dpop => Objection::Bound,
+                TokenType::Bearer => Objection::Malformed,
+            }));
+        };
+        match need {
+            Some(need) if !scopes.covers(need) => Err(Passed::Scope(need, tokens)),
+            _ => Ok(tokens),
+        }
+    }
+}
+
 // === impl Usable ===
 
-impl Usable {
+impl Tokens for Usable {
     fn pair(&self) -> Pair {
         Pair { version: self.at.version, freshness: self.freshness }
     }
@@ -203,7 +258,7 @@ impl Usable {
 
 // === impl Passed ===
 
-impl Passed {
+impl<G> Passed<G> {
     fn lets_pat_stand_in(&self, fallback: PatFallback) -> bool {
         match (self, fallback) {
             (Self::Absent, _) | (_, PatFallback::Always) => true,
@@ -236,7 +291,7 @@ impl Passed {
 
 // === impl Pat ===
 
-impl Pat {
+impl<P> Pat<P> {
     /// As a trace has it, where the PAT stands in for a grant for this reason, or for none.
     fn finding(&self, stands_in: Option<FallbackCause>) -> PatFinding {
         match (self, stands_in) {

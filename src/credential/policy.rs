@@ -154,6 +154,15 @@ impl Default for RefreshPolicy {
 
 // === impl TenantPolicy ===
 
+impl TenantPolicy {
+    /// The PAT of the file, where it serves whatever the store says. Where the store may have a grant that it must not
+    /// stand in for, it does not.
+    pub(super) fn pat_that_needs_no_store(&self) -> Option<&Secret> {
+        let serves = self.pat_fallback == PatFallback::Always || !self.credentials.contains(&CredentialKind::OAuth);
+        self.pat.as_ref().filter(|_| serves)
+    }
+}
+
 impl Default for TenantPolicy {
     fn default() -> Self {
         Self {

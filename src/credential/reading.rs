@@ -95,6 +95,7 @@ async fn read(works: &Works, slot: &Slot) -> Result<(), StoreError> {
         Ok(_) => Ok(()),
         Err(error @ StoreError::Unreadable { .. }) => {
             slot.with(|state| state.unreadable = true);
+            works.unreadable.note(&slot.tenant, &error);
             tracing::error!(tenant = %slot.tenant, %error, "a changed record cannot be read; what was known of the tenant stays");
             Ok(())
         }

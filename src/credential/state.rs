@@ -4,7 +4,7 @@
 //! the truth about a grant, with one exception: a pair that the store has still to take (see [`super::custody`]) is
 //! newer than what the store says.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use super::{
     At,
     clearance::Unsent,
-    flight::Flight,
+    flight::{Cause, Flight},
     header,
-    pace::Pace,
+    pace::{NotNow, Pace},
     pats::Pats,
     policy::RefreshPolicy,
     schedule::{Plan, Share},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantId, GrantState, Random, TenantId, TokenType,
+        CredentialKind, Grant, GrantId, GrantState, Random, TenantId, Timestamp, TokenType,
         failpoint::{Step, reach},
         observe::FallbackCause,
         token::{Disconnected, Intent},
@@ -87,7 +87,7 @@ pub(super) enum Held {
 pub(super) struct Live {
     pub(super) grant: Grant,
     /// The token request for the next pair, if there is one whose outcome is not known here.
-    intent: Option<Intent>,
+    pub(super) intent: Option<Intent>,
     /// `None` where the access token cannot stand in a `Bearer` header: a bound token, or an unusable one.
     pub(super) authorization: Option<HeaderValue>,
     /// When this version should be renewed; drawn once per version.
@@ -260,6 +260,18 @@ impl State {
         self.grant = held;
         self.pace = Pace::default();
         self.unsent = None;
+    }
+
+    /// What speaks against renewing the pair held because of `cause` at `now`.
+    pub(super) fn held_back(&self, cause: Cause, now: Timestamp, min_interval: Duration) -> Option<NotNow> {
+        let Grant { version, tokens, .. } = &self.live()?.grant;
+        self.pace.held_back(*version, cause, tokens.age(now), min_interval)
+    }
+
+    /// Whether requests have got the PAT in place of the grant, as far as none that got the grant since has shown that
+    /// this is over.
+    pub(super) fn has_switched(&self) -> bool {
+        !self.told.is_empty()
     }
 
     /// The grant, where tokens are held.

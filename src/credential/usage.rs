@@ -41,6 +41,11 @@ impl LastUse {
         first
     }
 
+    /// The later of the uses that are noted.
+    pub(super) fn latest(&self) -> Option<Timestamp> {
+        self.oauth.max(self.pat)
+    }
+
     fn take(&mut self) -> impl Iterator<Item = (CredentialKind, Timestamp)> + use<> {
         let Self { oauth, pat } = mem::take(self);
         let oauth = oauth.map(|at| (CredentialKind::OAuth, at));

@@ -56,6 +56,7 @@ impl Watch {
             works.list_backlog();
             let keys = works.store.key_changes();
             if keys != self.keys {
+                works.unreadable.forget_all();
                 works.read_unreadable_again();
                 self.keys = keys;
             }
@@ -114,6 +115,7 @@ async fn read_left(works: &Arc<Works>, failures: &mut Failures) -> Result<(), St
 async fn read_changes(works: &Arc<Works>, failures: &mut Failures) -> Result<bool, StoreError> {
     let (since, travels) = works.followed();
     let changes = works.store.changed_since(since).await?;
+    changes.tenants.iter().for_each(|tenant| works.unreadable.forget(tenant));
     let changed: Vec<_> = changes.tenants.into_iter().map(Entry::changed).collect();
     for batch in changed.chunks(AT_ONCE) {
         let outcome = read_again(works, batch).await?;

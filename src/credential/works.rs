@@ -1,7 +1,6 @@
 //! What the tasks of this room share: settings, slots, store, custody, clock.
 
 use std::{
-    collections::HashMap,
     mem,
     sync::{
         Arc,
@@ -29,6 +28,7 @@ use super::{
     tasks::Tasks,
     travel::Journal,
     turns::Turns,
+    unreadable::Unreadable,
     usage::Used,
 };
 use crate::{
@@ -62,8 +62,8 @@ pub(super) struct Works {
     /// Why the store may lose what it has been given, as it said last.
     caveats: Mutex<Vec<String>>,
     pub(super) used: Used,
-    /// What was told of whose record, so that it is not told with every request.
-    pub(super) unreadable: Mutex<HashMap<TenantId, StoreError>>,
+    /// Whose records do not open; told once, and not with every request.
+    pub(super) unreadable: Unreadable,
     pub(super) room_below: Threshold,
     pub(super) journal: Journal,
     /// Whose slots have to be read again.
@@ -96,7 +96,7 @@ impl Works {
             used: Used::default(),
             journal: Journal::default(),
             backlog: Backlog::default(),
-            unreadable: Mutex::default(),
+            unreadable: Unreadable::default(),
         }
     }
 

@@ -281,6 +281,11 @@ impl<'a> Names<'a> {
         Self { prefix, ..self }
     }
 
+    /// Whether `name` is one of them.
+    pub fn have(self, name: &str) -> bool {
+        self.after < name && name.starts_with(self.prefix)
+    }
+
     /// Where they begin: behind a text, or with it.
     pub fn start(self) -> Bound<&'a str> {
         if self.after < self.prefix { Bound::Included(self.prefix) } else { Bound::Excluded(self.after) }

@@ -109,8 +109,16 @@ pub struct Changed {
 /// A tenant's row as an engine has given it.
 type Found = Option<Result<Row, StoreError>>;
 
-// === impl TokenStore ===
+// === impl TenantSummary ===
 
+impl TenantSummary {
+    /// Whether there is, or was, anything of the tenant.
+    pub fn is_of_somebody(&self) -> bool {
+        self.grant != GrantStanding::NeverConnected || self.pat != PatStanding::Absent
+    }
+}
+
+// === impl TokenStore ===
 impl TokenStore {
     /// Stores a PAT in place of whatever PAT the tenant had.
     ///

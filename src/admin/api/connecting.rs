@@ -36,17 +36,22 @@ pub(super) async fn open(
     let [scopes, return_to] = body.fields([&["scopes"], &["return_to"]])?;
     let scopes = scopes.map(wished).transpose()?;
     let return_to = json::text("return_to", return_to)?.map(|text| allowed_return(&text, &settings)).transpose()?;
+    Ok((StatusCode::CREATED, Json(open_session(&admin, SessionWish { tenant, scopes, return_to }).await?)))
+}
+
+/// A new connect session, with the link to its page.
+pub(in crate::admin) async fn open_session(admin: &Admin, wish: SessionWish) -> Result<ConnectSession, Failure> {
+    let settings = admin.settings.get();
     if settings.client_id.is_none() {
         let problem = Code::Conflict.problem("Nobody can connect before oauth.client_id is set.");
         return Err(Failure::from(problem).for_operator());
     }
-    let opened = admin.credentials.open_session(SessionWish { tenant, scopes, return_to }).await?;
-    let session = ConnectSession {
+    let opened = admin.credentials.open_session(wish).await?;
+    Ok(ConnectSession {
         url: settings.connect_at.at(&format!("/connect/{}", opened.id.expose())),
         id: opened.id.expose().to_owned(),
         expires_at: opened.expires_at.to_string(),
-    };
-    Ok((StatusCode::CREATED, Json(session)))
+    })
 }
 
 /// `POST /v1/connect-sessions/{id}/complete`

@@ -9,6 +9,8 @@ use axum::{
     routing::{get, post, put},
 };
 
+pub(super) use connecting::open_session;
+
 use super::{Admin, auth, openapi};
 
 /// The routes below `/v1`. All but the description want a caller who may call.

@@ -43,7 +43,6 @@ impl Browser {
     }
 
     /// What a form of this browser's pages carries in its field `csrf`.
-    #[allow(dead_code, reason = "for the connections page")]
     pub(in crate::admin) fn csrf(&self) -> String {
         self.session.csrf(&self.key)
     }

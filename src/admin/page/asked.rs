@@ -55,9 +55,9 @@ impl Asked {
         Self { after, ..self.clone() }
     }
 
-    /// The address of this part of the list.
+    /// The address of this part of the list, from any of the pages: below whatever path a web server in front has put us.
     pub(super) fn address(&self) -> String {
-        self.address_of("/", None)
+        self.address_of("./", None)
     }
 
     /// The address of something about one of its tenants, from which one comes back to this part of the list.
@@ -116,11 +116,11 @@ mod tests {
             state: Some(ConnectionState::Error),
             after: Some("a+b@c".parse().unwrap()),
         };
-        assert_eq!(all.address(), "/?search=org%3A1%7Ca+b&state=error&after=a%2Bb%40c");
-        assert_eq!(asked(all.address().strip_prefix("/?").unwrap()), all);
-        assert_eq!(Asked::default().address(), "/");
+        assert_eq!(all.address(), "./?search=org%3A1%7Ca+b&state=error&after=a%2Bb%40c");
+        assert_eq!(asked(all.address().strip_prefix("./?").unwrap()), all);
+        assert_eq!(Asked::default().address(), "./");
         let tenant = "acme".parse().unwrap();
-        assert_eq!(Asked::default().address_for("/disconnect", &tenant), "/disconnect?tenant=acme");
+        assert_eq!(Asked::default().address_for("disconnect", &tenant), "disconnect?tenant=acme");
     }
 
     #[test]

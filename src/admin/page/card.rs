@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Surroundings, asked::Asked, words};
 use crate::{
-    model::{Card, ConnectionState, CredentialKind, NextStep},
+    model::{Card, ConnectionState, CredentialKind, NextStep, PatState},
     web::Sign,
 };
 
@@ -61,11 +61,12 @@ impl Drawn<'_> {
             @match self.card.state {
                 ConnectionState::Connected => {
                     (self.reason())
+                    @if self.card.next_step.is_some() { (words::step(self.card.next_step, &self.card.tenant)) }
                     (words::permissions(&self.card.scopes))
                     (self.last_used())
                 },
                 ConnectionState::Expiring => {
-                    @if let Some(end) = self.card.refresh_expires_at {
+                    @if let Some(end) = self.card.refresh_expires_at.filter(|end| *end > self.around.now) {
                         p { "It ends " (words::time(end, self.around.now)) " unless it is used before." }
                     }
                     (self.reason())
@@ -83,12 +84,18 @@ impl Drawn<'_> {
                     (self.last_used())
                 },
                 ConnectionState::NotConnected => {
-                    @if self.pat_serves() {
-                        p { "Not connected. Once you connect your Flexslot account, this app can do only what you allow." }
-                    } @else {
-                        p { (words::INVITATION) }
+                    @match (self.begin(), self.pat_serves()) {
+                        (Some(_), false) => p { (words::INVITATION) },
+                        (Some(_), true) => {
+                            p { "Not connected. Once you connect your Flexslot account, this app can do only what you allow." }
+                        },
+                        (None, false) => p { "It needs a personal access token." },
+                        (None, true) => {},
                     }
                     (self.reason())
+                    @if self.card.next_step == Some(NextStep::SetPat) {
+                        (words::step(self.card.next_step, &self.card.tenant))
+                    }
                     @if self.pat_serves() || self.card.last_used.is_some() { (self.last_used()) }
                 },
                 ConnectionState::Error => {
@@ -140,10 +147,10 @@ impl Drawn<'_> {
             (ConnectionState::ReconnectRequired, _) | (ConnectionState::Error, Some(NextStep::Reconnect)) => {
                 Some(Begin::AGAIN.first())
             }
-            (ConnectionState::NotConnected, _) | (ConnectionState::Error, Some(NextStep::Connect)) => {
-                Some(Begin::NEW.first())
-            }
-            (ConnectionState::Error, _) => None,
+            (_, Some(NextStep::Connect)) => Some(Begin::NEW.first()),
+            // Its other credential is no longer taken, and a connection would do.
+            (ConnectionState::NotConnected, Some(_)) if self.card.pat == PatState::Rejected => Some(Begin::NEW.first()),
+            (ConnectionState::NotConnected | ConnectionState::Error, _) => None,
         }
     }
 
@@ -164,7 +171,7 @@ impl Drawn<'_> {
                         a.button #{ "m" (at) } href=(self.around.manage_url) aria-labelledby=(named("m")) {
                             "Manage on Flexslot"
                         }
-                        a.button.stop #{ "d" (at) } href=(self.asked.address_for("/disconnect", tenant))
+                        a.button.stop #{ "d" (at) } href=(self.asked.address_for("disconnect", tenant))
                             aria-labelledby=(named("d")) { "Disconnect" }
                     }
                 }

@@ -13,9 +13,9 @@ pub(super) fn question(tenant: &TenantId, asked: &Asked, around: &Surroundings<'
     let main = html! {
         div.panel.narrow {
             h1 { "Disconnect from Flexslot?" }
-            p.says.warn { (Sign::Warn) span { (tenant) } }
+            p.says.warn { (Sign::Warn) (tenant) }
             p { "Your synced data will stay; future syncs will stop until you reconnect." }
-            form.acts method="post" action="/disconnect" {
+            form.acts method="post" action="disconnect" {
                 input type="hidden" name="csrf" value=(around.csrf);
                 @for (name, value) in asked.fields() {
                     @if let Some(value) = value { input type="hidden" name=(name) value=(value); }

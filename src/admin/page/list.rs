@@ -15,14 +15,20 @@ const NAME: &str = r"[A-Za-z0-9][A-Za-z0-9._:@+\|=\-]{0,127}";
 /// The page of these cards. `outcome` is of what was done just before.
 pub(super) fn list(asked: &Asked, cards: &CardPage, around: &Surroundings<'_>, outcome: Option<&Outcome>) -> Page {
     let main = html! {
-        h1 { "Connections" }
+        div.top {
+            h1 { "Connections" }
+            form method="post" action="sign-out" {
+                input type="hidden" name="csrf" value=(around.csrf);
+                button { "Sign out" }
+            }
+        }
         @if let Some(outcome) = outcome { (outcome.note()) }
         (search(asked))
         (filters(asked))
         @if cards.cards.is_empty() {
             (nothing(asked, cards))
         } @else {
-            form method="post" action="/connect" {
+            form method="post" action="connect" {
                 input type="hidden" name="csrf" value=(around.csrf);
                 ul.cards {
                     @for (at, shown) in cards.cards.iter().enumerate() { (card::draw(shown, at, asked, around)) }
@@ -68,7 +74,7 @@ fn nothing(asked: &Asked, cards: &CardPage) -> Markup {
     html! {
         @match (cards.end, asked.is_narrowed()) {
             (PageEnd::StoppedEarly, _) => {},
-            (_, true) => p.panel { "No connection is like that. " a href="/" { "Show all" } },
+            (_, true) => p.panel { "No connection is like that. " a href="./" { "Show all" } },
             (_, false) if asked.after.is_some() => p.panel { "There are no more connections." },
             (_, false) => {
                 div.panel {
@@ -109,7 +115,7 @@ const fn onward(end: PageEnd) -> &'static str {
 fn another(asked: &Asked, cards: &CardPage, around: &Surroundings<'_>) -> Markup {
     let is_first = cards.cards.is_empty() && *asked == Asked::default();
     html! {
-        form.another method="post" action="/connect" {
+        form.another method="post" action="connect" {
             input type="hidden" name="csrf" value=(around.csrf);
             label for="tenant" { @if is_first { "Connect a tenant" } @else { "Connect another tenant" } }
             input #tenant name="tenant" required maxlength="128" pattern=(NAME) autocomplete="off"

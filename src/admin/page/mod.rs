@@ -1,17 +1,19 @@
 //! The connections page: a card per tenant, and what can be done about it. Plain HTML and forms; nothing runs in the
 //! browser.
 
-#![allow(dead_code, reason = "no route leads here before there is a session to ask for")]
-
 mod asked;
 mod card;
 mod disconnect;
 mod list;
 mod result;
+mod routes;
+mod trouble;
 mod words;
 
 #[cfg(test)]
 mod tests;
+
+pub(super) use routes::routes;
 
 use crate::model::Timestamp;
 

@@ -128,7 +128,7 @@ fn a_healthy_connection_is_named_with_what_it_may_do_and_how_to_end_it() {
         html.contains("<p class=\"says ok\"><svg class=\"sign\" aria-hidden=\"true\"><use href=\"#ok\"></use>"),
         "{html}"
     );
-    assert!(html.contains(AROUND.manage_url) && html.contains("href=\"/disconnect?tenant=acme\""), "{html}");
+    assert!(html.contains(AROUND.manage_url) && html.contains("href=\"disconnect?tenant=acme\""), "{html}");
 }
 
 #[test]
@@ -182,10 +182,10 @@ fn trouble_that_a_consent_does_not_mend_has_no_button_for_one() {
     let (reason, pat) = (Some(Reason::PatRejected), PatState::Rejected);
     let state = ConnectionState::Error;
     let html = card(Card { state, reason, pat, next_step: Some(NextStep::SetPat), ..never_connected("acme") });
-    says(&html, "Please set another one: flexslot-proxy tenant set-pat acme");
+    says(&html, "Please set one: flexslot-proxy tenant set-pat acme");
     assert!(!said(&html).contains("Disconnect"), "{html}");
     let waiting = card(Card { reason: Some(Reason::RefreshUncertain), next_step: None, ..broken("acme") });
-    says(&waiting, "There is nothing to do: it is tried again by itself.");
+    says(&waiting, "It is tried again by itself.");
 }
 
 #[test]
@@ -195,6 +195,25 @@ fn a_personal_access_token_is_named_where_it_serves() {
     says(&html, "Not used yet Connect Flexslot");
     let stands_in = Card { reason: Some(Reason::PatStandsIn), ..connected("acme") };
     says(&card(stands_in), "Some calls use the personal access token instead of the connection.");
+}
+
+#[test]
+fn a_tenant_that_uses_no_connection_is_not_asked_to_connect() {
+    let html = card(Card { next_step: Some(NextStep::SetPat), ..never_connected("acme") });
+    says(&html, "acme It needs a personal access token. Please set one: flexslot-proxy tenant set-pat acme");
+    assert!(!html.contains("<button"), "{html}");
+    assert!(!card(Card { next_step: None, ..pat_only("acme") }).contains("<button"));
+    let (reason, pat) = (Some(Reason::PatRejected), PatState::Rejected);
+    let html = card(Card { reason, pat, next_step: Some(NextStep::SetPat), ..never_connected("acme") });
+    says(&html, "Flexslot refuses the personal access token. Please set one: flexslot-proxy tenant set-pat acme");
+    says(&html, "Connect Flexslot");
+}
+
+#[test]
+fn a_connection_that_may_be_over_by_the_calendar_does_not_say_that_it_ends() {
+    let html = card(Card { refresh_expires_at: Some(NOW.minus(DAY)), ..expiring("acme") });
+    assert!(!said(&html).contains("It ends"), "{}", said(&html));
+    says(&html, "Reconnect Flexslot");
 }
 
 #[test]
@@ -227,10 +246,10 @@ fn filters_say_which_is_on_and_keep_the_search() {
     let html = shown(&page(vec![expiring("acme")]), &asked);
     assert_eq!(html.matches("aria-current=").count(), 1);
     assert!(
-        html.contains("<a href=\"/?search=ac&amp;state=expiring\" aria-current=\"true\">Expiring soon</a>"),
+        html.contains("<a href=\"./?search=ac&amp;state=expiring\" aria-current=\"true\">Expiring soon</a>"),
         "{html}"
     );
-    assert!(html.contains("<a href=\"/?search=ac\">All</a>"), "{html}");
+    assert!(html.contains("<a href=\"./?search=ac\">All</a>"), "{html}");
     assert!(html.contains("<input type=\"hidden\" name=\"state\" value=\"expiring\">"), "{html}");
 }
 
@@ -238,9 +257,9 @@ fn filters_say_which_is_on_and_keep_the_search() {
 fn what_is_done_with_a_card_comes_back_to_its_part_of_the_list() {
     let asked = Asked { search: Some("b".into()), state: None, after: Some("b1".parse().unwrap()) };
     let html = shown(&page(vec![connected("b2")]), &asked);
-    assert!(html.contains("/disconnect?tenant=b2&amp;search=b&amp;after=b1"), "{html}");
+    assert!(html.contains("disconnect?tenant=b2&amp;search=b&amp;after=b1"), "{html}");
     let html = question(&"b2".parse().unwrap(), &asked, &AROUND).document().into_string();
-    assert!(html.contains("<a class=\"button\" href=\"/?search=b&amp;after=b1\">Keep connected</a>"), "{html}");
+    assert!(html.contains("<a class=\"button\" href=\"./?search=b&amp;after=b1\">Keep connected</a>"), "{html}");
     assert!(html.contains("<input type=\"hidden\" name=\"after\" value=\"b1\">"), "{html}");
 }
 
@@ -248,7 +267,7 @@ fn what_is_done_with_a_card_comes_back_to_its_part_of_the_list() {
 fn a_full_page_leads_to_the_next_and_a_later_one_to_the_first() {
     let full = CardPage { next: Some("acme".parse().unwrap()), end: PageEnd::Full, ..page(vec![connected("acme")]) };
     let html = shown(&full, &Asked::default());
-    assert!(html.contains("href=\"/?after=acme\" rel=\"next\">Next page</a>"), "{html}");
+    assert!(html.contains("href=\"./?after=acme\" rel=\"next\">Next page</a>"), "{html}");
     assert!(!said(&html).contains("First page"), "{html}");
     let html = shown(&page(Vec::new()), &Asked { after: Some("acme".parse().unwrap()), ..Asked::default() });
     says(&html, "There are no more connections. First page");

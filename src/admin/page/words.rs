@@ -55,12 +55,14 @@ pub(super) fn step(step: Option<NextStep>, tenant: &TenantId) -> Markup {
         Some(NextStep::Connect) => html! { p { "Please connect Flexslot." } },
         Some(NextStep::Reconnect) => html! { p { "Please reconnect Flexslot." } },
         Some(NextStep::SetPat) => {
-            html! { p { "Please set another one: " code { "flexslot-proxy tenant set-pat " (tenant) } } }
+            html! { p { "Please set one: " code { "flexslot-proxy tenant set-pat " (tenant) } } }
         }
         Some(NextStep::FixConfig) => {
             html! { p { "Whoever runs flexslot-proxy can mend this in its configuration, " code { "proxy.toml" } "." } }
         }
-        None => html! { p { "There is nothing to do: it is tried again by itself." } },
+        None => html! {
+            p { "It is tried again by itself. Should it stay like this, the log of flexslot-proxy says more." }
+        },
     }
 }
 

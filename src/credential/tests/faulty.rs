@@ -275,6 +275,8 @@ impl Backend for Faulty {
         names: Names<'_>,
         limit: usize,
     ) -> Result<Vec<Listed>, StoreError> {
+        self.moving().await?;
+        self.readable()?;
         self.inner.list(kind, state, names, limit).await
     }
 

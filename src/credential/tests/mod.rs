@@ -1,5 +1,7 @@
 //! The room as a whole, on paused time, against a strict Flexslot.
 
+mod card_lists;
+mod cards;
 mod crowd;
 mod draining;
 mod evicting;

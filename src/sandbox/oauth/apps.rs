@@ -6,7 +6,8 @@ use http::{Method, StatusCode};
 
 use super::{
     authorize::page as error_page,
-    consent::{escape, in_words},
+    consent::in_words,
+    html::{document, escape},
 };
 use crate::{
     model::GrantId,
@@ -49,34 +50,32 @@ fn user(shared: &Shared, params: &Params) -> Option<Arc<User>> {
 }
 
 fn page(user: &User) -> Answer {
-    let mut rows = String::new();
+    let (mut apps, name) = (String::new(), escape(&user.name));
     for grant in user.grants.lock().iter().filter(|grant| grant.ended().is_none()) {
+        let (app, id) = (escape(&grant.client.name), grant.id);
         let scopes: Vec<_> = grant.scope.as_str().unwrap_or_default().split(' ').map(in_words).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(
-            rows,
-            "<li>{} <small>({})</small><form method=post action={PATH}><input type=hidden name=csrf value=\"{}\">\
-             <input type=hidden name=user value=\"{}\"><button name=grant value={}>Revoke</button></form></li>",
-            escape(&grant.client.name),
+            apps,
+            "<section aria-labelledby=\"app-{id}\"><h2 id=\"app-{id}\">{app}</h2>\n<p>It can: {}.</p>\n\
+             <form method=post action={PATH}><input type=hidden name=csrf value=\"{}\">\
+             <input type=hidden name=user value=\"{name}\">\
+             <button name=grant value={id} id=\"revoke-{id}\" aria-labelledby=\"revoke-{id} app-{id}\">Revoke</button></form></section>",
             scopes.join("; "),
             user.csrf,
-            escape(&user.name),
-            grant.id,
         );
     }
-    let name = escape(&user.name);
-    let page = format!(
-        "<!doctype html><meta charset=utf-8><title>Connected apps</title>\n<h1>Apps connected to @{name}</h1>\n<ul>{rows}</ul>\n"
-    );
-    answer::html(StatusCode::OK, page)
+    if apps.is_empty() {
+        apps.push_str("<p>None is connected.</p>\n");
+    }
+    let main = format!("<h1>Apps connected to @{name}</h1>\n{apps}");
+    answer::html(StatusCode::OK, document("Connected apps", &main))
 }
 
 fn revoke(shared: &Shared, form: &Params) -> Answer {
     let Some(user) = user(shared, form).filter(|user| form.get("csrf") == Some(user.csrf.as_str())) else {
-        return answer::html(
-            StatusCode::FORBIDDEN,
-            "<!doctype html><p>This form is not from this site.</p>\n".to_owned(),
-        );
+        let main = "<h1>Not done</h1>\n<p>This form is not from this site.</p>\n";
+        return answer::html(StatusCode::FORBIDDEN, document("Not done", main));
     };
     let grant = form.get("grant").and_then(|id| id.parse::<GrantId>().ok()).and_then(|id| shared.world.grant(id));
     match grant.filter(|grant| Arc::ptr_eq(&grant.user, &user)) {

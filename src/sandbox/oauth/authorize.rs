@@ -7,6 +7,7 @@ use url::{Host, Url};
 
 use super::{
     consent::{self, Pending},
+    html::document,
     scopes,
 };
 use crate::{
@@ -132,8 +133,8 @@ fn same_uri(registered: &str, asked: &str, ports: LoopbackPorts) -> bool {
 
 /// The error page of section 5: never a redirect.
 pub(super) fn page(message: &str) -> Answer {
-    let page = format!("<!doctype html><title>Flexslot sandbox</title><h1>Cannot continue</h1><p>{message}</p>\n");
-    answer::html(StatusCode::BAD_REQUEST, page).note(message)
+    let main = format!("<h1>Cannot continue</h1>\n<p>{message}</p>\n");
+    answer::html(StatusCode::BAD_REQUEST, document("Cannot continue", &main)).note(message)
 }
 
 /// `uri` with these parameters added to its query.

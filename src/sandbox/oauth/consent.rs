@@ -5,7 +5,10 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 use http::StatusCode;
 use parking_lot::Mutex;
 
-use super::authorize::{location, page as error_page};
+use super::{
+    authorize::{location, page as error_page},
+    html::{document, escape},
+};
 use crate::{
     model::{ScopeSet, Timestamp},
     sandbox::{
@@ -41,18 +44,18 @@ pub(super) fn page(shared: &Shared, pending: Pending) -> Answer {
         // Writing to a String cannot fail.
         let _ = write!(scopes, "<li>{} <small>({scope})</small></li>", in_words(scope));
     }
-    let page = format!(
-        "<!doctype html><meta charset=utf-8><title>Flexslot sandbox: connect {name}</title>\n\
-         <h1>{name} wants to connect to Flexslot</h1>\n<p>This is a local stand-in of Flexslot. It would be allowed to:</p>\n\
+    let title = format!("{} wants to connect to Flexslot", pending.client.name);
+    let main = format!(
+        "<h1>{title}</h1>\n<p>It would be allowed to:</p>\n\
          <ul>{scopes}</ul>\n<form method=post action=\"{API}/oauth/authorize\">\n\
          <input type=hidden name=nonce value=\"{nonce}\">\n\
-         <label>Signed in as <input name=user value=\"{user}\"></label>\n\
-         <button name=decision value=allow>Allow</button> <button name=decision value=deny>Deny</button>\n</form>\n",
-        name = escape(&pending.client.name),
+         <label for=user>Signed in as</label>\n<input id=user name=user value=\"{user}\" autocomplete=off>\n\
+         <button name=decision value=allow class=main>Allow</button> <button name=decision value=deny>Deny</button>\n</form>\n",
+        title = escape(&title),
         user = escape(&signed_in),
     );
     shared.world.pending.insert(nonce, Arc::new(pending));
-    answer::html(StatusCode::OK, page).note("consent page shown")
+    answer::html(StatusCode::OK, document(&title, &main)).note("consent page shown")
 }
 
 /// Takes the answer to a page.
@@ -96,9 +99,4 @@ pub(super) fn allow(shared: &Shared, pending: &Pending, user: &Arc<User>, status
 /// A scope as people read it.
 pub(super) fn in_words(scope: &str) -> &'static str {
     crate::model::scope::in_words(scope).unwrap_or("Something else")
-}
-
-/// `text` inside HTML, attribute values included.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }

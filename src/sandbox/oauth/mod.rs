@@ -6,6 +6,7 @@
 mod apps;
 mod authorize;
 mod consent;
+mod html;
 mod introspect;
 mod revoke;
 mod scopes;

@@ -1,0 +1,145 @@
+//! What browsers ask for.
+
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE},
+};
+use serde::Deserialize;
+
+use super::{
+    Surroundings,
+    asked::Asked,
+    disconnect::question,
+    list::list,
+    result::{ANCHOR, Outcome},
+    trouble::Trouble,
+};
+use crate::{
+    admin::{
+        Admin, Settings, api,
+        auth::Browser,
+        request::{Form, Params},
+    },
+    credential::SessionWish,
+    model::TenantId,
+    web::{Forms, Page},
+};
+
+/// How long an outcome waits for the page that tells it, in seconds.
+const OUTCOME_LIFE: u32 = 60;
+
+/// A tenant and where in the list one was, in an address or in a form.
+#[derive(Debug, Deserialize)]
+struct Chosen {
+    tenant: String,
+    csrf: Option<String>,
+    #[serde(flatten)]
+    asked: Asked,
+}
+
+/// The connections page.
+pub(in crate::admin) fn routes() -> Router<Admin> {
+    Router::new().route("/", get(show)).route("/connect", post(connect)).route("/disconnect", get(ask).post(disconnect))
+}
+
+async fn show(
+    State(admin): State<Admin>,
+    browser: Browser,
+    headers: HeaderMap,
+    Params(asked): Params<Asked>,
+) -> Result<Response, Trouble> {
+    let settings = admin.settings.get();
+    let cards = admin.credentials.cards(&asked.query()).await?;
+    let outcome = outcome(&headers, &settings);
+    let csrf = browser.csrf();
+    let around = Surroundings { now: admin.clock.now(), manage_url: &settings.manage_url, csrf: &csrf };
+    let mut response = leading_to_connect(list(&asked, &cards, &around, outcome.as_ref()), &settings).into_response();
+    if outcome.is_some() {
+        remember(&mut response, &settings, None);
+    }
+    Ok(response)
+}
+
+/// Opens a connect session, and leads the browser to it.
+async fn connect(
+    State(admin): State<Admin>,
+    browser: Browser,
+    Form(chosen): Form<Chosen>,
+) -> Result<Response, Trouble> {
+    browser.check(chosen.csrf.as_deref())?;
+    let wish = SessionWish { tenant: chosen.tenant()?, scopes: None, return_to: None };
+    let session = api::open_session(&admin, wish).await?;
+    Ok(see_other(&session.url))
+}
+
+async fn ask(State(admin): State<Admin>, browser: Browser, Params(chosen): Params<Chosen>) -> Result<Page, Trouble> {
+    let (settings, csrf) = (admin.settings.get(), browser.csrf());
+    let around = Surroundings { now: admin.clock.now(), manage_url: &settings.manage_url, csrf: &csrf };
+    Ok(question(&chosen.tenant()?, &chosen.asked, &around))
+}
+
+async fn disconnect(
+    State(admin): State<Admin>,
+    browser: Browser,
+    Form(chosen): Form<Chosen>,
+) -> Result<Response, Trouble> {
+    browser.check(chosen.csrf.as_deref())?;
+    let tenant = chosen.tenant()?;
+    let what = admin.credentials.disconnect(&tenant).await?;
+    let mut response = see_other(&format!("{}{ANCHOR}", chosen.asked.address()));
+    remember(&mut response, &admin.settings.get(), Some(&Outcome { tenant, what }));
+    Ok(response)
+}
+
+/// Browsers count the way to a consent as the form's own.
+fn leading_to_connect(page: Page, settings: &Settings) -> Page {
+    match settings.connect_at.origin().to_string().parse() {
+        Ok(origin) => page.forms(Forms::Also(origin)),
+        Err(_) => page,
+    }
+}
+
+fn see_other(address: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(address) = HeaderValue::try_from(address) {
+        headers.insert(LOCATION, address);
+    }
+    response
+}
+
+/// Has the browser tell the next page this outcome; `None`: no longer.
+fn remember(response: &mut Response, settings: &Settings, outcome: Option<&Outcome>) {
+    let (value, life) = outcome.map_or((String::new(), 0), |outcome| (outcome.written(), OUTCOME_LIFE));
+    let cookie = format!("{}={value}; Path=/; Max-Age={life}; HttpOnly; SameSite=Lax", cookie_name(settings));
+    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+}
+
+/// What the browser was to tell.
+fn outcome(headers: &HeaderMap, settings: &Settings) -> Option<Outcome> {
+    let name = cookie_name(settings);
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find_map(|(found, value)| if found == name { Outcome::read(value) } else { None })
+}
+
+fn cookie_name(settings: &Settings) -> String {
+    format!("flexslot-proxy-result-{}", settings.port)
+}
+
+// === impl Chosen ===
+
+impl Chosen {
+    fn tenant(&self) -> Result<TenantId, Trouble> {
+        Ok(self.tenant.trim().parse()?)
+    }
+}
