@@ -6,13 +6,17 @@ mod connect;
 mod console;
 mod demo;
 mod disconnect;
+mod explain;
 mod failure;
+mod health;
 mod key;
 pub mod logging;
 mod man;
 mod overrides;
+mod page;
 mod progress;
 mod reread;
+mod running;
 mod sandbox;
 mod serve;
 mod signals;
@@ -29,7 +33,7 @@ use clap::{Parser, error::ErrorKind};
 
 pub use console::{Console, StreamKind};
 pub use failure::{Failure, Status};
-pub use overrides::{ServeOverrides, StoreOverrides};
+pub use overrides::{AdminOverrides, ServeOverrides, StoreOverrides};
 
 use crate::{
     app::Surroundings,
@@ -66,10 +70,13 @@ enum Command {
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
     Check(check::CheckArgs),
+    Explain(explain::ExplainArgs),
+    Health(health::HealthArgs),
     Sandbox(sandbox::SandboxArgs),
     Status(status::StatusArgs),
     Connect(connect::ConnectArgs),
     Disconnect(disconnect::DisconnectArgs),
+    Page(page::PageArgs),
     Tenant(tenant::TenantArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
@@ -176,10 +183,13 @@ impl Command {
             Self::Serve(args) => args.run(global, world),
             Self::Demo(args) => args.run(world),
             Self::Check(args) => args.run(global, world),
+            Self::Explain(args) => args.run(global, world),
+            Self::Health(args) => args.run(global, world),
             Self::Sandbox(args) => args.run(world),
             Self::Status(args) => args.run(global, world),
             Self::Connect(args) => args.run(global, world),
             Self::Disconnect(args) => args.run(global, world),
+            Self::Page(args) => args.run(global, world),
             Self::Tenant(args) => args.run(global, world),
             Self::Key(args) => args.run(global, world),
             Self::Completions(args) => args.run(&mut world.console),

@@ -98,6 +98,22 @@ fn every_field_of_the_access_log_is_specified() {
 }
 
 #[test]
+fn every_word_of_a_trace_is_explained() {
+    let (operations, mut words) = (read("docs/operations.md"), BTreeSet::new());
+    for file in ["finding", "steps", "mod"] {
+        let source = read(format!("src/model/trace/{file}.rs"));
+        let arms = source
+            .lines()
+            .filter_map(|line| line.split_once("=> \"")?.1.split_once("\",").map(|(word, _)| word.to_owned()));
+        words.extend(arms.filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
+    }
+    assert!(words.contains("taken") && words.contains("overflowed"), "{words:?}");
+    let section = section(&operations, "## Why a request went as it did");
+    let unexplained: Vec<_> = words.iter().filter(|word| !section.contains(&format!("`{word}`"))).collect();
+    assert!(unexplained.is_empty(), "{unexplained:?}");
+}
+
+#[test]
 fn every_log_line_that_operators_are_told_of_exists_at_its_level() {
     let operations = read("docs/operations.md");
     let source: String = files_below("src", ".rs").iter().map(read).collect();

@@ -70,7 +70,7 @@ impl ConnectArgs {
         let connecting = Connecting::new(&config, storage, &world.surroundings())?;
         let scopes = (!scopes.is_empty()).then(|| ScopeSet::new(&scopes.join(" ")));
         let wish = SessionWish { tenant: tenant.clone(), scopes, return_to: None };
-        let session = connecting.credentials.open_session(wish).await?;
+        let session = connecting.credentials.open_awaited_session(wish).await?;
         let mut asking = Asking { tenant: &tenant, connecting, session };
         let walk =
             async { if no_browser { asking.carried(&mut world.console).await } else { asking.received(world).await } };
