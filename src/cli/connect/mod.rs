@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     app::connecting::{Connecting, OpenedSession, Refusal, SessionOutcome, SessionWish},
-    config::{Config, ServiceSecrets},
+    config::{Config, Overrides, ServiceSecrets},
     model::{ScopeSet, TenantId, scope::CATALOGUE},
 };
 
@@ -34,6 +34,11 @@ pub(super) struct ConnectArgs {
     /// For machines without a browser; any browser anywhere will do. It does not matter whether its last page loads.
     #[arg(long)]
     no_browser: bool,
+    /// Where the sidecar's admin listener is, to which browsers come back unless oauth.redirect_uri or admin.public_url
+    /// says otherwise
+    /// [env: FLEXSLOT_PROXY_ADMIN_LISTEN]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Instead of what proxy.toml says")]
+    admin_listen: Option<String>,
     #[command(flatten)]
     overrides: StoreOverrides,
 }
@@ -56,9 +61,10 @@ impl ConnectArgs {
     }
 
     async fn connect(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
-        let Self { tenant, scopes, no_browser, overrides } = self;
+        let Self { tenant, scopes, no_browser, admin_listen, overrides } = self;
         let source = global.source(world.environment);
-        let config = Config::load_with(ServiceSecrets::OfClient, &source, &overrides.into(), world.environment)?;
+        let overrides = Overrides { admin_listen, ..overrides.into() };
+        let config = Config::load_with(ServiceSecrets::OfClient, &source, &overrides, world.environment)?;
         if config.oauth.client.is_none() {
             return Err(Failure::misuse("only personal access tokens work: the configuration names no OAuth client")
                 .hint(format!(

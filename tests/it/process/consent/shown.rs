@@ -68,12 +68,19 @@ async fn a_link_to_the_page_signs_one_browser_in() {
 
 #[tokio::test]
 async fn page_says_why_there_is_no_link() {
-    let mut consents = Consents::new().await;
-    let exit = consents.run(&["page"], 1).await;
-    assert!(exit.stderr.contains("hint: ") && exit.stdout.is_empty(), "{}", exit.stderr);
+    let consents = Consents::new().await;
+    let refused = async |says: &str| {
+        let exit = consents.run(&["page"], 1).await;
+        assert!(exit.stdout.is_empty() && exit.stderr.starts_with(&format!("error: {says}")), "{}", exit.stderr);
+        assert!(exit.stderr.contains("\nhint: "), "{}", exit.stderr);
+    };
+    refused("there is no admin token").await;
     let sidecar = consents.start().await;
-    consents.world.write_secret("other-token", "another-token-than-the-sidecars");
-    let other = consents.command(&["page"]).env("OTHER", "another-token-than-the-sidecars");
-    drop((sidecar, other));
-    consents.world.set("admin", "token = { file = \"other-token\" }");
+    consents.run(&["page"], 0).await;
+    consents.world.write_secret("admin-token", "another-than-the-sidecar-has");
+    refused("the sidecar refuses the admin token").await;
+    drop(sidecar);
+    refused("no sidecar listens where it is asked").await;
+    let exit = consents.world.command(&["page", "--admin-listen", "off"]).run().await;
+    assert!(exit.stderr.starts_with("error: the admin listener is off"), "{}", exit.stderr);
 }
