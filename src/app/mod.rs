@@ -3,6 +3,8 @@
 //! Rooms do not know `Config`: [`settings`] says what each of them is told of it.
 
 pub mod admin_token;
+pub mod connecting;
+pub mod door;
 pub mod failure;
 mod listeners;
 pub mod outbound;
@@ -213,6 +215,13 @@ impl App {
             memory,
             draining,
         })
+    }
+
+    /// An address that signs one browser of this host in to the connections page; `None` where none can reach it.
+    pub async fn sign_in_link(&self, listeners: &Listeners) -> Result<Option<String>, StartFailure> {
+        let Some(page) = listeners.connections_page() else { return Ok(None) };
+        let link = self.credentials.open_sign_in().await.map_err(|error| StartFailure::store(&error))?;
+        Ok(Some(page.sign_in(&link.token)))
     }
 
     /// Serves until `shutdown`, taking over every configuration that comes in by `reloads`; then finishes what is under

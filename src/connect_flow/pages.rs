@@ -9,7 +9,11 @@ use http::StatusCode;
 use maud::{Markup, html};
 
 use self::words::{Next, Words};
-use super::{Refused, Settings, begin::Offer, outcome::Confirmation};
+use super::{
+    Refusal, Refused, Settings,
+    begin::Offer,
+    outcome::{Confirmation, Explained},
+};
 use crate::{
     credential::Connected,
     model::{Identity, ScopeSet, SessionId, scope},
@@ -108,6 +112,12 @@ pub(super) fn refused(refused: &Refused, settings: &Settings) -> Page {
         }
     };
     Page::new(title, main).status(status)
+}
+
+/// The same for who reads no page.
+pub(super) fn explained(why: &Refusal, settings: &Settings) -> Explained {
+    let Words { title, what, operator, .. } = Words::of(why, settings);
+    Explained { what: format!("{title}. {what}"), operator }
 }
 
 /// A path that is here, asked in a way that it is not asked.

@@ -32,6 +32,22 @@ pub(crate) struct ClosedPort {
     _bound: Socket,
 }
 
+/// A port that nobody else is given meanwhile, and that a process of ours can listen on.
+pub(crate) struct ReservedPort {
+    pub(crate) address: SocketAddr,
+    _bound: Socket,
+}
+
+impl ReservedPort {
+    pub(crate) fn new() -> Self {
+        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // Others can bind the same as long as neither listens (socket(7)), if both say so.
+        bound.set_reuse_address(true).unwrap();
+        bound.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        Self { address: bound.local_addr().unwrap().as_socket().unwrap(), _bound: bound }
+    }
+}
+
 impl ClosedPort {
     pub(crate) fn new() -> Self {
         let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
