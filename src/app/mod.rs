@@ -143,7 +143,7 @@ impl App {
         let server = outbound.authorization_server(&config, around)?;
         let instance = storage.instance_lock(around)?;
         let credentials = Credentials::new(Parts {
-            settings: settings::credential(&config, Arc::clone(&server) as _),
+            settings: settings::credential(&config, Arc::clone(&server)),
             store: storage.store,
             spool: storage.spool,
             instance,

@@ -7,7 +7,7 @@ use crate::{
     config::{Callback, Config, RewriteUrls},
     connect_flow,
     credential::{self, RefreshPolicy, TenantPolicy},
-    flexslot::{AuthorizationServer, TokenEndpoint},
+    flexslot::{AuthorizationServer, HttpAuthorizationServer},
     model::{HostPattern, RedirectUri, Secret, WebOrigin},
     proxy::{
         self,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The credential room's part.
-pub fn credential(config: &Config, endpoint: Arc<dyn TokenEndpoint>) -> credential::Settings {
+pub fn credential(config: &Config, server: Arc<HttpAuthorizationServer>) -> credential::Settings {
     let tenants: HashMap<_, _> = config
         .tenants
         .iter()
@@ -43,7 +43,8 @@ pub fn credential(config: &Config, endpoint: Arc<dyn TokenEndpoint>) -> credenti
         keep_alive: config.refresh.keep_alive,
     };
     let cached_tenants = config.limits.cached_tenants;
-    credential::Settings { origin: config.upstream.origin.clone(), refresh, endpoint, tenants, cached_tenants }
+    let (origin, endpoint) = (config.upstream.origin.clone(), Arc::clone(&server) as _);
+    credential::Settings { origin, refresh, endpoint, server, tenants, cached_tenants }
 }
 
 /// The corridor's part.

@@ -6,13 +6,13 @@ mod editing;
 mod sessions;
 
 use crate::{
-    model::{Identity, ScopeSet, Secret, TenantId, Timestamp, TokenSet},
+    model::{Identity, Secret, TokenSet},
     store::StoreError,
 };
 
 pub use crate::store::{
-    Awaited, Awaiting, ConsentError, Flow, NewFlow, OpenedSession, Parked, Progress, Proof, Session, SessionOutcome,
-    SessionWish,
+    Awaited, Awaiting, Connected, ConsentError, Flow, NewFlow, OpenedSession, Parked, Progress, Proof, Session,
+    SessionOutcome, SessionWish, SignIn,
 };
 
 /// What a redeemed code has brought.
@@ -25,14 +25,6 @@ pub struct Consented {
     pub identity: Option<Identity>,
 }
 
-/// A tenant's new connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Connected {
-    pub tenant: TenantId,
-    pub identity: Option<Identity>,
-    pub scopes: ScopeSet,
-}
-
 /// What a disconnect came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DisconnectOutcome {
@@ -41,13 +33,6 @@ pub enum DisconnectOutcome {
     Revoked,
     /// The grant is forgotten, and Flexslot is told as soon as it can be.
     Queued,
-}
-
-/// A one-time link to the connections page.
-#[derive(Debug, Clone)]
-pub struct SignIn {
-    pub token: Secret,
-    pub expires_at: Timestamp,
 }
 
 /// A credential that an app brings.
@@ -108,7 +93,3 @@ impl std::fmt::Display for EditError {
 }
 
 impl std::error::Error for EditError {}
-
-fn not_built() -> StoreError {
-    StoreError::Unavailable("not built yet".into())
-}

@@ -26,6 +26,7 @@
 //! - [`policy`]: what the configuration says.
 //! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has
 //!   come back older; `backlog`: whose slots have to be read again then; `reading`: how that is done for many.
+//! - `revoking`: what Flexslot has still to be told to revoke.
 //! - `works`: what all of these share; `tasks`: those of them that must not be cut off.
 //!
 //! A *refresh* is what the outside sees: the token request of RFC 6749 section 6, in configuration, codes, metrics and
@@ -54,6 +55,7 @@ pub mod pick;
 pub mod policy;
 mod reading;
 mod renewal;
+mod revoking;
 pub mod schedule;
 mod state;
 mod tasks;

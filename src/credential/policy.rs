@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use crate::{
-    flexslot::TokenEndpoint,
+    flexslot::{AuthorizationServer, TokenEndpoint},
     model::{
         AllowRule, CredentialKind, Grant, Origin, PatFallback, Secret, TenantId, Timestamp, token::Intent,
         trace::GrantFinding,
@@ -17,6 +17,8 @@ pub struct Settings {
     pub origin: Origin,
     pub refresh: RefreshPolicy,
     pub endpoint: Arc<dyn TokenEndpoint>,
+    /// The same server as the endpoint.
+    pub server: Arc<dyn AuthorizationServer>,
     /// Tenants that the file names; the others have [`TenantPolicy::default`].
     pub tenants: HashMap<TenantId, Arc<TenantPolicy>>,
     /// About how many tenants are kept in memory.

@@ -140,7 +140,7 @@ impl Renewal {
         let (version, expires_at) = (renewed.version, renewed.tokens.expires_at);
         match self.settle(&intent, Settlement::Renewed(renewed.clone())).await {
             Kept::Moved => {
-                tracing::warn!(tenant = %self.slot.tenant, grant = %grant.id, %version, "a new pair was dropped: its grant was replaced or removed meanwhile");
+                tracing::warn!(tenant = %self.slot.tenant, grant = %grant.id, %version, "a new pair is not stored: its grant was disconnected, replaced or removed meanwhile");
                 self.look_again().await
             }
             Kept::Stored | Kept::Waiting => {
@@ -156,6 +156,11 @@ impl Renewal {
     /// written back.
     async fn settle(&self, intent: &Intent, outcome: Settlement) -> Kept {
         let custody = &self.works.custody;
+        if self.slot.with(|state| state.live().is_none_or(|live| live.at() != self.at)) {
+            // Should the store have travelled, it is told first what has become of the grant meanwhile, and does not take
+            // the outcome for that of a grant that holds.
+            let _ = self.works.read(&self.slot).await;
+        }
         for _ in 0..TRIES {
             match custody.keep(&self.slot.tenant, intent, outcome.clone()).await {
                 Kept::Moved => {}

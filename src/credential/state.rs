@@ -26,7 +26,7 @@ use crate::{
         CredentialKind, Grant, GrantId, GrantState, Random, TenantId, Timestamp, TokenType,
         failpoint::{Step, reach},
         observe::FallbackCause,
-        token::{Disconnected, Intent},
+        token::{DisconnectReason, Disconnected, Intent},
     },
     store::{Known, KnownGrant, KnownPat, TenantRecord, backend::Revision, era::EraId},
 };
@@ -203,11 +203,14 @@ impl State {
     }
 
     /// Whether this pair, or a later one of its grant, is or was the one held. A grant that has ended at a version
-    /// stays ended at it, whatever a store says that has still to be told.
+    /// stays ended at it, whatever a store says that has still to be told; one that was disconnected here, at any.
     fn has_seen(&self, at: At) -> bool {
         match &self.grant {
             Held::Live(live) => live.grant.id == at.grant && live.grant.version >= at.version,
-            Held::Ended(ended) => ended.id == at.grant && ended.version >= at.version,
+            Held::Ended(ended) => {
+                let for_good = ended.reason == DisconnectReason::Disconnected;
+                ended.id == at.grant && (for_good || ended.version >= at.version)
+            }
             Held::Never | Held::Removed(_) => false,
         }
     }

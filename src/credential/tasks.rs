@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Counts the tasks that run.
 pub(super) struct Tasks(watch::Sender<usize>);
@@ -27,6 +27,15 @@ impl Tasks {
             let _running = running;
             task.await;
         });
+    }
+
+    /// The same, and answers what came of it to whoever still waits; `None` where it panicked.
+    pub(super) async fn finish<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        let (done, outcome) = oneshot::channel();
+        self.spawn(async move {
+            let _ = done.send(task.await);
+        });
+        outcome.await.ok()
     }
 
     /// Waits until none runs.

@@ -164,6 +164,26 @@ impl Works {
         }
     }
 
+    /// Does what must not be cut off half-way, also where whoever has asked for it goes away.
+    pub(super) async fn finish<T, E, W>(self: &Arc<Self>, work: impl FnOnce(Arc<Self>) -> W) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+        W: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let done = self.tasks.finish(work(Arc::clone(self))).await;
+        done.unwrap_or_else(|| Err(StoreError::Unavailable("an error of this program came in between".into()).into()))
+    }
+
+    /// Has what was just written of the tenant take effect here at once. Others are told by the store.
+    pub(super) async fn look_again_at(&self, tenant: &TenantId) {
+        if let Some(slot) = self.held(tenant)
+            && let Err(error) = self.read(&slot).await
+        {
+            tracing::warn!(%tenant, %error, "what was written cannot be read back yet");
+        }
+    }
+
     /// The process ends: no renewal is begun any more that nobody needs.
     pub(super) fn begin_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);

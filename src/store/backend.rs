@@ -22,14 +22,16 @@ pub enum Kind {
     Pat,
     /// An OAuth client with its secret; named by its `client_id`.
     Client,
-    /// A consent flow that has not come back yet; named by its session.
+    /// A connect session, a flow that it has begun at Flexslot, or a sign-in link; named by the hash of what opens it.
     Flow,
-    /// A refresh token that Flexslot has still to be told to revoke; named by its grant id.
+    /// A refresh token that Flexslot has still to be told to revoke; named by tenant and grant id.
     Revocation,
     /// A grant id that must never come back; named by it.
     Tombstone,
     /// What the store knows of itself, the key check for one.
     Meta,
+    /// Whose a tenant's grant is at Flexslot; named by the tenant.
+    Identity,
 }
 
 /// Which row.
@@ -219,15 +221,24 @@ impl Kind {
             Self::Revocation => 5,
             Self::Tombstone => 6,
             Self::Meta => 7,
+            Self::Identity => 8,
         }
     }
 
     /// All that this version knows, in the order in which they are sealed anew: first what says with which key.
-    pub const ALL: [Self; 7] =
-        [Self::Meta, Self::Grant, Self::Pat, Self::Client, Self::Flow, Self::Revocation, Self::Tombstone];
+    pub const ALL: [Self; 8] = [
+        Self::Meta,
+        Self::Grant,
+        Self::Pat,
+        Self::Client,
+        Self::Flow,
+        Self::Revocation,
+        Self::Tombstone,
+        Self::Identity,
+    ];
 
     /// The numbers of all kinds that this version knows. A newer one, on the same store, may write others.
-    pub const CODES: RangeInclusive<u8> = 1..=7;
+    pub const CODES: RangeInclusive<u8> = 1..=8;
 
     /// The kind with that number.
     pub fn from_code(code: u8) -> Option<Self> {
@@ -244,6 +255,7 @@ impl Kind {
             Self::Revocation => "revocation",
             Self::Tombstone => "tombstone",
             Self::Meta => "meta",
+            Self::Identity => "identity",
         }
     }
 }

@@ -1,13 +1,32 @@
 //! Consents on their way: connect sessions, the flows that they begin at Flexslot, and the grants that wait for a last
 //! word.
+//!
+//! Nothing of these can be found, let alone opened, by whoever has a copy of the store: each is named by the hash of the
+//! secret that its owner has.
+//!
+//! A grant that is parked lies with its revocation (see [`revocation`](super::revocation)), and the session names it:
+//! one row says whether it is to be completed or revoked, and one write does either.
+
+mod connect;
+mod sessions;
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::StoreError;
+use super::{
+    StoreError,
+    backend::{Key, Kind},
+};
 use crate::model::{Identity, ScopeSet, Secret, SessionId, TenantId, Timestamp};
+
+pub use self::connect::{Connected, Connecting, NewConsent};
+
+/// What the names of rows of kind [`Kind::Flow`] begin with.
+pub(super) const SESSION: &str = "session ";
+pub(super) const STATE: &str = "state ";
+pub(super) const SIGN_IN: &str = "sign-in ";
 
 /// What a connect session is opened for.
 #[derive(Debug, Clone)]
@@ -27,7 +46,7 @@ pub struct OpenedSession {
 }
 
 /// A connect session that is not over yet.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
     pub tenant: TenantId,
     pub scopes: Option<ScopeSet>,
@@ -83,6 +102,13 @@ pub enum SessionOutcome {
     Failed(String),
 }
 
+/// A one-time link to the connections page.
+#[derive(Debug, Clone)]
+pub struct SignIn {
+    pub token: Secret,
+    pub expires_at: Timestamp,
+}
+
 /// A flow that is about to begin at Flexslot (RFC 6749 section 4.1).
 #[derive(Debug, Clone)]
 pub struct NewFlow {
@@ -118,7 +144,7 @@ pub enum ConsentError {
     Mismatch,
     /// The tenant was removed, disconnected or connected otherwise since.
     Overtaken,
-    /// A token request or a revocation for the tenant is under way and does not end.
+    /// An earlier grant of the tenant is being revoked, and that does not end.
     Busy,
     Store(StoreError),
 }
@@ -129,6 +155,15 @@ impl Proof {
     /// What `secret` is recognised by.
     pub fn of(secret: &str) -> Self {
         Self(Sha256::digest(secret.as_bytes()).into())
+    }
+
+    /// As read from a store.
+    pub(super) const fn from_stored(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     /// Whether `secret` is the one; takes the same time whatever it is.
@@ -148,6 +183,26 @@ impl Eq for Proof {}
 impl fmt::Debug for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Proof([redacted])")
+    }
+}
+
+// === impl Parked ===
+
+impl Parked {
+    /// Whether it waits for the browser that has this `binding`.
+    pub fn is_bound_to(&self, binding: &str) -> bool {
+        matches!(&self.awaiting, Awaited::Confirmation { binding: proof } if proof.is_of(binding))
+    }
+}
+
+// === impl Awaited ===
+
+impl From<&Awaiting> for Awaited {
+    fn from(awaiting: &Awaiting) -> Self {
+        match awaiting {
+            Awaiting::Confirmation { binding } => Self::Confirmation { binding: Proof::of(binding.expose()) },
+            Awaiting::Completion { code } => Self::Completion { code: Proof::of(code.expose()) },
+        }
     }
 }
 
@@ -180,10 +235,19 @@ impl fmt::Display for ConsentError {
             Self::OutOfStep => f.write_str("the connect session is not at that step"),
             Self::Mismatch => f.write_str("the consent was not given for this browser or this code"),
             Self::Overtaken => f.write_str("the tenant was removed, disconnected or connected otherwise meanwhile"),
-            Self::Busy => f.write_str("an earlier revocation for the tenant is still under way"),
+            Self::Busy => f.write_str("an earlier grant of the tenant is still being revoked"),
             Self::Store(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for ConsentError {}
+
+/// The row that `secret` opens.
+fn key(prefix: &str, secret: &str) -> Key {
+    let hash: String = Proof::of(secret).0.iter().map(|byte| format!("{byte:02x}")).collect();
+    Key::new(Kind::Flow, format!("{prefix}{hash}"))
+}
+
+#[cfg(test)]
+mod tests;

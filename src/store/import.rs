@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Cas, StoreError, StoredPat, TokenStore,
     backend::{Change, Expect, Row},
+    identity::{forget_identity, identity_key},
     intent::tombstone,
     keys_of,
     record::{self, PlainState},
@@ -56,14 +57,15 @@ impl TokenStore {
     /// in a batch, the first counts with [`Existing::Skip`] and the last with [`Existing::Replace`].
     pub async fn import(&self, batch: Vec<NewTenant>, existing: Existing) -> Result<Imported, StoreError> {
         let (batch, repeated) = without_repeats(batch, existing);
+        let keys_of = |tenant| keys_of(tenant).into_iter().chain([identity_key(tenant)]);
         let keys: Vec<_> = batch.keys().flat_map(keys_of).collect();
         loop {
             let rows = self.backend.get(&keys).await?;
             let now = self.backend.now().await?;
             let mut done = Imported { skipped: repeated, ..Imported::default() };
             let mut changes = Vec::new();
-            for ((tenant, new), rows) in batch.iter().zip(rows.chunks(2)) {
-                let [old_grant, old_pat] = [0, 1].map(|at| rows.get(at).and_then(Option::as_ref));
+            for ((tenant, new), rows) in batch.iter().zip(rows.chunks(3)) {
+                let [old_grant, old_pat, identity] = [0, 1, 2].map(|at| rows.get(at).and_then(Option::as_ref));
                 let there = [old_grant, old_pat].into_iter().flatten().any(is_there);
                 let presented = old_grant.is_some_and(|row| is_presented(tenant, new, row));
                 let count = match (there, existing) {
@@ -78,6 +80,7 @@ impl TokenStore {
                 }
                 if let Some(grant) = new.grant.clone().filter(|_| !presented) {
                     changes.extend(self.imported_grant(tenant, grant, old_grant, now));
+                    changes.extend(forget_identity(tenant, identity, now));
                 }
                 let pat = new.pat.as_ref();
                 changes.extend(pat.map(|pat| self.pat_change(tenant, Expect::as_read(old_pat), pat)));
@@ -91,11 +94,16 @@ impl TokenStore {
 
     /// The writes that put a new grant in place of `old`.
     fn imported_grant(&self, tenant: &TenantId, new: NewGrant, old: Option<&Row>, now: Timestamp) -> Vec<Change> {
-        let NewGrant { client_id, origin, tokens } = new;
-        let grant = Grant { id: GrantId::random(&self.random), version: Version::FIRST, client_id, origin, tokens };
+        let grant = self.first_of(new);
         let mut changes = vec![self.grant_change(tenant, Expect::as_read(old), &grant, None)];
         changes.extend(old.and_then(|row| row.label.grant).map(|old| tombstone(old, now)));
         changes
+    }
+
+    /// `new` with an id that was never used.
+    pub(super) fn first_of(&self, new: NewGrant) -> Grant {
+        let NewGrant { client_id, origin, tokens } = new;
+        Grant { id: GrantId::random(&self.random), version: Version::FIRST, client_id, origin, tokens }
     }
 }
 

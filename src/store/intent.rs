@@ -58,28 +58,36 @@ impl TokenStore {
     async fn write_outcome(&self, tenant: &TenantId, intent: &Intent, outcome: Settlement) -> Result<Cas, StoreError> {
         let expect = Expect::Grant(intent.grant, intent.version);
         match outcome {
-            Settlement::Renewed(grant) => {
-                let mut change = self.grant_change(tenant, expect, &grant, None);
-                match self.keep_origin(&mut change).await {
-                    // A store that does not answer is not waited for twice.
-                    Err(error @ StoreError::Unavailable(_)) => return Err(error),
-                    // What has been read is acted on, though the store may take no writes now: until it does, it may
-                    // come back without what makes this pair void.
-                    Ok(Aim::Buried) => return Ok(Cas::Moved),
-                    Ok(Aim::Other) => return self.raise(tenant, grant).await,
-                    // To have the pair stored is worth more than to know where its row was found.
-                    Ok(Aim::AsExpected) | Err(_) => {}
+            Settlement::Renewed(grant) => match self.renew(tenant, expect, &grant).await? {
+                Cas::Stored => Ok(Cas::Stored),
+                Cas::Moved => {
+                    self.revoke_late(tenant, &grant).await?;
+                    Ok(Cas::Moved)
                 }
-                match self.write(vec![change]).await?.into() {
-                    Cas::Stored => Ok(Cas::Stored),
-                    // The pair is dropped only where the record says that it is void, and not where it says nothing or
-                    // less.
-                    Cas::Moved => self.raise(tenant, grant).await,
-                }
-            }
+            },
             Settlement::Untouched { earlier } => self.revert(tenant, intent, earlier.as_ref()).await,
             Settlement::Ended(end) => self.end(tenant, expect, &end).await,
             Settlement::Abandoned(end) => self.abandon(tenant, intent, &end).await,
+        }
+    }
+
+    /// Stores the next pair, where the record has not moved on.
+    async fn renew(&self, tenant: &TenantId, expect: Expect, grant: &Grant) -> Result<Cas, StoreError> {
+        let mut change = self.grant_change(tenant, expect, grant, None);
+        match self.keep_origin(&mut change).await {
+            // A store that does not answer is not waited for twice.
+            Err(error @ StoreError::Unavailable(_)) => return Err(error),
+            // What has been read is acted on, though the store may take no writes now: until it does, it may come back
+            // without what makes this pair void.
+            Ok(Aim::Buried) => return Ok(Cas::Moved),
+            Ok(Aim::Other) => return self.raise(tenant, grant).await,
+            // To have the pair stored is worth more than to know where its row was found.
+            Ok(Aim::AsExpected) | Err(_) => {}
+        }
+        match self.write(vec![change]).await?.into() {
+            Cas::Stored => Ok(Cas::Stored),
+            // The pair is dropped only where the record says that it is void, and not where it says nothing or less.
+            Cas::Moved => self.raise(tenant, grant).await,
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! [`TokenStore`] speaks of tenants, grants and PATs: `intent` has the two writes around a token request, `tenants` the
 //! lists and the change feed, `look` tells who of many has changed, `import` takes what comes from outside in numbers,
+//! [`consent`] what Flexslot has just given; `disconnect` and [`revocation`] are how that ends, [`identity`] is whose it is;
 //! [`key`] knows which encryption key seals, and [`rotate`] the change to another; [`era`] and `write_back` are for a store that comes back empty or older. Below it
 //! a [`Backend`] keeps rows and compares before it writes, and never sees a secret: [`record`] makes the bytes, [`seal`]
 //! closes them. The engines are [`sqlite`], [`redis`], [`postgres`] and [`memory`]; one suite, `conformance`, holds for
@@ -11,9 +12,11 @@
 
 pub mod backend;
 pub mod consent;
+mod disconnect;
 pub mod era;
 pub mod error;
 pub mod files;
+pub mod identity;
 mod import;
 pub mod instance;
 mod intent;
@@ -26,6 +29,7 @@ mod opening;
 pub mod postgres;
 pub mod record;
 pub mod redis;
+pub mod revocation;
 pub mod rotate;
 pub mod seal;
 pub mod spool;
@@ -51,14 +55,17 @@ use self::{
 };
 pub use self::{
     consent::{
-        Awaited, Awaiting, ConsentError, Flow, NewFlow, OpenedSession, Parked, Progress, Proof, Session,
-        SessionOutcome, SessionWish,
+        Awaited, Awaiting, Connected, Connecting, ConsentError, Flow, NewConsent, NewFlow, OpenedSession, Parked,
+        Progress, Proof, Session, SessionOutcome, SessionWish, SignIn,
     },
+    disconnect::Disconnection,
     error::{KeyFileError, OpenError, StoreError},
+    identity::{FoundIdentity, IdentityRecord},
     import::{Existing, Imported, NewGrant, NewTenant},
     look::{Look, Looked},
     opening::Opening,
     record::GrantSummary,
+    revocation::{Claim, Claimed, Patience, Revocation, RevocationId},
     rotate::Survey,
     tenants::{
         Changed, ConnectedGrant, FEED, GrantPage, GrantStanding, PatStanding, Removed, Standing, TenantPage,
@@ -271,11 +278,11 @@ impl TokenStore {
         self.backend.touch(&used).await
     }
 
-    /// Deletes tombstones and markers whose time is over; answers how many.
+    /// Deletes tombstones, markers, sessions and flows whose time is over; answers how many.
     pub async fn purge(&self) -> Result<u64, StoreError> {
         let now = self.backend.now().await?;
         let mut purged = 0;
-        for kind in [Kind::Grant, Kind::Pat, Kind::Tombstone] {
+        for kind in Kind::ALL {
             purged += self.backend.purge(kind, now).await?;
         }
         Ok(purged)

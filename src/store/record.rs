@@ -25,6 +25,11 @@
 //! |---|---|---|
 //! | grant, disconnected | tenant | `grant`, `version`, `reason`, `at` |
 //! | pat | tenant | `origin`, `pat` (sealed) |
+//! | flow, `session …` | SHA-256 of the session's id | `tenant`, `scope`, `return_to`, `opened_at`, `expires_at`, `progress` (`open`, `parked`, `ok`, `denied`, `failed`); `grant` once there is one; parked: `awaits` (`confirmation`, `completion`), `proof`, `sub`, `username`; failed: `why` |
+//! | flow, `state …` | SHA-256 of the `state` | `client_id`, `redirect_uri`, `binding`, `session` and `verifier` (sealed), `expires_at` |
+//! | flow, `sign-in …` | SHA-256 of the link's secret | `expires_at` |
+//! | revocation | tenant and grant id | `grant`, `client_id`, `origin`, `refresh_token` (sealed), `sub`, `beside`, `from`, `until`, `claimed_until`, `attempts`; of a parked grant also `access_token` (sealed), `token_type`, `scope`, `expires_at`, `answered_at` |
+//! | identity | tenant | `grant`, `sub`, `username`, `checked_at`, `other_sub` |
 //! | tombstone | grant id; `pat` and tenant | none |
 //! | meta | `key`, `probe` | `check` (sealed) |
 //! | meta | `era` | `era`, `quiet_since`, `before`, `past` |
@@ -33,18 +38,27 @@
 //! A record of a tenant that was written back to a store that had come back older says in `found` where it comes from:
 //! `era` and `revision` of the row that was lost (see [`era`](super::era)).
 //!
+//! `proof` and `binding` are the SHA-256, in base64, of what somebody else keeps, so that whoever has a copy of the
+//! store has nothing to open a session, a flow or a link with.
+//!
 //! A row's label repeats `grant` and `version`, and both must agree. A field that is missing, of another kind or
 //! unknown makes the record unreadable as a whole: whoever stores something new raises `format`.
 
 mod fields;
+mod flows;
 mod grants;
+mod identities;
 mod reseal;
+mod revocations;
 
 pub use self::grants::GrantSummary;
 pub(super) use self::{
     fields::{Fault, What},
+    flows::{StoredSession, flow, link, read_flow, read_link, read_session, session},
     grants::{PlainState, disconnected, grant, read_grant, read_plain_grant},
+    identities::{identity, read_identity_record},
     reseal::{examine, resealed, resealed_spooled, sealed_with},
+    revocations::{read_revocation, revocation},
 };
 use self::{
     fields::{Reader, Writer},
@@ -202,7 +216,7 @@ pub(super) fn spooled(sealer: &Sealer, tenant: &TenantId, intent: &Intent, grant
 /// Reads what [`spooled`] wrote. The pair is the next one of the grant that the intent names.
 pub(super) fn read_spooled(sealer: &Sealer, bytes: &[u8]) -> Result<(TenantId, Intent, Grant), Fault> {
     let mut fields = Reader::new(bytes)?;
-    let tenant = fields.parsed("tenant", "a tenant's name", |text| text.parse().ok())?;
+    let tenant = fields.tenant("tenant")?;
     let intent = fields.object("intent", "intent.")?.ok_or_else(|| fields.fault("intent", "an object"))?;
     let mut pair = fields.object("pair", "pair.")?.ok_or_else(|| fields.fault("pair", "an object"))?;
     fields.end()?;

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{
     Cas, KEY_CHECK, StoreError, StoredPat, TOMBSTONE_LIFE, TokenStore, all,
     backend::{Change, Expect, Key, Kind, Listed, Names, Revision, Row, RowState},
+    identity::{forget_identity, identity_key},
     intent::tombstone,
     key::Told,
     keys_of,
@@ -135,23 +136,41 @@ impl TokenStore {
         }
     }
 
+    /// Forgets `tenant`'s PAT. Answers whether there was one.
+    pub async fn remove_pat(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        let key = Key::new(Kind::Pat, tenant.as_str());
+        loop {
+            // A marker is written anew, as with [`TokenStore::remove`].
+            let Some(row) = self.row(&key).await? else { return Ok(false) };
+            let (label, body) = record::gone(self.backend.now().await?.plus(TOMBSTONE_LIFE));
+            let change = Change { key: key.clone(), expect: Expect::Revision(row.revision), label, body };
+            if Cas::from(self.write(vec![change]).await?) == Cas::Stored {
+                return Ok(is_there(&row));
+            }
+        }
+    }
+
     /// Forgets both credentials of `tenant`, and keeps the grant's id from coming back. Revokes nothing.
     pub async fn remove(&self, tenant: &TenantId) -> Result<Removed, StoreError> {
+        let [grant_key, pat_key] = keys_of(tenant);
+        let keys = [grant_key, pat_key, identity_key(tenant)];
         loop {
-            let rows = all::<2>(self.backend.get(&keys_of(tenant)).await?)?;
+            let [grant, pat, identity] = all(self.backend.get(&keys).await?)?;
             let now = self.backend.now().await?;
-            let mut changes = Vec::new();
-            for (key, row) in keys_of(tenant).into_iter().zip(&rows) {
-                // A marker is written anew: what somebody has found who is cut off, since before the store came back with
-                // that marker, is to be forgotten too.
-                let Some(row) = row else { continue };
-                changes.extend(row.label.grant.map(|grant| tombstone(grant, now)));
-                let (label, body) = record::gone(now.plus(TOMBSTONE_LIFE));
-                changes.push(Change { key, expect: Expect::Revision(row.revision), label, body });
+            let mut changes: Vec<_> = forget_identity(tenant, identity.as_ref(), now).into_iter().collect();
+            changes.extend(grant.as_ref().and_then(|row| row.label.grant).map(|grant| tombstone(grant, now)));
+            // A marker is written anew: what somebody has found who is cut off, since before the store came back with
+            // that marker, is to be forgotten too. The grant's says of a tenant with nothing but a PAT as well that it was
+            // removed, and when.
+            for (key, row) in keys.iter().zip([&grant, &pat]) {
+                if row.is_some() || (key.kind == Kind::Grant && pat.is_some()) {
+                    let (label, body) = record::gone(now.plus(TOMBSTONE_LIFE));
+                    changes.push(Change { key: key.clone(), expect: Expect::as_read(row.as_ref()), label, body });
+                }
             }
             // A conflict means that somebody else has written in between: what they wrote is to be forgotten too.
             if changes.is_empty() || Cas::from(self.write(changes).await?) == Cas::Stored {
-                let [grant, pat] = rows.map(|row| row.is_some_and(|row| is_there(&row)));
+                let [grant, pat] = [grant, pat].map(|row| row.is_some_and(|row| is_there(&row)));
                 return Ok(Removed { grant, pat });
             }
         }

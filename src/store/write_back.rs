@@ -25,11 +25,13 @@ use super::{
     era::{Era, EraId, Found, era_key},
     intent::{tombstone, tombstone_key},
     keys_of, record,
+    revocation::{Revocation, RevocationId},
     tenants::is_there,
 };
 use crate::model::{
-    Grant, TenantId, Timestamp,
+    Grant, GrantState, TenantId, Timestamp,
     failpoint::{Step, reach},
+    token::{DisconnectReason, Disconnected},
 };
 
 /// What to do with what is known.
@@ -90,7 +92,10 @@ impl TokenStore {
         let now = self.backend.now().await?;
         let mut changes = Vec::new();
         match of_grant {
-            Verdict::WriteBack => changes.extend(self.grant_back(tenant, known, &grant, now)),
+            Verdict::WriteBack => {
+                changes.extend(self.grant_back(tenant, known, &grant, now));
+                changes.extend(self.revoked_again(tenant, known, &record.grant, now));
+            }
             Verdict::Mark => changes.extend(grant_row.map(|row| marked(grant_key, row, known.found(known.grant_at)))),
             Verdict::TakeOver | Verdict::Travelled => {}
         }
@@ -105,9 +110,9 @@ impl TokenStore {
     }
 
     /// Stores a pair whose record is not what its intent was written on, if that is because the store has travelled.
-    pub(super) async fn raise(&self, tenant: &TenantId, grant: Grant) -> Result<Cas, StoreError> {
+    pub(super) async fn raise(&self, tenant: &TenantId, grant: &Grant) -> Result<Cas, StoreError> {
         let (id, version, refresh) = (grant.id, grant.version, grant.tokens.refresh_hash());
-        let known = Known { grant: KnownGrant::Live(grant, None), ..Known::default() };
+        let known = Known { grant: KnownGrant::Live(grant.clone(), None), ..Known::default() };
         loop {
             let Reconciled::TakeOver(record) = self.reconcile(tenant, &known).await? else { continue };
             let stored = record.grant.grant();
@@ -166,6 +171,16 @@ impl TokenStore {
         let replaced = replaced.filter(|id| Some(*id) != known.grant.id());
         changes.extend(over.into_iter().chain(replaced).map(|id| tombstone(id, now)));
         changes
+    }
+
+    /// What was disconnected here is back, and with it may be gone that it was to be revoked.
+    fn revoked_again(&self, tenant: &TenantId, known: &Known, stored: &GrantState, now: Timestamp) -> Option<Change> {
+        let KnownGrant::Ended(Disconnected { id, reason: DisconnectReason::Disconnected, .. }) = &known.grant else {
+            return None;
+        };
+        let back = stored.grant().filter(|grant| grant.id == *id)?;
+        let id = RevocationId { tenant: tenant.clone(), grant: *id };
+        Some(self.revocation_change(&id, Expect::Anything, &Revocation::of(back, None, now)))
     }
 
     fn pat_back(&self, tenant: &TenantId, known: &Known, row: Option<&Row>, now: Timestamp) -> Vec<Change> {

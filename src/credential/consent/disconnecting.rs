@@ -1,20 +1,83 @@
 //! How a grant ends here.
 
-use super::{DisconnectOutcome, not_built};
-use crate::{credential::Credentials, model::TenantId, store::StoreError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::DisconnectOutcome;
+use crate::{
+    credential::{Credentials, revoking::Sent, works::Works},
+    model::TenantId,
+    store::{Disconnection, Patience, RevocationId, StoreError},
+};
+
+/// How long a code waits for what has to be revoked before it is redeemed.
+const CLEAR: Duration = Duration::from_secs(20);
+
+/// How often it is looked whether somebody else has revoked something by now.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 // === impl Credentials ===
 
 impl Credentials {
-    /// Forgets the tenant's grant, whatever Flexslot says, and has Flexslot revoke it.
+    /// Forgets the tenant's grant, whatever Flexslot says, and has Flexslot revoke it: now if it can be reached, else as
+    /// soon as it can, for up to a day.
     pub async fn disconnect(&self, tenant: &TenantId) -> Result<DisconnectOutcome, StoreError> {
-        let _ = tenant;
-        Err(not_built())
+        let tenant = tenant.clone();
+        self.works.finish(|works| async move { works.disconnect(&tenant).await }).await
     }
 
     /// Tells Flexslot what it has still to be told to revoke of the tenant, and waits for who is telling it. To be
-    /// called before a code is redeemed.
+    /// called before a code is redeemed, as nothing of that is sent once its grant is stored.
     pub async fn clear_revocations(&self, tenant: &TenantId) {
-        let _ = tenant;
+        if let Err(error) = self.works.clear_revocations(tenant).await {
+            tracing::warn!(%tenant, %error, "whether something has to be revoked first is not known");
+        }
+    }
+}
+
+// === impl Works ===
+
+impl Works {
+    async fn disconnect(&self, tenant: &TenantId) -> Result<DisconnectOutcome, StoreError> {
+        // The newest pair is the one to be revoked.
+        if self.custody.awaits(tenant) {
+            self.offer().await;
+        }
+        let found = self.store.disconnect(tenant).await?;
+        self.look_again_at(tenant).await;
+        let grant = match found {
+            Disconnection::Nothing => return Ok(DisconnectOutcome::NothingToDisconnect),
+            Disconnection::Ended => return Ok(DisconnectOutcome::Revoked),
+            Disconnection::ToRevoke(grant) => grant,
+        };
+        tracing::info!(%tenant, %grant, "disconnected from Flexslot");
+        let id = RevocationId { tenant: tenant.clone(), grant };
+        Ok(match self.revoke(&id, Patience::AtOnce).await {
+            Ok(Sent::Answered | Sent::Nothing) => DisconnectOutcome::Revoked,
+            Ok(Sent::Later | Sent::ByOther(_)) | Err(_) => DisconnectOutcome::Queued,
+        })
+    }
+
+    async fn clear_revocations(&self, tenant: &TenantId) -> Result<(), StoreError> {
+        let until = Instant::now() + CLEAR;
+        let mut failed = Vec::new();
+        loop {
+            let mut wait = None;
+            for id in self.store.revocations_of(tenant).await? {
+                if failed.contains(&id) {
+                    continue;
+                }
+                match self.revoke(&id, Patience::AtOnce).await? {
+                    Sent::Answered | Sent::Nothing => {}
+                    Sent::Later => failed.push(id),
+                    Sent::ByOther(left) => wait = wait.max(Some(left)),
+                }
+            }
+            match wait {
+                Some(left) if Instant::now() < until => sleep(left.min(LOOK_AGAIN)).await,
+                _ => return Ok(()),
+            }
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Credentials that apps and people put in and take away.
 
-use super::{Brought, EditError, Import, not_built};
+use super::{Brought, EditError, Import};
 use crate::{
-    credential::Credentials,
+    credential::{Credentials, works::Works},
     model::{Secret, TenantId},
-    store::{Existing, Removed, StoreError},
+    store::{Existing, Imported, NewGrant, NewTenant, Removed, StoreError, StoredPat},
 };
 
 // === impl Credentials ===
@@ -12,14 +12,18 @@ use crate::{
 impl Credentials {
     /// Stores a PAT in place of whatever PAT the tenant had.
     pub async fn set_pat(&self, tenant: &TenantId, pat: Secret) -> Result<(), EditError> {
-        let _ = (tenant, pat);
-        Err(not_built().into())
+        let pat = self.works.new_pat(tenant, pat)?;
+        self.works.store.put_pat(tenant, &pat).await?;
+        self.works.look_again_at(tenant).await;
+        Ok(())
     }
 
     /// Forgets the tenant's PAT. Answers whether there was one.
     pub async fn remove_pat(&self, tenant: &TenantId) -> Result<bool, EditError> {
-        let _ = tenant;
-        Err(not_built().into())
+        self.works.may_change_pat(tenant)?;
+        let removed = self.works.store.remove_pat(tenant).await?;
+        self.works.look_again_at(tenant).await;
+        Ok(removed)
     }
 
     /// Stores what an app brings; `existing` says what happens where the tenant has a credential.
@@ -29,13 +33,63 @@ impl Credentials {
         brought: Brought,
         existing: Existing,
     ) -> Result<Import, EditError> {
-        let _ = (tenant, brought, existing);
-        Err(not_built().into())
+        let Brought { pat, grant } = brought;
+        let settings = self.works.settings();
+        let pat = pat.map(|pat| self.works.new_pat(tenant, pat)).transpose()?;
+        if let Some(grant) = &grant {
+            if !settings.endpoint.knows(&grant.client_id) {
+                return Err(EditError::UnknownClient(grant.client_id.clone()));
+            }
+            if ![&grant.tokens.access, &grant.tokens.refresh].into_iter().all(Secret::is_header_safe) {
+                return Err(EditError::Malformed);
+            }
+        }
+        let grant = grant.map(|grant| NewGrant {
+            client_id: grant.client_id,
+            origin: settings.origin.clone(),
+            tokens: grant.tokens,
+        });
+        let new = NewTenant { tenant: tenant.clone(), pat, grant };
+        let imported = self.works.store.import(vec![new], existing).await?;
+        self.works.look_again_at(tenant).await;
+        Ok(of_one(imported))
     }
 
     /// Forgets both credentials of the tenant, and revokes nothing.
     pub async fn remove(&self, tenant: &TenantId) -> Result<Removed, StoreError> {
-        let _ = tenant;
-        Err(not_built())
+        let removed = self.works.store.remove(tenant).await?;
+        self.works.look_again_at(tenant).await;
+        Ok(removed)
+    }
+}
+
+/// What became of the only tenant of an import.
+fn of_one(imported: Imported) -> Import {
+    match imported {
+        Imported { added: 1.., .. } => Import::Added,
+        Imported { replaced: 1.., .. } => Import::Replaced,
+        Imported { uncertain: 1.., .. } => Import::Uncertain,
+        Imported { .. } => Import::Skipped,
+    }
+}
+
+// === impl Works ===
+
+impl Works {
+    /// A PAT for the store, of the configured upstream.
+    fn new_pat(&self, tenant: &TenantId, pat: Secret) -> Result<StoredPat, EditError> {
+        self.may_change_pat(tenant)?;
+        if !pat.is_header_safe() {
+            return Err(EditError::Malformed);
+        }
+        Ok(StoredPat { pat, origin: self.settings().origin.clone() })
+    }
+
+    /// What the configuration says of a PAT wins over the store, so that a change there would have no effect.
+    fn may_change_pat(&self, tenant: &TenantId) -> Result<(), EditError> {
+        match &self.settings().policy(tenant).pat {
+            Some(_) => Err(EditError::PatIsConfigured),
+            None => Ok(()),
+        }
     }
 }

@@ -1,6 +1,6 @@
-//! Sessions, flows and sign-in links.
+//! Sessions, flows and sign-in links. What they are, the store says.
 
-use super::{ConsentError, Flow, NewFlow, OpenedSession, Session, SessionOutcome, SessionWish, SignIn, not_built};
+use super::{ConsentError, Flow, NewFlow, OpenedSession, Session, SessionOutcome, SessionWish, SignIn};
 use crate::{credential::Credentials, model::SessionId, store::StoreError};
 
 // === impl Credentials ===
@@ -8,43 +8,37 @@ use crate::{credential::Credentials, model::SessionId, store::StoreError};
 impl Credentials {
     /// Opens a connect session: it lasts ten minutes.
     pub async fn open_session(&self, wish: SessionWish) -> Result<OpenedSession, StoreError> {
-        let _ = wish;
-        Err(not_built())
+        self.works.store.open_session(wish).await
     }
 
     /// The session; `None` where there is none, or its ten minutes are over.
     pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
-        let _ = id;
-        Err(not_built())
+        self.works.store.session(id).await
     }
 
-    /// Begins a flow at Flexslot for an open session.
+    /// Notes a flow that an open session is about to begin at Flexslot.
     pub async fn begin_flow(&self, id: &SessionId, flow: NewFlow) -> Result<Session, ConsentError> {
-        let _ = (id, flow);
-        Err(not_built().into())
+        self.works.store.begin_flow(id, flow).await
     }
 
     /// The flow with this `state`, once; `None` where there is none, it was taken, or its time is over.
     pub async fn take_flow(&self, state: &str) -> Result<Option<Flow>, StoreError> {
-        let _ = state;
-        Err(not_built())
+        self.works.store.take_flow(state).await
     }
 
-    /// Notes how the session came to nothing; what was parked for it is revoked. With `Denied` or `Failed`, a session
-    /// without `return_to` stays open.
+    /// Notes that nothing has come of the session. One with `return_to` is used up with that, and so is one for which a
+    /// grant was parked, which is revoked; any other can be tried again until its time is over.
     pub async fn end_session(&self, id: &SessionId, outcome: SessionOutcome) -> Result<(), ConsentError> {
-        let _ = (id, outcome);
-        Err(not_built().into())
+        self.works.store.end_session(id, outcome).await
     }
 
-    /// Makes a one-time link to the connections page.
+    /// Makes a one-time link to the connections page; it lasts five minutes.
     pub async fn open_sign_in(&self) -> Result<SignIn, StoreError> {
-        Err(not_built())
+        self.works.store.open_sign_in().await
     }
 
     /// Whether `token` is that of such a link; once.
     pub async fn take_sign_in(&self, token: &str) -> Result<bool, StoreError> {
-        let _ = token;
-        Err(not_built())
+        self.works.store.take_sign_in(token).await
     }
 }

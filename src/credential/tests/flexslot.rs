@@ -1,7 +1,8 @@
-//! A strict token endpoint that does what a test says.
+//! A strict OAuth server that does what a test says.
 
 use std::{
     collections::{HashMap, VecDeque},
+    future::pending,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,11 +13,15 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use url::Url;
 
 use super::world::CLIENT;
 use crate::{
-    flexslot::{TokenAnswer, TokenEndpoint, TokenError},
-    model::{Secret, TokenType},
+    flexslot::{
+        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
+        TokenError,
+    },
+    model::{Identity, Secret, TokenType},
 };
 
 /// What the scripted Flexslot does with the next token request.
@@ -31,7 +36,15 @@ pub(super) enum Behaviour {
     Panic,
 }
 
-/// A strict token endpoint: a spent refresh token revokes the grant.
+/// What it does with the next revocation.
+pub(super) enum OnRevoke {
+    NotSent,
+    RefuseForNow(Option<Duration>),
+    RefuseForGood,
+    NeverAnswer,
+}
+
+/// A strict OAuth server: a spent refresh token revokes the grant.
 #[derive(Default)]
 pub(super) struct Flexslot {
     grants: Mutex<HashMap<String, Line>>,
@@ -41,6 +54,14 @@ pub(super) struct Flexslot {
     /// When set, answers wait for a permit, after the rotation.
     pub(super) gate: Mutex<Option<Arc<Semaphore>>>,
     pub(super) life: AtomicUsize,
+    pub(super) on_revoke: Mutex<VecDeque<OnRevoke>>,
+    /// Every refresh token that it was told to revoke.
+    pub(super) revoked: Mutex<Vec<String>>,
+    /// When set, revocations wait for a permit before they are done.
+    pub(super) revoke_gate: Mutex<Option<Arc<Semaphore>>>,
+    /// Whose grants are, by their names; those that are not in it are of nobody that it names.
+    pub(super) users: Mutex<HashMap<String, Identity>>,
+    pub(super) introspections: AtomicUsize,
 }
 
 /// One grant's rotating line of refresh tokens: `name.number`.
@@ -79,6 +100,45 @@ impl Flexslot {
 
     pub(super) fn replays(&self) -> usize {
         self.replays.load(Ordering::SeqCst)
+    }
+
+    /// Whether the grant's newest refresh token could still be used.
+    pub(super) fn is_active(&self, grant: &str) -> bool {
+        !self.grants.lock()[grant].revoked
+    }
+
+    pub(super) fn on_revoke(&self, does: OnRevoke) {
+        self.on_revoke.lock().push_back(does);
+    }
+
+    /// What it was told to revoke so far.
+    pub(super) fn revoked(&self) -> Vec<String> {
+        self.revoked.lock().clone()
+    }
+
+    pub(super) fn hold_revocations(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.revoke_gate.lock() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    /// Names the user of a grant.
+    pub(super) fn name_user(&self, grant: &str, sub: &str, username: &str) {
+        let user = Identity { sub: sub.into(), username: Some(username.into()) };
+        self.users.lock().insert(grant.into(), user);
+    }
+
+    pub(super) fn introspections(&self) -> usize {
+        self.introspections.load(Ordering::SeqCst)
+    }
+
+    /// Only its newest refresh token ends a grant (RFC 7009 section 2.1).
+    fn end(&self, refresh: &Secret) {
+        let (name, number) = refresh.expose().split_once('.').unwrap();
+        let mut grants = self.grants.lock();
+        let line = grants.get_mut(name).unwrap();
+        line.revoked |= line.current == number.parse::<u64>().unwrap();
+        self.revoked.lock().push(refresh.expose().to_owned());
     }
 
     fn rotate(&self, refresh: &Secret) -> Result<TokenAnswer, TokenError> {
@@ -134,6 +194,46 @@ impl TokenEndpoint for Flexslot {
             gate.acquire().await.unwrap().forget();
         }
         answer
+    }
+}
+
+#[async_trait]
+impl AuthorizationServer for Flexslot {
+    fn authorization_url(&self, _: &AuthorizationRequest<'_>) -> Url {
+        unreachable!("consents are asked for elsewhere")
+    }
+
+    async fn redeem(&self, _: &str, _: Redemption<'_>) -> Result<TokenAnswer, TokenError> {
+        unreachable!("codes are redeemed elsewhere")
+    }
+
+    async fn revoke(&self, _client_id: &str, refresh: &Secret) -> Result<Revocation, TokenError> {
+        let does = self.on_revoke.lock().pop_front();
+        let gate = self.revoke_gate.lock().clone();
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
+        }
+        match does {
+            None => {
+                self.end(refresh);
+                Ok(Revocation::Accepted)
+            }
+            Some(OnRevoke::RefuseForGood) => Ok(Revocation::Refused("400".into())),
+            Some(OnRevoke::NotSent) => Err(TokenError::NotSent("connection refused".into())),
+            Some(OnRevoke::RefuseForNow(retry_after)) => {
+                Err(TokenError::RefusedForNow { what: "429".into(), retry_after })
+            }
+            Some(OnRevoke::NeverAnswer) => pending().await,
+        }
+    }
+
+    async fn introspect(&self, _client_id: &str, token: &Secret) -> Result<Introspection, TokenError> {
+        self.introspections.fetch_add(1, Ordering::SeqCst);
+        let name = token.expose().split('.').nth(1).unwrap();
+        if !self.is_active(name) {
+            return Ok(Introspection::Inactive);
+        }
+        Ok(Introspection::Active { identity: self.users.lock().get(name).cloned(), scope: None })
     }
 }
 

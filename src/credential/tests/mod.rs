@@ -2,6 +2,7 @@
 
 mod card_lists;
 mod cards;
+mod connecting;
 mod crowd;
 mod draining;
 mod evicting;

@@ -112,6 +112,7 @@ impl World {
             origin: ORIGIN.parse().unwrap(),
             refresh,
             endpoint: flexslot.clone(),
+            server: flexslot.clone(),
             tenants: HashMap::new(),
             cached_tenants: 1000,
         };
@@ -197,6 +198,11 @@ impl World {
     pub(super) async fn give_pat(&self, name: &str) {
         let pat = StoredPat { pat: Secret::new(format!("flx_pat_{name}")), origin: ORIGIN.parse().unwrap() };
         self.store.put_pat(&tenant(name), &pat).await.unwrap();
+    }
+
+    /// Now, by the store's clock and everybody's.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The same world with other rules for one tenant.

@@ -8,10 +8,14 @@ use http::{HeaderName, Request};
 use http_body_util::Empty;
 use rustls::RootCertStore;
 use tokio::time::{Instant, timeout};
+use url::Url;
 
 use crate::{
     credential::{self, Credentials, RefreshPolicy, TenantPolicy, coordinator::Parts},
-    flexslot::{TokenAnswer, TokenEndpoint, TokenError},
+    flexslot::{
+        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
+        TokenError,
+    },
     model::{Random, Secret, Timestamp, clock::TokioClock, observe::Unobserved},
     proxy::{
         Caller, Corridor, Facts, Settings,
@@ -54,6 +58,25 @@ impl TokenEndpoint for NoEndpoint {
     }
 }
 
+#[async_trait]
+impl AuthorizationServer for NoEndpoint {
+    fn authorization_url(&self, _: &AuthorizationRequest<'_>) -> Url {
+        unreachable!("nobody connects")
+    }
+
+    async fn redeem(&self, _: &str, _: Redemption<'_>) -> Result<TokenAnswer, TokenError> {
+        unreachable!("nobody connects")
+    }
+
+    async fn revoke(&self, _: &str, _: &Secret) -> Result<Revocation, TokenError> {
+        unreachable!("nobody disconnects")
+    }
+
+    async fn introspect(&self, _: &str, _: &Secret) -> Result<Introspection, TokenError> {
+        unreachable!("no tenant of these tests has a grant")
+    }
+}
+
 fn settings() -> Settings {
     let params = UpstreamParams {
         origin: ORIGIN.parse().unwrap(),
@@ -88,6 +111,7 @@ async fn credentials() -> Credentials {
             origin: ORIGIN.parse().unwrap(),
             refresh: RefreshPolicy::default(),
             endpoint: Arc::new(NoEndpoint),
+            server: Arc::new(NoEndpoint),
             tenants: HashMap::from([("acme".parse().unwrap(), Arc::new(policy))]),
             cached_tenants: 10,
         },

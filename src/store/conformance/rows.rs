@@ -18,7 +18,7 @@ pub(in crate::store) async fn a_row_comes_back_as_it_was_written(engine: &dyn En
         due: Some(Timestamp::from_millis(-5)),
     };
     let body = Body::from_stored(vec![0, 1, 255, b'\'']);
-    for kind in [Kind::Grant, Kind::Pat, Kind::Client, Kind::Flow, Kind::Revocation, Kind::Tombstone, Kind::Meta] {
+    for kind in Kind::ALL {
         let key = Key::new(kind, "auth0|it's.é");
         let write = Change { key: key.clone(), expect: Expect::Absent, label, body: body.clone() };
         let revision = done(&*writer, vec![write]).await;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::{
-    model::{GrantId, Origin, Timestamp, Version},
+    model::{GrantId, Origin, TenantId, Timestamp, Version},
     store::{
         backend::Revision,
         era::{EraId, Found},
@@ -111,12 +111,20 @@ impl Reader {
         self.parsed(field, "32 hexadecimal digits", |text| text.parse().ok())
     }
 
+    pub(super) fn optional_grant_id(&mut self, field: &str) -> Result<Option<GrantId>, Fault> {
+        if self.has(field) { self.grant_id(field).map(Some) } else { Ok(None) }
+    }
+
+    pub(super) fn tenant(&mut self, field: &str) -> Result<TenantId, Fault> {
+        self.parsed(field, "a tenant's name", |text| text.parse().ok())
+    }
+
     pub(super) fn era(&mut self, field: &str) -> Result<EraId, Fault> {
         self.parsed(field, "32 hexadecimal digits", |text| text.parse().ok())
     }
 
     pub(super) fn optional_era(&mut self, field: &str) -> Result<Option<EraId>, Fault> {
-        if self.fields.contains_key(field) { self.era(field).map(Some) } else { Ok(None) }
+        if self.has(field) { self.era(field).map(Some) } else { Ok(None) }
     }
 
     pub(super) fn origin(&mut self, field: &str) -> Result<Origin, Fault> {
@@ -140,6 +148,11 @@ impl Reader {
     ) -> Result<T, Fault> {
         let text = self.text(field)?;
         parse(&text).ok_or_else(|| self.fault(field, expected))
+    }
+
+    /// Whether `field` is there, and has not been taken out.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.fields.contains_key(field)
     }
 
     /// Every field has been taken out.

@@ -8,12 +8,22 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Body, Fault, SPOOL, fields::What, grants::read_grant, open, read_pat, read_spooled, unreadable};
+use super::{
+    Body, Fault, SPOOL,
+    fields::What,
+    flows::{read_flow, read_session},
+    grants::read_grant,
+    identities::read_identity_record,
+    open, read_pat, read_spooled,
+    revocations::read_revocation,
+    unreadable,
+};
 use crate::{
     model::TenantId,
     store::{
         StoreError,
-        backend::{Key, Kind, Row},
+        backend::{Key, Kind, Row, RowState},
+        consent::{SESSION, STATE},
         seal::{KeyId, Place, Sealed, Sealer},
     },
 };
@@ -23,7 +33,13 @@ pub(in crate::store) fn examine(sealer: &Sealer, key: &Key, row: &Row) -> Result
     match key.kind {
         Kind::Grant => read_grant(sealer, &tenant_of(key)?, row).map(drop)?,
         Kind::Pat => read_pat(sealer, &tenant_of(key)?, row).map(drop)?,
-        Kind::Client | Kind::Flow | Kind::Revocation | Kind::Tombstone | Kind::Meta => {}
+        // Nothing is left in a marker.
+        _ if row.label.state == RowState::Gone => {}
+        Kind::Flow if key.name.starts_with(SESSION) => read_session(key, row).map(drop)?,
+        Kind::Flow if key.name.starts_with(STATE) => read_flow(sealer, key, row).map(drop)?,
+        Kind::Revocation => read_revocation(sealer, key, row).map(drop)?,
+        Kind::Identity => read_identity_record(key, row).map(drop)?,
+        Kind::Client | Kind::Flow | Kind::Tombstone | Kind::Meta => {}
     }
     examine_fields(sealer, key, &row.body).map_err(unreadable(key.kind, &key.name))
 }

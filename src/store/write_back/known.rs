@@ -6,7 +6,7 @@ use super::read::Read;
 use crate::{
     model::{
         Grant, GrantId, GrantState, Version,
-        token::{Attempt, Disconnected, Intent},
+        token::{Attempt, DisconnectReason, Disconnected, Intent},
     },
     store::{
         StoredPat,
@@ -94,7 +94,9 @@ impl Known {
                 }
             }
             (KnownGrant::Ended(end), stored) if live(stored).is_some_and(|(id, _)| id == end.id) => {
-                let goes_on = live(stored).is_some_and(|(_, version)| version > end.version);
+                // A later pair shows that Flexslot had not ended it. Of who disconnects it that says nothing.
+                let goes_on = end.reason != DisconnectReason::Disconnected
+                    && live(stored).is_some_and(|(_, version)| version > end.version);
                 if goes_on || (self.waiting && !new_era) { TakeOver } else { lost }
             }
             (KnownGrant::Live(..) | KnownGrant::Ended(_), GrantState::Disconnected(theirs))

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use url::Url;
 
 use super::{
     monitor::{Monitor, Outcome},
@@ -11,7 +12,10 @@ use super::{
 };
 use crate::{
     credential::tests::world::CLIENT,
-    flexslot::{TokenAnswer, TokenEndpoint, TokenError},
+    flexslot::{
+        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
+        TokenError,
+    },
     model::{GrantId, GrantState, Secret, TenantId, Timestamp, token::Owner},
     store::{
         Known, KnownGrant, KnownPat, StoreError, StoredPat, TokenStore,
@@ -273,5 +277,24 @@ impl TokenEndpoint for Neighbours {
             Err(_) => {}
         }
         answer
+    }
+}
+
+#[async_trait]
+impl AuthorizationServer for Neighbours {
+    fn authorization_url(&self, _: &AuthorizationRequest<'_>) -> Url {
+        unreachable!("consents are asked for elsewhere")
+    }
+
+    async fn redeem(&self, _: &str, _: Redemption<'_>) -> Result<TokenAnswer, TokenError> {
+        unreachable!("codes are redeemed elsewhere")
+    }
+
+    async fn revoke(&self, _client_id: &str, _refresh: &Secret) -> Result<Revocation, TokenError> {
+        unreachable!("nobody disconnects")
+    }
+
+    async fn introspect(&self, _client_id: &str, _token: &Secret) -> Result<Introspection, TokenError> {
+        Ok(Introspection::Inactive)
     }
 }

@@ -39,6 +39,7 @@ impl Play {
             origin: ORIGIN.parse().unwrap(),
             refresh: RefreshPolicy::default(),
             endpoint: neighbours.clone(),
+            server: neighbours.clone(),
             tenants: HashMap::new(),
             cached_tenants: 1000,
         };

@@ -1,0 +1,298 @@
+//! A grant that Flexslot has given becomes a tenant's, at once or after a last word.
+
+use std::time::Duration;
+
+use super::{
+    Awaited, Awaiting, ConsentError, Parked, Progress, Proof, Session, SessionOutcome,
+    sessions::{Read, is_open},
+};
+use crate::{
+    model::{Grant, GrantId, Identity, ScopeSet, SessionId, TenantId, Timestamp, Version},
+    store::{
+        Cas, NewGrant, StoreError, TOMBSTONE_LIFE, TokenStore, all,
+        backend::{Change, Expect, Key, Kind, Row, RowState},
+        identity::{IdentityRecord, identity_change, identity_key, sub_of},
+        intent::tombstone,
+        record::{self, StoredSession},
+        revocation::{Pending, Revocation, RevocationId, may_be_one_user, over},
+        tenants::is_there,
+    },
+};
+
+/// A grant that Flexslot has given, with an id of its own.
+#[derive(Debug, Clone)]
+pub struct NewConsent {
+    pub grant: Grant,
+    /// Whose it is, where Flexslot has said so.
+    pub identity: Option<Identity>,
+}
+
+/// A tenant's new connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connected {
+    pub tenant: TenantId,
+    pub identity: Option<Identity>,
+    pub scopes: ScopeSet,
+}
+
+/// What came of an attempt to make a grant a tenant's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Connecting {
+    Connected(Connected),
+    /// Somebody is revoking an earlier grant of the tenant, and has at most this long for it. To be tried again then.
+    Wait(Duration),
+}
+
+/// What there is of a tenant before it is connected.
+struct Before {
+    grant: Option<Row>,
+    identity: Option<Row>,
+    pending: Vec<Pending>,
+    now: Timestamp,
+}
+
+/// The last word on a parked grant.
+enum Word<'a> {
+    Confirmed { binding: &'a str },
+    Completed { code: &'a str },
+}
+
+// === impl TokenStore ===
+
+impl TokenStore {
+    /// Gives a grant an id that was never used.
+    pub fn new_consent(&self, new: NewGrant, identity: Option<Identity>) -> NewConsent {
+        NewConsent { grant: self.first_of(new), identity }
+    }
+
+    /// Makes what an open session has brought the grant of its tenant. May be called again where its answer was lost.
+    pub async fn connect(&self, id: &SessionId, new: &NewConsent) -> Result<Connecting, ConsentError> {
+        loop {
+            let session = self.read_session(id).await?.ok_or(ConsentError::Unknown)?;
+            if has_brought(&session.stored, new.grant.id) {
+                return Ok(Connecting::Connected(connected(&session.stored, new)));
+            }
+            is_open(&session.stored.session.progress)?;
+            let before = self.before(&session).await?;
+            if let Some(connecting) = self.take_in(session, &before, new, None).await? {
+                return Ok(connecting);
+            }
+        }
+    }
+
+    /// Keeps what an open session has brought until somebody has the last word; who does not have it before the session
+    /// is over has it revoked. May be called again where its answer was lost.
+    pub async fn park(&self, id: &SessionId, new: &NewConsent, awaiting: &Awaiting) -> Result<(), ConsentError> {
+        loop {
+            let session = self.read_session(id).await?.ok_or(ConsentError::Unknown)?;
+            if matches!(session.stored.session.progress, Progress::Parked(_))
+                && session.stored.grant == Some(new.grant.id)
+            {
+                return Ok(());
+            }
+            is_open(&session.stored.session.progress)?;
+            let before = self.before(&session).await?;
+            let Read { key, row, stored, .. } = session;
+            let StoredSession { session, opened_at, .. } = stored;
+            let id = RevocationId { tenant: session.tenant.clone(), grant: new.grant.id };
+            let sub = new.identity.as_ref().map(|identity| identity.sub.as_str());
+            let revocation = Revocation {
+                beside: id_in(before.grant.as_ref()),
+                parked: Some(new.grant.tokens.clone()),
+                ..Revocation::of(&new.grant, sub, session.expires_at)
+            };
+            let parked = Parked { identity: new.identity.clone(), awaiting: awaiting.into() };
+            let session = Session { progress: Progress::Parked(parked), ..session };
+            let (label, body) = record::session(&StoredSession { session, opened_at, grant: Some(new.grant.id) });
+            let expect = Expect::Revision(row.revision);
+            let changes =
+                vec![Change { key, expect, label, body }, self.revocation_change(&id, Expect::Absent, &revocation)];
+            // A conflict means that the session has gone on meanwhile.
+            if Cas::from(self.write(changes).await?) == Cas::Stored {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The last word of the browser whose `binding` a grant was parked for.
+    pub async fn confirm(&self, id: &SessionId, binding: &str) -> Result<Connecting, ConsentError> {
+        self.have_last_word(id, Word::Confirmed { binding }).await
+    }
+
+    /// The word of the browser whose `binding` a grant was parked for, where an app has the very last one: from now on
+    /// the grant waits for that one's `code`. May be called again where its answer was lost.
+    pub async fn hand_over(&self, id: &SessionId, binding: &str, code: &str) -> Result<(), ConsentError> {
+        loop {
+            let Read { key, row, stored, .. } = self.read_session(id).await?.ok_or(ConsentError::Unknown)?;
+            let parked = match &stored.session.progress {
+                Progress::Parked(parked) => parked.clone(),
+                Progress::Open => return Err(ConsentError::OutOfStep),
+                Progress::Ended(outcome) => return Err(ConsentError::Ended(outcome.clone())),
+            };
+            let code = Proof::of(code);
+            if parked.awaiting == (Awaited::Completion { code }) {
+                return Ok(());
+            }
+            Word::Confirmed { binding }.fits(&parked.awaiting)?;
+            let parked = Parked { awaiting: Awaited::Completion { code }, ..parked };
+            let session = Session { progress: Progress::Parked(parked), ..stored.session };
+            let (label, body) = record::session(&StoredSession { session, ..stored });
+            let change = Change { key, expect: Expect::Revision(row.revision), label, body };
+            // A conflict means that the session has gone on meanwhile.
+            if Cas::from(self.write(vec![change]).await?) == Cas::Stored {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The last word of the app whose `code` a grant was parked for.
+    pub async fn complete(&self, id: &SessionId, code: &str) -> Result<Connecting, ConsentError> {
+        self.have_last_word(id, Word::Completed { code }).await
+    }
+
+    async fn have_last_word(&self, id: &SessionId, word: Word<'_>) -> Result<Connecting, ConsentError> {
+        loop {
+            let session = self.read_session(id).await?.ok_or(ConsentError::Unknown)?;
+            let Session { tenant, progress, .. } = &session.stored.session;
+            let (parked, grant) = match (progress, session.stored.grant) {
+                (Progress::Parked(parked), Some(grant)) => (parked.clone(), grant),
+                (Progress::Ended(outcome), _) => return Err(ConsentError::Ended(outcome.clone())),
+                (Progress::Open | Progress::Parked(_), _) => return Err(ConsentError::OutOfStep),
+            };
+            word.fits(&parked.awaiting)?;
+            let revocation = RevocationId { tenant: tenant.clone(), grant };
+            let before = self.before(&session).await?;
+            let (key, consent) = before.parked(&revocation, parked.identity)?;
+            if let Some(connecting) = self.take_in(session, &before, &consent, Some(&key)).await? {
+                return Ok(connecting);
+            }
+        }
+    }
+
+    /// Reads what there is of the session's tenant, unless the tenant was removed since the session was opened.
+    async fn before(&self, Read { stored, now, .. }: &Read) -> Result<Before, ConsentError> {
+        let tenant = &stored.session.tenant;
+        let keys = [Key::new(Kind::Grant, tenant.as_str()), identity_key(tenant)];
+        let [grant, identity] = all(self.backend.get(&keys).await?)?;
+        let removed_at = grant.as_ref().filter(|row| !is_there(row)).and_then(|row| row.label.due);
+        if removed_at.is_some_and(|due| due.minus(TOMBSTONE_LIFE) >= stored.opened_at) {
+            return Err(ConsentError::Overtaken);
+        }
+        Ok(Before { grant, identity, pending: self.pending(tenant).await?, now: *now })
+    }
+
+    /// Writes, in one, all that comes with a new grant; `None` where somebody else has written in between.
+    async fn take_in(
+        &self,
+        session: Read,
+        before: &Before,
+        new: &NewConsent,
+        parked: Option<&Key>,
+    ) -> Result<Option<Connecting>, StoreError> {
+        let Read { key, row, stored, now } = session;
+        let tenant = stored.session.tenant.clone();
+        let sub = new.identity.as_ref().map(|identity| identity.sub.as_str());
+        // Those of another user's grants go on: whatever becomes of those grants, this one stays.
+        let dropped = |pending: &&Pending| {
+            let theirs = pending.revocation.as_ref().and_then(|revocation| revocation.sub.as_deref());
+            Some(&pending.key) == parked || may_be_one_user(sub, theirs)
+        };
+        let dropped: Vec<_> = before.pending.iter().filter(dropped).collect();
+        let claims = dropped.iter().filter_map(|pending| pending.revocation.as_ref());
+        if let Some(left) = claims.map(|claim| claim.claim_left(now)).max().filter(|left| !left.is_zero()) {
+            return Ok(Some(Connecting::Wait(left)));
+        }
+        let answer = connected(&stored, new);
+        let session = Session { progress: Progress::Ended(SessionOutcome::Connected), ..stored.session };
+        let (label, body) =
+            record::session(&StoredSession { session, grant: Some(new.grant.id), opened_at: stored.opened_at });
+        let mut changes = vec![Change { key, expect: Expect::Revision(row.revision), label, body }];
+        changes.push(self.grant_change(&tenant, Expect::as_read(before.grant.as_ref()), &new.grant, None));
+        changes.extend(id_in(before.grant.as_ref()).map(|old| tombstone(old, now)));
+        changes.push(before.identity_of(&tenant, new));
+        changes.extend(dropped.iter().map(|pending| {
+            let expect = Expect::Revision(pending.row.revision);
+            over(pending.key.clone(), expect, now)
+        }));
+        changes.extend(self.revocation_of_other(&tenant, before, sub));
+        Ok((Cas::from(self.write(changes).await?) == Cas::Stored).then_some(Connecting::Connected(answer)))
+    }
+
+    /// The old grant's revocation, where it is known to be another user's. It is not where the old one cannot be read.
+    fn revocation_of_other(&self, tenant: &TenantId, before: &Before, sub: Option<&str>) -> Option<Change> {
+        let row = before.grant.as_ref().filter(|row| row.label.state == RowState::Live)?;
+        let theirs = sub_of(tenant, row, before.identity.as_ref());
+        if may_be_one_user(sub, theirs.as_deref()) {
+            return None;
+        }
+        let state = record::read_grant(&self.sealer, tenant, row).ok()?;
+        let old = state.grant()?;
+        let id = RevocationId { tenant: tenant.clone(), grant: old.id };
+        Some(self.revocation_change(&id, Expect::Anything, &Revocation::of(old, theirs.as_deref(), before.now)))
+    }
+}
+
+/// Whether the session has ended with this very grant.
+fn has_brought(stored: &StoredSession, grant: GrantId) -> bool {
+    stored.session.progress == Progress::Ended(SessionOutcome::Connected) && stored.grant == Some(grant)
+}
+
+fn connected(stored: &StoredSession, new: &NewConsent) -> Connected {
+    Connected {
+        tenant: stored.session.tenant.clone(),
+        identity: new.identity.clone(),
+        scopes: new.grant.tokens.scopes.clone(),
+    }
+}
+
+/// Of which grant a row is, connected or not.
+fn id_in(row: Option<&Row>) -> Option<GrantId> {
+    row.filter(|row| is_there(row)).and_then(|row| row.label.grant)
+}
+
+// === impl Before ===
+
+impl Before {
+    /// The parked grant, if it may still become the tenant's.
+    fn parked(&self, id: &RevocationId, identity: Option<Identity>) -> Result<(Key, NewConsent), ConsentError> {
+        let key = id.key();
+        let pending = self.pending.iter().find(|pending| pending.key == key).ok_or(ConsentError::Overtaken)?;
+        let revocation = pending
+            .revocation
+            .clone()
+            .ok_or_else(|| StoreError::Unreadable { record: key.to_string(), what: "it does not open".into() })?;
+        let Revocation { grant, client_id, origin, beside, parked, .. } = revocation;
+        match parked {
+            // Whoever has claimed it, voided it or stored another grant meanwhile was first.
+            Some(tokens) if beside == id_in(self.grant.as_ref()) => {
+                let grant = Grant { id: grant, version: Version::FIRST, client_id, origin, tokens };
+                Ok((key, NewConsent { grant, identity }))
+            }
+            _ => Err(ConsentError::Overtaken),
+        }
+    }
+
+    fn identity_of(&self, tenant: &TenantId, new: &NewConsent) -> Change {
+        let record = IdentityRecord {
+            grant: new.grant.id,
+            identity: new.identity.clone(),
+            checked_at: self.now,
+            other_sub: None,
+        };
+        identity_change(tenant, Expect::as_read(self.identity.as_ref()), &record)
+    }
+}
+
+// === impl Word ===
+
+impl Word<'_> {
+    /// Whether it is the one that is waited for.
+    fn fits(&self, awaited: &Awaited) -> Result<(), ConsentError> {
+        let fits = match (self, awaited) {
+            (Self::Confirmed { binding }, Awaited::Confirmation { binding: proof }) => proof.is_of(binding),
+            (Self::Completed { code }, Awaited::Completion { code: proof }) => proof.is_of(code),
+            _ => return Err(ConsentError::OutOfStep),
+        };
+        if fits { Ok(()) } else { Err(ConsentError::Mismatch) }
+    }
+}

@@ -1,0 +1,167 @@
+//! Sessions, flows and sign-in links: opened, found, used up.
+
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::{
+    ConsentError, Flow, NewFlow, OpenedSession, Progress, Proof, SESSION, SIGN_IN, STATE, Session, SessionOutcome,
+    SessionWish, SignIn, key,
+};
+use crate::{
+    model::{Secret, SessionId, TenantId, Timestamp},
+    store::{
+        Cas, StoreError, TokenStore,
+        backend::{Change, Expect, Key, Row},
+        record::{self, StoredSession},
+        revocation::{Revocation, RevocationId, over},
+        tenants::is_there,
+    },
+};
+
+/// How long a session lasts, and whatever it has begun.
+const SESSION_LIFE: Duration = Duration::from_secs(600);
+
+/// How long a sign-in link can be used.
+const SIGN_IN_LIFE: Duration = Duration::from_secs(300);
+
+/// A session as it was read.
+pub(super) struct Read {
+    pub(super) key: Key,
+    pub(super) row: Row,
+    pub(super) stored: StoredSession,
+    /// When, by the store's clock.
+    pub(super) now: Timestamp,
+}
+
+// === impl TokenStore ===
+
+impl TokenStore {
+    /// Opens a session. Nothing else names it but what is answered.
+    pub async fn open_session(&self, wish: SessionWish) -> Result<OpenedSession, StoreError> {
+        let SessionWish { tenant, scopes, return_to } = wish;
+        let (id, now) = (SessionId::random(&self.random), self.backend.now().await?);
+        let expires_at = now.plus(SESSION_LIFE);
+        let session = Session { tenant, scopes, return_to, expires_at, progress: Progress::Open };
+        let (label, body) = record::session(&StoredSession { session, opened_at: now, grant: None });
+        self.put_new(Change { key: key(SESSION, id.expose()), expect: Expect::Absent, label, body }).await?;
+        Ok(OpenedSession { id, expires_at })
+    }
+
+    /// The session; `None` where there is none, or it is over.
+    pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
+        Ok(self.read_session(id).await?.map(|read| read.stored.session))
+    }
+
+    pub(super) async fn read_session(&self, id: &SessionId) -> Result<Option<Read>, StoreError> {
+        let key = key(SESSION, id.expose());
+        let Some(row) = self.row(&key).await?.filter(is_there) else { return Ok(None) };
+        let stored = record::read_session(&key, &row)?;
+        let now = self.backend.now().await?;
+        Ok((now < stored.session.expires_at).then_some(Read { key, row, stored, now }))
+    }
+
+    /// The tenant of a session, over or not.
+    pub(in crate::store) async fn tenant_of_session(&self, id: &SessionId) -> Result<Option<TenantId>, StoreError> {
+        let key = key(SESSION, id.expose());
+        let row = self.row(&key).await?.filter(is_there);
+        Ok(row.map(|row| record::read_session(&key, &row)).transpose()?.map(|stored| stored.session.tenant))
+    }
+
+    /// Writes down a flow that an open session is about to begin. A session may begin several; one of them ends it.
+    pub async fn begin_flow(&self, id: &SessionId, new: NewFlow) -> Result<Session, ConsentError> {
+        let session = self.read_session(id).await?.ok_or(ConsentError::Unknown)?.stored.session;
+        is_open(&session.progress)?;
+        let NewFlow { state, verifier, binding, client_id, redirect_uri } = new;
+        let key = key(STATE, state.expose());
+        let binding = Proof::of(binding.expose());
+        let flow = Flow { session: id.clone(), verifier, binding, client_id, redirect_uri };
+        let (label, body) = record::flow(&self.sealer, &key, &flow, session.expires_at);
+        self.put_new(Change { key, expect: Expect::Absent, label, body }).await?;
+        Ok(session)
+    }
+
+    /// The flow with this `state`, to one caller; `None` where there is none, it was taken, or it is over.
+    pub async fn take_flow(&self, state: &str) -> Result<Option<Flow>, StoreError> {
+        let key = key(STATE, state);
+        let Some(row) = self.row(&key).await?.filter(is_there) else { return Ok(None) };
+        let (flow, expires_at) = record::read_flow(&self.sealer, &key, &row)?;
+        Ok(self.take(key, &row, expires_at).await?.then_some(flow))
+    }
+
+    /// Notes that nothing has come of a session. One that an app waits for is used up with that, and so is one whose
+    /// grant was parked, which is revoked now. Any other can be tried again.
+    pub async fn end_session(&self, id: &SessionId, outcome: SessionOutcome) -> Result<(), ConsentError> {
+        if outcome == SessionOutcome::Connected {
+            return Err(ConsentError::OutOfStep);
+        }
+        loop {
+            let Read { key, row, stored, now } = self.read_session(id).await?.ok_or(ConsentError::Unknown)?;
+            let parked = match (&stored.session.progress, &stored.session.return_to) {
+                (Progress::Ended(_), _) | (Progress::Open, None) => return Ok(()),
+                (Progress::Open, Some(_)) => None,
+                (Progress::Parked(_), _) => stored.grant,
+            };
+            let mut changes = Vec::new();
+            if let Some(grant) = parked {
+                let id = RevocationId { tenant: stored.session.tenant.clone(), grant };
+                if let Some(row) = self.row(&id.key()).await?.filter(is_there) {
+                    let revocation = record::read_revocation(&self.sealer, &id.key(), &row)?;
+                    let due = Revocation { from: now, parked: None, ..revocation };
+                    changes.push(self.revocation_change(&id, Expect::Revision(row.revision), &due));
+                }
+            }
+            let session = Session { progress: Progress::Ended(outcome.clone()), ..stored.session };
+            let (label, body) = record::session(&StoredSession { session, ..stored });
+            changes.push(Change { key, expect: Expect::Revision(row.revision), label, body });
+            // A conflict means that it has gone on meanwhile, or that what was parked is being revoked.
+            if Cas::from(self.write(changes).await?) == Cas::Stored {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes a one-time link to the connections page.
+    pub async fn open_sign_in(&self) -> Result<SignIn, StoreError> {
+        let token = Secret::new(URL_SAFE_NO_PAD.encode(self.random.bytes::<32>()));
+        let expires_at = self.backend.now().await?.plus(SIGN_IN_LIFE);
+        let (label, body) = record::link(expires_at);
+        self.put_new(Change { key: key(SIGN_IN, token.expose()), expect: Expect::Absent, label, body }).await?;
+        Ok(SignIn { token, expires_at })
+    }
+
+    /// Whether `token` is that of a link, to one caller.
+    pub async fn take_sign_in(&self, token: &str) -> Result<bool, StoreError> {
+        let key = key(SIGN_IN, token);
+        let Some(row) = self.row(&key).await?.filter(is_there) else { return Ok(false) };
+        let expires_at = record::read_link(&key, &row)?;
+        self.take(key, &row, expires_at).await
+    }
+
+    /// Takes the row away, unless it is over or somebody else has. Answers whether it is ours.
+    async fn take(&self, key: Key, row: &Row, expires_at: Timestamp) -> Result<bool, StoreError> {
+        let now = self.backend.now().await?;
+        if now >= expires_at {
+            return Ok(false);
+        }
+        let change = over(key, Expect::Revision(row.revision), now);
+        Ok(Cas::from(self.write(vec![change]).await?) == Cas::Stored)
+    }
+
+    /// Writes a row whose name nobody else can have made.
+    async fn put_new(&self, change: Change) -> Result<(), StoreError> {
+        match self.write(vec![change]).await?.into() {
+            Cas::Stored => Ok(()),
+            Cas::Moved => Err(StoreError::Unavailable("a random name was there already".into())),
+        }
+    }
+}
+
+/// Whether a grant may still come to a session that has come so far.
+pub(super) fn is_open(progress: &Progress) -> Result<(), ConsentError> {
+    match progress {
+        Progress::Open => Ok(()),
+        Progress::Parked(_) => Err(ConsentError::OutOfStep),
+        Progress::Ended(outcome) => Err(ConsentError::Ended(outcome.clone())),
+    }
+}

@@ -1,0 +1,561 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Awaited, Awaiting, Connected, Connecting, ConsentError, NewConsent, NewFlow, Parked, Progress, SESSION, STATE,
+    SessionOutcome, SessionWish, key,
+};
+use crate::{
+    model::{GrantState, Identity, Random, ScopeSet, Secret, SessionId, token::DisconnectReason},
+    store::{
+        Cas, Claim, Disconnection, Patience, RevocationId, TokenStore,
+        backend::{Backend, Change, Expect, Key, Kind, Label, Names, RowState},
+        record::Body,
+        revocation::CLAIM,
+        testing::{World, meddled::Meddled, new_grant, pat, sealer, tenant},
+    },
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn wish(name: &str, return_to: Option<&str>) -> SessionWish {
+    let scopes = Some(ScopeSet::new("decks:read"));
+    SessionWish { tenant: tenant(name), scopes, return_to: return_to.map(str::to_owned) }
+}
+
+async fn opened(store: &TokenStore, name: &str) -> SessionId {
+    store.open_session(wish(name, None)).await.expect("opened").id
+}
+
+fn user(sub: &str) -> Option<Identity> {
+    Some(Identity { sub: sub.into(), username: Some(format!("{sub}-name")) })
+}
+
+/// What a user of Flexslot has consented to.
+fn consent(store: &TokenStore, name: &str, sub: &str) -> NewConsent {
+    store.new_consent(new_grant(name), user(sub))
+}
+
+fn completion() -> Awaiting {
+    Awaiting::Completion { code: Secret::new("the code") }
+}
+
+fn confirmation() -> Awaiting {
+    Awaiting::Confirmation { binding: Secret::new("the cookie") }
+}
+
+fn new_flow() -> NewFlow {
+    NewFlow {
+        state: Secret::new("state-canary"),
+        verifier: Secret::new("verifier-canary"),
+        binding: Secret::new("binding-canary"),
+        client_id: "flx_client_1".into(),
+        redirect_uri: "http://127.0.0.1:4180/oauth/callback".into(),
+    }
+}
+
+async fn progress(store: &TokenStore, id: &SessionId) -> Option<Progress> {
+    store.session(id).await.expect("read").map(|session| session.progress)
+}
+
+/// Which refresh tokens are to be revoked now, as those who send them find out.
+async fn to_revoke(store: &TokenStore) -> Vec<String> {
+    let mut found = Vec::new();
+    for id in store.revocations(None, 100).await.expect("listed").due {
+        match store.claim_revocation(&id, Patience::WhenDue).await.expect("answered") {
+            Claim::Ours(claimed) => found.push(claimed.revocation.refresh.expose().to_owned()),
+            Claim::Dropped => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    found
+}
+
+async fn connect(store: &TokenStore, name: &str, sub: &str) -> NewConsent {
+    let (id, new) = (opened(store, name).await, consent(store, name, sub));
+    assert!(matches!(store.connect(&id, &new).await, Ok(Connecting::Connected(_))));
+    new
+}
+
+fn is_connected(connecting: &Result<Connecting, ConsentError>) -> bool {
+    matches!(connecting, Ok(Connecting::Connected(_)))
+}
+
+// === sessions and flows ===
+
+#[tokio::test]
+async fn a_session_lasts_ten_minutes_by_the_stores_clock() {
+    let world = World::new().await;
+    let opened = world.store.open_session(wish("acme", Some("https://app.test/done"))).await.expect("opened");
+    world.clock.pass(10 * MINUTE - Duration::from_millis(1));
+    let session = world.store.session(&opened.id).await.expect("read").expect("there");
+    assert_eq!((session.tenant, session.expires_at), (tenant("acme"), opened.expires_at));
+    assert_eq!(
+        (session.scopes, session.return_to.as_deref()),
+        (Some(ScopeSet::new("decks:read")), Some("https://app.test/done"))
+    );
+    assert_eq!(session.progress, Progress::Open);
+    world.clock.pass(Duration::from_millis(1));
+    assert_eq!(world.store.session(&opened.id).await, Ok(None));
+    let new = consent(&world.store, "acme", "u1");
+    assert_eq!(world.store.connect(&opened.id, &new).await, Err(ConsentError::Unknown));
+    assert_eq!(world.store.park(&opened.id, &new, &completion()).await, Err(ConsentError::Unknown));
+    assert_eq!(world.store.begin_flow(&opened.id, new_flow()).await, Err(ConsentError::Unknown));
+    assert_eq!(world.grant("acme").await, None);
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_opened_is_not_there() {
+    let world = World::new().await;
+    assert_eq!(world.store.session(&SessionId::from_text("guess")).await, Ok(None));
+    assert_eq!(world.store.take_sign_in("guess").await, Ok(false));
+    assert!(world.store.take_flow("guess").await.expect("read").is_none());
+}
+
+#[tokio::test]
+async fn a_flow_comes_back_once() {
+    let world = World::new().await;
+    let id = opened(&world.store, "acme").await;
+    world.store.begin_flow(&id, new_flow()).await.expect("begun");
+    let flow = world.store.of_another_process().take_flow("state-canary").await.expect("read").expect("there");
+    assert_eq!((flow.session, flow.verifier), (id, Secret::new("verifier-canary")));
+    assert!(flow.binding.is_of("binding-canary") && !flow.binding.is_of("another"));
+    assert!(world.store.take_flow("state-canary").await.expect("read").is_none());
+}
+
+#[tokio::test]
+async fn of_two_who_take_a_flow_at_once_one_has_it() {
+    let world = World::new().await;
+    let id = opened(&world.store, "acme").await;
+    world.store.begin_flow(&id, new_flow()).await.expect("begun");
+    let meddled = Meddled::new(Arc::clone(&world.backend));
+    let backend = Arc::clone(&meddled) as Arc<dyn Backend>;
+    let ours = TokenStore::open(backend, sealer(1), Random::system()).await.expect("opened");
+    let theirs = world.store.clone();
+    meddled.before_the_next_write(async move {
+        assert!(theirs.take_flow("state-canary").await.expect("read").is_some());
+    });
+    assert!(ours.take_flow("state-canary").await.expect("read").is_none());
+}
+
+#[tokio::test]
+async fn a_flow_is_over_with_its_session() {
+    let world = World::new().await;
+    let id = opened(&world.store, "acme").await;
+    world.clock.pass(9 * MINUTE);
+    world.store.begin_flow(&id, new_flow()).await.expect("begun");
+    world.clock.pass(MINUTE);
+    assert!(world.store.take_flow("state-canary").await.expect("read").is_none());
+}
+
+#[tokio::test]
+async fn a_sign_in_link_works_once_and_for_five_minutes() {
+    let world = World::new().await;
+    let [first, second] = [world.store.open_sign_in().await, world.store.open_sign_in().await].map(Result::unwrap);
+    assert_eq!(world.store.take_sign_in(first.token.expose()).await, Ok(true));
+    assert_eq!(world.store.take_sign_in(first.token.expose()).await, Ok(false));
+    world.clock.pass(5 * MINUTE);
+    assert_eq!(world.store.take_sign_in(second.token.expose()).await, Ok(false));
+}
+
+#[tokio::test]
+async fn a_copy_of_the_store_opens_no_session_and_no_flow() {
+    let world = World::new().await;
+    let id = opened(&world.store, "acme").await;
+    world.store.begin_flow(&id, new_flow()).await.expect("begun");
+    let link = world.store.open_sign_in().await.expect("opened");
+    let (shared, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    world.store.park(&shared, &new, &completion()).await.expect("parked");
+    let mut seen = String::new();
+    for kind in [Kind::Flow, Kind::Revocation] {
+        for (name, row) in world.backend.list(kind, None, Names::default(), 100).await.expect("listed") {
+            seen += &format!("{name} {}", String::from_utf8_lossy(row.expect("read").body.as_bytes()));
+        }
+    }
+    assert!(seen.contains("flx_client_1"), "the search finds what is there");
+    for secret in [id.expose(), shared.expose(), link.token.expose(), "canary", "the code"] {
+        assert!(!seen.contains(secret));
+    }
+}
+
+#[tokio::test]
+async fn what_is_over_is_purged() {
+    let world = World::new().await;
+    let id = opened(&world.store, "acme").await;
+    world.store.begin_flow(&id, new_flow()).await.expect("begun");
+    world.store.park(&id, &consent(&world.store, "acme", "u1"), &completion()).await.expect("parked");
+    world.clock.pass(11 * MINUTE);
+    assert_eq!(world.store.purge().await, Ok(2), "session and flow; the revocation has a day");
+    world.clock.pass(Duration::from_secs(25 * 3600));
+    assert_eq!(world.store.purge().await, Ok(1));
+}
+
+#[tokio::test]
+async fn a_denial_uses_up_only_a_session_that_an_app_waits_for() {
+    let world = World::new().await;
+    let plain = opened(&world.store, "acme").await;
+    let apps = world.store.open_session(wish("acme", Some("https://app.test/"))).await.expect("opened").id;
+    for id in [&plain, &apps] {
+        world.store.end_session(id, SessionOutcome::Denied).await.expect("ended");
+    }
+    assert_eq!(progress(&world.store, &plain).await, Some(Progress::Open));
+    assert_eq!(progress(&world.store, &apps).await, Some(Progress::Ended(SessionOutcome::Denied)));
+    let new = consent(&world.store, "acme", "u1");
+    let ended = ConsentError::Ended(SessionOutcome::Denied);
+    assert_eq!(world.store.connect(&apps, &new).await, Err(ended.clone()));
+    assert_eq!(world.store.begin_flow(&apps, new_flow()).await, Err(ended));
+    assert!(is_connected(&world.store.connect(&plain, &new).await));
+}
+
+// === connecting ===
+
+#[tokio::test]
+async fn a_consent_becomes_its_tenants_grant_and_uses_up_the_session() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    let connected =
+        Connected { tenant: tenant("acme"), identity: user("u1"), scopes: ScopeSet::new("decks:read cards:read") };
+    // A second time as if the first answer had been lost.
+    for _ in 0..2 {
+        assert_eq!(world.store.connect(&id, &new).await, Ok(Connecting::Connected(connected.clone())));
+    }
+    assert_eq!(world.grant("acme").await, Some(new.grant));
+    let known = world.store.identity(&tenant("acme")).await.expect("read").and_then(|record| record.identity);
+    assert_eq!(known, user("u1"));
+    let again = consent(&world.store, "acme", "u1");
+    let ended = ConsentError::Ended(SessionOutcome::Connected);
+    assert_eq!(world.store.connect(&id, &again).await, Err(ended.clone()));
+    assert_eq!(world.store.park(&id, &again, &completion()).await, Err(ended));
+}
+
+#[tokio::test]
+async fn of_two_tabs_that_complete_one_session_one_connects() {
+    let world = World::new().await;
+    let id = opened(&world.store, "acme").await;
+    let (first, second) = (consent(&world.store, "first", "u1"), consent(&world.store, "second", "u1"));
+    let meddled = Meddled::new(Arc::clone(&world.backend));
+    let backend = Arc::clone(&meddled) as Arc<dyn Backend>;
+    let ours = TokenStore::open(backend, sealer(1), Random::system()).await.expect("opened");
+    let (theirs, session, grant) = (world.store.clone(), id.clone(), first.grant.clone());
+    meddled.before_the_next_write(async move {
+        assert!(is_connected(&theirs.connect(&session, &first).await));
+    });
+    assert_eq!(ours.connect(&id, &second).await, Err(ConsentError::Ended(SessionOutcome::Connected)));
+    assert_eq!(world.grant("acme").await, Some(grant));
+}
+
+#[tokio::test]
+async fn the_old_grant_stays_until_the_new_one_is_there_and_never_comes_back() {
+    let world = World::new().await;
+    let old = world.connect("acme").await;
+    let id = opened(&world.store, "acme").await;
+    world.store.begin_flow(&id, new_flow()).await.expect("begun");
+    assert_eq!(world.grant("acme").await.as_ref(), Some(&old));
+    let new = consent(&world.store, "more", "u1");
+    assert!(is_connected(&world.store.connect(&id, &new).await));
+    assert_eq!(world.grant("acme").await, Some(new.grant));
+    let tombstones = world.backend.list(Kind::Tombstone, None, Names::default(), 10).await.expect("listed");
+    assert_eq!(tombstones.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), [old.id.to_string()]);
+    assert!(to_revoke(&world.store).await.is_empty(), "of the same user, as far as anybody knows");
+}
+
+#[tokio::test]
+async fn the_old_grant_of_another_user_is_revoked() {
+    let world = World::new().await;
+    connect(&world.store, "acme", "u1").await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "new", "u2"));
+    assert!(is_connected(&world.store.connect(&id, &new).await));
+    assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_can_be_connected_over() {
+    let world = World::new().await;
+    let elsewhere = TokenStore::open(Arc::clone(&world.backend), sealer(1), Random::system()).await.expect("opened");
+    let grant = elsewhere.new_consent(new_grant("acme"), None).grant;
+    let change = Change {
+        key: Key::new(Kind::Grant, "acme"),
+        expect: Expect::Anything,
+        label: Label { grant: Some(grant.id), ..Default::default() },
+        body: Body::from_stored(b"damaged".to_vec()),
+    };
+    let _ = world.backend.write(vec![change]).await.expect("written");
+    let new = connect(&world.store, "acme", "u1").await;
+    assert_eq!(world.grant("acme").await, Some(new.grant));
+}
+
+#[tokio::test]
+async fn a_session_is_void_once_its_tenant_was_removed() {
+    for has_grant in [true, false] {
+        let world = World::new().await;
+        if has_grant {
+            world.connect("acme").await;
+        } else {
+            world.store.put_pat(&tenant("acme"), &pat("canary")).await.expect("stored");
+        }
+        let ids = [opened(&world.store, "acme").await, opened(&world.store, "acme").await];
+        let new = consent(&world.store, "new", "u1");
+        world.store.park(&ids[1], &new, &completion()).await.expect("parked");
+        world.clock.pass(MINUTE);
+        let _ = world.store.remove(&tenant("acme")).await.expect("removed");
+        assert_eq!(world.store.connect(&ids[0], &new).await, Err(ConsentError::Overtaken));
+        assert_eq!(world.store.complete(&ids[1], "the code").await, Err(ConsentError::Overtaken));
+        assert_eq!(world.grant("acme").await, None);
+        world.clock.pass(9 * MINUTE);
+        assert_eq!(to_revoke(&world.store).await, ["refresh-canary-new"]);
+        world.clock.pass(CLAIM);
+        connect(&world.store, "acme", "u1").await;
+    }
+}
+
+// === parking ===
+
+#[tokio::test]
+async fn a_parked_grant_is_nobodys_until_the_app_says_so() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    for _ in 0..2 {
+        assert_eq!(world.store.park(&id, &new, &completion()).await, Ok(()), "also where an answer was lost");
+    }
+    assert_eq!(world.grant("acme").await, None);
+    let awaiting = Awaited::from(&completion());
+    assert_eq!(progress(&world.store, &id).await, Some(Progress::Parked(Parked { identity: user("u1"), awaiting })));
+    assert_eq!(world.store.connect(&id, &new).await, Err(ConsentError::OutOfStep));
+    assert_eq!(world.store.complete(&id, "a guess").await, Err(ConsentError::Mismatch));
+    assert_eq!(world.store.confirm(&id, "the cookie").await, Err(ConsentError::OutOfStep));
+    assert!(is_connected(&world.store.complete(&id, "the code").await));
+    assert_eq!(world.grant("acme").await, Some(new.grant));
+    let ended = ConsentError::Ended(SessionOutcome::Connected);
+    assert_eq!(world.store.complete(&id, "the code").await, Err(ended), "a code works once");
+    world.clock.pass(11 * MINUTE);
+    assert!(to_revoke(&world.store).await.is_empty());
+}
+
+#[tokio::test]
+async fn another_users_grant_is_taken_when_the_browser_confirms_and_the_old_one_revoked() {
+    let world = World::new().await;
+    connect(&world.store, "acme", "u1").await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "new", "u2"));
+    world.store.park(&id, &new, &confirmation()).await.expect("parked");
+    let Some(Progress::Parked(parked)) = progress(&world.store, &id).await else { panic!("not parked") };
+    assert!(parked.is_bound_to("the cookie") && !parked.is_bound_to("another"));
+    assert_eq!(world.store.confirm(&id, "another").await, Err(ConsentError::Mismatch));
+    assert!(is_connected(&world.store.confirm(&id, "the cookie").await));
+    assert_eq!(world.grant("acme").await, Some(new.grant));
+    let known = world.store.identity(&tenant("acme")).await.expect("read").and_then(|record| record.identity);
+    assert_eq!(known, user("u2"));
+    assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
+}
+
+#[tokio::test]
+async fn what_the_browser_confirms_may_still_wait_for_the_app() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u2"));
+    world.store.park(&id, &new, &confirmation()).await.expect("parked");
+    assert_eq!(world.store.hand_over(&id, "another", "the code").await, Err(ConsentError::Mismatch));
+    assert_eq!(world.store.complete(&id, "the code").await, Err(ConsentError::OutOfStep));
+    for _ in 0..2 {
+        assert_eq!(world.store.hand_over(&id, "the cookie", "the code").await, Ok(()));
+    }
+    assert_eq!(world.grant("acme").await, None);
+    assert_eq!(world.store.confirm(&id, "the cookie").await, Err(ConsentError::OutOfStep));
+    assert!(is_connected(&world.store.complete(&id, "the code").await));
+    assert_eq!(world.grant("acme").await, Some(new.grant));
+}
+
+#[tokio::test]
+async fn what_nobody_completes_is_revoked_when_the_session_is_over() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    world.store.park(&id, &new, &completion()).await.expect("parked");
+    let revocation = RevocationId { tenant: tenant("acme"), grant: new.grant.id };
+    world.clock.pass(10 * MINUTE - Duration::from_millis(1));
+    let early = world.store.claim_revocation(&revocation, Patience::AtOnce).await.expect("answered");
+    assert!(matches!(early, Claim::NotYet) && to_revoke(&world.store).await.is_empty());
+    world.clock.pass(Duration::from_millis(1));
+    assert_eq!(world.store.complete(&id, "the code").await, Err(ConsentError::Unknown));
+    assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
+}
+
+#[tokio::test]
+async fn who_completes_is_never_overtaken_by_the_end_of_the_session() {
+    // The claim comes between the app's reading and its writing, by a clock that has jumped.
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    world.store.park(&id, &new, &completion()).await.expect("parked");
+    let meddled = Meddled::new(Arc::clone(&world.backend));
+    let backend = Arc::clone(&meddled) as Arc<dyn Backend>;
+    let ours = TokenStore::open(backend, sealer(1), Random::system()).await.expect("opened");
+    let (theirs, clock) = (world.store.clone(), Arc::clone(&world.clock));
+    meddled.before_the_next_write(async move {
+        clock.pass(10 * MINUTE);
+        assert_eq!(to_revoke(&theirs).await, ["refresh-canary-acme"]);
+    });
+    assert_eq!(ours.complete(&id, "the code").await, Err(ConsentError::Unknown));
+    assert_eq!(world.grant("acme").await, None);
+}
+
+#[tokio::test]
+async fn who_cancels_has_what_was_parked_revoked_at_once() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    world.store.park(&id, &new, &confirmation()).await.expect("parked");
+    world.store.end_session(&id, SessionOutcome::Denied).await.expect("ended");
+    assert_eq!(world.store.confirm(&id, "the cookie").await, Err(ConsentError::Ended(SessionOutcome::Denied)));
+    assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
+}
+
+#[tokio::test]
+async fn a_parked_grant_is_void_after_a_disconnect_and_after_another_grant() {
+    let world = World::new().await;
+    connect(&world.store, "acme", "u1").await;
+    let ids = [opened(&world.store, "acme").await, opened(&world.store, "acme").await];
+    let [first, second] = ["first", "second"].map(|name| consent(&world.store, name, "u1"));
+    world.store.park(&ids[0], &first, &completion()).await.expect("parked");
+    assert!(matches!(world.store.disconnect(&tenant("acme")).await, Ok(Disconnection::ToRevoke(_))));
+    assert_eq!(world.store.complete(&ids[0], "the code").await, Err(ConsentError::Overtaken));
+    assert_eq!(to_revoke(&world.store).await.len(), 2, "both at once");
+    world.clock.pass(MINUTE);
+    world.store.park(&ids[1], &second, &completion()).await.expect("parked");
+    let newest = connect(&world.store, "acme", "u1").await;
+    assert_eq!(world.store.complete(&ids[1], "the code").await, Err(ConsentError::Overtaken));
+    assert_eq!(world.grant("acme").await, Some(newest.grant));
+    world.clock.pass(20 * MINUTE);
+    assert!(to_revoke(&world.store).await.is_empty(), "dropped with the grant of the same user");
+}
+
+#[tokio::test]
+async fn a_grant_that_is_parked_while_another_is_stored_is_void_as_well() {
+    // The one that stores does not see the one that parks.
+    let world = World::new().await;
+    let ids = [opened(&world.store, "acme").await, opened(&world.store, "acme").await];
+    let [stored, parked] = ["stored", "parked"].map(|name| consent(&world.store, name, "u1"));
+    let meddled = Meddled::new(Arc::clone(&world.backend));
+    let backend = Arc::clone(&meddled) as Arc<dyn Backend>;
+    let ours = TokenStore::open(backend, sealer(1), Random::system()).await.expect("opened");
+    let (theirs, other) = (world.store.clone(), ids[1].clone());
+    meddled.before_the_next_write(async move {
+        theirs.park(&other, &parked, &completion()).await.expect("parked");
+    });
+    assert!(is_connected(&ours.connect(&ids[0], &stored).await));
+    assert_eq!(world.store.complete(&ids[1], "the code").await, Err(ConsentError::Overtaken));
+    world.clock.pass(10 * MINUTE);
+    assert!(to_revoke(&world.store).await.is_empty(), "it would be sent after a later grant of the same user");
+}
+
+// === revocations ===
+
+#[tokio::test]
+async fn a_disconnect_forgets_the_grant_and_queues_its_revocation() {
+    let world = World::new().await;
+    let new = connect(&world.store, "acme", "u1").await;
+    assert_eq!(world.store.disconnect(&tenant("acme")).await, Ok(Disconnection::ToRevoke(new.grant.id)));
+    let record = world.store.load(&tenant("acme")).await.expect("loaded");
+    assert!(matches!(record.grant, GrantState::Disconnected(end) if end.reason == DisconnectReason::Disconnected));
+    assert_eq!(world.store.identity(&tenant("acme")).await, Ok(None));
+    assert!(world.backend.list(Kind::Identity, None, Names::default(), 10).await.expect("listed").is_empty());
+    assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
+    assert_eq!(world.store.disconnect(&tenant("acme")).await, Ok(Disconnection::Nothing));
+    assert_eq!(world.store.disconnect(&tenant("nobody")).await, Ok(Disconnection::Nothing));
+}
+
+#[tokio::test]
+async fn a_revocation_is_sent_by_one_at_a_time_and_again_where_that_one_dies() {
+    let world = World::new().await;
+    let new = connect(&world.store, "acme", "u1").await;
+    let _ = world.store.disconnect(&tenant("acme")).await.expect("disconnected");
+    let id = RevocationId { tenant: tenant("acme"), grant: new.grant.id };
+    let claim = |patience| world.store.claim_revocation(&id, patience);
+    assert!(matches!(claim(Patience::WhenDue).await, Ok(Claim::Ours(claimed)) if claimed.revocation.attempts == 1));
+    assert!(matches!(claim(Patience::AtOnce).await, Ok(Claim::Taken(left)) if left == CLAIM));
+    assert!(world.store.revocations(None, 10).await.expect("listed").due.is_empty());
+    world.clock.pass(CLAIM);
+    let Ok(Claim::Ours(second)) = claim(Patience::WhenDue).await else { panic!("not ours") };
+    assert_eq!(second.revocation.attempts, 2);
+    let moved = world.store.not_revoked(&second, MINUTE).await;
+    assert_eq!(moved, Ok(Cas::Stored));
+    assert!(matches!(claim(Patience::WhenDue).await, Ok(Claim::NotYet)));
+    let Ok(Claim::Ours(third)) = claim(Patience::AtOnce).await else { panic!("not ours") };
+    assert_eq!(world.store.revoked(&third).await, Ok(Cas::Stored));
+    assert!(matches!(claim(Patience::AtOnce).await, Ok(Claim::Nothing)));
+}
+
+#[tokio::test]
+async fn a_revocation_is_given_up_after_a_day() {
+    let world = World::new().await;
+    let new = connect(&world.store, "acme", "u1").await;
+    let _ = world.store.disconnect(&tenant("acme")).await.expect("disconnected");
+    world.clock.pass(Duration::from_secs(24 * 3600));
+    let id = RevocationId { tenant: tenant("acme"), grant: new.grant.id };
+    let claim = world.store.claim_revocation(&id, Patience::WhenDue).await;
+    assert!(matches!(claim, Ok(Claim::GivenUp)));
+    assert!(world.backend.list(Kind::Revocation, None, Names::default(), 10).await.expect("listed").is_empty());
+}
+
+#[tokio::test]
+async fn a_pending_revocation_is_dropped_with_the_next_grant_unless_it_is_another_users() {
+    for (next, revoked) in [("u1", 0), ("u2", 1)] {
+        let world = World::new().await;
+        connect(&world.store, "acme", "u1").await;
+        let _ = world.store.disconnect(&tenant("acme")).await.expect("disconnected");
+        connect(&world.store, "acme", next).await;
+        assert_eq!(to_revoke(&world.store).await.len(), revoked, "{next}");
+        let rows =
+            world.backend.list(Kind::Revocation, Some(RowState::Live), Names::default(), 10).await.expect("listed");
+        assert_eq!(rows.len(), revoked, "with the very write");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_is_not_stored_while_an_earlier_one_is_being_revoked() {
+    let world = World::new().await;
+    connect(&world.store, "acme", "u1").await;
+    let _ = world.store.disconnect(&tenant("acme")).await.expect("disconnected");
+    assert_eq!(to_revoke(&world.store).await.len(), 1, "claimed");
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    assert_eq!(world.store.connect(&id, &new).await, Ok(Connecting::Wait(CLAIM)));
+    assert_eq!(world.grant("acme").await, None);
+    world.clock.pass(CLAIM);
+    assert!(is_connected(&world.store.connect(&id, &new).await));
+    assert!(to_revoke(&world.store).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_claim_between_reading_and_storing_is_seen() {
+    let world = World::new().await;
+    connect(&world.store, "acme", "u1").await;
+    let _ = world.store.disconnect(&tenant("acme")).await.expect("disconnected");
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    let meddled = Meddled::new(Arc::clone(&world.backend));
+    let backend = Arc::clone(&meddled) as Arc<dyn Backend>;
+    let ours = TokenStore::open(backend, sealer(1), Random::system()).await.expect("opened");
+    let theirs = world.store.clone();
+    meddled.before_the_next_write(async move { assert_eq!(to_revoke(&theirs).await.len(), 1) });
+    assert!(matches!(ours.connect(&id, &new).await, Ok(Connecting::Wait(_))));
+}
+
+#[tokio::test]
+async fn what_came_about_and_became_nobodys_is_revoked() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    world.clock.pass(11 * MINUTE);
+    for _ in 0..2 {
+        world.store.discard(&id, &new.grant, Some("u1")).await.expect("queued");
+    }
+    assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
+}
+
+#[tokio::test]
+async fn sessions_and_revocations_are_found_by_nothing_but_their_names() {
+    let world = World::new().await;
+    let id = opened(&world.store, "acme").await;
+    world.store.begin_flow(&id, new_flow()).await.expect("begun");
+    let names: Vec<_> = world
+        .backend
+        .list(Kind::Flow, None, Names::default(), 10)
+        .await
+        .expect("listed")
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(names, [key(SESSION, id.expose()).name, key(STATE, "state-canary").name]);
+}

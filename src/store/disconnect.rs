@@ -1,0 +1,93 @@
+//! How a grant ends because somebody here wants it to.
+
+use super::{
+    Cas, StoreError, TokenStore, all,
+    backend::{Change, Expect, Key, Kind},
+    identity::{forget_identity, identity_key, sub_of},
+    intent::tombstone,
+    record,
+    revocation::{Pending, Revocation, RevocationId},
+};
+use crate::model::{
+    GrantId, GrantState, TenantId, Timestamp,
+    token::{DisconnectReason, Disconnected},
+};
+
+/// What a disconnect has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disconnection {
+    /// No grant, or one that was disconnected before.
+    Nothing,
+    /// One that had ended by itself. Nobody has to be told.
+    Ended,
+    /// One that held: its refresh token is to be revoked.
+    ToRevoke(GrantId),
+}
+
+// === impl TokenStore ===
+
+impl TokenStore {
+    /// Forgets `tenant`'s grant, in whatever state it is, and has it revoked; grants that are parked for the tenant too.
+    pub async fn disconnect(&self, tenant: &TenantId) -> Result<Disconnection, StoreError> {
+        let key = Key::new(Kind::Grant, tenant.as_str());
+        loop {
+            let [row, identity] = all(self.backend.get(&[key.clone(), identity_key(tenant)]).await?)?;
+            let pending = self.pending(tenant).await?;
+            let now = self.backend.now().await?;
+            let mut changes = self.void_parked(tenant, &pending, now);
+            let mut found = Disconnection::Nothing;
+            if let Some(row) = &row {
+                let state = record::read_grant(&self.sealer, tenant, row)?;
+                found = of_state(&state);
+                if let Some(end) = end_of(&state, now) {
+                    let (label, body) = record::disconnected(&end);
+                    changes.push(Change { key: key.clone(), expect: Expect::Revision(row.revision), label, body });
+                    changes.push(tombstone(end.id, now));
+                    changes.extend(forget_identity(tenant, identity.as_ref(), now));
+                }
+                if let Some(grant) = state.grant() {
+                    let sub = sub_of(tenant, row, identity.as_ref());
+                    let id = RevocationId { tenant: tenant.clone(), grant: grant.id };
+                    let revocation = Revocation::of(grant, sub.as_deref(), now);
+                    changes.push(self.revocation_change(&id, Expect::Anything, &revocation));
+                }
+            }
+            if changes.is_empty() {
+                return Ok(found);
+            }
+            // A conflict means that somebody else has written in between: what they wrote is to be forgotten too.
+            if Cas::from(self.write(changes).await?) == Cas::Stored {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Has what is parked revoked now, so that nobody completes it.
+    fn void_parked(&self, tenant: &TenantId, pending: &[Pending], now: Timestamp) -> Vec<Change> {
+        let void = |Pending { row, revocation, .. }: &Pending| {
+            let revocation = revocation.as_ref().filter(|revocation| revocation.parked.is_some())?;
+            let id = RevocationId { tenant: tenant.clone(), grant: revocation.grant };
+            let void = Revocation { from: now, parked: None, ..revocation.clone() };
+            Some(self.revocation_change(&id, Expect::Revision(row.revision), &void))
+        };
+        pending.iter().filter_map(void).collect()
+    }
+}
+
+fn of_state(state: &GrantState) -> Disconnection {
+    match state {
+        GrantState::Connected(grant) | GrantState::Uncertain(grant, _) => Disconnection::ToRevoke(grant.id),
+        GrantState::Disconnected(end) if end.reason != DisconnectReason::Disconnected => Disconnection::Ended,
+        GrantState::Disconnected(_) | GrantState::NeverConnected => Disconnection::Nothing,
+    }
+}
+
+/// How the grant ends; `None` where it has, here.
+fn end_of(state: &GrantState, now: Timestamp) -> Option<Disconnected> {
+    let reason = DisconnectReason::Disconnected;
+    match state {
+        GrantState::Connected(grant) | GrantState::Uncertain(grant, _) => Some(grant.disconnected(reason, now)),
+        GrantState::Disconnected(end) if end.reason != reason => Some(Disconnected { reason, at: now, ..end.clone() }),
+        GrantState::Disconnected(_) | GrantState::NeverConnected => None,
+    }
+}

@@ -1,0 +1,104 @@
+//! Whose a tenant's grant is at Flexslot, as Flexslot has said last.
+//!
+//! It outlives a grant that ends by itself, so that the next one is recognised as the same user's or another's; with a
+//! disconnect, a removal or an import it is forgotten.
+
+use super::{
+    Cas, StoreError, TokenStore, all,
+    backend::{Change, Expect, Key, Kind, Revision, Row, RowState},
+    record::{self, PlainState},
+    revocation::over,
+    tenants::is_there,
+};
+use crate::model::{GrantId, Identity, TenantId, Timestamp, token::DisconnectReason};
+
+/// What Flexslot has said of a grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityRecord {
+    /// Of which grant.
+    pub grant: GrantId,
+    /// `None` where it did not say whose that is.
+    pub identity: Option<Identity>,
+    /// When it was asked, by the store's clock.
+    pub checked_at: Timestamp,
+    /// Whose it said last that the grant is, where that is somebody else.
+    pub other_sub: Option<String>,
+}
+
+/// A record with the row that it was read from, which is to be written over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundIdentity {
+    pub record: Option<IdentityRecord>,
+    pub(super) row: Option<Revision>,
+}
+
+// === impl TokenStore ===
+
+impl TokenStore {
+    /// What is known of each tenant's grant, in the order of `tenants`. One that cannot be read spoils none of the
+    /// others. Whether the tenant still has that grant is for its caller to see.
+    pub async fn identities(&self, tenants: &[TenantId]) -> Result<Vec<Result<FoundIdentity, StoreError>>, StoreError> {
+        let keys: Vec<_> = tenants.iter().map(identity_key).collect();
+        let rows = self.backend.get(&keys).await?;
+        Ok(keys.iter().zip(rows).map(|(key, row)| found(key, row.as_ref())).collect())
+    }
+
+    /// Whose `tenant`'s grant is, or was before it ended by itself.
+    pub async fn identity(&self, tenant: &TenantId) -> Result<Option<IdentityRecord>, StoreError> {
+        let keys = [Key::new(Kind::Grant, tenant.as_str()), identity_key(tenant)];
+        let [grant, identity] = all(self.backend.get(&keys).await?)?;
+        let Some(grant) = grant.filter(|row| is_remembered(tenant, row)) else { return Ok(None) };
+        let record = found(&keys[1], identity.as_ref())?.record;
+        Ok(record.filter(|record| Some(record.grant) == grant.label.grant))
+    }
+
+    /// Writes down what Flexslot has said, over what was found.
+    pub async fn put_identity(
+        &self,
+        tenant: &TenantId,
+        over: &FoundIdentity,
+        record: &IdentityRecord,
+    ) -> Result<Cas, StoreError> {
+        let expect = over.row.map_or(Expect::Absent, Expect::Revision);
+        Ok(self.write(vec![identity_change(tenant, expect, record)]).await?.into())
+    }
+}
+
+pub(super) fn identity_key(tenant: &TenantId) -> Key {
+    Key::new(Kind::Identity, tenant.as_str())
+}
+
+pub(super) fn identity_change(tenant: &TenantId, expect: Expect, record: &IdentityRecord) -> Change {
+    let (label, body) = record::identity(record);
+    Change { key: identity_key(tenant), expect, label, body }
+}
+
+/// Forgets whose the tenant's grant was, where that is known.
+pub(super) fn forget_identity(tenant: &TenantId, row: Option<&Row>, now: Timestamp) -> Option<Change> {
+    let row = row.filter(|row| is_there(row))?;
+    Some(over(identity_key(tenant), Expect::Revision(row.revision), now))
+}
+
+/// Whose the grant of the row `grant` is, as far as the row `identity` says.
+pub(super) fn sub_of(tenant: &TenantId, grant: &Row, identity: Option<&Row>) -> Option<String> {
+    let record = found(&identity_key(tenant), identity).ok()?.record?;
+    let is_of_grant = Some(record.grant) == grant.label.grant;
+    record.identity.filter(|_| is_of_grant && is_remembered(tenant, grant)).map(|identity| identity.sub)
+}
+
+/// Whether it still counts whose the grant was.
+fn is_remembered(tenant: &TenantId, grant: &Row) -> bool {
+    match grant.label.state {
+        RowState::Live => true,
+        RowState::Gone => false,
+        RowState::Disconnected => matches!(
+            record::read_plain_grant(tenant, grant),
+            Ok(PlainState::Disconnected(end)) if end.reason != DisconnectReason::Disconnected
+        ),
+    }
+}
+
+fn found(key: &Key, row: Option<&Row>) -> Result<FoundIdentity, StoreError> {
+    let record = row.filter(|row| is_there(row)).map(|row| record::read_identity_record(key, row)).transpose()?;
+    Ok(FoundIdentity { record, row: row.map(|row| row.revision) })
+}

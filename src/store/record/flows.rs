@@ -1,0 +1,188 @@
+//! What is on its way to a consent: connect sessions, flows at Flexslot, sign-in links.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+use super::{
+    Body, Fault,
+    fields::{Reader, Writer},
+    open, unreadable,
+};
+use crate::{
+    model::{GrantId, Identity, ScopeSet, Secret, SessionId, Timestamp},
+    store::{
+        StoreError,
+        backend::{Key, Kind, Label, Row},
+        consent::{Awaited, Flow, Parked, Progress, Proof, Session, SessionOutcome},
+        seal::{Place, Sealer},
+    },
+};
+
+/// A session with what nobody outside has to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) struct StoredSession {
+    pub(in crate::store) session: Session,
+    pub(in crate::store) opened_at: Timestamp,
+    /// The grant that is parked for it, or that it has brought.
+    pub(in crate::store) grant: Option<GrantId>,
+}
+
+// === sessions ===
+
+/// A session's row.
+pub(in crate::store) fn session(stored: &StoredSession) -> (Label, Body) {
+    let StoredSession { session, opened_at, grant } = stored;
+    let Session { tenant, scopes, return_to, expires_at, progress } = session;
+    let writer = Writer::new()
+        .with("tenant", tenant.as_str())
+        .with_some("scope", scopes.as_ref().and_then(ScopeSet::as_str))
+        .with_some("return_to", return_to.as_deref())
+        .with_time("opened_at", *opened_at)
+        .with_time("expires_at", *expires_at)
+        .with_some("grant", grant.map(|grant| grant.to_string()));
+    let writer = match progress {
+        Progress::Open => writer.with("progress", "open"),
+        Progress::Parked(Parked { identity, awaiting }) => {
+            let (awaited, proof) = match awaiting {
+                Awaited::Confirmation { binding } => ("confirmation", binding),
+                Awaited::Completion { code } => ("completion", code),
+            };
+            let writer = writer.with("progress", "parked").with("awaits", awaited).with("proof", proof_text(proof));
+            write_identity(writer, identity.as_ref())
+        }
+        Progress::Ended(outcome) => {
+            let why = match outcome {
+                SessionOutcome::Failed(why) => Some(why.as_str()),
+                SessionOutcome::Connected | SessionOutcome::Denied => None,
+            };
+            writer.with("progress", outcome.as_str()).with_some("why", why)
+        }
+    };
+    (Label { grant: *grant, due: Some(*expires_at), ..Label::default() }, Body(writer.bytes()))
+}
+
+/// What such a row says.
+pub(in crate::store) fn read_session(key: &Key, row: &Row) -> Result<StoredSession, StoreError> {
+    let read = || {
+        let mut fields = Reader::new(row.body.as_bytes())?;
+        let (tenant, scopes) = (fields.tenant("tenant")?, fields.optional_text("scope")?);
+        let stored = StoredSession {
+            opened_at: fields.time("opened_at")?,
+            grant: fields.optional_grant_id("grant")?,
+            session: Session {
+                tenant,
+                scopes: scopes.map(|text| ScopeSet::new(&text)),
+                return_to: fields.optional_text("return_to")?,
+                expires_at: fields.time("expires_at")?,
+                progress: read_progress(&mut fields)?,
+            },
+        };
+        fields.end().map(|()| stored)
+    };
+    read().map_err(unreadable(key.kind, &key.name))
+}
+
+fn read_progress(fields: &mut Reader) -> Result<Progress, Fault> {
+    let expected = "how far a session can have come";
+    Ok(match fields.text("progress")?.as_str() {
+        "open" => Progress::Open,
+        "ok" => Progress::Ended(SessionOutcome::Connected),
+        "denied" => Progress::Ended(SessionOutcome::Denied),
+        "failed" => Progress::Ended(SessionOutcome::Failed(fields.text("why")?)),
+        "parked" => {
+            let awaits = fields.text("awaits")?;
+            let proof = fields.parsed("proof", "32 bytes in base64", proof)?;
+            let awaiting = match awaits.as_str() {
+                "confirmation" => Awaited::Confirmation { binding: proof },
+                "completion" => Awaited::Completion { code: proof },
+                _ => return Err(fields.fault("awaits", "confirmation or completion")),
+            };
+            Progress::Parked(Parked { identity: read_identity(fields)?, awaiting })
+        }
+        _ => return Err(fields.fault("progress", expected)),
+    })
+}
+
+// === flows and links ===
+
+/// A flow's row: it opens with the `state` that its name is the hash of, and is over with its session.
+pub(in crate::store) fn flow(sealer: &Sealer, key: &Key, flow: &Flow, expires_at: Timestamp) -> (Label, Body) {
+    let seal = |field, secret: &Secret| sealer.seal(place(key, field), secret);
+    let writer = Writer::new()
+        .with("client_id", flow.client_id.as_str())
+        .with("redirect_uri", flow.redirect_uri.as_str())
+        .with("binding", proof_text(&flow.binding))
+        .with_sealed("session", &seal("session", &Secret::new(flow.session.expose())))
+        .with_sealed("verifier", &seal("verifier", &flow.verifier))
+        .with_time("expires_at", expires_at);
+    (Label { due: Some(expires_at), ..Label::default() }, Body(writer.bytes()))
+}
+
+/// What such a row says, and when the flow is over.
+pub(in crate::store) fn read_flow(sealer: &Sealer, key: &Key, row: &Row) -> Result<(Flow, Timestamp), StoreError> {
+    let read = || {
+        let mut fields = Reader::new(row.body.as_bytes())?;
+        let (client_id, redirect_uri) = (fields.text("client_id")?, fields.text("redirect_uri")?);
+        let binding = fields.parsed("binding", "32 bytes in base64", proof)?;
+        let (session, verifier) = (fields.sealed("session")?, fields.sealed("verifier")?);
+        let expires_at = fields.time("expires_at")?;
+        fields.end()?;
+        let session = SessionId::from_text(open(sealer, place(key, "session"), &session)?.expose());
+        let verifier = open(sealer, place(key, "verifier"), &verifier)?;
+        Ok((Flow { session, verifier, binding, client_id, redirect_uri }, expires_at))
+    };
+    read().map_err(unreadable(key.kind, &key.name))
+}
+
+/// The row of a one-time link.
+pub(in crate::store) fn link(expires_at: Timestamp) -> (Label, Body) {
+    let writer = Writer::new().with_time("expires_at", expires_at);
+    (Label { due: Some(expires_at), ..Label::default() }, Body(writer.bytes()))
+}
+
+/// When such a link is over.
+pub(in crate::store) fn read_link(key: &Key, row: &Row) -> Result<Timestamp, StoreError> {
+    let read = || {
+        let mut fields = Reader::new(row.body.as_bytes())?;
+        let expires_at = fields.time("expires_at")?;
+        fields.end().map(|()| expires_at)
+    };
+    read().map_err(unreadable(key.kind, &key.name))
+}
+
+fn place<'a>(key: &'a Key, field: &'a str) -> Place<'a> {
+    Place { kind: Kind::Flow.as_str(), name: &key.name, field }
+}
+
+// === identities ===
+
+/// A username is its owner's text, and stands behind an `@` so that none of them can look like a sealed value.
+pub(super) fn write_identity(writer: Writer, identity: Option<&Identity>) -> Writer {
+    let username = identity.and_then(|identity| identity.username.as_deref());
+    writer
+        .with_some("sub", identity.map(|identity| identity.sub.as_str()))
+        .with_some("username", username.map(|name| format!("@{name}")))
+}
+
+pub(super) fn read_identity(fields: &mut Reader) -> Result<Option<Identity>, Fault> {
+    let (sub, username) = (fields.optional_text("sub")?, fields.optional_text("username")?);
+    let username = match username.as_deref().map(|name| name.strip_prefix('@')) {
+        None => None,
+        Some(Some(name)) => Some(name.to_owned()),
+        Some(None) => return Err(fields.fault("username", "a name with an @ in front")),
+    };
+    match (sub, username) {
+        (Some(sub), username) => Ok(Some(Identity { sub, username })),
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(fields.fault("sub", "a text")),
+    }
+}
+
+// === proofs ===
+
+fn proof_text(proof: &Proof) -> String {
+    STANDARD.encode(proof.as_bytes())
+}
+
+fn proof(text: &str) -> Option<Proof> {
+    STANDARD.decode(text).ok()?.try_into().ok().map(Proof::from_stored)
+}

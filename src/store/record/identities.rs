@@ -1,0 +1,36 @@
+//! Whose a tenant's grant is.
+
+use super::{
+    Body,
+    fields::{Reader, Writer},
+    flows::{read_identity, write_identity},
+    unreadable,
+};
+use crate::store::{
+    StoreError,
+    backend::{Key, Label, Row},
+    identity::IdentityRecord,
+};
+
+/// An identity's row.
+pub(in crate::store) fn identity(record: &IdentityRecord) -> (Label, Body) {
+    let IdentityRecord { grant, identity, checked_at, other_sub } = record;
+    let writer = Writer::new().with("grant", grant.to_string()).with_time("checked_at", *checked_at);
+    let writer = write_identity(writer, identity.as_ref()).with_some("other_sub", other_sub.as_deref());
+    (Label { grant: Some(*grant), ..Label::default() }, Body(writer.bytes()))
+}
+
+/// What such a row says.
+pub(in crate::store) fn read_identity_record(key: &Key, row: &Row) -> Result<IdentityRecord, StoreError> {
+    let read = || {
+        let mut fields = Reader::new(row.body.as_bytes())?;
+        let record = IdentityRecord {
+            grant: fields.grant_id("grant")?,
+            checked_at: fields.time("checked_at")?,
+            identity: read_identity(&mut fields)?,
+            other_sub: fields.optional_text("other_sub")?,
+        };
+        fields.end().map(|()| record)
+    };
+    read().map_err(unreadable(key.kind, &key.name))
+}
