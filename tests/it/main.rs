@@ -11,6 +11,7 @@ mod servers;
 mod admin;
 mod admin_api;
 mod admin_auth;
+mod admin_page;
 mod bodies;
 mod callers;
 mod connecting;

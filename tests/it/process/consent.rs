@@ -57,7 +57,7 @@ impl Consents {
     /// A tenant whose user has consented just now, with the scopes of every world's grants.
     async fn connect(&self, tenant: &str) {
         let mut connecting = self.command(&["connect", tenant, "--no-browser"]).interactive().spawn();
-        let page = super::browser::Browser::default().open(&connecting.line(1).await).await;
+        let page = super::jar::Browser::default().open(&connecting.line(1).await).await;
         connecting.type_line(page.at.as_str());
         let exit = connecting.exited().await;
         assert!(exit.status.success(), "{}", exit.stderr);

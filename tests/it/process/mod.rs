@@ -14,6 +14,7 @@ mod consent;
 mod drain;
 mod engines;
 mod http;
+mod jar;
 mod keys;
 mod kill;
 mod memory;

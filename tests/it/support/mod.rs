@@ -1,6 +1,7 @@
 //! What the tests are made of: a world in a sentence, callers, and neighbours that do as they are told.
 
 mod browser;
+pub(crate) mod chromium;
 mod client;
 mod frail;
 pub(crate) mod process;
@@ -17,7 +18,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
 pub(crate) use browser::{Browser, Page};
-pub(crate) use client::{Call, Reply, http2_connection, in_time, sha256, until};
+pub(crate) use client::{Call, Reach, Reply, http2_connection, in_time, sha256, until};
 pub(crate) use raw::{Raw, field};
 pub(crate) use upstream::{Part, Received, Script, Upstream};
 pub(crate) use world::{ADMIN_TOKEN, CLIENT, GrantOf, World};

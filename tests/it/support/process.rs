@@ -212,6 +212,19 @@ impl Process {
         found.expect("looked for until it was there")
     }
 
+    /// Waits for a line on standard output of which `pick` makes something.
+    pub(crate) async fn prints<T>(&self, what: &str, mut pick: impl FnMut(&str) -> Option<T>) -> T {
+        let mut found = None;
+        let mut text = self.stdout.text.clone();
+        let looking = text.wait_for(|text| {
+            found = String::from_utf8_lossy(text).lines().filter_map(&mut pick).next();
+            found.is_some()
+        });
+        let looked = timeout(PATIENCE, looking).await.is_ok_and(|looked| looked.is_ok());
+        assert!(looked, "not printed: {what}; the process wrote:\n{}{}", self.stdout.so_far(), self.stderr());
+        found.expect("looked for until it was there")
+    }
+
     /// Waits for a log line whose message contains `text`.
     pub(crate) async fn says(&self, text: &str) -> Value {
         self.log(text, |line| {

@@ -4,7 +4,7 @@ use url::Url;
 
 use super::Consents;
 use crate::{
-    process::browser::Browser,
+    process::jar::Browser,
     support::process::{Exit, Process},
 };
 

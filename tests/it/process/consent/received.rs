@@ -4,7 +4,7 @@ use flexslot_proxy::sandbox::{Effect, Endpoint, Fault};
 use rustix::process::Signal;
 
 use super::{Consents, serves};
-use crate::process::browser::Browser;
+use crate::process::jar::Browser;
 
 #[tokio::test]
 async fn a_tenant_is_connected_through_the_sidecar_that_runs() {

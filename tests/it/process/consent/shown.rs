@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Consents;
-use crate::process::{browser::Browser, world::Life};
+use crate::process::{jar::Browser, world::Life};
 
 #[tokio::test]
 async fn status_has_the_cards_of_the_admin_api() {
