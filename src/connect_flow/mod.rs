@@ -22,6 +22,8 @@ pub mod outcome;
 mod pages;
 mod return_to;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, sync::Arc};
 

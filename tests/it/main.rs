@@ -13,6 +13,7 @@ mod admin_api;
 mod admin_auth;
 mod bodies;
 mod callers;
+mod connecting;
 mod docs;
 mod headers;
 mod lifecycle;

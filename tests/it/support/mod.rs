@@ -1,5 +1,6 @@
 //! What the tests are made of: a world in a sentence, callers, and neighbours that do as they are told.
 
+mod browser;
 mod client;
 mod frail;
 pub(crate) mod process;
@@ -15,6 +16,7 @@ use std::{
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
+pub(crate) use browser::{Browser, Page};
 pub(crate) use client::{Call, Reply, http2_connection, in_time, sha256, until};
 pub(crate) use raw::{Raw, field};
 pub(crate) use upstream::{Part, Received, Script, Upstream};

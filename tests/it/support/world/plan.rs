@@ -65,6 +65,12 @@ impl Plan {
         self
     }
 
+    /// The same without a table of proxy.toml.
+    pub(crate) fn without(mut self, table: &str) -> Self {
+        self.config.remove(table);
+        self
+    }
+
     /// An environment variable, for secrets.
     pub(crate) fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.to_owned(), value.into());
