@@ -6,7 +6,7 @@ use super::{confirm, connected, offer, refused};
 use crate::{
     connect_flow::{
         Refusal, Refused, Settings,
-        begin::Offer,
+        begin::{Offer, Standing},
         outcome::{Confirmation, ErrorCode},
         tests::settings,
     },
@@ -104,7 +104,7 @@ fn an_offer_says_who_asks_for_whom_and_what() {
         tenant: "acme".parse().unwrap(),
         client_id: "flx_<client>".into(),
         scopes: ScopeSet::new("decks:read guides:write"),
-        username: None,
+        standing: Standing::New,
     };
     let html = text(&offer(&asked, &settings()));
     for words in [
@@ -117,8 +117,11 @@ fn an_offer_says_who_asks_for_whom_and_what() {
         assert!(html.contains(words), "{words}: {html}");
     }
     assert!(html.contains("<form method=\"post\">"), "back to its own address, whatever is before it");
-    let html = text(&offer(&Offer { username: Some("<george>".into()), ..asked }, &settings()));
-    assert!(html.contains("<h1>Reconnect Flexslot</h1>") && html.contains("@&lt;george&gt;"), "{html}");
+    let html =
+        text(&offer(&Offer { standing: Standing::Connected(Some("<george>".into())), ..asked.clone() }, &settings()));
+    assert!(html.contains("<h1>Reconnect Flexslot</h1>") && html.contains("connected as @&lt;george&gt;. That stays"));
+    let html = text(&offer(&Offer { standing: Standing::Ended(None), ..asked }, &settings()));
+    assert!(html.contains("<h1>Reconnect Flexslot</h1>") && html.contains("It was connected before."), "{html}");
 }
 
 #[test]
@@ -127,7 +130,7 @@ fn an_offers_form_may_lead_to_flexslot_and_to_the_app() {
         tenant: "acme".parse().unwrap(),
         client_id: "c".into(),
         scopes: ScopeSet::new("decks:read"),
-        username: None,
+        standing: Standing::New,
     };
     let around = Settings { flexslot: "http://127.0.0.1:8080".parse().ok(), ..settings() };
     let response = offer(&asked, &around).into_response();

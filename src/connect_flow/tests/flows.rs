@@ -9,7 +9,10 @@ use super::{
     world::{APP, World, allowed, failed, refused, returned},
 };
 use crate::{
-    connect_flow::{Outcome, Refusal, begin::Look},
+    connect_flow::{
+        Outcome, Refusal,
+        begin::{Look, Standing},
+    },
     credential::SessionOutcome,
     flexslot::TokenAnswer,
 };
@@ -98,7 +101,7 @@ async fn more_scopes_are_asked_for_besides_those_that_are_there() {
     world.connect().await;
     let link = world.link_for("acme", Some("guides:read decks:read"), None).await;
     let Ok(Look::Offer(offer)) = world.flow.look(&link, &[]).await else { panic!("an offer") };
-    assert_eq!(offer.username.as_deref(), Some("george"));
+    assert_eq!(offer.standing, Standing::Connected(Some("george".into())));
     assert_eq!(offer.scopes.as_str(), Some("guides:read decks:read cards:read"));
     let walk = world.begin(&link).await;
     assert!(walk.begun.url.as_str().contains("scope=guides%3Aread%20decks%3Aread%20cards%3Aread&"));
