@@ -14,7 +14,10 @@ use std::{collections::HashMap, env, path::Path, sync::Arc, time::Duration};
 
 use flexslot_proxy::{
     credential::{CardQuery, Credentials, RefreshPolicy, Settings, coordinator::Parts},
-    flexslot::{TokenAnswer, TokenEndpoint, TokenError},
+    flexslot::{
+        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
+        TokenError,
+    },
     model::{ConnectionState, Random, Secret, SystemClock, Unobserved},
     store::{
         Opening, TokenStore,
@@ -31,6 +34,7 @@ use servers::{
     redis::RedisServer,
 };
 use tokio::time::Instant;
+use url::Url;
 
 /// What the other store is compared with: a page, as the connections page has it.
 const FEW: usize = 50;
@@ -46,7 +50,7 @@ enum Ask {
     Page(CardQuery),
 }
 
-/// Speaks for one client, and is never asked for a token.
+/// Speaks for one client, and is never asked for anything.
 struct Silent;
 
 fn main() {
@@ -118,6 +122,7 @@ async fn measure(backend: Arc<dyn Backend>, count: usize) -> Vec<(String, Durati
         origin: fill::ORIGIN.parse().expect("an origin"),
         refresh: RefreshPolicy::default(),
         endpoint: Arc::new(Silent),
+        server: Arc::new(Silent),
         tenants: HashMap::new(),
         cached_tenants: 1000,
     };
@@ -173,6 +178,29 @@ impl TokenEndpoint for Silent {
     }
 
     async fn refresh(&self, _: &str, _: &Secret) -> Result<TokenAnswer, TokenError> {
-        Err(TokenError::NotSent("nobody is asked".into()))
+        Err(nobody())
     }
+}
+
+#[async_trait::async_trait]
+impl AuthorizationServer for Silent {
+    fn authorization_url(&self, _: &AuthorizationRequest<'_>) -> Url {
+        fill::ORIGIN.parse().expect("a URL")
+    }
+
+    async fn redeem(&self, _: &str, _: Redemption<'_>) -> Result<TokenAnswer, TokenError> {
+        Err(nobody())
+    }
+
+    async fn revoke(&self, _: &str, _: &Secret) -> Result<Revocation, TokenError> {
+        Err(nobody())
+    }
+
+    async fn introspect(&self, _: &str, _: &Secret) -> Result<Introspection, TokenError> {
+        Err(nobody())
+    }
+}
+
+fn nobody() -> TokenError {
+    TokenError::NotSent("nobody is asked".into())
 }
