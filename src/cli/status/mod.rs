@@ -5,7 +5,7 @@ mod frame;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::sleep;
 
@@ -13,11 +13,12 @@ use super::{Console, Failure, GlobalArgs, StoreOverrides, World, console::Reader
 use crate::{
     admin::client::CardDocument,
     app::{
-        door::{self, CardQuery, Credentials},
+        Surroundings,
+        door::{self, CardQuery, Looking},
         settings,
     },
     config::{Config, ServiceSecrets, StoreConfig},
-    model::{Card, Clock, TenantId},
+    model::{Card, TenantId},
 };
 use frame::Fitted;
 
@@ -41,10 +42,11 @@ pub(super) struct StatusArgs {
 
 /// What is looked at, and how it is shown.
 struct Look<'a> {
-    credentials: &'a Credentials,
+    config: &'a Config,
+    /// Of the same file.
+    file: &'a StoreConfig,
+    around: &'a Surroundings,
     tenant: Option<&'a TenantId>,
-    clock: Arc<dyn Clock>,
-    manage_url: String,
     form: Form,
 }
 
@@ -85,20 +87,13 @@ impl StatusArgs {
         let config = Config::load_with(ServiceSecrets::None, &source, &overrides, world.environment)?;
         let file = StoreConfig::load(&source, &overrides, world.environment)?;
         store::require_durable(&config.store)?;
-        let around = world.surroundings();
-        let credentials = door::look(&config, &file, &around).await?;
         let form = match (json, watch) {
             (true, true) => Form::Line,
             (true, false) => Form::Array,
             (false, _) => Form::Frames(world.console.columns().unwrap_or(COLUMNS)),
         };
-        let look = Look {
-            credentials: &credentials,
-            tenant: tenant.as_ref(),
-            clock: around.clock,
-            manage_url: settings::manage_url(&config),
-            form,
-        };
+        let around = world.surroundings();
+        let look = Look { config: &config, file: &file, around: &around, tenant: tenant.as_ref(), form };
         if watch { look.watch(&mut world.console).await } else { look.once(&mut world.console).await }
     }
 }
@@ -107,7 +102,7 @@ impl StatusArgs {
 
 impl Look<'_> {
     async fn once(&self, console: &mut Console) -> Result<(), Failure> {
-        let shown = self.write(|piece| console.data_to_reader(piece.as_bytes())).await?;
+        let shown = self.write(&self.look().await?, |piece| console.data_to_reader(piece.as_bytes())).await?;
         if shown == 0 && matches!(self.form, Form::Frames(_)) {
             console.tell("There are no tenants yet. To connect one: flexslot-proxy connect TENANT");
         }
@@ -118,10 +113,10 @@ impl Look<'_> {
     async fn watch(&self, console: &mut Console) -> Result<(), Failure> {
         let mut signals = Signals::of_a_terminal()?;
         let showing = async {
-            let mut shown = None;
+            let (mut looking, mut shown) = (self.look().await?, None);
             loop {
                 let mut picture = String::new();
-                self.write(|piece| {
+                self.write(&looking, |piece| {
                     picture.push_str(piece);
                     Ok(Reader::There)
                 })
@@ -136,6 +131,9 @@ impl Look<'_> {
                     shown = Some(picture);
                 }
                 sleep(EVERY).await;
+                if !looking.has_store {
+                    looking = self.look().await?;
+                }
             }
         };
         tokio::select! {
@@ -144,18 +142,27 @@ impl Look<'_> {
         }
     }
 
+    async fn look(&self) -> Result<Looking, Failure> {
+        Ok(door::look(self.config, self.file, self.around).await?)
+    }
+
     /// Has `out` take all cards, for as long as somebody reads them; answers how many there are.
-    async fn write(&self, mut out: impl FnMut(&str) -> Result<Reader, Failure>) -> Result<usize, Failure> {
+    async fn write(
+        &self,
+        looking: &Looking,
+        mut out: impl FnMut(&str) -> Result<Reader, Failure>,
+    ) -> Result<usize, Failure> {
         let Marks(before, between, after) = self.form.marks();
-        let around = card::Surroundings { now: self.clock.now(), manage_url: self.manage_url.clone() };
+        let around =
+            card::Surroundings { now: self.around.clock.now(), manage_url: settings::manage_url(self.config) };
         let mut query = CardQuery { limit: PAGE, ..CardQuery::default() };
         let mut written = 0;
         out(before)?;
         loop {
             let (cards, next) = match self.tenant {
-                Some(tenant) => (vec![self.known(tenant).await?], None),
+                Some(tenant) => (vec![known(looking, tenant).await?], None),
                 None => {
-                    let page = self.credentials.cards(&query).await?;
+                    let page = looking.credentials.cards(&query).await?;
                     (page.cards, page.next)
                 }
             };
@@ -175,16 +182,16 @@ impl Look<'_> {
         Ok(written)
     }
 
-    async fn known(&self, tenant: &TenantId) -> Result<Card, Failure> {
-        self.credentials.card(tenant).await?.ok_or_else(|| unknown(tenant))
-    }
-
     fn shown(&self, card: &Card, around: &card::Surroundings) -> String {
         match self.form {
             Form::Frames(columns) => format!("{}\n", Fitted(&card::draw(card, around), columns)),
             Form::Array | Form::Line => json(&CardDocument::new(card, &around.manage_url)),
         }
     }
+}
+
+async fn known(looking: &Looking, tenant: &TenantId) -> Result<Card, Failure> {
+    looking.credentials.card(tenant).await?.ok_or_else(|| unknown(tenant))
 }
 
 /// The document as text. It has nothing that could not be written.
