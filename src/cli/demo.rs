@@ -255,7 +255,8 @@ fn welcome(
     upstream: &Running,
 ) -> Result<(), Failure> {
     let flexslot = upstream.origin();
-    console.data_line("A sidecar, a stand-in of Flexslot behind it, and eight tenants. Nothing leaves this machine.\n")?;
+    console
+        .data_line("A sidecar, a stand-in of Flexslot behind it, and eight tenants. Nothing leaves this machine.\n")?;
     if let Some(page) = page {
         console.data_line(format_args!(
             "  The connections page (the link is for one browser, within five minutes). Connect the tenant {UNCONNECTED}:\n"
@@ -266,8 +267,7 @@ fn welcome(
     }
     console.data_line(format_args!("  sidecar   http://localhost:{sidecar}"))?;
     console.data_line(format_args!("  admin     http://localhost:{admin}"))?;
-    console
-        .data_line(format_args!("  Flexslot  {flexslot} (the stand-in; what it counts: /_sandbox/counters)\n"))?;
+    console.data_line(format_args!("  Flexslot  {flexslot} (the stand-in; what it counts: /_sandbox/counters)\n"))?;
     console.data_line("Paste these into another terminal, and watch the log here.\n")?;
     for line in lines() {
         console.data_line(format_args!("  # {} => HTTP {}", line.shows, line.status))?;

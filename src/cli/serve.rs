@@ -79,9 +79,9 @@ async fn serve(config: Config, origin: Origin, logging: Logging, console: &mut C
 /// Shows a way to the connections page. Without one the sidecar does all else that it is for.
 async fn invite(app: &App, listeners: &Listeners, console: &mut Console) {
     match app.sign_in_link(listeners).await {
-        Ok(Some(link)) => console.tell(format_args!(
-            "The connections page, for one browser, within five minutes:\n\n    {link}\n"
-        )),
+        Ok(Some(link)) => {
+            console.tell(format_args!("The connections page, for one browser, within five minutes:\n\n    {link}\n"))
+        }
         Ok(None) => {}
         Err(failure) => tracing::warn!(%failure, "there is no link to the connections page"),
     }

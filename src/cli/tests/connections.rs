@@ -38,7 +38,13 @@ impl Home {
 fn status_shows_every_tenant_of_the_store_and_of_the_file() {
     let (status, out, err) = Home::furnished().run(&["status"], "");
     assert_eq!((status, err.as_str()), (Status::Done, ""));
-    for words in ["┌─ acme ─", "✓ Connected to Flexslot ", "┌─ pat ─", "✓ Works with a personal access token ", "┌─ unconnected ─"] {
+    for words in [
+        "┌─ acme ─",
+        "✓ Connected to Flexslot ",
+        "┌─ pat ─",
+        "✓ Works with a personal access token ",
+        "┌─ unconnected ─",
+    ] {
         assert!(out.contains(words), "{words}\n{out}");
     }
     assert_eq!(out.matches("└").count(), 3);
@@ -53,7 +59,8 @@ fn status_in_json_is_an_array_whatever_there_is() {
         serde_json::from_str(&out).unwrap()
     };
     let all = cards(&["status", "--json"]);
-    let names: Vec<_> = all.iter().map(|card| (card["tenant"].as_str().unwrap(), card["state"].as_str().unwrap())).collect();
+    let names: Vec<_> =
+        all.iter().map(|card| (card["tenant"].as_str().unwrap(), card["state"].as_str().unwrap())).collect();
     assert_eq!(names, [("acme", "connected"), ("pat", "not_connected"), ("unconnected", "not_connected")]);
     assert_eq!(cards(&["status", "--json", "acme"]), all[..1]);
     let (status, out, _) = Home::new("").run(&["status", "--json"], "");
@@ -76,9 +83,12 @@ fn looking_makes_no_store() {
 
 #[test]
 fn a_tenant_that_nobody_knows_has_no_card() {
-    let (status, out, err) = Home::furnished().run(&["status", "nobody"], "");
-    assert_eq!((status, out.as_str()), (Status::Failed, ""));
-    assert!(err.starts_with("error: nobody knows a tenant nobody\nhint: "), "{err}");
+    let home = Home::furnished();
+    for args in [&["status", "nobody"][..], &["status", "nobody", "--json"]] {
+        let (status, out, err) = home.run(args, "");
+        assert_eq!((status, out.as_str()), (Status::Failed, ""));
+        assert!(err.starts_with("error: nobody knows a tenant nobody\nhint: "), "{err}");
+    }
 }
 
 #[test]
