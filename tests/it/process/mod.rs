@@ -6,6 +6,7 @@
 mod asking;
 mod browser;
 mod canary;
+mod cards;
 mod check;
 mod clients;
 mod commands;
