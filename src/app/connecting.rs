@@ -56,12 +56,6 @@ pub struct OwnListener(Serving);
 /// How long somebody has to show a session's page.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// As much of a page is looked at.
-const PAGE: usize = 64 << 10;
-
-/// What the title of our pages ends with.
-const TITLE: &str = "Flexslot connections</title>";
-
 /// How long the last page has to reach its browser.
 const LAST_PAGE: Duration = Duration::from_secs(5);
 
@@ -141,13 +135,7 @@ impl Connecting {
             let Ok(again) = self.http.get(home).send().await else { return false };
             response = again;
         }
-        let mut page = Vec::new();
-        while page.len() < PAGE
-            && let Ok(Some(bytes)) = response.chunk().await
-        {
-            page.extend_from_slice(&bytes);
-        }
-        response.status() == StatusCode::OK && String::from_utf8_lossy(&page).contains(TITLE)
+        response.status() == StatusCode::OK && response.headers().contains_key(connect_flow::http::SHOWN)
     }
 
     /// Begins a flow whose answer somebody carries over.

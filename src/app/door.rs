@@ -12,6 +12,14 @@ use crate::{
 
 pub use crate::credential::{CardQuery, Credentials, DisconnectOutcome};
 
+/// What somebody sees who only looks.
+#[derive(Debug)]
+pub struct Looking {
+    pub credentials: Credentials,
+    /// A store that has still to be made is an empty one, and stays so for who looks at it.
+    pub has_store: bool,
+}
+
 /// Stands for a PAT of the file that nobody has read.
 const UNREAD: &str = "unread";
 
@@ -21,14 +29,13 @@ pub fn open(config: &Config, storage: Storage, around: &Surroundings) -> Result<
     Ok(with(settings::credential(config, server), storage, around))
 }
 
-/// The door for who only looks. A store that has still to be made is an empty one. `file` says whose PATs the file sets;
-/// `config` need not have them.
-pub async fn look(config: &Config, file: &StoreConfig, around: &Surroundings) -> Result<Credentials, StartFailure> {
-    let storage = match Storage::look(&config.store, around, Arc::new(Unobserved)).await? {
-        Some(storage) => storage,
+/// The door for who only looks. `file` says whose PATs the file sets; `config` need not have them.
+pub async fn look(config: &Config, file: &StoreConfig, around: &Surroundings) -> Result<Looking, StartFailure> {
+    let (storage, has_store) = match Storage::look(&config.store, around, Arc::new(Unobserved)).await? {
+        Some(storage) => (storage, true),
         None => {
             let empty = config::Store { engine: Engine::Memory, ..config.store.clone() };
-            Storage::open(&empty, around, Arc::new(Unobserved)).await?
+            (Storage::open(&empty, around, Arc::new(Unobserved)).await?, false)
         }
     };
     let server = Outbound::new(config)?.authorization_server(config, around)?;
@@ -37,7 +44,7 @@ pub async fn look(config: &Config, file: &StoreConfig, around: &Surroundings) ->
         let pat = policy.pat.clone().or_else(|| Some(Secret::new(UNREAD)));
         *policy = Arc::new(TenantPolicy { pat, ..(**policy).clone() });
     }
-    Ok(with(settings, storage, around))
+    Ok(Looking { credentials: with(settings, storage, around), has_store })
 }
 
 fn with(settings: credential::Settings, storage: Storage, around: &Surroundings) -> Credentials {

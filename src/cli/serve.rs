@@ -61,8 +61,8 @@ async fn serve(config: Config, origin: Origin, logging: Logging, console: &mut C
         tracing::info!(file = %file.display(), "an encryption key was made; keep a copy of it apart from the store");
     }
     let listeners = Listeners::bind(&config)?;
-    announce(&listeners, &config);
     let app = App::build(config.clone(), storage, &around, metrics)?;
+    announce(&listeners, &config);
     // A link is for whoever sits there, and must not end up where log lines are collected.
     if console.err_kind() == StreamKind::Terminal {
         invite(&app, &listeners, console).await;

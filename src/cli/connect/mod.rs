@@ -102,13 +102,15 @@ impl Asking<'_> {
     /// Tells what there is now.
     async fn tell(&self, console: &mut Console) -> Result<(), Failure> {
         let tenant = self.tenant;
-        let card = self.connecting.credentials.card(tenant).await?;
-        let (username, scopes) = card.map(|card| (card.username, card.scopes)).unwrap_or_default();
-        match username {
+        let credentials = &self.connecting.credentials;
+        let (identity, card) = (credentials.identity(tenant).await?, credentials.card(tenant).await?);
+        match identity.and_then(|identity| identity.username) {
             Some(name) => console.tell(format_args!("Connected {tenant} to Flexslot as @{}.", printable(&name))),
             None => console.tell(format_args!("Connected {tenant} to Flexslot.")),
         }
-        console.tell(printable(&permissions(&scopes)));
+        if let Some(card) = card {
+            console.tell(printable(&permissions(&card.scopes)));
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ mod frame;
 #[cfg(test)]
 mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::sleep;
 
@@ -13,11 +13,12 @@ use super::{Console, Failure, GlobalArgs, StoreOverrides, World, console::Reader
 use crate::{
     admin::client::CardDocument,
     app::{
-        door::{self, CardQuery, Credentials},
+        Surroundings,
+        door::{self, CardQuery, Looking},
         settings,
     },
-    config::{Config, ServiceSecrets, StoreConfig},
-    model::{Card, Clock, TenantId},
+    config::{Config, ConfigSource, Environment, Overrides, ServiceSecrets, StoreConfig},
+    model::{Card, TenantId},
 };
 use frame::Fitted;
 
@@ -41,11 +42,18 @@ pub(super) struct StatusArgs {
 
 /// What is looked at, and how it is shown.
 struct Look<'a> {
-    credentials: &'a Credentials,
-    tenant: Option<&'a TenantId>,
-    clock: Arc<dyn Clock>,
-    manage_url: String,
+    source: ConfigSource,
+    overrides: Overrides,
+    environment: &'a dyn Environment,
+    around: Surroundings,
+    tenant: Option<TenantId>,
     form: Form,
+}
+
+/// What is there to see.
+struct Seen {
+    looking: Looking,
+    manage_url: String,
 }
 
 /// How cards are shown.
@@ -68,6 +76,8 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Cards in memory at a time.
 const PAGE: usize = 200;
 
+const NOBODY: &str = "There are no tenants yet. To connect one: flexslot-proxy connect TENANT";
+
 /// Where output is not a terminal.
 const COLUMNS: usize = 80;
 
@@ -80,23 +90,17 @@ impl StatusArgs {
 
     async fn show(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let Self { tenant, json, watch, overrides } = self;
-        let source = global.source(world.environment);
-        let overrides = overrides.into();
-        let config = Config::load_with(ServiceSecrets::None, &source, &overrides, world.environment)?;
-        let file = StoreConfig::load(&source, &overrides, world.environment)?;
-        store::require_durable(&config.store)?;
-        let around = world.surroundings();
-        let credentials = door::look(&config, &file, &around).await?;
         let form = match (json, watch) {
             (true, true) => Form::Line,
             (true, false) => Form::Array,
             (false, _) => Form::Frames(world.console.columns().unwrap_or(COLUMNS)),
         };
         let look = Look {
-            credentials: &credentials,
-            tenant: tenant.as_ref(),
-            clock: around.clock,
-            manage_url: settings::manage_url(&config),
+            source: global.source(world.environment),
+            overrides: overrides.into(),
+            environment: world.environment,
+            around: world.surroundings(),
+            tenant,
             form,
         };
         if watch { look.watch(&mut world.console).await } else { look.once(&mut world.console).await }
@@ -107,27 +111,33 @@ impl StatusArgs {
 
 impl Look<'_> {
     async fn once(&self, console: &mut Console) -> Result<(), Failure> {
-        let shown = self.write(|piece| console.data_to_reader(piece.as_bytes())).await?;
-        if shown == 0 && matches!(self.form, Form::Frames(_)) {
-            console.tell("There are no tenants yet. To connect one: flexslot-proxy connect TENANT");
+        let shown = self.write(&self.see().await?, |piece| console.data_to_reader(piece.as_bytes())).await?;
+        if shown == 0 && self.is_for_people() {
+            console.tell(NOBODY);
         }
         Ok(())
+    }
+
+    fn is_for_people(&self) -> bool {
+        matches!(self.form, Form::Frames(_))
     }
 
     /// Ends with a signal, or with whoever reads.
     async fn watch(&self, console: &mut Console) -> Result<(), Failure> {
         let mut signals = Signals::of_a_terminal()?;
         let showing = async {
-            let mut shown = None;
+            let (mut seen, mut shown) = (self.see().await?, None);
             loop {
                 let mut picture = String::new();
-                self.write(|piece| {
+                let shows = self.write(&seen, |piece| {
                     picture.push_str(piece);
                     Ok(Reader::There)
-                })
-                .await?;
+                });
+                if shows.await? == 0 && self.is_for_people() {
+                    picture = format!("{NOBODY}\n");
+                }
                 if shown.as_ref() != Some(&picture) {
-                    if matches!(self.form, Form::Frames(_)) && shown.is_some() {
+                    if self.is_for_people() && shown.is_some() {
                         console.turn_page()?;
                     }
                     if console.data_to_reader(picture.as_bytes())? == Reader::Gone {
@@ -136,6 +146,9 @@ impl Look<'_> {
                     shown = Some(picture);
                 }
                 sleep(EVERY).await;
+                if !seen.looking.has_store {
+                    seen = self.see().await?;
+                }
             }
         };
         tokio::select! {
@@ -144,21 +157,34 @@ impl Look<'_> {
         }
     }
 
+    /// Reads the configuration and what it names: the key comes with the store.
+    async fn see(&self) -> Result<Seen, Failure> {
+        let (source, overrides) = (&self.source, &self.overrides);
+        let config = Config::load_with(ServiceSecrets::None, source, overrides, self.environment)?;
+        let file = StoreConfig::load(source, overrides, self.environment)?;
+        store::require_durable(&config.store)?;
+        let looking = door::look(&config, &file, &self.around).await?;
+        Ok(Seen { looking, manage_url: settings::manage_url(&config) })
+    }
+
     /// Has `out` take all cards, for as long as somebody reads them; answers how many there are.
-    async fn write(&self, mut out: impl FnMut(&str) -> Result<Reader, Failure>) -> Result<usize, Failure> {
+    async fn write(&self, seen: &Seen, mut out: impl FnMut(&str) -> Result<Reader, Failure>) -> Result<usize, Failure> {
         let Marks(before, between, after) = self.form.marks();
-        let around = card::Surroundings { now: self.clock.now(), manage_url: self.manage_url.clone() };
+        let around = card::Surroundings { now: self.around.clock.now(), manage_url: seen.manage_url.clone() };
+        let credentials = &seen.looking.credentials;
         let mut query = CardQuery { limit: PAGE, ..CardQuery::default() };
-        let mut written = 0;
-        out(before)?;
+        let (mut begun, mut written) = (false, 0);
         loop {
-            let (cards, next) = match self.tenant {
-                Some(tenant) => (vec![self.known(tenant).await?], None),
+            let (cards, next) = match &self.tenant {
+                Some(tenant) => (vec![credentials.card(tenant).await?.ok_or_else(|| unknown(tenant))?], None),
                 None => {
-                    let page = self.credentials.cards(&query).await?;
+                    let page = credentials.cards(&query).await?;
                     (page.cards, page.next)
                 }
             };
+            if !std::mem::replace(&mut begun, true) {
+                out(before)?;
+            }
             for card in &cards {
                 let mark = if written == 0 { "" } else { between };
                 if out(&format!("{mark}{}", self.shown(card, &around)))? == Reader::Gone {
@@ -173,10 +199,6 @@ impl Look<'_> {
         }
         out(after)?;
         Ok(written)
-    }
-
-    async fn known(&self, tenant: &TenantId) -> Result<Card, Failure> {
-        self.credentials.card(tenant).await?.ok_or_else(|| unknown(tenant))
     }
 
     fn shown(&self, card: &Card, around: &card::Surroundings) -> String {

@@ -83,9 +83,12 @@ fn looking_makes_no_store() {
 
 #[test]
 fn a_tenant_that_nobody_knows_has_no_card() {
-    let (status, out, err) = Home::furnished().run(&["status", "nobody"], "");
-    assert_eq!((status, out.as_str()), (Status::Failed, ""));
-    assert!(err.starts_with("error: nobody knows a tenant nobody\nhint: "), "{err}");
+    let home = Home::furnished();
+    for args in [&["status", "nobody"][..], &["status", "nobody", "--json"]] {
+        let (status, out, err) = home.run(args, "");
+        assert_eq!((status, out.as_str()), (Status::Failed, ""));
+        assert!(err.starts_with("error: nobody knows a tenant nobody\nhint: "), "{err}");
+    }
 }
 
 #[test]
