@@ -5,6 +5,7 @@
 
 mod browser;
 mod canary;
+mod cards;
 mod check;
 mod clients;
 mod commands;
