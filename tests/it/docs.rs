@@ -296,6 +296,22 @@ fn relative_links_point_to_what_exists() {
     }
 }
 
+#[test]
+fn every_picture_is_there_and_every_picture_is_shown() {
+    let mut shown = BTreeSet::new();
+    for document in documents() {
+        let text = read(&document);
+        for source in ["src=\"", "srcset=\""].iter().flat_map(|name| text.split(name).skip(1)) {
+            let path = document.parent().expect("a directory").join(source.split('"').next().expect("an end"));
+            assert!(path.exists(), "{}: {}", document.display(), path.display());
+            shown.insert(path);
+        }
+    }
+    let there: BTreeSet<PathBuf> = files_below("docs/images", ".png").into_iter().collect();
+    assert!(there.len() > 20, "{there:?}");
+    assert_eq!(there, shown);
+}
+
 /// "`name` in [path](…)", as the tables of docs/architecture.md say where to look.
 #[test]
 fn functions_are_where_the_documents_say() {

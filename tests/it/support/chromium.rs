@@ -13,8 +13,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use super::{
+    PATIENCE,
     client::{Call, Reach, until},
     process::{Launch, Process},
 };
@@ -64,6 +66,16 @@ const ARGUMENTS: [&str; 9] = [
     "--disable-sync",
     "--window-size=1280,1024",
 ];
+
+/// Where an element is on its page, which may be longer than the window.
+const AROUND: &str = "
+const page = document.documentElement;
+const element = document.evaluate(arguments[0], document, null, 9, null).singleNodeValue;
+const { left, top, right, bottom } = element.getBoundingClientRect();
+const [x, y] = [Math.max(0, left + scrollX - 8), Math.max(0, top + scrollY - 8)];
+const [endX, endY] = [Math.min(page.clientWidth, right + scrollX + 8), Math.min(page.scrollHeight, bottom + scrollY + 8)];
+return { x, y, width: endX - x, height: endY - y, scale: 1 };
+";
 
 // === impl Chromium ===
 
@@ -148,8 +160,8 @@ impl Chromium {
 
     /// What one reads in the first element that the XPath finds.
     pub(crate) async fn text_of(&self, path: &str) -> String {
-        let element = self.find(path).await;
-        self.get(&format!("/element/{element}/text")).await.as_str().expect("text").to_owned()
+        let text = self.with_element(path, Method::GET, "text").await;
+        text.as_str().expect("text").split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     /// The `id` of the element that has the focus.
@@ -159,14 +171,16 @@ impl Chromium {
         id.as_str().unwrap_or_default().to_owned()
     }
 
-    /// Fails unless the page says this.
-    #[track_caller]
-    pub(crate) fn says<'a>(&'a self, words: &'a str) -> impl Future<Output = ()> + 'a {
-        let caller = std::panic::Location::caller();
-        async move {
-            let text = self.text().await;
-            let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert!(flat.contains(words), "{caller}: {} does not say {words:?}, but:\n{text}", self.url().await);
+    /// Waits for a page that says this.
+    pub(crate) async fn says(&self, words: &str) {
+        let mut text = String::new();
+        let seen = async {
+            while !text.contains(words) {
+                text = self.text().await;
+            }
+        };
+        if timeout(PATIENCE, seen).await.is_err() {
+            panic!("{} does not say {words:?}, but:\n{text}", self.url().await);
         }
     }
 
@@ -185,8 +199,7 @@ impl Chromium {
     /// The same within what the XPath finds.
     pub(crate) async fn press_below(&self, path: &str, name: &str) {
         let named = format!("{path}/descendant::*[self::a or self::button][normalize-space()='{name}']");
-        let element = self.find(&named).await;
-        self.post(&format!("/element/{element}/click"), json!({})).await;
+        self.with_element(&named, Method::POST, "click").await;
     }
 
     /// Writes into the field with this label.
@@ -222,15 +235,11 @@ impl Chromium {
         self.post("/execute/sync", json!({ "script": script, "args": [] })).await
     }
 
-    /// A picture (PNG) of the whole page, or of the first element that the XPath finds.
-    pub(crate) async fn picture(&self, path: Option<&str>) -> Vec<u8> {
-        let picture = match path {
-            Some(path) => self.get(&format!("/element/{}/screenshot", self.find(path).await)).await,
-            None => {
-                let whole = json!({ "captureBeyondViewport": true });
-                self.devtools("Page.captureScreenshot", whole).await["data"].take()
-            }
-        };
+    /// A picture (PNG) of the first element that the XPath finds, with a little of what is around it.
+    pub(crate) async fn picture(&self, path: &str) -> Vec<u8> {
+        let clip = self.post("/execute/sync", json!({ "script": AROUND, "args": [path] })).await;
+        let wanted = json!({ "captureBeyondViewport": true, "clip": clip });
+        let picture = self.devtools("Page.captureScreenshot", wanted).await["data"].take();
         STANDARD.decode(picture.as_str().expect("a picture")).unwrap()
     }
 
@@ -261,6 +270,19 @@ impl Chromium {
         found.expect("looked for until it was there")
     }
 
+    /// Asks for something of the first element that the XPath finds. One whose page has just gone is looked for on the
+    /// next.
+    async fn with_element(&self, path: &str, method: Method, what: &str) -> Value {
+        loop {
+            let target = format!("{}/element/{}/{what}", self.session, self.find(path).await);
+            let body = if method == Method::GET { Value::Null } else { json!({}) };
+            match self.try_ask(method.clone(), &target, body).await {
+                Err(error) if error["error"] == "stale element reference" => {}
+                answer => return answer.unwrap_or_else(|error| panic!("{path}: {error}")),
+            }
+        }
+    }
+
     async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await
     }
@@ -274,14 +296,18 @@ impl Chromium {
     }
 
     async fn ask(&self, method: Method, path: &str, body: Value) -> Value {
+        self.try_ask(method, path, body).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// The value, or the error (section 6.6).
+    async fn try_ask(&self, method: Method, path: &str, body: Value) -> Result<Value, Value> {
         let mut call = Call::new(Reach::Tcp(self.address), method, path);
         if !body.is_null() {
             call = call.header("content-type", "application/json").body(body.to_string());
         }
         let reply = call.send().await;
         let value = reply.json()["value"].take();
-        assert_eq!(reply.status, 200, "{path}: {} {}", value["error"], value["message"]);
-        value
+        if reply.status == 200 { Ok(value) } else { Err(value) }
     }
 }
 

@@ -6,7 +6,7 @@ use super::stage::Stage;
 use crate::support::chromium::Script;
 
 async fn whole_life(script: Script) {
-    let stage = Stage::new(script).await;
+    let stage = Stage::with(script, &[("refresh", "min_interval = \"0s\"")]).await;
     let browser = &stage.browser;
     stage.sign_in().await;
     browser.says("No connections yet").await;

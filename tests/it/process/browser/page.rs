@@ -9,11 +9,15 @@ use flexslot_proxy::{
         backend::{Key, Kind},
     },
 };
+use http::Method;
 
 use super::stage::Stage;
 use crate::{
     process::world::{CLIENT, Life, tenant},
-    support::chromium::{Chromium, Scheme, Script, View},
+    support::{
+        Call, Reach,
+        chromium::{Chromium, Scheme, Script, View},
+    },
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -134,7 +138,7 @@ async fn stop(browser: &Chromium, name: &str, parts: &[(&str, &str)]) {
     for (scheme, suffix) in [(Scheme::Light, "light"), (Scheme::Dark, "dark")] {
         browser.look(View { scheme, width: 960 }).await;
         for (part, path) in parts {
-            let picture = browser.picture(Some(path)).await;
+            let picture = browser.picture(path).await;
             fs::write(dir.join(format!("{part}-{suffix}.png")), picture).unwrap();
         }
     }
@@ -165,6 +169,14 @@ async fn used(stage: &Stage, tenant: &str, ago: Duration) {
     stage.world.backend().await.touch(&[(key, SystemClock.now().minus(ago))]).await.unwrap();
 }
 
+/// Another sidecar learns that the tenant's grant has ended, and dies before it has told anybody when it was used.
+async fn found_out_by_another(stage: &Stage, tenant: &str) {
+    let mut other = stage.world.start().await;
+    let call = Call::new(Reach::Tcp(other.proxy), Method::GET, "/api/public/v1/decks/");
+    call.tenant(tenant).send().await.is_problem(401, "reconnect_required");
+    other.process.kill();
+}
+
 /// Whole panels and cards.
 const PANEL: &str = "//main/*[contains(@class, 'panel')]";
 
@@ -177,7 +189,7 @@ async fn everybody_can_use_the_page_in_every_state() {
     let stage = Stage::new(Script::On).await;
     let browser = &stage.browser;
     stage.go_to_page().await;
-    stop(browser, "not signed in", &[("sign-in", "//main")]).await;
+    stop(browser, "not signed in", &[("sign-in", PANEL)]).await;
     stage.sign_in().await;
     stop(browser, "no tenants", &[("page-empty", "//body")]).await;
 
@@ -190,7 +202,7 @@ async fn everybody_can_use_the_page_in_every_state() {
     put(&stage, Grant { client: "flx_client_retired", ..some("retired-app", "kim", 3) }).await;
     stage.world.give_pat("nightly-export").await;
     stage.revoke_at_flexslot("tom").await;
-    stage.call("old-tournament").await.is_problem(401, "reconnect_required");
+    found_out_by_another(&stage, "old-tournament").await;
     stage.go_to_page().await;
     browser.press_on("practice-group", "Disconnect").await;
     stop(browser, "the question", &[("disconnect", PANEL)]).await;
@@ -203,6 +215,7 @@ async fn everybody_can_use_the_page_in_every_state() {
         "league-archive Connected to Flexslot",
         "It ends in 5 days unless it is used before.",
         "old-tournament Connection expired. Please reconnect.",
+        "Syncing has stopped until you reconnect. Last used 47 days ago",
         "retired-app Sorry, this connection needs attention.",
         "nightly-export Works with a personal access token",
         "practice-group Connect your Flexslot account",
