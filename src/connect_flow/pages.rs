@@ -10,9 +10,9 @@ use maud::{Markup, html};
 
 use self::words::{Next, Words};
 use super::{
-    Refused, Settings,
+    Refusal, Refused, Settings,
     begin::{Offer, Standing},
-    outcome::Confirmation,
+    outcome::{Confirmation, Explained},
 };
 use crate::{
     credential::Connected,
@@ -119,6 +119,12 @@ pub(super) fn refused(refused: &Refused, settings: &Settings) -> Page {
         }
     };
     Page::new(title, main).status(status)
+}
+
+/// The same for who reads no page.
+pub(super) fn explained(why: &Refusal, settings: &Settings) -> Explained {
+    let Words { title, what, operator, .. } = Words::of(why, settings);
+    Explained { what: format!("{title}. {what}"), operator }
 }
 
 /// A path that is here, asked in a way that it is not asked.
