@@ -4,6 +4,7 @@
 //! Every figure that a test prints is for reading; no test fails because a machine is slow.
 
 mod canary;
+mod cards;
 mod check;
 mod clients;
 mod commands;
