@@ -4,13 +4,16 @@ mod check;
 mod completions;
 mod console;
 mod demo;
+mod explain;
 mod failure;
+mod health;
 mod key;
 pub mod logging;
 mod man;
 mod overrides;
 mod progress;
 mod reread;
+mod running;
 mod sandbox;
 mod serve;
 mod signals;
@@ -26,7 +29,7 @@ use clap::{Parser, error::ErrorKind};
 
 pub use console::{Console, StreamKind};
 pub use failure::{Failure, Status};
-pub use overrides::{ServeOverrides, StoreOverrides};
+pub use overrides::{AdminOverrides, ServeOverrides, StoreOverrides};
 
 use crate::{
     config::{ConfigSource, Environment, SystemEnvironment},
@@ -62,6 +65,8 @@ enum Command {
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
     Check(check::CheckArgs),
+    Explain(explain::ExplainArgs),
+    Health(health::HealthArgs),
     Sandbox(sandbox::SandboxArgs),
     Tenant(tenant::TenantArgs),
     Key(key::KeyArgs),
@@ -162,6 +167,8 @@ impl Command {
             Self::Serve(args) => args.run(global, world),
             Self::Demo(args) => args.run(world),
             Self::Check(args) => args.run(global, world),
+            Self::Explain(args) => args.run(global, world),
+            Self::Health(args) => args.run(global, world),
             Self::Sandbox(args) => args.run(world),
             Self::Tenant(args) => args.run(global, world),
             Self::Key(args) => args.run(global, world),

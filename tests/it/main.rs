@@ -28,4 +28,5 @@ mod replay;
 mod simulation;
 mod support;
 mod tenants;
+mod traces;
 mod urls;
