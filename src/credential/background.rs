@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{keep_alive, revoking, watch, works::Works};
+use super::{identity, keep_alive, revoking, watch, works::Works};
 
 /// How long after a refusal an outcome is offered again.
 pub(super) const OFFER_AGAIN: Duration = Duration::from_secs(1);
@@ -35,6 +35,7 @@ impl Background {
         tasks.spawn(lasting("upkeep", Arc::clone(works), upkeep));
         tasks.spawn(lasting("keeping idle grants alive", Arc::clone(works), keep_alive::watch_over));
         tasks.spawn(lasting("revoking what is disconnected", Arc::clone(works), revoking::watch_over));
+        tasks.spawn(lasting("asking whose grants are", Arc::clone(works), identity::watch_over));
         Self(tasks)
     }
 }

@@ -26,7 +26,7 @@
 //! - [`policy`]: what the configuration says.
 //! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has
 //!   come back older; `backlog`: whose slots have to be read again then; `reading`: how that is done for many.
-//! - `revoking`: what Flexslot has still to be told to revoke.
+//! - `revoking`: what Flexslot has still to be told to revoke; `identity`: whose the grants are.
 //! - `works`: what all of these share; `tasks`: those of them that must not be cut off.
 //!
 //! A *refresh* is what the outside sees: the token request of RFC 6749 section 6, in configuration, codes, metrics and
@@ -44,6 +44,7 @@ mod eviction;
 mod failure;
 mod flight;
 mod header;
+mod identity;
 mod keep_alive;
 mod lease;
 mod loading;

@@ -15,6 +15,7 @@ use super::{
     clearance::Unsent,
     flight::{Cause, Flight},
     header,
+    identity::NextLook,
     pace::{NotNow, Pace},
     pats::Pats,
     policy::RefreshPolicy,
@@ -59,6 +60,8 @@ pub(super) struct State {
     pub(super) pace: Pace,
     pub(super) unsent: Option<Unsent>,
     pub(super) last_use: LastUse,
+    /// When it is asked next whose the grant is.
+    pub(super) next_look: Option<NextLook>,
     /// Why the PAT stands in for the grant, as far as it was told.
     told: Vec<FallbackCause>,
 }

@@ -22,4 +22,5 @@ mod uncertain;
 mod unreadable;
 mod upkeep;
 mod waiting;
+mod whose;
 mod world;

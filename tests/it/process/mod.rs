@@ -5,6 +5,7 @@
 
 mod asking;
 mod canary;
+mod cards;
 mod check;
 mod clients;
 mod commands;
