@@ -277,7 +277,7 @@ impl Chromium {
             let target = format!("{}/element/{}/{what}", self.session, self.find(path).await);
             let body = if method == Method::GET { Value::Null } else { json!({}) };
             match self.try_ask(method.clone(), &target, body).await {
-                Err(error) if error["error"] == "stale element reference" => {}
+                Err(error) if is_gone(&error) => {}
                 answer => return answer.unwrap_or_else(|error| panic!("{path}: {error}")),
             }
         }
@@ -323,6 +323,13 @@ impl Drop for Chromium {
         // What is left of it, if it does not close, is an idle process.
         let _ = close();
     }
+}
+
+/// Whether an error says that the element's page has been left. The driver has an error for that, and sometimes passes
+/// on the browser's own.
+fn is_gone(error: &Value) -> bool {
+    let message = error["message"].as_str().unwrap_or_default();
+    error["error"] == "stale element reference" || message.contains("does not belong to the document")
 }
 
 fn element(found: &Value) -> String {
