@@ -1,5 +1,5 @@
-//! The token endpoint's answer: any status, `Retry-After` and body gets a class, and nothing of what the server wrote
-//! is repeated.
+//! The answers of the token, revocation and introspection endpoints: any status, `Retry-After` and body gets a class,
+//! and of what the server wrote nothing is repeated but the names that it is asked for.
 //!
 //! Input: the status in two bytes, `Retry-After` up to the first LF, the body.
 
@@ -7,7 +7,10 @@
 
 use std::time::Duration;
 
-use flexslot_proxy::{flexslot::answer, model::Timestamp};
+use flexslot_proxy::{
+    flexslot::{Introspection, answer},
+    model::Timestamp,
+};
 use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
 use libfuzzer_sys::fuzz_target;
 
@@ -40,6 +43,20 @@ fuzz_target!(|input: &[u8]| {
             }
             assert!(answer.expires_in.is_none_or(|life| (Duration::from_secs(1)..=TEN_YEARS).contains(&life)));
         }
+        Err(error) => assert!(!format!("{error:?} {error}").contains(CANARY), "the server's text is not repeated"),
+    }
+
+    let revoked = answer::revocation(status, &headers, body, NOW);
+    assert!(!format!("{revoked:?}").contains(CANARY), "the server's text is not repeated");
+
+    match answer::introspection(status, &headers, body, NOW) {
+        Ok(Introspection::Active { identity, .. }) => {
+            assert_eq!(status, StatusCode::OK);
+            for name in identity.iter().flat_map(|identity| [Some(&identity.sub), identity.username.as_ref()]).flatten() {
+                assert!(!name.is_empty() && name.chars().count() <= 255 && !name.chars().any(char::is_control));
+            }
+        }
+        Ok(Introspection::Inactive) => assert_eq!(status, StatusCode::OK),
         Err(error) => assert!(!format!("{error:?} {error}").contains(CANARY), "the server's text is not repeated"),
     }
 });

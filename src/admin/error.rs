@@ -132,7 +132,7 @@ impl From<EditError> for Failure {
                     .problem("The configuration sets this tenant's PAT, and wins over the store. Change it there."),
             )
             .for_operator(),
-            EditError::Malformed => Fault::field("pat", "holds a character that no token has").into(),
+            EditError::Malformed => Fault::whole("a token holds a character that no token has").into(),
             EditError::UnknownClient(_) => Fault::field("client_id", "[oauth] does not name this client").into(),
             EditError::Store(error) => error.into(),
         }

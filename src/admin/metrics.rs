@@ -4,10 +4,11 @@ use std::{fmt, time::Duration};
 
 use http::Method;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-    TextEncoder, core::Collector,
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder, core::Collector,
 };
 
+use super::connections::Tally;
 use crate::{
     credential::coordinator::Health,
     model::{
@@ -45,6 +46,7 @@ struct Credentials {
     retries: IntCounterVec,
     unauthorized_after_refresh: IntCounter,
     pat_fallbacks: IntCounterVec,
+    connections: IntGaugeVec,
 }
 
 /// What becomes of what is stored.
@@ -73,6 +75,14 @@ impl Metrics {
         let storing = Storing::register(&registrar)?;
         registrar.build_info()?;
         Ok(Self { registry, requests, credentials, storing })
+    }
+
+    /// All tenants have been counted.
+    pub fn connections(&self, tally: Tally) {
+        for (state, tenants) in tally.iter() {
+            let gauge = self.credentials.connections.with_label_values(&[state.as_str()]);
+            gauge.set(i64::try_from(tenants).unwrap_or(i64::MAX));
+        }
     }
 
     /// Everything in the Prometheus text format.
@@ -179,6 +189,7 @@ impl Credentials {
             unauthorized_after_refresh: to
                 .counter("unauthorized_after_refresh_total", "Fresh tokens that were answered with 401.")?,
             pat_fallbacks: to.counters("pat_fallbacks_total", fallbacks, &["cause"])?,
+            connections: to.gauges("connections", "Tenants by the state of their connection.", &["state"])?,
         })
     }
 }
@@ -209,6 +220,10 @@ impl Registrar<'_> {
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
         self.add(IntGauge::with_opts(opts(name, help))?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        self.add(IntGaugeVec::new(opts(name, help), labels)?)
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Result<Histogram, prometheus::Error> {

@@ -1,7 +1,7 @@
 //! The admin listener: whether the sidecar is alive and ready, what it counts, and the API by which apps and operators
 //! connect, disconnect and look after tenants.
 //!
-//! - [`health`], [`metrics`]: for probes and scrapers, without authentication.
+//! - [`health`], [`metrics`]: for probes and scrapers, without authentication. [`connections`] counts what takes time.
 //! - `auth`: who may do the rest.
 //! - `api`: what they may do; [`client`]: its documents; `openapi`: its description.
 //! - [`trace`]: what became of recent requests. `page`: the connections page.
@@ -9,6 +9,7 @@
 mod api;
 mod auth;
 pub mod client;
+pub mod connections;
 mod error;
 pub mod health;
 pub mod metrics;

@@ -5,7 +5,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Path, Query, Request},
 };
 use http::{
-    HeaderMap,
+    HeaderMap, HeaderValue,
     header::{CONTENT_TYPE, HOST},
     request::Parts,
 };
@@ -108,7 +108,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Form<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
-        let headers = request.headers().clone();
+        let mut headers = request.headers().clone();
+        headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/x-www-form-urlencoded"));
         let mut form = Request::post("/").body(Body::from(bounded(request).await?)).unwrap_or_default();
         *form.headers_mut() = headers;
         match axum::Form::from_request(form, &()).await {

@@ -3,6 +3,8 @@
 //! Rooms do not know `Config`: [`settings`] says what each of them is told of it.
 
 pub mod admin_token;
+pub mod connecting;
+pub mod door;
 pub mod failure;
 mod listeners;
 pub mod outbound;
@@ -22,7 +24,7 @@ use tokio::{
 pub use crate::server::listen::bind_tcp;
 use crate::{
     admin::{
-        self, Admin,
+        self, Admin, connections,
         health::{Phase, Readiness},
         metrics::Metrics,
         trace::Traces,
@@ -75,6 +77,7 @@ pub struct App {
     admin_settings: admin::Live,
     own_token: OwnToken,
     readiness: Arc<Readiness>,
+    counters: Arc<Metrics>,
     around: Surroundings,
     sealer: Sealer,
     outbound: Outbound,
@@ -137,7 +140,7 @@ impl App {
         config: Config,
         storage: Storage,
         around: &Surroundings,
-        metrics: Arc<Metrics>,
+        counters: Arc<Metrics>,
     ) -> Result<Self, StartFailure> {
         let outbound = Outbound::new(&config)?;
         let server = outbound.authorization_server(&config, around)?;
@@ -149,7 +152,7 @@ impl App {
             instance,
             clock: Arc::clone(&around.clock),
             random: around.random.clone(),
-            observer: Arc::clone(&metrics) as _,
+            observer: Arc::clone(&counters) as _,
         });
         let connecting = ConnectFlow::new(
             credentials.clone(),
@@ -159,11 +162,11 @@ impl App {
         );
         let memory = ReplayMemory::new(config.limits.replay_memory as u64);
         let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
-        let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&metrics) as _));
+        let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&counters) as _));
         let (draining, drained) = watch::channel(false);
         let traces = Arc::new(Traces::default());
         let told = Audience {
-            observer: Arc::clone(&metrics) as _,
+            observer: Arc::clone(&counters) as _,
             traces: Arc::clone(&traces),
             lines: settings::lines(&config),
         };
@@ -181,7 +184,7 @@ impl App {
         let admin_settings = admin::Live::new(admin_settings);
         let routes = Admin {
             credentials: credentials.clone(),
-            metrics,
+            metrics: Arc::clone(&counters),
             readiness: Arc::clone(&readiness),
             traces,
             settings: admin_settings.clone(),
@@ -205,12 +208,20 @@ impl App {
             admin_settings,
             own_token,
             readiness,
+            counters,
             around: around.clone(),
             sealer: storage.sealer,
             outbound,
             memory,
             draining,
         })
+    }
+
+    /// An address that signs one browser of this host in to the connections page; `None` where none can reach it.
+    pub async fn sign_in_link(&self, listeners: &Listeners) -> Result<Option<String>, StartFailure> {
+        let Some(page) = listeners.connections_page() else { return Ok(None) };
+        let link = self.credentials.open_sign_in().await.map_err(|error| StartFailure::store(&error))?;
+        Ok(Some(page.sign_in(&link.token)))
     }
 
     /// Serves until `shutdown`, taking over every configuration that comes in by `reloads`; then finishes what is under
@@ -235,10 +246,13 @@ impl App {
         let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
         let data = Serving::start(listeners.server, limits, Arc::clone(&self.front), drain);
         self.readiness.enter(Phase::Serving);
-        tokio::pin!(shutdown);
+        let (credentials, counters) = (self.credentials.clone(), Arc::clone(&self.counters));
+        let counting = connections::count(&credentials, &counters);
+        tokio::pin!(shutdown, counting);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
+                () = &mut counting => {}
                 reload::Request { config, outcome } = reloads.next() => {
                     // Who does not wait for the outcome does not need it.
                     let _ = outcome.send(self.reload(config).await);

@@ -1,7 +1,7 @@
 //! The ways out of the process: the upstream, and the OAuth server behind the same trust roots and the same outbound
 //! proxy.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::uri::Scheme;
 use rustls::{ClientConfig, RootCertStore};
@@ -48,6 +48,14 @@ impl Outbound {
     /// The upstream; clones share its connections.
     pub fn upstream(&self) -> Upstream {
         self.upstream.clone()
+    }
+
+    /// A client that looks at pages on this machine, or where its user's browser finds them.
+    pub fn pages(&self, patience: Duration) -> Result<reqwest::Client, StartFailure> {
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols.clear();
+        let built = client_builder(patience, patience).tls_backend_preconfigured(tls).no_proxy().build();
+        built.map_err(|error| StartFailure::new(format!("no client for pages could be made: {error}")))
     }
 
     /// The OAuth server, with the clients of the configuration.

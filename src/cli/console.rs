@@ -3,9 +3,11 @@
 use std::{
     fmt,
     io::{self, BufRead, BufReader, IsTerminal, Read, Write},
+    thread,
 };
 
 use rustix::termios::{self, LocalModes, OptionalActions, Termios};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::Failure;
@@ -17,6 +19,7 @@ pub struct Console {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
     input_kind: StreamKind,
+    out_kind: StreamKind,
     err_kind: StreamKind,
 }
 
@@ -29,11 +32,22 @@ pub enum StreamKind {
     Other,
 }
 
+/// Whether somebody still reads what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    There,
+    /// The other end of the pipe is closed.
+    Gone,
+}
+
 /// A terminal that does not show what is typed, until this is dropped.
 struct HiddenInput(Option<Termios>);
 
 /// The longest credential that is taken, in bytes.
 const MAX_SECRET: usize = 16 << 10;
+
+/// ECMA-48: the cursor goes home, and everything is erased.
+const CLEAR: &[u8] = b"\x1b[H\x1b[2J";
 
 // === impl Console ===
 
@@ -46,6 +60,7 @@ impl Console {
             out: Box::new(anstream::stdout()),
             err: Box::new(anstream::stderr()),
             input_kind: kind(io::stdin().is_terminal()),
+            out_kind: kind(io::stdout().is_terminal()),
             err_kind: kind(io::stderr().is_terminal()),
         }
     }
@@ -62,8 +77,43 @@ impl Console {
             out: Box::new(anstream::StripStream::new(Box::new(out) as Box<dyn Write + Send>)),
             err: Box::new(anstream::StripStream::new(Box::new(err) as Box<dyn Write + Send>)),
             input_kind: StreamKind::Other,
+            out_kind: StreamKind::Other,
             err_kind: StreamKind::Other,
         }
+    }
+
+    /// The same with somebody in front of them.
+    #[cfg(test)]
+    pub fn on_terminal(self) -> Self {
+        Self { input_kind: StreamKind::Terminal, err_kind: StreamKind::Terminal, ..self }
+    }
+
+    /// Columns of the terminal that standard output is; `None` where it is none, or does not know.
+    pub fn columns(&self) -> Option<usize> {
+        let size = (self.out_kind == StreamKind::Terminal).then(|| termios::tcgetwinsize(io::stdout()).ok())??;
+        (size.ws_col > 0).then(|| size.ws_col.into())
+    }
+
+    /// Begins a terminal's screen anew; what is written elsewhere goes on after an empty line.
+    pub fn turn_page(&mut self) -> Result<(), Failure> {
+        // Past the stream that strips: NO_COLOR is about colours.
+        let cleared = match self.out_kind {
+            StreamKind::Terminal => io::stdout().write_all(CLEAR),
+            StreamKind::Other => return self.data(b"\n"),
+        };
+        cleared.map_err(|error| Failure::new(format!("standard output cannot be written: {}", error.kind())))
+    }
+
+    /// Whether there is somebody who reads questions and types answers.
+    pub fn can_ask(&self) -> bool {
+        (self.input_kind, self.err_kind) == (StreamKind::Terminal, StreamKind::Terminal)
+    }
+
+    /// Asks for a yes. Anything else is none, a mere return and the end of the input too.
+    pub async fn confirm(&mut self, question: impl fmt::Display) -> Result<bool, Failure> {
+        self.tell_part(format_args!("{question} [y/N] "));
+        let answer = self.line().await?;
+        Ok(answer.is_some_and(|answer| ["y", "yes"].iter().any(|yes| answer.expose().trim().eq_ignore_ascii_case(yes))))
     }
 
     /// What standard error is: a progress bar and a prompt make sense on a terminal only.
@@ -103,17 +153,56 @@ impl Console {
         }
     }
 
+    /// The next line that somebody types or pastes, or that comes from elsewhere, without its end; `None` where there is
+    /// none. On a terminal it is not shown. Other work goes on while it is waited for; given up, it leaves nothing to
+    /// read.
+    pub async fn hidden_line(&mut self) -> Result<Option<Secret>, Failure> {
+        let hidden = (self.input_kind == StreamKind::Terminal).then(HiddenInput::begin);
+        let read = self.line().await;
+        if hidden.is_some() {
+            drop(hidden);
+            self.tell("");
+        }
+        read
+    }
+
+    /// The same, shown. What is answered to a question is no secret.
+    pub async fn line(&mut self) -> Result<Option<Secret>, Failure> {
+        let unreadable = |why: &dyn fmt::Display| Failure::new(format!("standard input cannot be read: {why}"));
+        let mut input = std::mem::replace(&mut self.input, Box::new(io::empty()));
+        let (sender, read) = oneshot::channel();
+        // Not one of the runtime's threads: at its end the runtime would wait for whoever still types.
+        let reading = thread::Builder::new().spawn(move || {
+            let mut text = Zeroizing::new(Vec::with_capacity(MAX_SECRET + 1));
+            let read = (&mut input).take(MAX_SECRET as u64 + 1).read_until(b'\n', &mut text);
+            let _ = sender.send((input, read.map(|_| text)));
+        });
+        reading.map_err(|error| unreadable(&error.kind()))?;
+        let (input, text) = read.await.map_err(|_| unreadable(&"nobody reads it"))?;
+        self.input = input;
+        let text = text.map_err(|error| unreadable(&error.kind()))?;
+        match std::str::from_utf8(&text) {
+            Ok("") => Ok(None),
+            Ok(line) if line.len() <= MAX_SECRET => Ok(Some(Secret::new(line.trim_end()))),
+            _ => Err(Failure::new("a line of standard input is too long, or not text")),
+        }
+    }
+
     /// Writes data, which is what the command was asked for.
     ///
     /// # Errors
     ///
     /// When it cannot be written, except that the reader is gone: `flexslot-proxy man | head` is no failure.
     pub fn data(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.data_to_reader(bytes).map(drop)
+    }
+
+    /// The same for who would go on for as long as somebody reads.
+    pub fn data_to_reader(&mut self, bytes: &[u8]) -> Result<Reader, Failure> {
         match self.out.write_all(bytes).and_then(|()| self.out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::new(format!("standard output cannot be written: {}", error.kind())))
-            }
-            _ => Ok(()),
+            Ok(()) => Ok(Reader::There),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+            Err(error) => Err(Failure::new(format!("standard output cannot be written: {}", error.kind()))),
         }
     }
 
@@ -138,6 +227,14 @@ impl Console {
     pub fn tell_part(&mut self, text: impl fmt::Display) {
         let _ = write!(self.err, "{text}").and_then(|()| self.err.flush());
     }
+}
+
+/// The text without what would steer a terminal, or turn around what follows. For names that others have chosen.
+pub(super) fn printable(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 // === impl HiddenInput ===
@@ -166,7 +263,78 @@ impl fmt::Debug for Console {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Console")
             .field("input_kind", &self.input_kind)
+            .field("out_kind", &self.out_kind)
             .field("err_kind", &self.err_kind)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Console, Reader, printable};
+    use std::io::{self, Cursor};
+
+    fn console(input: &str) -> Console {
+        Console::new(Cursor::new(input.to_owned()), io::sink(), io::sink())
+    }
+
+    #[tokio::test]
+    async fn only_a_yes_is_a_yes() {
+        for (answer, means) in [
+            ("y\n", true),
+            ("YES\n", true),
+            (" y \r\n", true),
+            ("\n", false),
+            ("", false),
+            ("n\n", false),
+            ("yep\n", false),
+        ] {
+            assert_eq!(console(answer).confirm("Do it?").await, Ok(means), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_who_is_not_there() {
+        assert!(!console("").can_ask());
+        assert!(console("").on_terminal().can_ask());
+    }
+
+    #[tokio::test]
+    async fn lines_come_one_by_one() {
+        let mut console = console("one\r\n\ntwo");
+        let mut lines = Vec::new();
+        while let Some(line) = console.line().await.unwrap() {
+            lines.push(line.expose().to_owned());
+        }
+        assert_eq!(lines, ["one", "", "two"]);
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_is_refused_and_not_repeated() {
+        let error = console(&"canary".repeat(3000)).line().await.unwrap_err();
+        assert_eq!(error.to_string().matches("canary").count(), 0);
+    }
+
+    #[test]
+    fn who_writes_for_a_reader_learns_that_it_is_gone() {
+        struct Closed;
+        impl io::Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut gone = Console::new(io::empty(), Closed, io::sink());
+        assert_eq!((gone.data_to_reader(b"x"), gone.data(b"x")), (Ok(Reader::Gone), Ok(())));
+        assert_eq!(console("").data_to_reader(b"x"), Ok(Reader::There));
+    }
+
+    #[test]
+    fn what_others_have_named_is_text() {
+        assert_eq!(printable("george é日"), "george é日");
+        assert_eq!(printable("\u{1b}[2J\u{202e}a\n\u{9b}"), "\u{fffd}[2J\u{fffd}a\u{fffd}\u{fffd}");
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     app::{self, App, Listeners, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
     model::{Origin, Random, ScopeSet, SystemClock, TokenSet, TokenType},
-    sandbox::{Client, Running, Sandbox, Settings, TokenPair},
+    sandbox::{Client, Consent, Running, Sandbox, Settings, TokenPair},
     store::{Existing, NewGrant, NewTenant, StoredPat},
 };
 
@@ -31,6 +31,10 @@ const CLIENT: &str = "flx_client_demo";
 
 /// The scopes of the demo's grants: enough for some of the requests, so that one sees a PAT stand in for the rest.
 const SCOPES: &str = "decks:read cards:read";
+
+/// The tenant that nobody has connected yet, and the user of the stand-in who will.
+const UNCONNECTED: &str = "yours";
+const USER: &str = "george";
 
 /// A request to paste.
 struct Line {
@@ -65,7 +69,8 @@ impl DemoArgs {
 
     async fn demo(self, dir: &Path, world: &mut World<'_>) -> Result<(), Failure> {
         let mut signals = Signals::of_a_terminal()?;
-        let sandbox = Sandbox::new(Settings::default(), Arc::new(SystemClock), Random::system());
+        let settings = Settings { consent: Consent::Page, ..Settings::default() };
+        let sandbox = Sandbox::new(settings, Arc::new(SystemClock), Random::system());
         let upstream = app::bind_tcp((Ipv4Addr::LOCALHOST, 0).into())
             .and_then(|listener| sandbox.spawn(listener))
             .map_err(|error| Failure::new(format!("the sandbox cannot listen: {error}")))?;
@@ -74,14 +79,16 @@ impl DemoArgs {
         let metrics = app::metrics()?;
         let around = Surroundings::system();
         let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
-        furnish(&sandbox, &config.upstream.origin, &storage).await?;
         let listeners = Listeners::bind(&config)?;
         let ports = listeners.ports();
+        sandbox.add_client(client(config.oauth.callback.bound_to(ports.1).as_str()));
+        furnish(&sandbox, &config.upstream.origin, &storage).await?;
         let app = App::build(config, storage, &around, metrics)?;
+        let page = app.sign_in_link(&listeners).await?;
         let (_reloader, reloads) = app::reloads();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
-        welcome(&mut world.console, ports, &upstream)?;
+        welcome(&mut world.console, page.as_deref(), ports, &upstream)?;
         let kept = dir.to_owned();
         // Nobody else would remove it: exiting runs no destructors.
         signals.stop_or(move || drop(std::fs::remove_dir_all(kept))).await;
@@ -96,7 +103,8 @@ impl DemoArgs {
     fn config(&self, dir: &Path, upstream: &Running) -> Result<Config, Failure> {
         let file = dir.join("proxy.toml");
         let text = format!(
-            "[server]\ndrain_timeout = \"3s\"\n[upstream]\nurl = \"{}\"\n[oauth]\nclient_id = \"{CLIENT}\"\n[log]\nformat = \"text\"\n",
+            "[server]\ndrain_timeout = \"3s\"\n[upstream]\nurl = \"{}\"\n[oauth]\nclient_id = \"{CLIENT}\"\n[log]\nformat = \"text\"\n\
+             [[tenants]]\nname = \"{UNCONNECTED}\"\n",
             upstream.origin()
         );
         std::fs::write(&file, text)
@@ -113,9 +121,15 @@ impl DemoArgs {
     }
 }
 
+/// The app that asks for consent, whose browsers come back to the demo's sidecar.
+fn client(redirect_uri: &str) -> Client {
+    Client { name: "The demo's app".to_owned(), ..Client::public(CLIENT).redirect_uri(redirect_uri).scopes(SCOPES) }
+}
+
 /// Puts users into the sandbox, and their tenants into the store, one in each state.
 async fn furnish(sandbox: &Sandbox, origin: &Origin, storage: &Storage) -> Result<(), Failure> {
-    sandbox.add_client(Client::public(CLIENT).redirect_uri("http://127.0.0.1:3540/oauth/callback").scopes(SCOPES));
+    sandbox.add_deck(USER, "Izzet Phoenix");
+    sandbox.sign_in(USER);
     let tenants = ["fresh", "ageing", "expired", "refused", "revoked", "pat-only", "both"];
     let mut batch = Vec::new();
     for tenant in tenants {
@@ -204,6 +218,12 @@ fn lines() -> Vec<Line> {
             "/t/pat-only/api/public/v1/cards/autocomplete?q=fire",
             200,
         ),
+        line(
+            "never connected: connect it on the connections page, and this answers 200",
+            as_tenant(UNCONNECTED),
+            decks,
+            401,
+        ),
         line("no tenant named", String::new(), decks, 400),
         line("a tenant that nobody knows", as_tenant("nobody"), decks, 401),
         line(
@@ -227,15 +247,27 @@ fn refused_post() -> String {
         .to_owned()
 }
 
-fn welcome(console: &mut Console, (sidecar, admin): (u16, u16), upstream: &Running) -> Result<(), Failure> {
+/// What to do first, then the rest; `page` is a link to the connections page, where there is one.
+fn welcome(
+    console: &mut Console,
+    page: Option<&str>,
+    (sidecar, admin): (u16, u16),
+    upstream: &Running,
+) -> Result<(), Failure> {
+    let flexslot = upstream.origin();
     console
-        .data_line("A sidecar, a stand-in of Flexslot behind it, and seven tenants. Nothing leaves this machine.\n")?;
+        .data_line("A sidecar, a stand-in of Flexslot behind it, and eight tenants. Nothing leaves this machine.\n")?;
+    if let Some(page) = page {
+        console.data_line(format_args!(
+            "  The connections page (the link is for one browser, within five minutes). Connect the tenant {UNCONNECTED}:\n"
+        ))?;
+        console.data_line(format_args!("    {page}\n"))?;
+        console.data_line(format_args!("  Where @{USER}, who does so, revokes it again:\n"))?;
+        console.data_line(format_args!("    {flexslot}/account/connected-apps\n"))?;
+    }
     console.data_line(format_args!("  sidecar   http://localhost:{sidecar}"))?;
     console.data_line(format_args!("  admin     http://localhost:{admin}"))?;
-    console.data_line(format_args!(
-        "  Flexslot  {} (the stand-in; what it counts: /_sandbox/counters)\n",
-        upstream.origin()
-    ))?;
+    console.data_line(format_args!("  Flexslot  {flexslot} (the stand-in; what it counts: /_sandbox/counters)\n"))?;
     console.data_line("Paste these into another terminal, and watch the log here.\n")?;
     for line in lines() {
         console.data_line(format_args!("  # {} => HTTP {}", line.shows, line.status))?;

@@ -2,18 +2,25 @@
 
 mod check;
 mod completions;
+mod connect;
 mod console;
 mod demo;
+mod disconnect;
+mod explain;
 mod failure;
+mod health;
 mod key;
 pub mod logging;
 mod man;
 mod overrides;
+mod page;
 mod progress;
 mod reread;
+mod running;
 mod sandbox;
 mod serve;
 mod signals;
+mod status;
 mod store;
 mod tenant;
 #[cfg(test)]
@@ -26,9 +33,10 @@ use clap::{Parser, error::ErrorKind};
 
 pub use console::{Console, StreamKind};
 pub use failure::{Failure, Status};
-pub use overrides::{ServeOverrides, StoreOverrides};
+pub use overrides::{AdminOverrides, ServeOverrides, StoreOverrides};
 
 use crate::{
+    app::Surroundings,
     config::{ConfigSource, Environment, SystemEnvironment},
     model::{Clock, Random, SystemClock, prefix},
 };
@@ -62,7 +70,13 @@ enum Command {
     Serve(serve::ServeArgs),
     Demo(demo::DemoArgs),
     Check(check::CheckArgs),
+    Explain(explain::ExplainArgs),
+    Health(health::HealthArgs),
     Sandbox(sandbox::SandboxArgs),
+    Status(status::StatusArgs),
+    Connect(connect::ConnectArgs),
+    Disconnect(disconnect::DisconnectArgs),
+    Page(page::PageArgs),
     Tenant(tenant::TenantArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
@@ -139,6 +153,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 // === impl World ===
 
+impl World<'_> {
+    /// What the rooms are handed of it.
+    fn surroundings(&self) -> Surroundings {
+        Surroundings { clock: Arc::clone(&self.clock), random: self.random.clone() }
+    }
+}
+
 impl fmt::Debug for World<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("World").field("console", &self.console).finish_non_exhaustive()
@@ -162,7 +183,13 @@ impl Command {
             Self::Serve(args) => args.run(global, world),
             Self::Demo(args) => args.run(world),
             Self::Check(args) => args.run(global, world),
+            Self::Explain(args) => args.run(global, world),
+            Self::Health(args) => args.run(global, world),
             Self::Sandbox(args) => args.run(world),
+            Self::Status(args) => args.run(global, world),
+            Self::Connect(args) => args.run(global, world),
+            Self::Disconnect(args) => args.run(global, world),
+            Self::Page(args) => args.run(global, world),
             Self::Tenant(args) => args.run(global, world),
             Self::Key(args) => args.run(global, world),
             Self::Completions(args) => args.run(&mut world.console),

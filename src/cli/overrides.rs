@@ -29,6 +29,20 @@ pub struct ServeOverrides {
     store: StoreOverrides,
 }
 
+/// Flags of the commands that ask a running sidecar.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+#[command(next_help_heading = "Instead of what proxy.toml says")]
+pub struct AdminOverrides {
+    /// Where the sidecar's admin listener is, such as 127.0.0.1:3540 or unix:/run/flexslot-proxy/admin.sock
+    /// [env: FLEXSLOT_PROXY_ADMIN_LISTEN]
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// The sidecar's store, beside which its admin token lies unless admin.token is set
+    /// [env: FLEXSLOT_PROXY_STORE]
+    #[arg(long, value_name = "URL")]
+    store: Option<String>,
+}
+
 /// Flags of every command that works with stored credentials.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Instead of what proxy.toml says")]
@@ -49,6 +63,14 @@ impl From<ServeOverrides> for Overrides {
     fn from(given: ServeOverrides) -> Self {
         let ServeOverrides { listen, admin_listen, log_format, log_level, store } = given;
         Self { listen, admin_listen, log_format, log_level, ..store.into() }
+    }
+}
+
+// === impl AdminOverrides ===
+
+impl From<AdminOverrides> for Overrides {
+    fn from(AdminOverrides { admin_listen, store }: AdminOverrides) -> Self {
+        Self { admin_listen, store, ..Self::default() }
     }
 }
 

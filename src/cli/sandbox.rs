@@ -77,6 +77,12 @@ impl SandboxArgs {
             .data_line(format_args!("  a personal access token of ada, who exists only in here: {}", pat.expose()))?;
         console
             .data_line(format_args!("  FLEXSLOT_PAT={} flexslot-proxy --upstream http://{address}", pat.expose()))?;
+        let consent = match self.consent {
+            ConsentMode::Automatic => "whoever is signed in, george at first, allows at once; --consent page asks",
+            ConsentMode::Page => "a page with Allow and Deny, and who is signed in",
+        };
+        console.data_line(format_args!("  consent, at /api/public/v1/oauth/authorize: {consent}"))?;
+        console.data_line(format_args!("  where a user revokes an app: http://{address}/account/connected-apps"))?;
         sandbox.serve(listener, signals.stop()).await;
         Ok(())
     }

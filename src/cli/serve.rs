@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::SignalKind;
 
 use super::{
-    Failure, GlobalArgs, ServeOverrides, World,
+    Console, Failure, GlobalArgs, ServeOverrides, StreamKind, World,
     logging::Logging,
     reread::{Origin, Rereader},
     signals::{Signals, catch},
@@ -18,7 +18,7 @@ use crate::{
 
 /// Run the sidecar (the default)
 ///
-/// It stops on SIGTERM and SIGINT, after finishing what is under way; a second signal ends it at once. SIGHUP, and a
+/// On a terminal it begins with a link to the connections page. It stops on SIGTERM and SIGINT, after finishing what is under way; a second signal ends it at once. SIGHUP, and a
 /// change of the file or of a secret's file, make it read its configuration again.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct ServeArgs {
@@ -35,7 +35,7 @@ impl ServeArgs {
         let origin = Origin { source: global.source(world.environment), overrides: self.overrides.into() };
         let config = origin.read(world.environment)?;
         let logging = Logging::start(&config.log, world.console.err_kind())?;
-        super::runtime()?.block_on(serve(config, origin, logging))
+        super::runtime()?.block_on(serve(config, origin, logging, &mut world.console))
     }
 }
 
@@ -50,7 +50,7 @@ fn arm_failpoint(environment: &dyn crate::config::Environment) -> Result<(), Fai
     })
 }
 
-async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), Failure> {
+async fn serve(config: Config, origin: Origin, logging: Logging, console: &mut Console) -> Result<(), Failure> {
     raise_file_limit();
     let mut signals = Signals::new()?;
     let hangup = catch(SignalKind::hangup())?;
@@ -61,14 +61,29 @@ async fn serve(config: Config, origin: Origin, logging: Logging) -> Result<(), F
         tracing::info!(file = %file.display(), "an encryption key was made; keep a copy of it apart from the store");
     }
     let listeners = Listeners::bind(&config)?;
-    announce(&listeners, &config);
     let app = App::build(config.clone(), storage, &around, metrics)?;
+    announce(&listeners, &config);
+    // A link is for whoever sits there, and must not end up where log lines are collected.
+    if console.err_kind() == StreamKind::Terminal {
+        invite(&app, &listeners, console).await;
+    }
     let (reloader, reloads) = app::reloads();
     let rereading = tokio::spawn(Rereader::new(origin, config, logging, reloader).run(hangup));
     let ended = app.run(listeners, reloads, signals.stop()).await;
     rereading.abort();
     match ended? {
         Ended::Drained | Ended::CutOff => Ok(()),
+    }
+}
+
+/// Shows a way to the connections page. Without one the sidecar does all else that it is for.
+async fn invite(app: &App, listeners: &Listeners, console: &mut Console) {
+    match app.sign_in_link(listeners).await {
+        Ok(Some(link)) => {
+            console.tell(format_args!("The connections page, for one browser, within five minutes:\n\n    {link}\n"))
+        }
+        Ok(None) => {}
+        Err(failure) => tracing::warn!(%failure, "there is no link to the connections page"),
     }
 }
 

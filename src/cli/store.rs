@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Failure, World};
 use crate::{
-    app::{Surroundings, storage::Storage},
+    app::storage::Storage,
     config,
     model::Unobserved,
     store::{KeyFileError, StoreError, TokenStore},
@@ -12,16 +12,20 @@ use crate::{
 
 /// Opens the configured store, and makes it, with its key, where it does not exist yet.
 pub(super) async fn open(config: &config::Store, world: &mut World<'_>) -> Result<TokenStore, Failure> {
+    open_storage(config, world).await.map(|storage| storage.store)
+}
+
+/// The same with what belongs to the store.
+pub(super) async fn open_storage(config: &config::Store, world: &mut World<'_>) -> Result<Storage, Failure> {
     require_durable(config)?;
-    let around = Surroundings { clock: Arc::clone(&world.clock), random: world.random.clone() };
-    let storage = Storage::open(config, &around, Arc::new(Unobserved)).await?;
+    let storage = Storage::open(config, &world.surroundings(), Arc::new(Unobserved)).await?;
     if let Some(file) = &storage.new_key {
         let file = file.display();
         world
             .console
             .tell(format_args!("An encryption key was made in {file}. Keep a copy of it apart from the store."));
     }
-    Ok(storage.store)
+    Ok(storage)
 }
 
 /// Refuses a store that would end with the command.

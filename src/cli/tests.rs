@@ -1,5 +1,6 @@
 //! Commands as a user runs them, without a process.
 
+mod connections;
 mod tenants;
 
 use std::{ffi::OsString, io, os::unix::fs::PermissionsExt, sync::Arc};

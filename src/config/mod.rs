@@ -6,6 +6,7 @@
 
 pub mod environment;
 pub mod fault;
+mod for_probe;
 mod for_store;
 mod listen;
 mod meaning;

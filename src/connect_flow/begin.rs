@@ -7,7 +7,7 @@ use super::{ConnectFlow, Refusal, Refused, Settings, outcome::Confirmation};
 use crate::{
     credential::{NewFlow, Progress, Session, consent::Awaited},
     flexslot::{AuthorizationRequest, Verifier},
-    model::{Card, Random, Reason, ScopeSet, Secret, SessionId, TenantId},
+    model::{Card, ConnectionState, Random, Reason, ScopeSet, Secret, SessionId, TenantId},
 };
 
 /// What its user is told before Flexslot asks.
@@ -17,8 +17,17 @@ pub struct Offer {
     /// The OAuth client that asks.
     pub client_id: String,
     pub scopes: ScopeSet,
-    /// As whom the tenant is connected, or was.
-    pub username: Option<String>,
+    pub standing: Standing,
+}
+
+/// How the tenant stands before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    New,
+    /// It has a grant, of this user as far as Flexslot has said.
+    Connected(Option<String>),
+    /// It had one.
+    Ended(Option<String>),
 }
 
 /// What a link is at.
@@ -61,11 +70,19 @@ impl ConnectFlow {
         }
         let Some(client_id) = settings.client_id.clone() else { return Err(refused(Refusal::NoClient)) };
         let card = self.credentials().card(&session.tenant).await.map_err(|error| refused(error.into()))?;
+        let identity = self.credentials().identity(&session.tenant).await.map_err(|error| refused(error.into()))?;
+        let username = identity.and_then(|identity| identity.username);
         Ok(Look::Offer(Offer {
             scopes: wanted(&session, card.as_ref(), &settings),
             tenant: session.tenant,
             client_id,
-            username: card.and_then(|card| card.username),
+            standing: match card.map(|card| card.state) {
+                None | Some(ConnectionState::NotConnected) => Standing::New,
+                Some(ConnectionState::ReconnectRequired) => Standing::Ended(username),
+                Some(ConnectionState::Connected | ConnectionState::Expiring | ConnectionState::Error) => {
+                    Standing::Connected(username)
+                }
+            },
         }))
     }
 

@@ -93,7 +93,7 @@ impl ConnectFlow {
             Err(why) => self.refuse(stays_open(why)),
             Ok(Word::Denied) => self.fail(&back, Refusal::Denied).await,
             Ok(Word::Error(code)) => self.fail(&back, Refusal::Flexslot(code)).await,
-            Ok(Word::Code(code)) => self.redeem(back, &code).await,
+            Ok(Word::Code(code)) => self.redeem(back, code).await,
         }
     }
 

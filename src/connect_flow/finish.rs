@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     credential::{Awaiting, Consented, SessionOutcome},
-    flexslot::{Introspection, Redemption, TokenAnswer, Verifier},
+    flexslot::{Introspection, Redemption, TokenAnswer, TokenError, Verifier},
     model::{Identity, ScopeSet, Secret, TenantId, TokenSet, TokenType, token::DEFAULT_LIFE},
 };
 
@@ -39,8 +39,19 @@ enum Whose {
 // === impl ConnectFlow ===
 
 impl ConnectFlow {
-    /// Redeems the code that a flow has brought.
-    pub(super) async fn redeem(&self, back: Back, code: &Secret) -> Outcome {
+    /// Redeems the code that a flow has brought, to the end, whether or not its browser waits for it: a code is spent
+    /// once it is sent.
+    pub(super) async fn redeem(&self, back: Back, code: Secret) -> Outcome {
+        let flow = self.clone();
+        let task = tokio::spawn(async move { flow.redeem_and_keep(back, &code).await });
+        let interrupted = |_| TokenError::Unknown("it was interrupted".into());
+        match task.await.map_err(interrupted) {
+            Ok(outcome) => outcome,
+            Err(error) => self.refuse(Refused::outright(Refusal::Token(error))),
+        }
+    }
+
+    async fn redeem_and_keep(&self, back: Back, code: &Secret) -> Outcome {
         let way = match self.way(&back) {
             Ok(way) => way,
             Err(why) => return self.fail(&back, why).await,
@@ -139,8 +150,7 @@ impl ConnectFlow {
 
     /// The grant becomes the tenant's; or, where an app has the last word, waits for it.
     async fn take_over(&self, back: &Back, consented: Consented, way: Way) -> Outcome {
-        let (id, tenant) = (&back.flow.session, &back.session.tenant);
-        let (client_id, refresh) = (consented.client_id.clone(), consented.tokens.refresh.clone());
+        let id = &back.flow.session;
         let kept = match way {
             Way::Page => self.credentials().connect(id, consented).await.map(Outcome::Connected),
             Way::App { address, code } => {
@@ -149,18 +159,14 @@ impl ConnectFlow {
             }
         };
         match kept {
-            Ok(outcome) => self.tell(tenant, outcome),
-            Err(error) => {
-                self.give_back(tenant, &client_id, &refresh).await;
-                self.fail(back, error.into()).await
-            }
+            Ok(outcome) => self.tell(&back.session.tenant, outcome),
+            Err(error) => self.fail(back, error.into()).await,
         }
     }
 
     /// The browser has to say whether the other user is meant.
     async fn ask(&self, back: &Back, consented: Consented, before: Identity) -> Outcome {
         let (id, tenant) = (&back.flow.session, &back.session.tenant);
-        let (client_id, refresh) = (consented.client_id.clone(), consented.tokens.refresh.clone());
         let now = consented.identity.clone();
         let awaiting = Awaiting::Confirmation { binding: back.binding.clone() };
         match self.credentials().park(id, consented, awaiting).await {
@@ -168,20 +174,17 @@ impl ConnectFlow {
                 let asked = Confirmation { session: id.clone(), tenant: tenant.clone(), before: Some(before), now };
                 self.tell(tenant, Outcome::Confirm(asked))
             }
-            Err(error) => {
-                self.give_back(tenant, &client_id, &refresh).await;
-                self.fail(back, error.into()).await
-            }
+            Err(error) => self.fail(back, error.into()).await,
         }
     }
 
-    /// Has Flexslot end a grant that nobody will use. Whether that works changes nothing for who waits.
+    /// Has Flexslot end a grant that cannot be used. Whether that works changes nothing for who waits.
     async fn give_back(&self, tenant: &TenantId, client_id: &str, refresh: &Secret) {
         let server = &self.settings().server;
         match timeout(PATIENCE, server.revoke(client_id, refresh)).await {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%tenant, %error, "a grant that could not be kept was not revoked"),
-            Err(_) => tracing::warn!(%tenant, "a grant that could not be kept was not revoked in time"),
+            Ok(Err(error)) => tracing::warn!(%tenant, %error, "a grant that cannot be used was not revoked"),
+            Err(_) => tracing::warn!(%tenant, "a grant that cannot be used was not revoked in time"),
         }
     }
 

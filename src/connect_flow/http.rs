@@ -21,6 +21,9 @@ use crate::model::SessionId;
 
 const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 
+/// Stands on the page of a session that is known here, for whoever looks whether it is.
+pub const SHOWN: HeaderName = HeaderName::from_static("flexslot-proxy-connect-session");
+
 /// In the query of a link that a browser was already sent to its home for. A web server between us may name another
 /// host than the browser does, and then every link would look lost for ever.
 const SENT_HOME: &str = "home";
@@ -45,11 +48,12 @@ async fn show(State(flow): State<ConnectFlow>, Path(id): Path<String>, uri: Uri,
         return redirect(StatusCode::TEMPORARY_REDIRECT, &home);
     }
     let id = SessionId::from_text(id);
-    match flow.look(&id, &cookie::bindings(&settings.redirect_uri, &headers)).await {
-        Ok(Look::Offer(offer)) => pages::offer(&offer, &settings).into_response(),
-        Ok(Look::Confirm(asked)) => pages::confirm(&asked, &settings).into_response(),
-        Err(refused) => pages::refused(&refused, &settings).into_response(),
-    }
+    let page = match flow.look(&id, &cookie::bindings(&settings.redirect_uri, &headers)).await {
+        Ok(Look::Offer(offer)) => pages::offer(&offer, &settings),
+        Ok(Look::Confirm(asked)) => pages::confirm(&asked, &settings),
+        Err(refused) => return pages::refused(&refused, &settings).into_response(),
+    };
+    ([(SHOWN, HeaderValue::from_static("shown"))], page).into_response()
 }
 
 async fn begin(State(flow): State<ConnectFlow>, Path(id): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
@@ -84,7 +88,7 @@ async fn callback(State(flow): State<ConnectFlow>, uri: Uri, headers: HeaderMap)
         Outcome::Refused(refused) => !matches!(refused.why, Refusal::Store(_)),
         Outcome::Connected(_) | Outcome::Return(_) => true,
     };
-    let response = respond(&outcome, &settings);
+    let response = respond(&outcome, &settings, &headers);
     if is_over { with_cookie(response, cookie::clear(&settings.redirect_uri, &state)) } else { response }
 }
 
@@ -99,12 +103,12 @@ async fn cancel(State(flow): State<ConnectFlow>, Path(id): Path<String>, headers
 async fn last_word(flow: &ConnectFlow, id: String, headers: &HeaderMap, word: LastWord) -> Response {
     let settings = flow.settings();
     let bindings = cookie::bindings(&settings.redirect_uri, headers);
-    respond(&flow.confirm(&SessionId::from_text(id), &bindings, word).await, &settings)
+    respond(&flow.confirm(&SessionId::from_text(id), &bindings, word).await, &settings, headers)
 }
 
-fn respond(outcome: &Outcome, settings: &Settings) -> Response {
+fn respond(outcome: &Outcome, settings: &Settings, headers: &HeaderMap) -> Response {
     match outcome {
-        Outcome::Connected(connected) => pages::connected(connected, settings).into_response(),
+        Outcome::Connected(connected) => pages::connected(connected, settings, cookie::reader(headers)).into_response(),
         Outcome::Confirm(asked) => pages::confirm(asked, settings).into_response(),
         Outcome::Return(address) => redirect(StatusCode::SEE_OTHER, address),
         Outcome::Refused(refused) => pages::refused(refused, settings).into_response(),

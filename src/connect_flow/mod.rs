@@ -22,6 +22,8 @@ pub mod outcome;
 mod pages;
 mod return_to;
 pub mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, sync::Arc};
 
@@ -34,7 +36,7 @@ use crate::{
 
 pub use self::{
     callback::Answer,
-    outcome::{Outcome, Refusal, Refused},
+    outcome::{Explained, Outcome, Refusal, Refused},
     settings::Settings,
 };
 
@@ -66,6 +68,11 @@ impl ConnectFlow {
     /// What the configuration says now.
     pub fn settings(&self) -> Arc<Settings> {
         self.0.settings.load_full()
+    }
+
+    /// Why it came to nothing, for who reads no page.
+    pub fn explain(&self, why: &Refusal) -> Explained {
+        pages::explained(why, &self.settings())
     }
 
     fn credentials(&self) -> &Credentials {

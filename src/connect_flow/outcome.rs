@@ -37,6 +37,14 @@ pub struct Refused {
     pub again: Option<SessionId>,
 }
 
+/// The same in words, for who reads no page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    pub what: String,
+    /// What only those can mend who have the configuration.
+    pub operator: Option<String>,
+}
+
 /// Every way in which it can come to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {

@@ -1,13 +1,20 @@
 //! The pages of a flow, in the words of Flexslot's own guide where it has any. All of it is text to maud, whoever wrote
 //! it.
 
+#[cfg(test)]
+mod tests;
 mod words;
 
 use http::StatusCode;
 use maud::{Markup, html};
 
 use self::words::{Next, Words};
-use super::{Refused, Settings, begin::Offer, outcome::Confirmation};
+use super::{
+    Refusal, Refused, Settings,
+    begin::{Offer, Standing},
+    cookie::Reader,
+    outcome::{Confirmation, Explained},
+};
 use crate::{
     credential::Connected,
     model::{Identity, ScopeSet, SessionId, scope},
@@ -16,7 +23,10 @@ use crate::{
 
 /// Before Flexslot asks: who, for whom, and what.
 pub(super) fn offer(offer: &Offer, settings: &Settings) -> Page {
-    let act = if offer.username.is_some() { "Reconnect Flexslot" } else { "Connect Flexslot" };
+    let act = match offer.standing {
+        Standing::New => "Connect Flexslot",
+        Standing::Connected(_) | Standing::Ended(_) => "Reconnect Flexslot",
+    };
     let main = html! {
         div.panel.narrow {
             h1 { (act) }
@@ -25,8 +35,12 @@ pub(super) fn offer(offer: &Offer, settings: &Settings) -> Page {
                  whether you allow it."
             }
             (permissions("This app wants to:", &offer.scopes))
-            @if let Some(name) = &offer.username {
-                p { "So far " strong { (offer.tenant) } " acts as @" (name) ". That stays until you have allowed this." }
+            @match &offer.standing {
+                Standing::New => {},
+                Standing::Connected(name) => p {
+                    "It is connected" (as_whom(name.as_deref())) ". That stays until you have allowed this."
+                },
+                Standing::Ended(name) => p { "It was connected" (as_whom(name.as_deref())) " before." },
             }
             form method="post" { div.acts { button.main { (act) } } }
             p.soft { "The app is known to Flexslot as " code { (offer.client_id) } "." }
@@ -45,7 +59,7 @@ pub(super) fn offer(offer: &Offer, settings: &Settings) -> Page {
 }
 
 /// The tenant is connected.
-pub(super) fn connected(connected: &Connected, settings: &Settings) -> Page {
+pub(super) fn connected(connected: &Connected, settings: &Settings, reader: Reader) -> Page {
     let says = match connected.identity.as_ref().and_then(|identity| identity.username.as_deref()) {
         Some(name) => format!("Connected to Flexslot as @{name}"),
         None => "Connected to Flexslot".to_owned(),
@@ -53,9 +67,17 @@ pub(super) fn connected(connected: &Connected, settings: &Settings) -> Page {
     let main = html! {
         div.panel.narrow {
             h1.says.ok { (Sign::Ok) span { (says) } }
-            p { strong { (connected.tenant) } " can use your Flexslot account now. You can close this window." }
+            p {
+                strong { (connected.tenant) } " can use your Flexslot account now."
+                @if reader == Reader::User { " You can close this window." }
+            }
             (permissions("This app can:", &connected.scopes))
-            div.acts { a.button href=(settings.manage_url) { "Manage on Flexslot" } }
+            div.acts {
+                @if reader == Reader::Operator {
+                    a.button.main href={ (settings.home().path()) "/" } { "Back to the connections" }
+                }
+                a.button href=(settings.manage_url) { "Manage on Flexslot" }
+            }
         }
     };
     Page::new(says, main)
@@ -108,6 +130,12 @@ pub(super) fn refused(refused: &Refused, settings: &Settings) -> Page {
     Page::new(title, main).status(status)
 }
 
+/// The same for who reads no page.
+pub(super) fn explained(why: &Refusal, settings: &Settings) -> Explained {
+    let Words { title, what, operator, .. } = Words::of(why, settings);
+    Explained { what: format!("{title}. {what}"), operator }
+}
+
 /// A path that is here, asked in a way that it is not asked.
 pub(super) fn not_allowed() -> Page {
     let main = html! {
@@ -128,6 +156,11 @@ fn permissions(says: &str, scopes: &ScopeSet) -> Markup {
             ul { @for scope in scopes { li { (scope::in_words(scope).unwrap_or(scope)) } } }
         }
     }
+}
+
+/// " as @george", where that is known.
+fn as_whom(name: Option<&str>) -> String {
+    name.map(|name| format!(" as @{name}")).unwrap_or_default()
 }
 
 /// A user of Flexslot as people call each other; the stable name where there is no other.

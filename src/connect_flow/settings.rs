@@ -72,3 +72,56 @@ impl fmt::Debug for Settings {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Settings;
+    use crate::connect_flow::tests::settings;
+
+    fn behind(public_url: &str, redirect_uri: &str) -> Settings {
+        let public_url = Some(public_url.parse().unwrap());
+        Settings { public_url, redirect_uri: redirect_uri.parse().unwrap(), ..settings() }
+    }
+
+    #[test]
+    fn home_is_where_the_callback_is() {
+        assert_eq!(settings().home().at("/connect/x"), "http://127.0.0.1:3540/connect/x");
+        let app = behind("https://app.example.com/flexslot", "https://app.example.com/flexslot/oauth/callback");
+        assert_eq!(app.home().at("/connect/x"), "https://app.example.com/flexslot/connect/x");
+        let local = behind("https://app.example.com/flexslot", "http://localhost:3540/oauth/callback");
+        assert_eq!(local.home().at("/connect/x"), "http://localhost:3540/connect/x");
+    }
+
+    #[test]
+    fn only_the_home_itself_is_home() {
+        for (host, is) in [("127.0.0.1:3540", true), ("localhost:3540", false), ("127.0.0.1", false), ("", false)] {
+            assert_eq!(settings().is_home(host), is, "{host}");
+        }
+        let app = behind("https://app.example.com", "https://app.example.com/oauth/callback");
+        for (host, is) in [("app.example.com", true), ("APP.example.com:443", true), ("app.example.com:8443", false)] {
+            assert_eq!(app.is_home(host), is, "{host}");
+        }
+    }
+
+    #[test]
+    fn paths_are_known_by_their_public_names_too() {
+        let app = behind("https://app.example.com/flexslot", "https://app.example.com/auth/flexslot");
+        for (path, inner) in [
+            ("/connect/x", None),
+            ("/oauth/callback", None),
+            ("/flexslot/connect/x", Some("/connect/x")),
+            ("/flexslot/connect/x/confirm", Some("/connect/x/confirm")),
+            ("/flexslot/oauth/callback", Some("/oauth/callback")),
+            ("/auth/flexslot", Some("/oauth/callback")),
+            ("/flexslot/metrics", None),
+            ("/flexslot/v1/tenants", None),
+            ("/flexslotx/connect/x", None),
+            ("/flexslot", None),
+            ("/", None),
+        ] {
+            assert_eq!(app.inner_path(path), inner, "{path}");
+        }
+        assert_eq!(settings().inner_path("/flexslot/connect/x"), None);
+        assert_eq!(behind("https://app.example.com", "https://app.example.com/").inner_path("/"), None);
+    }
+}

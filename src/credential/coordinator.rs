@@ -22,7 +22,7 @@ use crate::{
         Clock, Observer, Origin, Random, TenantId,
         observe::{FallbackCause, RetryOutcome},
         token::Freshness,
-        trace::steps::{Landing as Landed, Part, Refresh, Step, Steps},
+        trace::steps::{Landing as Landed, NotLoaded, Part, Refresh, Step, Steps},
     },
     store::{StoreError, TokenStore, instance::InstanceLock, spool::Spool},
 };
@@ -128,7 +128,8 @@ impl Credentials {
     ///
     /// Waits for a renewal, at most `refresh.timeout`, where there is no usable token without one.
     pub async fn pick(&self, ask: &Ask<'_>, steps: &mut Steps) -> Result<Picked, Refusal> {
-        let slot = self.works.slot(ask.tenant).await?;
+        let slot = self.works.slot(ask.tenant).await;
+        let slot = slot.inspect_err(|refusal| steps.note(Step::NotLoaded(not_loaded(refusal))))?;
         self.pick_in(&slot, ask, None, self.deadline(), steps).await
     }
 
@@ -331,6 +332,15 @@ impl Credentials {
             sleep(OFFER_AGAIN).await;
             works.offer().await;
         }
+    }
+}
+
+/// Why there is no slot, as a trace has it.
+const fn not_loaded(refusal: &Refusal) -> NotLoaded {
+    match refusal {
+        Refusal::NotConnected => NotLoaded::Unknown,
+        Refusal::RecordUnreadable(_) => NotLoaded::RecordUnreadable,
+        _ => NotLoaded::StoreUnavailable,
     }
 }
 

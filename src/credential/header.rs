@@ -15,6 +15,11 @@ pub(super) fn bearer(token: &Secret) -> Option<HeaderValue> {
     Some(value)
 }
 
+/// What stands where a token is still to come. No request goes out with it; one that did would be refused.
+pub(super) const fn without_token() -> HeaderValue {
+    HeaderValue::from_static("Bearer")
+}
+
 #[cfg(test)]
 mod tests {
     use super::bearer;

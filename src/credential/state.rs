@@ -300,6 +300,8 @@ impl Live {
     fn new(grant: Grant, policy: &RefreshPolicy, random: &Random) -> Self {
         let plan = Plan::new(&grant.tokens, Share::new(grant.id, grant.version), policy, random);
         let authorization = match grant.tokens.token_type {
+            // It came without one: it counts as expired, so that it is refreshed before anything is sent.
+            TokenType::Bearer if grant.tokens.access.is_empty() => Some(header::without_token()),
             TokenType::Bearer => header::bearer(&grant.tokens.access),
             TokenType::Dpop => None,
         };

@@ -1,10 +1,10 @@
-//! Where the connections page is, for answers that send people there.
+//! Where the connections page is, for whoever sends people there.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use form_urlencoded::Serializer;
 
-use crate::model::TenantId;
+use crate::model::{Secret, TenantId};
 
 /// The page of the admin listener, at an address that a browser on this host can open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,11 @@ impl ConnectionsPage {
             _ => address.set_ip(Ipv6Addr::LOCALHOST.into()),
         }
         Self(address)
+    }
+
+    /// The address that signs a browser in to the page.
+    pub fn sign_in(&self, token: &Secret) -> String {
+        format!("http://{}/sign-in/{}", self.0, token.expose())
     }
 
     /// The page, showing `tenant` alone where one is named.

@@ -39,8 +39,8 @@ impl TokenStore {
     /// others. Whether the tenant still has that grant is for its caller to see.
     pub async fn identities(&self, tenants: &[TenantId]) -> Result<Vec<Result<FoundIdentity, StoreError>>, StoreError> {
         let keys: Vec<_> = tenants.iter().map(identity_key).collect();
-        let rows = self.backend.get(&keys).await?;
-        Ok(keys.iter().zip(rows).map(|(key, row)| found(key, row.as_ref())).collect())
+        let rows = self.rows(&keys).await?;
+        Ok(keys.iter().zip(rows).map(|(key, row)| found(key, row.transpose()?.as_ref())).collect())
     }
 
     /// Whose `tenant`'s grant is, or was before it ended by itself.

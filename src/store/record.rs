@@ -54,7 +54,7 @@ mod revocations;
 pub use self::grants::GrantSummary;
 pub(super) use self::{
     fields::{Fault, What},
-    flows::{StoredSession, flow, link, read_flow, read_link, read_session, session},
+    flows::{StoredSession, Tries, flow, link, read_flow, read_link, read_session, session},
     grants::{PlainState, disconnected, grant, read_grant, read_plain_grant},
     identities::{identity, read_identity_record},
     reseal::{examine, resealed, resealed_spooled, sealed_with},

@@ -108,7 +108,7 @@ pub struct Changed {
 }
 
 /// A tenant's row as an engine has given it.
-type Found = Option<Result<Row, StoreError>>;
+pub(super) type Found = Option<Result<Row, StoreError>>;
 
 // === impl TenantSummary ===
 
@@ -194,7 +194,7 @@ impl TokenStore {
     /// `tenants` as a list would have them, in their order; those that are not stored too.
     pub async fn summaries(&self, tenants: &[TenantId]) -> Result<Vec<TenantSummary>, StoreError> {
         let keys: Vec<_> = tenants.iter().flat_map(keys_of).collect();
-        let mut rows = self.found(&keys).await?.into_iter();
+        let mut rows = self.rows(&keys).await?.into_iter();
         let summary = |tenant: &TenantId| {
             let (grant, pat) = (rows.next().flatten(), rows.next().flatten());
             summary(tenant.clone(), grant, pat)
@@ -260,7 +260,7 @@ impl TokenStore {
     async fn list_grants(&self, state: RowState, names: Names<'_>, limit: usize) -> Result<TenantPage, StoreError> {
         let grants = self.backend.list(Kind::Grant, Some(state), names, limit).await?;
         let keys: Vec<_> = grants.iter().map(|(name, _)| Key::new(Kind::Pat, name.as_str())).collect();
-        let pats = self.found(&keys).await?;
+        let pats = self.rows(&keys).await?;
         let next = next_after(&grants, limit);
         let tenants = grants.into_iter().zip(pats);
         let tenants = tenants.filter_map(|((name, grant), pat)| Some(summary(name.parse().ok()?, Some(grant), pat)));
@@ -270,7 +270,7 @@ impl TokenStore {
     async fn list_without_grant(&self, names: Names<'_>, limit: usize) -> Result<TenantPage, StoreError> {
         let pats = self.backend.list(Kind::Pat, None, names, limit).await?;
         let keys: Vec<_> = pats.iter().map(|(name, _)| Key::new(Kind::Grant, name.as_str())).collect();
-        let grants = self.found(&keys).await?;
+        let grants = self.rows(&keys).await?;
         let next = next_after(&pats, limit);
         let without = pats.into_iter().zip(grants).filter(|(_, grant)| match grant {
             None => true,
@@ -282,11 +282,11 @@ impl TokenStore {
     }
 
     /// The rows of `keys`, in their order. One that cannot be read says so in its place.
-    async fn found(&self, keys: &[Key]) -> Result<Vec<Found>, StoreError> {
+    pub(super) async fn rows(&self, keys: &[Key]) -> Result<Vec<Found>, StoreError> {
         let rows = match self.backend.get(keys).await {
             Ok(rows) => rows,
             // Only one by one does it show which.
-            Err(StoreError::Unreadable { .. }) => return self.found_one_by_one(keys).await,
+            Err(StoreError::Unreadable { .. }) => return self.rows_one_by_one(keys).await,
             Err(error) => return Err(error),
         };
         if rows.len() != keys.len() {
@@ -295,7 +295,7 @@ impl TokenStore {
         Ok(rows.into_iter().map(|row| row.map(Ok)).collect())
     }
 
-    async fn found_one_by_one(&self, keys: &[Key]) -> Result<Vec<Found>, StoreError> {
+    async fn rows_one_by_one(&self, keys: &[Key]) -> Result<Vec<Found>, StoreError> {
         let mut found = Vec::with_capacity(keys.len());
         for key in keys {
             found.push(match self.row(key).await {

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::support::{ADMIN_TOKEN, World};
+use crate::support::{ADMIN_TOKEN, Reply, World};
 
 /// Every route of the API that wants a caller who may call.
 const GUARDED: [(Method, &str); 11] = [
@@ -46,5 +46,173 @@ async fn the_api_is_for_whoever_has_the_admin_token() {
     }
     let spaced = world.admin("/v1/tenants").header("authorization", &format!("bearer  {ADMIN_TOKEN}"));
     spaced.send().await.is(200);
+    world.finish().await;
+}
+
+/// What a browser does with a link: a session of its own, and the CSRF token that its page carries.
+struct SignedIn {
+    cookie: String,
+    csrf: String,
+}
+
+async fn link(world: &World) -> String {
+    let reply = world.api(Method::POST, "/v1/sign-in-links").send().await;
+    let url = reply.is(201).json()["url"].as_str().unwrap().to_owned();
+    let path = url.strip_prefix(&format!("http://{}", world.admin_address())).expect("by the name that was called");
+    path.to_owned()
+}
+
+/// `name=value` of the cookie that an answer sets.
+fn cookie(reply: &Reply) -> String {
+    reply.header("set-cookie").expect("a cookie").split(';').next().unwrap().to_owned()
+}
+
+async fn csrf(world: &World, cookie: &str) -> String {
+    let page = world.admin("/").header("cookie", cookie).send().await;
+    let (_, field) = page.is(200).text().split_once("name=\"csrf\" value=\"").expect("a form");
+    field.split('"').next().unwrap().to_owned()
+}
+
+async fn sign_in(world: &World) -> SignedIn {
+    let reply = world.admin(&link(world).await).send().await;
+    assert_eq!((reply.is(303).header("location"), reply.header("cache-control")), (Some("/"), Some("no-store")));
+    let cookie = cookie(&reply);
+    let csrf = csrf(world, &cookie).await;
+    SignedIn { cookie, csrf }
+}
+
+async fn world() -> World {
+    let world = World::start().await;
+    world.tenant("acme").with_pat().await;
+    world
+}
+
+#[tokio::test]
+async fn a_link_signs_one_browser_in_once() {
+    let world = world().await;
+    let path = link(&world).await;
+    world.admin(&path).method(Method::HEAD).send().await.is(200);
+    let first = world.admin(&path).send().await;
+    let set = first.is(303).header("set-cookie").unwrap().to_owned();
+    let port = world.admin_address().port();
+    assert!(set.starts_with(&format!("flexslot-proxy-session-{port}=")), "{set}");
+    assert!(set.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Lax"), "{set}");
+    let second = world.admin(&path).send().await;
+    assert!(second.is(410).text().contains("This link cannot be used any more"), "{}", second.text());
+    assert_eq!(second.header("set-cookie"), None);
+    let again = world.admin(&path).header("cookie", &cookie(&first)).send().await;
+    assert_eq!(again.is(303).header("set-cookie"), None, "a browser that went back is simply led on");
+    for nobody in ["/sign-in/x", "/sign-in/%ff"] {
+        assert!(world.admin(nobody).send().await.status >= 400);
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn of_two_browsers_with_one_link_one_gets_in() {
+    let world = world().await;
+    let path = link(&world).await;
+    let (one, other) = tokio::join!(world.admin(&path).send(), world.admin(&path).send());
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 410]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_cookie_counts_with_the_csrf_token_of_its_session_alone() {
+    let world = world().await;
+    let (one, other) = (sign_in(&world).await, sign_in(&world).await);
+    let call = |method, target| world.admin(target).method(method).header("cookie", &one.cookie);
+    for (method, target) in GUARDED.into_iter().take(3) {
+        call(method.clone(), target).send().await.is_problem(403, "csrf_failed");
+        for wrong in ["", "x", &other.csrf, one.cookie.rsplit_once('.').unwrap().1] {
+            call(method.clone(), target).header("x-csrf-token", wrong).send().await.is_problem(403, "csrf_failed");
+        }
+    }
+    let crowded = format!("theme=dark; {}; x=1", one.cookie);
+    let call = world.admin("/v1/tenants").header("cookie", &crowded).header("x-csrf-token", &one.csrf);
+    call.send().await.is(200);
+    let name = one.cookie.split('=').next().unwrap();
+    for strange in ["", "x.y.z", "99999999999.x.y"] {
+        let call = world.admin("/v1/tenants").header("cookie", &format!("{name}={strange}"));
+        call.header("x-csrf-token", &one.csrf).send().await.is_problem(401, "unauthorized");
+    }
+    let planted = format!("{name}=x.y.z; {}", one.cookie);
+    let call = world.admin("/v1/tenants").header("cookie", &planted).header("x-csrf-token", &one.csrf);
+    call.send().await.is(200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_not_mended_by_a_cookie() {
+    let world = world().await;
+    let SignedIn { cookie, csrf } = sign_in(&world).await;
+    let call = world.admin("/v1/tenants").header("cookie", &cookie).header("x-csrf-token", &csrf);
+    call.header("authorization", "Bearer wrong").send().await.is_problem(401, "unauthorized");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn links_are_made_with_the_token_alone() {
+    let world = world().await;
+    let SignedIn { cookie, csrf } = sign_in(&world).await;
+    let call = world.admin("/v1/sign-in-links").method(Method::POST).header("cookie", &cookie);
+    call.header("x-csrf-token", &csrf).send().await.is_problem(401, "unauthorized");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_has_not_signed_in_is_told_how() {
+    let world = world().await;
+    let page = world.admin("/").send().await;
+    assert!(page.is(401).text().contains("flexslot-proxy page"), "{}", page.text());
+    assert!(!page.text().contains("acme"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn signing_out_takes_the_cookie_away_and_no_other_site_can_do_it() {
+    let world = world().await;
+    let SignedIn { cookie, csrf } = sign_in(&world).await;
+    let out = |body: String| {
+        let call = world.admin("/sign-out").method(Method::POST).header("cookie", &cookie);
+        call.header("content-type", "application/x-www-form-urlencoded").body(body)
+    };
+    out(String::new()).send().await.is_problem(403, "csrf_failed");
+    out("csrf=x".into()).send().await.is_problem(403, "csrf_failed");
+    let reply = out(format!("csrf={csrf}")).send().await;
+    assert_eq!(reply.is(303).header("location"), Some("/"));
+    let cleared = reply.header("set-cookie").unwrap();
+    assert!(cleared.contains("=; Path=/; Max-Age=0;"), "{cleared}");
+    world.admin("/sign-out").method(Method::POST).send().await.is(303);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn every_sidecar_with_the_same_token_takes_a_session_and_a_new_token_ends_it() {
+    let mut world = World::plan().variable("OTHER_TOKEN", "another-token").start().await;
+    let SignedIn { cookie, csrf } = sign_in(&world).await;
+    let (_, value) = cookie.split_once('=').unwrap();
+    world.restart().await;
+    let elsewhere = format!("flexslot-proxy-session-{}={value}", world.admin_address().port());
+    let call = |world: &World| world.admin("/v1/tenants").header("cookie", &elsewhere).header("x-csrf-token", &csrf);
+    call(&world).send().await.is(200);
+    world.reload("admin.token = { env = \"OTHER_TOKEN\" }").await;
+    call(&world).send().await.is_problem(401, "unauthorized");
+    world.api(Method::GET, "/v1/tenants").send().await.is_problem(401, "unauthorized");
+    world.admin("/v1/tenants").header("authorization", "Bearer another-token").send().await.is(200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn over_https_the_cookie_is_for_https_alone() {
+    let world = World::with("admin.public_url = \"https://app.example.com/flexslot\"").await;
+    let link = world.api(Method::POST, "/v1/sign-in-links").header("host", "app.example.com").send().await;
+    let url = link.is(201).json()["url"].as_str().unwrap().to_owned();
+    let path = url.strip_prefix("https://app.example.com/flexslot").expect("where browsers reach it");
+    let reply = world.admin(path).header("host", "app.example.com").send().await;
+    let set = reply.is(303).header("set-cookie").unwrap();
+    assert!(set.ends_with("; HttpOnly; SameSite=Lax; Secure"), "{set}");
     world.finish().await;
 }

@@ -1,6 +1,7 @@
 //! Keeps what the documentation says true where a program can tell.
 
 mod errors;
+mod openapi;
 mod reading;
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 };
 
 use flexslot_proxy::{
-    admin::{health::Readiness, metrics::Metrics},
+    admin::{connections::Tally, health::Readiness, metrics::Metrics},
     config::{Config, ConfigSource, Environment, Overrides, environment::FileRead},
     credential::coordinator::Health,
     model::{
@@ -37,6 +38,7 @@ fn everything_counted() -> String {
     metrics.pat_fallback(FallbackCause::Scope);
     metrics.request(&Method::GET, 200, None, RequestTimes::default());
     metrics.in_flight(1);
+    metrics.connections(Tally::default());
     metrics.store("get", StoreOutcome::Ok, Duration::ZERO);
     String::from_utf8(metrics.text(Health {
         store_reachable: true,
@@ -70,7 +72,7 @@ fn every_metric_stands_in_the_operators_table_and_no_other() {
 #[test]
 fn every_metric_of_the_source_is_documented() {
     let (source, operations) = (read("src/admin/metrics.rs"), read("docs/operations.md"));
-    let names: BTreeSet<&str> = ["counter(", "counters(", "gauge(", "histogram(", "histograms(", "opts("]
+    let names: BTreeSet<&str> = ["counter(", "counters(", "gauge(", "gauges(", "histogram(", "histograms(", "opts("]
         .iter()
         .flat_map(|call| source.split(call).skip(1))
         .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
@@ -98,15 +100,36 @@ fn every_field_of_the_access_log_is_specified() {
 }
 
 #[test]
+fn every_word_of_a_trace_is_explained() {
+    let (operations, mut words) = (read("docs/operations.md"), BTreeSet::new());
+    for file in ["finding", "steps", "mod"] {
+        let source = read(format!("src/model/trace/{file}.rs"));
+        let arms = source
+            .lines()
+            .filter_map(|line| line.split_once("=> \"")?.1.split_once("\",").map(|(word, _)| word.to_owned()));
+        words.extend(arms.filter(|word| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')));
+    }
+    assert!(words.contains("taken") && words.contains("overflowed"), "{words:?}");
+    let section = section(&operations, "## Why a request went as it did");
+    let unexplained: Vec<_> = words.iter().filter(|word| !section.contains(&format!("`{word}`"))).collect();
+    assert!(unexplained.is_empty(), "{unexplained:?}");
+}
+
+#[test]
 fn every_log_line_that_operators_are_told_of_exists_at_its_level() {
     let operations = read("docs/operations.md");
     let source: String = files_below("src", ".rs").iter().map(read).collect();
     let lines: Vec<_> = rows(section(&operations, "### Other lines")).collect();
     assert!(lines.len() > 5, "{lines:?}");
     for (line, row) in lines {
-        let (before, _) = source.split_once(&format!("\"{line}")).unwrap_or_else(|| panic!("nothing writes: {line}"));
-        let level = before.rsplit("tracing::").next().and_then(|call| call.split('!').next()).unwrap_or_default();
-        assert!(row.starts_with(&format!(" | {} | ", level.to_uppercase())), "{line}: {level}");
+        let quoted = format!("\"{line}");
+        // The same words may stand on a page for users.
+        let levels: Vec<_> = source
+            .match_indices(&quoted)
+            .filter_map(|(at, _)| source[..at].rsplit("tracing::").next()?.split('!').next())
+            .map(|level| format!(" | {} | ", level.to_uppercase()))
+            .collect();
+        assert!(levels.iter().any(|level| row.starts_with(level)), "{line}: {levels:?}");
     }
 }
 
@@ -271,6 +294,22 @@ fn relative_links_point_to_what_exists() {
             }
         }
     }
+}
+
+#[test]
+fn every_picture_is_there_and_every_picture_is_shown() {
+    let mut shown = BTreeSet::new();
+    for document in documents() {
+        let text = read(&document);
+        for source in ["src=\"", "srcset=\""].iter().flat_map(|name| text.split(name).skip(1)) {
+            let path = document.parent().expect("a directory").join(source.split('"').next().expect("an end"));
+            assert!(path.exists(), "{}: {}", document.display(), path.display());
+            shown.insert(path);
+        }
+    }
+    let there: BTreeSet<PathBuf> = files_below("docs/images", ".png").into_iter().collect();
+    assert!(there.len() > 20, "{there:?}");
+    assert_eq!(there, shown);
 }
 
 /// "`name` in [path](…)", as the tables of docs/architecture.md say where to look.

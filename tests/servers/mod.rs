@@ -5,7 +5,7 @@
 //! - [`watched`]: a process that ends, and whose directory goes, with the test process, however that ends
 //!
 //! Included by the tests of the library and by those of the program, which is why not everything is used everywhere.
-#![allow(dead_code, unreachable_pub, reason = "each of the test programs uses its part")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each of the test programs uses its part")]
 
 pub(crate) mod postgres;
 pub(crate) mod redis;

@@ -2,6 +2,7 @@
 
 mod connecting;
 mod credentials;
+mod requests;
 mod tenants;
 
 use axum::{
@@ -23,6 +24,7 @@ pub(super) fn routes(admin: &Admin) -> Router<Admin> {
         .route("/v1/tenants/{tenant}/connect-sessions", post(connecting::open))
         .route("/v1/tenants/{tenant}/disconnect", post(connecting::disconnect))
         .route("/v1/connect-sessions/{id}/complete", post(connecting::complete))
+        .route("/v1/requests/{request_id}", get(requests::one))
         .route("/v1/sign-in-links", post(auth::make_link))
         .route_layer(middleware::from_fn_with_state(admin.clone(), auth::authenticated))
         .route("/v1/openapi.json", get(openapi::serve))

@@ -80,8 +80,8 @@ impl OptionalFromRequestParts<Admin> for Browser {
 impl IntoResponse for Stranger {
     fn into_response(self) -> Response {
         let main = html! {
-            h1 { "Sign in" }
-            div.panel {
+            div.panel.narrow {
+                h1 { "Sign in" }
                 p { "This page shows the Flexslot connections of all tenants, so it opens only for whoever runs the sidecar." }
                 p { "Run this where the sidecar runs, and open the link that it prints. It can be used once, within five minutes." }
                 pre { code { "flexslot-proxy page" } }

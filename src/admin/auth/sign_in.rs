@@ -114,8 +114,8 @@ const fn no_store() -> [(HeaderName, HeaderValue); 1] {
 
 fn used_up() -> Page {
     let main = html! {
-        h1 { "This link cannot be used any more" }
-        div.panel {
+        div.panel.narrow {
+            h1 { "This link cannot be used any more" }
             p { "A sign-in link works once, and for five minutes. Run this where the sidecar runs, and open the link that it prints:" }
             pre { code { "flexslot-proxy page" } }
         }

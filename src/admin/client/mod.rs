@@ -1,11 +1,13 @@
 //! The documents of the API, for who answers them and for who asks. None has room for a token.
 
 mod card;
+mod health;
 mod trace;
 
 use serde::{Deserialize, Serialize};
 
 pub use card::{CardDocument, ScopeDocument};
+pub use health::HealthDocument;
 pub use trace::{StepDocument, TimingsDocument, ToldDocument, TraceDocument};
 
 /// A part of the list of cards: `GET /v1/tenants`.

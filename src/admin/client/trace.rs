@@ -61,7 +61,7 @@ pub struct TraceDocument {
 pub struct StepDocument {
     /// From the request's header.
     pub at_ms: f64,
-    /// `considered`, `refresh`, `sent` or `unauthorized`.
+    /// `tenant`, `considered`, `refresh`, `sent` or `unauthorized`.
     pub step: String,
     /// What came of it, in a word that does not change.
     pub result: String,

@@ -54,6 +54,12 @@ pub fn document(trace: &Trace) -> TraceDocument {
 /// A step without its time.
 fn told(step: Step) -> StepDocument {
     match step {
+        Step::NotLoaded(why) => StepDocument {
+            step: word("tenant"),
+            result: word(why.as_str()),
+            text: why.to_string(),
+            ..StepDocument::default()
+        },
         Step::Considered(finding) => considered(finding),
         Step::Refresh(refresh) => refreshed(refresh),
         Step::HeldBack(cause, why) => held_back(cause, why),

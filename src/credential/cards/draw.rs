@@ -19,7 +19,7 @@ use crate::{
         token::{DisconnectReason, Disconnected},
         trace::{Considered, Pair},
     },
-    store::{GrantStanding, GrantSummary, PatStanding, StoreError, TenantSummary},
+    store::{GrantStanding, GrantSummary, IdentityRecord, PatStanding, StoreError, TenantSummary},
 };
 
 /// How long a refresh token lives after the token answer that brought it (Flexslot's documentation).
@@ -280,6 +280,15 @@ fn what_is_wrong(error: &StoreError) -> String {
     match error {
         StoreError::Unreadable { record, what } => format!("{record}: {what}"),
         StoreError::Unavailable(what) => what.clone(),
+    }
+}
+
+// === impl Whose ===
+
+impl From<IdentityRecord> for Whose {
+    fn from(IdentityRecord { grant, identity, other_sub, .. }: IdentityRecord) -> Self {
+        let username = identity.and_then(|identity| identity.username);
+        Self { grant, username, is_anothers: other_sub.is_some() }
     }
 }
 

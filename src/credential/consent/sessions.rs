@@ -11,6 +11,11 @@ impl Credentials {
         self.works.store.open_session(wish).await
     }
 
+    /// The same for who waits for what comes of it: a denial ends it, too, and so does giving it up.
+    pub async fn open_awaited_session(&self, wish: SessionWish) -> Result<OpenedSession, StoreError> {
+        self.works.store.open_awaited_session(wish).await
+    }
+
     /// The session; `None` where there is none, or its ten minutes are over.
     pub async fn session(&self, id: &SessionId) -> Result<Option<Session>, StoreError> {
         self.works.store.session(id).await
@@ -26,8 +31,8 @@ impl Credentials {
         self.works.store.take_flow(state).await
     }
 
-    /// Notes that nothing has come of the session. One with `return_to` is used up with that, and so is one for which a
-    /// grant was parked, which is revoked; any other can be tried again until its time is over.
+    /// Notes that nothing has come of the session. One that is awaited, by an app or a command, is used up with that, and
+    /// so is one for which a grant was parked, which is revoked; any other can be tried again until its time is over.
     pub async fn end_session(&self, id: &SessionId, outcome: SessionOutcome) -> Result<(), ConsentError> {
         self.works.store.end_session(id, outcome).await
     }

@@ -7,16 +7,16 @@ use super::{
     world::{CLIENT, HOUR, ORIGIN, SECOND, START, World, ask, ask_for, caller, pass, pick, tenant},
 };
 use crate::{
-    credential::{Ask, PathClass, TenantPolicy, Unauthorized},
+    credential::{Ask, CardQuery, PathClass, TenantPolicy, Unauthorized},
     model::{
-        Card, ConnectionState, CredentialKind, GrantState, NextStep, PatFallback, PatState, Reason, Scope, ScopeSet,
-        Secret, TokenSet, TokenType,
+        Card, ConnectionState, CredentialKind, GrantState, Identity, NextStep, PatFallback, PatState, Reason, Scope,
+        ScopeSet, Secret, TokenSet, TokenType,
         observe::RetryOutcome,
         scope::{Access, Resource},
         token::{Attempt, DisconnectReason, Intent, Owner},
     },
     store::{
-        Cas, Existing, NewGrant, NewTenant, Settlement, StoredPat,
+        Cas, Existing, IdentityRecord, NewGrant, NewTenant, Settlement, StoredPat,
         backend::{Backend, Change, Expect, Key, Kind},
         record::Body,
     },
@@ -318,6 +318,58 @@ async fn a_bound_token_is_an_error() {
     let _ = world.store.import(vec![new], Existing::Skip).await.unwrap();
     let error = (ConnectionState::Error, Some(Reason::TokenUnusable), Some(NextStep::FixConfig));
     assert_eq!(said(&world, "acme").await, (error, None));
+}
+
+/// Flexslot has said whose the tenant's grant is, and perhaps another user since.
+async fn say_whose(world: &World, name: &str, username: &str, other_sub: Option<&str>) {
+    let tenant = tenant(name);
+    let grant = world.store.load(&tenant).await.unwrap().grant.id().unwrap();
+    let identity = Some(Identity { sub: format!("sub-{name}"), username: Some(username.into()) });
+    let record = IdentityRecord { grant, identity, checked_at: START, other_sub: other_sub.map(str::to_owned) };
+    let found = world.store.identities(std::slice::from_ref(&tenant)).await.unwrap().remove(0).unwrap();
+    assert_eq!(world.store.put_identity(&tenant, &found, &record).await, Ok(Cas::Stored));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_card_names_the_user_of_its_own_grant() {
+    let world = World::new().await;
+    for name in ["acme", "beta", "gamma"] {
+        world.connect(name, HOUR, None).await;
+        say_whose(&world, name, "george", None).await;
+    }
+    let username = async |name| card(&world, name).await.username;
+    assert_eq!(username("acme").await.as_deref(), Some("george"));
+    end(&world, "acme", DisconnectReason::InvalidGrant).await;
+    assert_eq!(username("acme").await.as_deref(), Some("george"), "to be recognised when connecting again");
+    end(&world, "beta", DisconnectReason::Disconnected).await;
+    assert_eq!(username("beta").await, None);
+    world.connect_to("gamma", "another", HOUR, None).await;
+    assert_eq!(username("gamma").await, None, "of the grant before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_became_anothers_is_an_error() {
+    let world = World::new().await;
+    world.connect("acme", HOUR, None).await;
+    world.connect("beta", HOUR, None).await;
+    say_whose(&world, "acme", "george", Some("sub-other")).await;
+    let error = (ConnectionState::Error, Some(Reason::SubjectChanged), Some(NextStep::Reconnect));
+    assert_eq!(said(&world, "acme").await, (error, Some(CredentialKind::OAuth)));
+    for (state, expected) in [(ConnectionState::Error, "acme"), (ConnectionState::Connected, "beta")] {
+        let query = CardQuery { state: Some(state), limit: 5, ..CardQuery::default() };
+        let cards = world.credentials.cards(&query).await.unwrap().cards;
+        assert_eq!(cards.iter().map(|card| card.tenant.as_str()).collect::<Vec<_>>(), [expected]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_it_cannot_be_read_whose_a_grant_is_the_card_does_without() {
+    let world = World::new().await;
+    world.connect("acme", HOUR, None).await;
+    say_whose(&world, "acme", "george", None).await;
+    spoil(&world, Kind::Identity, "acme").await;
+    let acme = card(&world, "acme").await;
+    assert_eq!((acme.state, acme.username), (ConnectionState::Connected, None));
 }
 
 /// Flexslot refuses the token, and the one that a refresh brings.

@@ -38,6 +38,8 @@ pub struct Micros(u32);
 /// One thing that happened to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// What is known of the tenant could not be had.
+    NotLoaded(NotLoaded),
     Considered(Finding),
     /// A refresh was begun, or one under way was joined.
     Refresh(Refresh),
@@ -48,6 +50,16 @@ pub enum Step {
     Sent(Sent),
     /// Flexslot answered 401.
     Unauthorized(Remedy),
+}
+
+/// Why a request of a tenant is turned away before any credential is considered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotLoaded {
+    /// Neither the store nor the configuration knows the tenant.
+    Unknown,
+    StoreUnavailable,
+    /// The store has a record, and it does not open.
+    RecordUnreadable,
 }
 
 /// A request's part in a refresh.
@@ -280,6 +292,29 @@ impl Refresh {
     /// One that the request did not wait for.
     pub fn in_background(cause: Cause, part: Part) -> Self {
         Self { cause, part, waited: Micros::default(), landing: Landing::NotAwaited }
+    }
+}
+
+// === impl NotLoaded ===
+
+impl NotLoaded {
+    /// The word in the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::RecordUnreadable => "record_unreadable",
+        }
+    }
+}
+
+impl fmt::Display for NotLoaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unknown => "neither the store nor the configuration knows this tenant",
+            Self::StoreUnavailable => "the tenant is not in memory, and cannot be had from the store",
+            Self::RecordUnreadable => "the tenant's record in the store does not open",
+        })
     }
 }
 

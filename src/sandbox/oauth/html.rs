@@ -12,8 +12,8 @@ const HEAD: &str = "<meta charset=utf-8>\n<meta name=viewport content=\"width=de
                     section { border: 1px solid var(--line); border-radius: 8px; margin: 1rem 0; padding: 1rem }\n\
                     label, input { display: block; font: inherit }\n\
                     input { box-sizing: border-box; margin: .25rem 0 1rem; max-width: 100%; padding: .4rem .5rem }\n\
-                    button { font: inherit; margin-right: .5rem; padding: .4rem 1rem; cursor: pointer }\n\
-                    .main { background: var(--act); border: 1px solid var(--act); color: var(--ink) }\n\
+                    button { font: inherit; margin-right: .5rem; padding: .4rem 1rem; border: 1px solid var(--act); border-radius: 4px; cursor: pointer }\n\
+                    .main { background: var(--act); color: var(--ink) }\n\
                     </style>\n";
 
 /// A whole page. `main` is HTML; `title` is text.

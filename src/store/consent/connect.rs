@@ -93,7 +93,7 @@ impl TokenStore {
             is_open(&session.stored.session.progress)?;
             let before = self.before(&session).await?;
             let Read { key, row, stored, .. } = session;
-            let StoredSession { session, opened_at, .. } = stored;
+            let StoredSession { session, opened_at, tries, .. } = stored;
             let id = RevocationId { tenant: session.tenant.clone(), grant: new.grant.id };
             let sub = new.identity.as_ref().map(|identity| identity.sub.as_str());
             let revocation = Revocation {
@@ -103,7 +103,8 @@ impl TokenStore {
             };
             let parked = Parked { identity: new.identity.clone(), awaiting: awaiting.into() };
             let session = Session { progress: Progress::Parked(parked), ..session };
-            let (label, body) = record::session(&StoredSession { session, opened_at, grant: Some(new.grant.id) });
+            let grant = Some(new.grant.id);
+            let (label, body) = record::session(&StoredSession { session, opened_at, grant, tries });
             let expect = Expect::Revision(row.revision);
             let changes =
                 vec![Change { key, expect, label, body }, self.revocation_change(&id, Expect::Absent, &revocation)];
@@ -204,8 +205,7 @@ impl TokenStore {
         }
         let answer = connected(&stored, new);
         let session = Session { progress: Progress::Ended(SessionOutcome::Connected), ..stored.session };
-        let (label, body) =
-            record::session(&StoredSession { session, grant: Some(new.grant.id), opened_at: stored.opened_at });
+        let (label, body) = record::session(&StoredSession { session, grant: Some(new.grant.id), ..stored });
         let mut changes = vec![Change { key, expect: Expect::Revision(row.revision), label, body }];
         changes.push(self.grant_change(&tenant, Expect::as_read(before.grant.as_ref()), &new.grant, None));
         changes.extend(id_in(before.grant.as_ref()).map(|old| tombstone(old, now)));

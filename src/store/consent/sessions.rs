@@ -13,7 +13,7 @@ use crate::{
     store::{
         Cas, StoreError, TokenStore,
         backend::{Change, Expect, Key, Row},
-        record::{self, StoredSession},
+        record::{self, StoredSession, Tries},
         revocation::{Revocation, RevocationId, over},
         tenants::is_there,
     },
@@ -39,11 +39,20 @@ pub(super) struct Read {
 impl TokenStore {
     /// Opens a session. Nothing else names it but what is answered.
     pub async fn open_session(&self, wish: SessionWish) -> Result<OpenedSession, StoreError> {
+        self.open_session_with(wish, Tries::Many).await
+    }
+
+    /// The same for who waits for what comes of it: whatever ends it, it has ended.
+    pub async fn open_awaited_session(&self, wish: SessionWish) -> Result<OpenedSession, StoreError> {
+        self.open_session_with(wish, Tries::One).await
+    }
+
+    async fn open_session_with(&self, wish: SessionWish, tries: Tries) -> Result<OpenedSession, StoreError> {
         let SessionWish { tenant, scopes, return_to } = wish;
         let (id, now) = (SessionId::random(&self.random), self.backend.now().await?);
         let expires_at = now.plus(SESSION_LIFE);
         let session = Session { tenant, scopes, return_to, expires_at, progress: Progress::Open };
-        let (label, body) = record::session(&StoredSession { session, opened_at: now, grant: None });
+        let (label, body) = record::session(&StoredSession { session, opened_at: now, grant: None, tries });
         self.put_new(Change { key: key(SESSION, id.expose()), expect: Expect::Absent, label, body }).await?;
         Ok(OpenedSession { id, expires_at })
     }
@@ -89,7 +98,7 @@ impl TokenStore {
         Ok(self.take(key, &row, expires_at).await?.then_some(flow))
     }
 
-    /// Notes that nothing has come of a session. One that an app waits for is used up with that, and so is one whose
+    /// Notes that nothing has come of a session. One that somebody waits for is used up with that, and so is one whose
     /// grant was parked, which is revoked now. Any other can be tried again.
     pub async fn end_session(&self, id: &SessionId, outcome: SessionOutcome) -> Result<(), ConsentError> {
         if outcome == SessionOutcome::Connected {
@@ -98,8 +107,9 @@ impl TokenStore {
         loop {
             let Read { key, row, stored, now } = self.read_session(id).await?.ok_or(ConsentError::Unknown)?;
             let parked = match (&stored.session.progress, &stored.session.return_to) {
-                (Progress::Ended(_), _) | (Progress::Open, None) => return Ok(()),
-                (Progress::Open, Some(_)) => None,
+                (Progress::Ended(_), _) => return Ok(()),
+                (Progress::Open, None) if stored.tries == Tries::Many => return Ok(()),
+                (Progress::Open, _) => None,
                 (Progress::Parked(_), _) => stored.grant,
             };
             let mut changes = Vec::new();

@@ -24,13 +24,23 @@ pub(in crate::store) struct StoredSession {
     pub(in crate::store) opened_at: Timestamp,
     /// The grant that is parked for it, or that it has brought.
     pub(in crate::store) grant: Option<GrantId>,
+    pub(in crate::store) tries: Tries,
+}
+
+/// How often a session's user can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Tries {
+    /// Until a grant comes of it: a no can have been a slip.
+    Many,
+    /// Once, because somebody waits for what comes of it, whatever that is.
+    One,
 }
 
 // === sessions ===
 
 /// A session's row.
 pub(in crate::store) fn session(stored: &StoredSession) -> (Label, Body) {
-    let StoredSession { session, opened_at, grant } = stored;
+    let StoredSession { session, opened_at, grant, tries } = stored;
     let Session { tenant, scopes, return_to, expires_at, progress } = session;
     let writer = Writer::new()
         .with("tenant", tenant.as_str())
@@ -38,7 +48,8 @@ pub(in crate::store) fn session(stored: &StoredSession) -> (Label, Body) {
         .with_some("return_to", return_to.as_deref())
         .with_time("opened_at", *opened_at)
         .with_time("expires_at", *expires_at)
-        .with_some("grant", grant.map(|grant| grant.to_string()));
+        .with_some("grant", grant.map(|grant| grant.to_string()))
+        .with_some("tries", (*tries == Tries::One).then_some("one"));
     let writer = match progress {
         Progress::Open => writer.with("progress", "open"),
         Progress::Parked(Parked { identity, awaiting }) => {
@@ -68,6 +79,7 @@ pub(in crate::store) fn read_session(key: &Key, row: &Row) -> Result<StoredSessi
         let stored = StoredSession {
             opened_at: fields.time("opened_at")?,
             grant: fields.optional_grant_id("grant")?,
+            tries: read_tries(&mut fields)?,
             session: Session {
                 tenant,
                 scopes: scopes.map(|text| ScopeSet::new(&text)),
@@ -79,6 +91,14 @@ pub(in crate::store) fn read_session(key: &Key, row: &Row) -> Result<StoredSessi
         fields.end().map(|()| stored)
     };
     read().map_err(unreadable(key.kind, &key.name))
+}
+
+fn read_tries(fields: &mut Reader) -> Result<Tries, Fault> {
+    match fields.optional_text("tries")?.as_deref() {
+        None => Ok(Tries::Many),
+        Some("one") => Ok(Tries::One),
+        Some(_) => Err(fields.fault("tries", "one, or nothing")),
+    }
 }
 
 fn read_progress(fields: &mut Reader) -> Result<Progress, Fault> {

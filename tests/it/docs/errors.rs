@@ -1,6 +1,6 @@
 //! The error codes, their table and their examples.
 
-use flexslot_proxy::proxy::error::Code;
+use flexslot_proxy::{admin, proxy::error::Code};
 use serde_json::Value;
 
 use super::reading::{code_blocks, files_below, read, section};
@@ -17,6 +17,22 @@ fn every_error_code_stands_in_the_table_with_its_status_and_action() {
         })
         .collect();
     assert_eq!(table, expected);
+}
+
+#[test]
+fn every_code_of_the_admin_listener_stands_in_its_table_and_below() {
+    let errors = read("docs/errors.md");
+    let section = section(&errors, "## The admin listener's codes");
+    let table: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    let row = |code: &admin::Code| {
+        let problem = code.problem("");
+        format!("| `{}` | {} | `{}` |", code.as_str(), problem.status.as_u16(), problem.action.as_str())
+    };
+    assert_eq!(table, admin::Code::ALL.iter().map(row).collect::<Vec<_>>());
+    for code in admin::Code::ALL {
+        let told = section.contains(&format!("\n- `{}`: ", code.as_str()));
+        assert!(told || matches!(code, admin::Code::NotFound | admin::Code::MethodNotAllowed), "{}", code.as_str());
+    }
 }
 
 #[test]

@@ -31,6 +31,8 @@ const CLIENT_SECRET: &str = "flx_cs_canary-4Zr8kQ1vWm6";
 const CLIENT_TOKEN: &str = "caller-canary-9Xb2LpT7sNd";
 const CALLERS_OWN: &str = "own-authorization-canary-Yt5Hc3";
 const CALLERS_COOKIE: &str = "own-cookie-canary-Rw8Jf0";
+const CALLERS_QUERY: &str = "own-query-canary-Nd4Kz7";
+const CALLERS_BODY: &str = "own-body-canary-Bq1Sm9";
 const ANSWERED_BADLY: &str = "flx_rt_badly-answered-canary-Gk6Qe2";
 
 /// What must not be found, by name.
@@ -110,6 +112,13 @@ impl Leavings {
         }
     }
 
+    /// The ids of all requests that were answered.
+    fn request_ids(&self) -> Vec<String> {
+        let answers = String::from_utf8_lossy(&self.0["responses"]).to_ascii_lowercase();
+        let id = |line: &str| line.strip_prefix("flexslot-proxy-request-id:").map(|id| id.trim().to_owned());
+        answers.lines().filter_map(id).collect()
+    }
+
     fn assert_clean_of(&self, secrets: &Secrets) {
         let forms = secrets.forms();
         let mut found = Vec::new();
@@ -134,8 +143,9 @@ async fn call(leavings: &mut Leavings, sidecar: &Sidecar, method: &str, path: &s
     let fields = format!(
         "Proxy-Authorization: Bearer {CLIENT_TOKEN}\r\nAuthorization: Bearer {CALLERS_OWN}\r\nCookie: s={CALLERS_COOKIE}\r\n"
     );
-    let answer = ask(sidecar.proxy, &request(method, path, tenant, &fields, b"")).await;
-    leavings.add("responses", answer.head.clone());
+    let body = if method == "POST" { CALLERS_BODY } else { "" };
+    let answer = ask(sidecar.proxy, &request(method, path, tenant, &fields, body.as_bytes())).await;
+    leavings.add("responses", format!("{}\r\n", answer.head));
     // What Flexslot says passes as it is; the sandbox's echo tells no secrets either.
     leavings.add("responses", answer.body);
     answer.status
@@ -158,6 +168,8 @@ async fn nothing_that_leaves_the_process_carries_a_secret() {
         ("the client token", CLIENT_TOKEN),
         ("the caller's own authorization", CALLERS_OWN),
         ("the caller's own cookie", CALLERS_COOKIE),
+        ("the caller's query", CALLERS_QUERY),
+        ("the caller's body", CALLERS_BODY),
         ("a token that was answered badly", ANSWERED_BADLY),
         ("the PAT of proxy.toml", filed.expose()),
         ("the PAT of the store", world.give_pat("stored").await.expose()),
@@ -192,7 +204,8 @@ async fn nothing_that_leaves_the_process_carries_a_secret() {
     // Refreshed before, after a 401, and in vain.
     let grants = world.sandbox.grants();
     let grant = |user: &str| grants.iter().find(|grant| grant.user == user).unwrap().id.parse().unwrap();
-    assert_eq!(call(&mut leavings, &sidecar, "GET", DECKS, "expired").await, 200);
+    let asked = format!("{DECKS}?page={CALLERS_QUERY}");
+    assert_eq!(call(&mut leavings, &sidecar, "GET", &asked, "expired").await, 200);
     world.sandbox.expire_access(grant("refused")).unwrap();
     assert_eq!(call(&mut leavings, &sidecar, "POST", ECHO, "refused").await, 200);
     world.sandbox.revoke_grant(grant("revoked")).unwrap();
@@ -243,8 +256,17 @@ async fn nothing_that_leaves_the_process_carries_a_secret() {
         leavings.add("responses", answer.body);
     }
     over_http2(&mut leavings, &sidecar).await;
-    for path in ["/metrics", "/healthz", "/readyz", "/nothing"] {
-        let answer = ask(sidecar.admin, format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await;
+    let admin_token = fs::read_to_string(world.path("admin-token")).unwrap();
+    secrets.add("the admin token", &admin_token);
+    let traces = leavings.request_ids().into_iter().map(|id| format!("/v1/requests/{id}"));
+    let paths: Vec<_> =
+        ["/metrics", "/healthz", "/readyz", "/nothing"].map(str::to_owned).into_iter().chain(traces).collect();
+    assert!(paths.len() > 20, "every request has left a trace: {paths:?}");
+    let as_operator = format!("Authorization: Bearer {}\r\n", admin_token.trim());
+    for path in paths {
+        let asks = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{as_operator}\r\n");
+        let answer = ask(sidecar.admin, asks.as_bytes()).await;
+        assert!(answer.status == 200 || path == "/nothing", "{path}: {}", answer.head);
         leavings.add(format!("admin {path}"), [answer.head.into_bytes(), answer.body].concat());
     }
     for tenant in tenants {
@@ -253,7 +275,7 @@ async fn nothing_that_leaves_the_process_carries_a_secret() {
     assert!(secrets.0.len() > 20, "the refreshed tokens are among what is searched for");
 
     // What lies on the disk while it runs, and after the end.
-    let on_purpose = ["key", "client-token", "client-secret"];
+    let on_purpose = ["key", "client-token", "client-secret", "admin-token"];
     leavings.add_files(world.dir.path(), &on_purpose);
     let exit = sidecar.stop().await;
     leavings.add_files(world.dir.path(), &on_purpose);

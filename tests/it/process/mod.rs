@@ -3,13 +3,18 @@
 //!
 //! Every figure that a test prints is for reading; no test fails because a machine is slow.
 
+mod asking;
+mod browser;
 mod canary;
+mod cards;
 mod check;
 mod clients;
 mod commands;
+mod consent;
 mod drain;
 mod engines;
 mod http;
+mod jar;
 mod keys;
 mod kill;
 mod memory;

@@ -1,5 +1,7 @@
 //! What the tests are made of: a world in a sentence, callers, and neighbours that do as they are told.
 
+mod browser;
+pub(crate) mod chromium;
 mod client;
 mod frail;
 pub(crate) mod process;
@@ -15,7 +17,8 @@ use std::{
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
-pub(crate) use client::{Call, Reply, http2_connection, in_time, sha256, until};
+pub(crate) use browser::{Browser, Page};
+pub(crate) use client::{Call, Reach, Reply, http2_connection, in_time, sha256, until};
 pub(crate) use raw::{Raw, field};
 pub(crate) use upstream::{Part, Received, Script, Upstream};
 pub(crate) use world::{ADMIN_TOKEN, CLIENT, GrantOf, World};
@@ -28,6 +31,22 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct ClosedPort {
     pub(crate) address: SocketAddr,
     _bound: Socket,
+}
+
+/// A port that nobody else is given meanwhile, and that a process of ours can listen on.
+pub(crate) struct ReservedPort {
+    pub(crate) address: SocketAddr,
+    _bound: Socket,
+}
+
+impl ReservedPort {
+    pub(crate) fn new() -> Self {
+        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // Others can bind the same as long as neither listens (socket(7)), if both say so.
+        bound.set_reuse_address(true).unwrap();
+        bound.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        Self { address: bound.local_addr().unwrap().as_socket().unwrap(), _bound: bound }
+    }
 }
 
 impl ClosedPort {

@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     thread::{self, JoinHandle},
 };
 
@@ -23,12 +23,22 @@ pub(crate) struct Launch {
     args: Vec<String>,
     env: Vec<(String, String)>,
     input: String,
+    input_end: InputEnd,
+}
+
+/// What becomes of standard input once what is known beforehand has been written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InputEnd {
+    AtOnce,
+    /// When somebody says so, or drops the process.
+    Open,
 }
 
 /// A started process.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
+    stdin: Option<ChildStdin>,
     stdout: Captured,
     stderr: Captured,
 }
@@ -66,7 +76,14 @@ impl Launch {
     /// Another program.
     pub(crate) fn program(dir: &Path, program: impl Into<PathBuf>, args: &[&str]) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self { dir: dir.to_owned(), program: program.into(), args, env: Vec::new(), input: String::new() }
+        Self {
+            dir: dir.to_owned(),
+            program: program.into(),
+            args,
+            env: Vec::new(),
+            input: String::new(),
+            input_end: InputEnd::AtOnce,
+        }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -77,6 +94,12 @@ impl Launch {
     /// What it reads from standard input, which then ends; no more than a pipe holds.
     pub(crate) fn input(mut self, text: &str) -> Self {
         text.clone_into(&mut self.input);
+        self
+    }
+
+    /// Leaves standard input open, for [`Process::type_line`].
+    pub(crate) fn interactive(mut self) -> Self {
+        self.input_end = InputEnd::Open;
         self
     }
 
@@ -94,11 +117,13 @@ impl Launch {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
+        let mut stdin = child.stdin.take().unwrap();
         // Whoever reads nothing may have ended before.
-        let _ = child.stdin.take().unwrap().write_all(self.input.as_bytes());
+        let _ = stdin.write_all(self.input.as_bytes());
+        let stdin = (self.input_end == InputEnd::Open).then_some(stdin);
         let stdout = Captured::start(child.stdout.take().unwrap());
         let stderr = Captured::start(child.stderr.take().unwrap());
-        Ok(Process { child, stdout, stderr })
+        Ok(Process { child, stdin, stdout, stderr })
     }
 
     /// Runs it to its own end.
@@ -153,6 +178,21 @@ impl Process {
         Exit { status: status.expect("it has ended"), stdout: self.stdout.all(), stderr: self.stderr.all() }
     }
 
+    /// Writes a line to its standard input.
+    pub(crate) fn type_line(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("standard input was left open");
+        writeln!(stdin, "{line}").expect("the process reads");
+    }
+
+    /// Waits for the first whole line of standard output, and for the `n`th with `n - 1` before it.
+    pub(crate) async fn line(&self, n: usize) -> String {
+        let mut text = self.stdout.text.clone();
+        let whole = |text: &Vec<u8>| text.iter().filter(|&&byte| byte == b'\n').count() >= n;
+        let looked = timeout(PATIENCE, text.wait_for(whole)).await.is_ok_and(|looked| looked.is_ok());
+        assert!(looked, "no line {n} of standard output; the process wrote:\n{}", self.stderr());
+        self.stdout.so_far().lines().nth(n - 1).expect("it is there").to_owned()
+    }
+
     /// What has been written to standard error so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.so_far()
@@ -169,6 +209,19 @@ impl Process {
         });
         let looked = timeout(PATIENCE, looking).await.is_ok_and(|looked| looked.is_ok());
         assert!(looked, "no log line: {what}; the process wrote:\n{}", self.stderr());
+        found.expect("looked for until it was there")
+    }
+
+    /// Waits for a line on standard output of which `pick` makes something.
+    pub(crate) async fn prints<T>(&self, what: &str, mut pick: impl FnMut(&str) -> Option<T>) -> T {
+        let mut found = None;
+        let mut text = self.stdout.text.clone();
+        let looking = text.wait_for(|text| {
+            found = String::from_utf8_lossy(text).lines().filter_map(&mut pick).next();
+            found.is_some()
+        });
+        let looked = timeout(PATIENCE, looking).await.is_ok_and(|looked| looked.is_ok());
+        assert!(looked, "not printed: {what}; the process wrote:\n{}{}", self.stdout.so_far(), self.stderr());
         found.expect("looked for until it was there")
     }
 

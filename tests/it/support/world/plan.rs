@@ -65,6 +65,15 @@ impl Plan {
         self
     }
 
+    /// The same without a table of proxy.toml, or without a key of one, such as `oauth.client_id`.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        match name.split_once('.') {
+            Some((table, key)) => drop(self.config[table].as_table_mut().expect("a table").remove(key)),
+            None => drop(self.config.remove(name)),
+        }
+        self
+    }
+
     /// An environment variable, for secrets.
     pub(crate) fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.variables.insert(name.to_owned(), value.into());

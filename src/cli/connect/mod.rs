@@ -1,0 +1,126 @@
+//! `connect TENANT`
+
+mod browser;
+mod carried;
+mod pasted;
+mod received;
+
+use clap::builder::PossibleValuesParser;
+
+use super::{
+    Console, Failure, GlobalArgs, StoreOverrides, World, console::printable, signals::Signals,
+    status::card::permissions, store,
+};
+use crate::{
+    app::connecting::{Connecting, OpenedSession, Refusal, SessionOutcome, SessionWish},
+    config::{Config, Overrides, ServiceSecrets},
+    model::{ScopeSet, TenantId, scope::CATALOGUE},
+};
+
+/// Connect a tenant to Flexslot: its user is asked in the browser
+///
+/// Opens the browser, and waits until its user has answered. It comes back to the sidecar that runs on the same store;
+/// where none runs, to this command, which listens at the redirect URI meanwhile. A connection that is there stays until
+/// the new one is.
+#[derive(Debug, clap::Args)]
+pub(super) struct ConnectArgs {
+    /// The tenant's name
+    tenant: TenantId,
+    /// What to ask for, in place of oauth.scopes; can be given several times
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = PossibleValuesParser::new(CATALOGUE.map(|(name, _)| name)))]
+    scopes: Vec<String>,
+    /// Open nothing: print the address at Flexslot, and read from standard input the one that the browser ends on
+    ///
+    /// For machines without a browser; any browser anywhere will do. It does not matter whether its last page loads.
+    #[arg(long)]
+    no_browser: bool,
+    /// Where the sidecar's admin listener is, to which browsers come back unless oauth.redirect_uri or admin.public_url
+    /// says otherwise
+    /// [env: FLEXSLOT_PROXY_ADMIN_LISTEN]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Instead of what proxy.toml says")]
+    admin_listen: Option<String>,
+    #[command(flatten)]
+    overrides: StoreOverrides,
+}
+
+/// A consent that is being asked for.
+struct Asking<'a> {
+    tenant: &'a TenantId,
+    connecting: Connecting,
+    session: OpenedSession,
+}
+
+/// What a session is ended with that its command gives up.
+const GIVEN_UP: &str = "given_up";
+
+// === impl ConnectArgs ===
+
+impl ConnectArgs {
+    pub(super) fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
+        super::runtime()?.block_on(self.connect(global, world))
+    }
+
+    async fn connect(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
+        let Self { tenant, scopes, no_browser, admin_listen, overrides } = self;
+        let source = global.source(world.environment);
+        let overrides = Overrides { admin_listen, ..overrides.into() };
+        let config = Config::load_with(ServiceSecrets::OfClient, &source, &overrides, world.environment)?;
+        if config.oauth.client.is_none() {
+            return Err(Failure::misuse("only personal access tokens work: the configuration names no OAuth client")
+                .hint(format!(
+                    "set oauth.client_id, or give {tenant} a token: flexslot-proxy tenant set-pat {tenant}"
+                )));
+        }
+        let mut signals = Signals::of_a_terminal()?;
+        let storage = store::open_storage(&config.store, world).await?;
+        let connecting = Connecting::new(&config, storage, &world.surroundings())?;
+        let scopes = (!scopes.is_empty()).then(|| ScopeSet::new(&scopes.join(" ")));
+        let wish = SessionWish { tenant: tenant.clone(), scopes, return_to: None };
+        let session = connecting.credentials.open_awaited_session(wish).await?;
+        let mut asking = Asking { tenant: &tenant, connecting, session };
+        let walk =
+            async { if no_browser { asking.carried(&mut world.console).await } else { asking.received(world).await } };
+        let walked = tokio::select! {
+            walked = walk => walked,
+            () = signals.stop() => Err(Failure::new(format!("given up; {tenant} is as it was"))),
+        };
+        match walked {
+            Ok(()) => asking.tell(&mut world.console).await,
+            Err(failure) => {
+                // Whoever still has the link could go on with it.
+                let given_up = SessionOutcome::Failed(GIVEN_UP.to_owned());
+                let _ = asking.connecting.credentials.end_session(&asking.session.id, given_up).await;
+                Err(failure)
+            }
+        }
+    }
+}
+
+// === impl Asking ===
+
+impl Asking<'_> {
+    /// Tells what there is now.
+    async fn tell(&self, console: &mut Console) -> Result<(), Failure> {
+        let tenant = self.tenant;
+        let credentials = &self.connecting.credentials;
+        let (identity, card) = (credentials.identity(tenant).await?, credentials.card(tenant).await?);
+        match identity.and_then(|identity| identity.username) {
+            Some(name) => console.tell(format_args!("Connected {tenant} to Flexslot as @{}.", printable(&name))),
+            None => console.tell(format_args!("Connected {tenant} to Flexslot.")),
+        }
+        if let Some(card) = card {
+            console.tell(printable(&permissions(&card.scopes)));
+        }
+        Ok(())
+    }
+
+    /// That it came to nothing.
+    fn refused(&self, why: &Refusal) -> Failure {
+        let explained = self.connecting.explain(why);
+        let failure = Failure::new(explained.what);
+        match explained.operator {
+            Some(hint) => failure.hint(hint),
+            None => failure.hint(format!("to begin again: flexslot-proxy connect {}", self.tenant)),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! `health` and `explain`, which ask a sidecar that runs.
+
+use std::{fs, net::SocketAddr};
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{
+    http::{Answer, DECKS, ask, get},
+    world::{Life, World},
+};
+use crate::support::{
+    ClosedPort, free_port,
+    process::{Exit, Launch, Sidecar},
+    until,
+};
+
+fn id(answer: &Answer) -> String {
+    let line = |line: &str| {
+        line.to_ascii_lowercase().strip_prefix("flexslot-proxy-request-id:").map(|id| id.trim().to_owned())
+    };
+    answer.head.lines().find_map(line).expect("a request id")
+}
+
+/// Runs a command that asks `sidecar`, whose port stands in no configuration.
+async fn asks(world: &World, sidecar: &Sidecar, args: &[&str]) -> Exit {
+    let admin = sidecar.admin.to_string();
+    world.command(&[args, &["--admin-listen", &admin]].concat()).run().await
+}
+
+/// Waits until the sidecar is ready, as `health` says with these flags.
+async fn ready(world: &World, flags: &[&str]) {
+    let probe = world.command(&[&["health"], flags].concat());
+    until("a ready sidecar", async || probe.run().await.stdout == "ready\n").await;
+}
+
+#[track_caller]
+fn says(exit: &Exit, status: i32, text: &str) {
+    assert_eq!(exit.status.code(), Some(status), "{}{}", exit.stdout, exit.stderr);
+    let told = if status == 0 { &exit.stdout } else { &exit.stderr };
+    assert!(told.contains(text), "{text} is not in: {told}");
+}
+
+#[tokio::test]
+async fn a_request_is_explained_to_people_and_to_programs() {
+    let world = World::new().await;
+    world.connect("acme", Life::Expired).await;
+    let sidecar = world.start().await;
+    let good = id(&ask(sidecar.proxy, &get(DECKS, "acme")).await);
+    let story = asks(&world, &sidecar, &["explain", &good]).await;
+    for part in [
+        "GET /api/public/v1/decks/",
+        &good,
+        "for acme, named by the header",
+        "oauth: taken, fresh, version 2",
+        "200, handed over whole",
+    ] {
+        says(&story, 0, part);
+    }
+    assert!(!story.stdout.contains('\u{1b}') && !story.stdout.contains("next:"), "{}", story.stdout);
+    let document: Value =
+        serde_json::from_str(&asks(&world, &sidecar, &["explain", "--json", &good]).await.stdout).unwrap();
+    assert_eq!((&document["request_id"], &document["status"]), (&Value::from(good), &Value::from(200)));
+
+    let failed = id(&ask(sidecar.proxy, &get(DECKS, "nobody")).await);
+    let story = asks(&world, &sidecar, &["explain", &failed]).await;
+    for part in [
+        "neither the store nor the configuration knows this tenant",
+        "answered by the sidecar itself: not_connected",
+        "\nnext: ",
+        "flexslot-proxy connect nobody",
+    ] {
+        says(&story, 0, part);
+    }
+    says(&asks(&world, &sidecar, &["explain", "00000000-1"]).await, 1, "no trace of this request");
+    says(&asks(&world, &sidecar, &["explain", "not-an-id"]).await, 2, "a request id looks like d067bdbd-1f");
+}
+
+#[tokio::test]
+async fn whoever_cannot_ask_is_told_why() {
+    let world = World::new().await;
+    let sidecar = world.start().await;
+    ready(&world, &["--admin-listen", &sidecar.admin.to_string()]).await;
+    let token = fs::read_to_string(world.path("admin-token")).unwrap();
+    world.write_secret("admin-token", "another-token");
+    says(&asks(&world, &sidecar, &["explain", "00000000-1"]).await, 1, "refuses the admin token");
+    fs::remove_file(world.path("admin-token")).unwrap();
+    says(&asks(&world, &sidecar, &["explain", "00000000-1"]).await, 1, "there is no admin token");
+    world.write_secret("admin-token", &token);
+    says(&world.command(&["explain", "00000000-1"]).run().await, 1, "port is 0 in this configuration");
+    says(&world.command(&["explain", "00000000-1", "--admin-listen", "off"]).run().await, 1, "admin listener is off");
+    let closed = ClosedPort::new().address.to_string();
+    says(&world.command(&["explain", "00000000-1", "--admin-listen", &closed]).run().await, 1, "no sidecar listens");
+    let flexslot = world.origin().trim_start_matches("http://").to_owned();
+    says(&world.command(&["health", "--admin-listen", &flexslot]).run().await, 1, "is not a sidecar's of this version");
+}
+
+#[tokio::test]
+async fn a_ready_sidecar_is_healthy_and_needs_no_configuration_to_say_so() {
+    let world = World::new().await;
+    let sidecar = world.start().await;
+    let admin = sidecar.admin.to_string();
+    ready(&world, &["--admin-listen", &admin]).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    for args in [&["health"][..], &["health", "--strict"]] {
+        let probe = Launch::sidecar(elsewhere.path(), &[args, &["--admin-listen", &admin]].concat());
+        assert_eq!(probe.run().await.stdout, "ready\n", "without a file, a variable or a home");
+    }
+    let probe = Launch::sidecar(elsewhere.path(), &["health"]).env("FLEXSLOT_PROXY_ADMIN_LISTEN", &admin);
+    assert_eq!(probe.run().await.stdout, "ready\n");
+    sidecar.stop().await;
+    let probe = Launch::sidecar(elsewhere.path(), &["health", "--admin-listen", &admin]).run().await;
+    says(&probe, 1, "no sidecar listens");
+    assert_eq!(probe.stdout, "");
+}
+
+/// Answers one connection with this, as a sidecar in that state does.
+async fn stand_in(status: &str, body: &str) -> SocketAddr {
+    let listener = free_port();
+    let address = listener.local_addr().unwrap();
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _head = stream.read(&mut [0; 4096]).await.unwrap();
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    });
+    address
+}
+
+#[tokio::test]
+async fn degraded_is_healthy_unless_strict() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let degraded = r#"{"status":"degraded","reasons":["store_unreachable","custody_pending"]}"#;
+    for (answer, body, status, told) in [
+        ("200 OK", degraded, 0, "degraded: store_unreachable, custody_pending\n"),
+        (
+            "503 Service Unavailable",
+            degraded,
+            1,
+            "error: the sidecar is not ready: degraded: store_unreachable, custody_pending\n",
+        ),
+        ("503 Service Unavailable", r#"{"status":"draining"}"#, 1, "error: the sidecar is not ready: draining\n"),
+    ] {
+        let address = stand_in(answer, body).await.to_string();
+        let exit = Launch::sidecar(elsewhere.path(), &["health", "--admin-listen", &address]).run().await;
+        assert_eq!((exit.status.code(), exit.stdout + &exit.stderr), (Some(status), told.to_owned()));
+    }
+}
+
+/// The configuration of the world with this `[admin]`.
+fn toml_with(world: &World, admin: &str) -> String {
+    world.toml().replace("listen = \"127.0.0.1:0\"\n[log]", &format!("{admin}\n[log]"))
+}
+
+#[tokio::test]
+async fn health_is_asked_on_a_unix_socket() {
+    let world = World::new().await;
+    fs::write(world.path("proxy.toml"), toml_with(&world, "listen = \"unix:admin.sock\"")).unwrap();
+    let sidecar = world.launch().spawn();
+    sidecar.says("is listening").await;
+    ready(&world, &[]).await;
+}
+
+#[tokio::test]
+async fn health_is_asked_of_the_metrics_listener_where_admin_is_off() {
+    let world = World::new().await;
+    let off = |metrics: &str| toml_with(&world, &format!("listen = \"off\"\nmetrics_listen = \"{metrics}\""));
+    fs::write(world.path("proxy.toml"), off("127.0.0.1:0")).unwrap();
+    let sidecar = world.launch().spawn();
+    let address = |line: &Value| line["admin"].as_str()?.strip_prefix("http://").map(str::to_owned);
+    let address = sidecar.log("is listening", address).await;
+    let probe = Launch::sidecar(world.dir.path(), &["health", "--config", "probe.toml"]);
+    fs::write(world.path("probe.toml"), off(&address)).unwrap();
+    until("a ready sidecar", async || probe.run().await.stdout == "ready\n").await;
+    fs::write(world.path("probe.toml"), off("off")).unwrap();
+    says(&probe.run().await, 1, "nobody to ask");
+}
