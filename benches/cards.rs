@@ -101,19 +101,26 @@ async fn postgres(server: &PostgresServer) -> Arc<dyn Backend> {
 
 // === what is measured ===
 
+/// Asks both stores in turn, and takes the fastest answer of each: what else the machine does meanwhile falls on both,
+/// and on the slow ones.
 async fn compare(engine: &str, many: usize, [small, large]: [Arc<dyn Backend>; 2]) {
-    let few = measure(small, FEW).await;
-    let lots = measure(large, many).await;
+    let (small, large) = (sidecar(small, FEW).await, sidecar(large, many).await);
     println!(
-        "\n| {engine}, milliseconds, median of {TIMES} | {FEW} tenants | {many} tenants | ratio |\n|---|---|---|---|"
+        "\n| {engine}: milliseconds, best of {TIMES} | {FEW} tenants | {many} tenants | ratio |\n|---|---|---|---|"
     );
-    for ((question, few), (_, many)) in few.into_iter().zip(lots) {
-        let (few, many) = (few.as_secs_f64() * 1e3, many.as_secs_f64() * 1e3);
-        println!("| {question} | {few:.2} | {many:.2} | {:.1} |", many / few);
+    for ((name, few), (_, lots)) in questions(FEW).into_iter().zip(questions(many)) {
+        let mut best = [Duration::MAX; 2];
+        for _ in 0..TIMES {
+            best[0] = best[0].min(few.ask(&small).await);
+            best[1] = best[1].min(lots.ask(&large).await);
+        }
+        let [few, lots] = best.map(|time| time.as_secs_f64() * 1e3);
+        println!("| {name} | {few:.2} | {lots:.2} | {:.1} |", lots / few);
     }
 }
 
-async fn measure(backend: Arc<dyn Backend>, count: usize) -> Vec<(String, Duration)> {
+/// A sidecar's door to `count` tenants.
+async fn sidecar(backend: Arc<dyn Backend>, count: usize) -> Credentials {
     let random = Random::system();
     let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
     let store = TokenStore::open(Arc::clone(&backend), sealer, random.clone()).await.expect("opened");
@@ -127,23 +134,7 @@ async fn measure(backend: Arc<dyn Backend>, count: usize) -> Vec<(String, Durati
         cached_tenants: 1000,
     };
     let (clock, observer) = (Arc::new(SystemClock), Arc::new(Unobserved));
-    let parts = Parts { settings, store, spool: None, instance: None, clock, random, observer };
-    let credentials = Credentials::new(parts);
-    let mut measured = Vec::new();
-    for (name, question) in questions(count) {
-        let mut times = Vec::new();
-        for _ in 0..TIMES {
-            let began = Instant::now();
-            match &question {
-                Ask::Card(name) => assert!(credentials.card(&fill::tenant(name)).await.expect("read").is_some()),
-                Ask::Page(query) => drop(credentials.cards(query).await.expect("read")),
-            }
-            times.push(began.elapsed());
-        }
-        times.sort_unstable();
-        measured.push((name, times[TIMES / 2]));
-    }
-    measured
+    Credentials::new(Parts { settings, store, spool: None, instance: None, clock, random, observer })
 }
 
 /// Each tenth tenant or so is in each of the other states, and nobody in the last tenth is: see [`fill`].
@@ -167,6 +158,20 @@ fn questions(count: usize) -> Vec<Question> {
     questions.push(page("a prefix that nobody has", CardQuery { prefix: Some("nobody".into()), ..all }));
     questions.push(("one card".to_owned(), Ask::Card(name)));
     questions
+}
+
+// === impl Ask ===
+
+impl Ask {
+    /// How long the answer takes.
+    async fn ask(&self, credentials: &Credentials) -> Duration {
+        let began = Instant::now();
+        match self {
+            Self::Card(name) => assert!(credentials.card(&fill::tenant(name)).await.expect("read").is_some()),
+            Self::Page(query) => drop(credentials.cards(query).await.expect("read")),
+        }
+        began.elapsed()
+    }
 }
 
 // === impl Silent ===

@@ -8,15 +8,37 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{RedirectUri, Secret};
 
+/// Who reads a page, as far as the browser's cookies tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// Somebody who was given a link.
+    User,
+    /// Somebody who has signed in to the connections page, and comes from there.
+    Operator,
+}
+
+/// How the connections page calls the session of a browser that has signed in, whatever the port. It only decides
+/// where a page offers to go on.
+const SIGNED_IN: &str = "flexslot-proxy-session-";
+
 /// As long as a session.
 const MAX_AGE: u32 = 600;
 
-/// Every cookie of ours at `home`, with the value.
+/// Every cookie that the browser has sent, with the value.
+fn all(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='))
+}
+
+/// Those that tie flows at `home`.
 fn ours<'a>(home: &RedirectUri, headers: &'a HeaderMap) -> impl Iterator<Item = (&'a str, &'a str)> {
     let prefix = prefix(home);
-    let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(move |(name, _)| name.starts_with(&prefix))
+    all(headers).filter(move |(name, _)| name.starts_with(&prefix))
+}
+
+/// Who has sent this.
+pub(super) fn reader(headers: &HeaderMap) -> Reader {
+    if all(headers).any(|(name, _)| name.starts_with(SIGNED_IN)) { Reader::Operator } else { Reader::User }
 }
 
 /// The binding that the browser has for `state`.

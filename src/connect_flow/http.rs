@@ -88,7 +88,7 @@ async fn callback(State(flow): State<ConnectFlow>, uri: Uri, headers: HeaderMap)
         Outcome::Refused(refused) => !matches!(refused.why, Refusal::Store(_)),
         Outcome::Connected(_) | Outcome::Return(_) => true,
     };
-    let response = respond(&outcome, &settings);
+    let response = respond(&outcome, &settings, &headers);
     if is_over { with_cookie(response, cookie::clear(&settings.redirect_uri, &state)) } else { response }
 }
 
@@ -103,12 +103,12 @@ async fn cancel(State(flow): State<ConnectFlow>, Path(id): Path<String>, headers
 async fn last_word(flow: &ConnectFlow, id: String, headers: &HeaderMap, word: LastWord) -> Response {
     let settings = flow.settings();
     let bindings = cookie::bindings(&settings.redirect_uri, headers);
-    respond(&flow.confirm(&SessionId::from_text(id), &bindings, word).await, &settings)
+    respond(&flow.confirm(&SessionId::from_text(id), &bindings, word).await, &settings, headers)
 }
 
-fn respond(outcome: &Outcome, settings: &Settings) -> Response {
+fn respond(outcome: &Outcome, settings: &Settings, headers: &HeaderMap) -> Response {
     match outcome {
-        Outcome::Connected(connected) => pages::connected(connected, settings).into_response(),
+        Outcome::Connected(connected) => pages::connected(connected, settings, cookie::reader(headers)).into_response(),
         Outcome::Confirm(asked) => pages::confirm(asked, settings).into_response(),
         Outcome::Return(address) => redirect(StatusCode::SEE_OTHER, address),
         Outcome::Refused(refused) => pages::refused(refused, settings).into_response(),

@@ -12,6 +12,7 @@ use self::words::{Next, Words};
 use super::{
     Refusal, Refused, Settings,
     begin::{Offer, Standing},
+    cookie::Reader,
     outcome::{Confirmation, Explained},
 };
 use crate::{
@@ -58,7 +59,7 @@ pub(super) fn offer(offer: &Offer, settings: &Settings) -> Page {
 }
 
 /// The tenant is connected.
-pub(super) fn connected(connected: &Connected, settings: &Settings) -> Page {
+pub(super) fn connected(connected: &Connected, settings: &Settings, reader: Reader) -> Page {
     let says = match connected.identity.as_ref().and_then(|identity| identity.username.as_deref()) {
         Some(name) => format!("Connected to Flexslot as @{name}"),
         None => "Connected to Flexslot".to_owned(),
@@ -66,9 +67,17 @@ pub(super) fn connected(connected: &Connected, settings: &Settings) -> Page {
     let main = html! {
         div.panel.narrow {
             h1.says.ok { (Sign::Ok) span { (says) } }
-            p { strong { (connected.tenant) } " can use your Flexslot account now. You can close this window." }
+            p {
+                strong { (connected.tenant) } " can use your Flexslot account now."
+                @if reader == Reader::User { " You can close this window." }
+            }
             (permissions("This app can:", &connected.scopes))
-            div.acts { a.button href=(settings.manage_url) { "Manage on Flexslot" } }
+            div.acts {
+                @if reader == Reader::Operator {
+                    a.button.main href={ (settings.home().path()) "/" } { "Back to the connections" }
+                }
+                a.button href=(settings.manage_url) { "Manage on Flexslot" }
+            }
         }
     };
     Page::new(says, main)

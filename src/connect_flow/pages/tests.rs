@@ -7,6 +7,7 @@ use crate::{
     connect_flow::{
         Refusal, Refused, Settings,
         begin::{Offer, Standing},
+        cookie::Reader,
         outcome::{Confirmation, ErrorCode},
         tests::settings,
     },
@@ -145,13 +146,23 @@ fn a_connection_is_named_as_flexslots_guide_names_it() {
         identity: Some(identity("george")),
         scopes: ScopeSet::new("decks:read"),
     };
-    let html = text(&connected(&new, &settings()));
+    let html = text(&connected(&new, &settings(), Reader::User));
     for words in ["Connected to Flexslot as @george", "acme", "This app can:", "Read your decks", "Manage on Flexslot"]
     {
         assert!(html.contains(words), "{words}: {html}");
     }
-    let html = text(&connected(&Connected { identity: None, ..new }, &settings()));
+    let html = text(&connected(&Connected { identity: None, ..new }, &settings(), Reader::User));
     assert!(html.contains("Connected to Flexslot</span>") && !html.contains(" as @"), "{html}");
+}
+
+#[test]
+fn only_who_comes_from_the_connections_page_is_led_back_there() {
+    let new = Connected { tenant: "acme".parse().unwrap(), identity: None, scopes: ScopeSet::new("") };
+    let user = text(&connected(&new, &settings(), Reader::User));
+    assert!(user.contains("You can close this window.") && !user.contains("Back to the connections"), "{user}");
+    let operator = text(&connected(&new, &settings(), Reader::Operator));
+    assert!(operator.contains("href=\"/\">Back to the connections</a>"), "{operator}");
+    assert!(!operator.contains("You can close this window."), "{operator}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ const MOST_LOOKED_AT: usize = 1000;
 const MOST_CARDS: usize = 1000;
 
 /// The fewest tenants that are looked at in one go.
-const FEWEST_AT_ONCE: usize = 50;
+const FEWEST_AT_ONCE: usize = 20;
 
 /// A page that is being gathered.
 pub(super) struct Walk<'a> {

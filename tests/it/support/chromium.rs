@@ -55,7 +55,7 @@ pub(crate) enum Scheme {
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// Chromium in a sandboxed machine, calling nobody by itself.
-const ARGUMENTS: [&str; 9] = [
+const ARGUMENTS: [&str; 10] = [
     "--headless",
     "--no-sandbox",
     "--disable-gpu",
@@ -64,6 +64,7 @@ const ARGUMENTS: [&str; 9] = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--hide-scrollbars",
     "--window-size=1280,1024",
 ];
 
@@ -277,7 +278,7 @@ impl Chromium {
             let target = format!("{}/element/{}/{what}", self.session, self.find(path).await);
             let body = if method == Method::GET { Value::Null } else { json!({}) };
             match self.try_ask(method.clone(), &target, body).await {
-                Err(error) if error["error"] == "stale element reference" => {}
+                Err(error) if is_gone(&error) => {}
                 answer => return answer.unwrap_or_else(|error| panic!("{path}: {error}")),
             }
         }
@@ -323,6 +324,13 @@ impl Drop for Chromium {
         // What is left of it, if it does not close, is an idle process.
         let _ = close();
     }
+}
+
+/// Whether an error says that the element's page has been left. The driver has an error for that, and sometimes passes
+/// on the browser's own.
+fn is_gone(error: &Value) -> bool {
+    let message = error["message"].as_str().unwrap_or_default();
+    error["error"] == "stale element reference" || message.contains("does not belong to the document")
 }
 
 fn element(found: &Value) -> String {

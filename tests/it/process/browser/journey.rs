@@ -19,7 +19,7 @@ async fn whole_life(script: Script) {
     browser.says("Connected to Flexslot as @george acme can use your Flexslot account now.").await;
 
     stage.call("acme").await.is(200);
-    stage.go_to_page().await;
+    browser.press("Back to the connections").await;
     browser.says("acme Connected to Flexslot as @george This app can: Read your decks Look up cards").await;
     browser.says("Last used just now").await;
 
