@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    Body, Fault, StoredSession, What, examine, flow, grant, read_flow, read_grant, read_identity_record, read_pat,
-    read_revocation, read_session, read_spooled, revocation, session, spooled,
+    Body, Fault, StoredSession, Tries, What, examine, flow, grant, read_flow, read_grant, read_identity_record,
+    read_pat, read_revocation, read_session, read_spooled, revocation, session, spooled,
 };
 use crate::{
     model::{
@@ -277,6 +277,7 @@ fn a_session_comes_back_as_it_was_however_far_it_has_come() {
             },
             opened_at: Timestamp::from_secs(0),
             grant: some.then(|| GrantId::from_stored([7; 16])),
+            tries: if some { Tries::One } else { Tries::Many },
         };
         let row = row(session(&stored));
         assert_eq!(read_session(&key, &row), Ok(stored));
