@@ -63,21 +63,22 @@ pub(super) async fn watch_over(works: Arc<Works>) {
 impl Works {
     async fn look_whose(&self) -> Result<(), StoreError> {
         let now = self.now();
-        let mut due = self.idle_slots(|slot| slot.with(|state| due(state, now)));
-        due.truncate(AT_ONCE);
-        let tenants: Vec<_> = due.iter().map(|(_, tenant)| tenant.clone()).collect();
+        let due = self.idle_slots(|slot| slot.with(|state| is_due(state, now)).then_some(()));
+        let tenants: Vec<_> = due.into_iter().map(|((), tenant)| tenant).take(AT_ONCE).collect();
         if tenants.is_empty() {
             return Ok(());
         }
         let found = self.store.identities(&tenants).await?;
-        for ((grant, tenant), found) in due.into_iter().zip(found) {
+        for (tenant, found) in tenants.iter().zip(found) {
+            let live = self.held(tenant).and_then(|slot| slot.with(|state| state.live().cloned()));
+            let Some(live) = live else { continue };
             let next = match found {
-                Ok(found) => self.look_whose_is(&tenant, &grant, &found).await?,
+                Ok(found) => self.look_whose_is(tenant, &live.grant, &found).await?,
                 // Whoever shows it says so.
                 Err(_) => now.plus(DAY),
             };
-            if let Some(slot) = self.held(&tenant) {
-                let next = NextLook { grant: grant.id, at: next, since: Instant::now() };
+            if let Some(slot) = self.held(tenant) {
+                let next = NextLook { grant: live.grant.id, at: next, since: Instant::now() };
                 slot.with(|state| state.next_look = Some(next));
             }
         }
@@ -152,13 +153,13 @@ impl Works {
     }
 }
 
-/// The grant, if its tenant was used since it was looked at last, its time has come, and its token serves as it is.
-fn due(state: &State, now: Timestamp) -> Option<Grant> {
-    let live = state.live()?;
+/// Whether the tenant was used since it was looked at last, its time has come, and its token serves as it is.
+fn is_due(state: &State, now: Timestamp) -> bool {
+    let Some(live) = state.live() else { return false };
     let look = state.next_look.filter(|look| look.grant == live.grant.id);
-    let used = state.asked.filter(|asked| look.is_none_or(|look| *asked > look.since));
-    let is_due = used.is_some() && look.is_none_or(|look| look.at <= now);
-    (is_due && live.authorization.is_some() && now < live.plan.opens).then(|| live.grant.clone())
+    let is_used = state.asked.is_some_and(|asked| look.is_none_or(|look| asked > look.since));
+    let is_time = look.is_none_or(|look| look.at <= now);
+    is_used && is_time && live.authorization.is_some() && now < live.plan.opens
 }
 
 fn finding(known: &IdentityRecord, told: Identity) -> Finding {

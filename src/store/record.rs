@@ -25,7 +25,7 @@
 //! |---|---|---|
 //! | grant, disconnected | tenant | `grant`, `version`, `reason`, `at` |
 //! | pat | tenant | `origin`, `pat` (sealed) |
-//! | flow, `session …` | SHA-256 of the session's id | `tenant`, `scope`, `return_to`, `opened_at`, `expires_at`, `progress` (`open`, `parked`, `ok`, `denied`, `failed`); `grant` once there is one; parked: `awaits` (`confirmation`, `completion`), `proof`, `sub`, `username`; failed: `why` |
+//! | flow, `session …` | SHA-256 of the session's id | `tenant`, `scope`, `return_to`, `opened_at`, `expires_at`, `progress` (`open`, `parked`, `ok`, `denied`, `failed`), `tries` (`one`) where somebody waits for what comes of it; `grant` once there is one; parked: `awaits` (`confirmation`, `completion`), `proof`, `sub`, `username`; failed: `why` |
 //! | flow, `state …` | SHA-256 of the `state` | `client_id`, `redirect_uri`, `binding`, `session` and `verifier` (sealed), `expires_at` |
 //! | flow, `sign-in …` | SHA-256 of the link's secret | `expires_at` |
 //! | revocation | tenant and grant id | `grant`, `client_id`, `origin`, `refresh_token` (sealed), `sub`, `beside`, `from`, `until`, `claimed_until`, `attempts`; of a parked grant also `access_token` (sealed), `token_type`, `scope`, `expires_at`, `answered_at` |

@@ -17,6 +17,7 @@ mod picking;
 mod refusals;
 mod renewing;
 mod rereading;
+mod tracing;
 mod travelling;
 mod uncertain;
 mod unreadable;

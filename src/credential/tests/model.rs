@@ -3,7 +3,7 @@
 //! Some sidecars share a store, a spool and a strict Flexslot. Whatever one of them asks of the store or of the token
 //! endpoint waits on a [`stage`] until the [`play`] lets it happen, answers late, fails, or happens and fails to say
 //! so. In between requests come and go, 401s arrive late, time passes, processes die and are replaced, the store comes
-//! back empty or older, and somebody reconnects, removes or revokes. A [`monitor`] watches each write, each token
+//! back empty or older, and somebody connects, disconnects, removes or revokes. A [`monitor`] watches each write, each token
 //! request and each credential that is handed out, and knows what must never be seen. When the play is over, everything
 //! works again, and so must every grant that can.
 //!

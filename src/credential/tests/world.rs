@@ -70,6 +70,11 @@ impl Observer for Counts {
 // === impl Door ===
 
 impl Door {
+    /// The door itself, which notes what it does.
+    pub(super) fn traced(&self) -> &Credentials {
+        &self.0
+    }
+
     pub(super) async fn pick(&self, ask: &Ask<'_>) -> Answer {
         self.0.pick(ask, &mut steps()).await
     }

@@ -1,16 +1,19 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Body, Fault, What, grant, read_grant, read_pat, read_spooled, spooled};
+use super::{
+    Body, Fault, StoredSession, Tries, What, examine, flow, grant, read_flow, read_grant, read_identity_record,
+    read_pat, read_revocation, read_session, read_spooled, revocation, session, spooled,
+};
 use crate::{
     model::{
-        Grant, GrantId, GrantState, ScopeSet, Secret, Timestamp, TokenSet, TokenType, Version,
+        Grant, GrantId, GrantState, Identity, ScopeSet, Secret, SessionId, Timestamp, TokenSet, TokenType, Version,
         token::{Attempt, DisconnectReason, Disconnected, Intent, Owner},
     },
     store::{
-        StoreError,
-        backend::{Label, Revision, Row, RowState},
-        seal::SealFault,
+        Awaited, Flow, IdentityRecord, Parked, Progress, Proof, Revocation, Session, SessionOutcome, StoreError,
+        backend::{Key, Kind, Label, Revision, Row, RowState},
+        seal::{Place, SealFault},
         testing::{self, intent, pat, sealer, tenant},
     },
 };
@@ -230,4 +233,103 @@ proptest! {
             prop_assert!(read_spooled(&sealer(1), &bytes).is_err());
         }
     }
+}
+
+// === consents ===
+
+fn identity(username: &str) -> Identity {
+    Identity { sub: "u1".into(), username: Some(username.into()) }
+}
+
+fn parked(scopes: ScopeSet, answered_at: Option<Timestamp>) -> Revocation {
+    let grant_ = testing::grant("acme");
+    let tokens = TokenSet { scopes, answered_at, ..grant_.tokens.clone() };
+    let revocation = Revocation::of(&grant_, Some("u1"), Timestamp::from_secs(5));
+    let beside = Some(GrantId::from_stored([7; 16]));
+    Revocation { beside, claimed_until: Some(Timestamp::from_secs(9)), attempts: 3, parked: Some(tokens), ..revocation }
+}
+
+fn key_of(revocation: &Revocation) -> Key {
+    Key::new(Kind::Revocation, format!("acme {}", revocation.grant))
+}
+
+#[test]
+fn a_session_comes_back_as_it_was_however_far_it_has_come() {
+    let key = Key::new(Kind::Flow, "session 00");
+    let proof = Proof::of("the code");
+    let parked = |awaiting, identity| Progress::Parked(Parked { identity, awaiting });
+    let progresses = [
+        Progress::Open,
+        parked(Awaited::Completion { code: proof }, Some(identity("george"))),
+        parked(Awaited::Confirmation { binding: proof }, None),
+        Progress::Ended(SessionOutcome::Connected),
+        Progress::Ended(SessionOutcome::Denied),
+        Progress::Ended(SessionOutcome::Failed("invalid_scope".into())),
+    ];
+    for (progress, some) in progresses.into_iter().zip([true, false].into_iter().cycle()) {
+        let stored = StoredSession {
+            session: Session {
+                tenant: tenant("acme"),
+                scopes: some.then(|| ScopeSet::new("decks:read")),
+                return_to: some.then(|| "https://app.test/done?a=b".into()),
+                expires_at: Timestamp::from_secs(600),
+                progress,
+            },
+            opened_at: Timestamp::from_secs(0),
+            grant: some.then(|| GrantId::from_stored([7; 16])),
+            tries: if some { Tries::One } else { Tries::Many },
+        };
+        let row = row(session(&stored));
+        assert_eq!(read_session(&key, &row), Ok(stored));
+        assert_eq!(row.label.due, Some(Timestamp::from_secs(600)), "a purge takes it then");
+    }
+}
+
+#[test]
+fn a_revocation_comes_back_as_it_was_with_the_pair_of_a_parked_grant_or_without() {
+    let parked_ = parked(ScopeSet::new("decks:read"), Some(Timestamp::from_secs(1)));
+    let due = Revocation { parked: None, beside: None, sub: None, claimed_until: None, ..parked_.clone() };
+    for revocation_ in [parked_, parked(ScopeSet::unknown(), None), due] {
+        let key = key_of(&revocation_);
+        let row = row(revocation(&sealer(1), &key, &revocation_));
+        assert_eq!(read_revocation(&sealer(1), &key, &row), Ok(revocation_));
+        assert!(examine(&sealer(1), &key, &row).is_ok());
+    }
+}
+
+#[test]
+fn what_is_sealed_for_a_consent_opens_in_its_own_row_only() {
+    let revocation_ = parked(ScopeSet::unknown(), None);
+    let there = row(revocation(&sealer(1), &key_of(&revocation_), &revocation_));
+    let other = Key::new(Kind::Revocation, format!("evil {}", revocation_.grant));
+    let what = read_revocation(&sealer(1), &other, &there).expect_err("refused").to_string();
+    assert!(what.contains("refresh_token: altered, or sealed for another place"), "{what}");
+    let new = Flow {
+        session: SessionId::from_text("session-canary"),
+        verifier: Secret::new("verifier-canary"),
+        binding: Proof::of("binding"),
+        client_id: "flx_client_1".into(),
+        redirect_uri: "http://127.0.0.1/cb".into(),
+    };
+    let [key, other] = ["state 00", "state 11"].map(|name| Key::new(Kind::Flow, name));
+    let there = row(flow(&sealer(1), &key, &new, Timestamp::from_secs(600)));
+    let (read, expires_at) = read_flow(&sealer(1), &key, &there).expect("opens");
+    assert_eq!((read.session, read.verifier, expires_at), (new.session, new.verifier, Timestamp::from_secs(600)));
+    let what = read_flow(&sealer(1), &other, &there).expect_err("refused").to_string();
+    assert!(what.contains("session: altered, or sealed for another place") && !what.contains("canary"), "{what}");
+}
+
+#[test]
+fn no_name_that_a_user_gives_themselves_looks_like_a_sealed_value() {
+    let key = Key::new(Kind::Identity, "acme");
+    let looks_sealed = sealer(1).seal(Place { kind: "pat", name: "acme", field: "pat" }, &Secret::new("x")).to_text();
+    let record = IdentityRecord {
+        grant: GrantId::from_stored([7; 16]),
+        identity: Some(identity(&looks_sealed)),
+        checked_at: Timestamp::from_secs(5),
+        other_sub: Some("u2".into()),
+    };
+    let there = row(super::identity(&record));
+    assert_eq!(read_identity_record(&key, &there), Ok(record));
+    assert_eq!(examine(&sealer(1), &key, &there).map(|keys| keys.len()), Ok(0));
 }

@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use crate::{
     model::{GrantState, Random, Secret, Timestamp, token::DisconnectReason},
     store::{
-        Cas, Settlement, StoreError, TokenStore,
+        Awaiting, Cas, Connecting, NewFlow, SessionWish, Settlement, StoreError, TokenStore,
         backend::{Backend, Change, Expect, Key, Kind, Label, Row},
         record::{self, Body},
         seal::Sealer,
-        testing::{World, grant, meddled::Meddled, pat, ring, sealer, tenant},
+        testing::{World, grant, meddled::Meddled, new_grant, pat, ring, sealer, tenant},
     },
 };
 
@@ -184,4 +184,30 @@ proptest! {
         let row = Row { revision: crate::store::backend::Revision(1), label, body: anew, last_used: None };
         prop_assert_eq!(record::read_grant(&sealer(2), &name, &row), Ok(GrantState::Connected(grant)));
     }
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_to_a_consent_is_sealed_anew_too() {
+    let world = World::new().await;
+    let wish = || SessionWish { tenant: tenant("acme"), scopes: None, return_to: None };
+    let flow = NewFlow {
+        state: Secret::new("state"),
+        verifier: Secret::new("verifier"),
+        binding: Secret::new("binding"),
+        client_id: "flx_client_1".into(),
+        redirect_uri: "http://127.0.0.1/cb".into(),
+    };
+    let [begun, parked] = [world.store.open_session(wish()).await, world.store.open_session(wish()).await]
+        .map(|opened| opened.expect("opened").id);
+    world.store.begin_flow(&begun, flow).await.expect("begun");
+    let new = world.store.new_consent(new_grant("acme"), None);
+    let code = Awaiting::Completion { code: Secret::new("code") };
+    world.store.park(&parked, &new, &code).await.expect("parked");
+    let store = open(&world.backend, rotating()).await;
+    assert_eq!(rotate(&store).await, 2, "the flow and the parked grant");
+    assert_eq!(store.survey().await.expect("looked at").unreadable, 0);
+    let after = open(&world.backend, sealer(2)).await;
+    assert_eq!(after.take_flow("state").await.expect("read").map(|flow| flow.session), Some(begun));
+    assert!(matches!(after.complete(&parked, "code").await, Ok(Connecting::Connected(_))));
+    assert_eq!(after.load(&tenant("acme")).await.expect("loaded").grant, GrantState::Connected(new.grant));
 }

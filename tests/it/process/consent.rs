@@ -2,6 +2,7 @@
 
 mod carried;
 mod disconnecting;
+mod embedded;
 mod received;
 mod shown;
 

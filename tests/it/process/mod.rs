@@ -18,6 +18,7 @@ mod jar;
 mod keys;
 mod kill;
 mod memory;
+mod openapi;
 mod outages;
 mod refusals;
 mod reload;

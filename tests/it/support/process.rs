@@ -7,13 +7,14 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use tokio::{sync::watch, time::timeout};
 
-use super::{PATIENCE, until};
+use super::PATIENCE;
 
 /// A process to be started. It gets no environment but what is said here.
 #[derive(Debug, Clone)]
@@ -167,14 +168,22 @@ impl Process {
     }
 
     /// Waits for the process's own end.
-    pub(crate) async fn exited(mut self) -> Exit {
-        let what = format!("the end of process {}", self.id());
+    pub(crate) async fn exited(self) -> Exit {
+        self.exited_within(PATIENCE).await
+    }
+
+    /// The same for one that has more to do.
+    pub(crate) async fn exited_within(mut self, patience: Duration) -> Exit {
         let mut status = None;
-        let ended = async || {
-            status = self.child.try_wait().expect("our own child");
-            status.is_some()
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
+        let ended = async {
+            while status.is_none() {
+                ticks.tick().await;
+                status = self.child.try_wait().expect("our own child");
+            }
         };
-        until(&what, ended).await;
+        let in_time = timeout(patience, ended).await.is_ok();
+        assert!(in_time, "process {} has not ended within {patience:?}", self.id());
         Exit { status: status.expect("it has ended"), stdout: self.stdout.all(), stderr: self.stderr.all() }
     }
 

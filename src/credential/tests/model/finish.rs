@@ -14,7 +14,7 @@ use crate::{
         Ask, Credentials, PathClass, Picked, Refusal, Resend,
         tests::world::{steps, tenant},
     },
-    model::{CredentialKind, GrantState, TenantId, token::Attempt},
+    model::{Clock, CredentialKind, GrantState, TenantId, token::Attempt},
 };
 
 /// How often a request is tried at the end, minutes apart, before it must have worked.
@@ -48,6 +48,12 @@ impl Play {
             self.last_requests(name).await;
         }
         self.newest_pat().await;
+        // Nobody tries for longer than a day.
+        let long_ago = self.clock.now().minus(Duration::from_secs(20 * 3600));
+        sleep(Duration::from_secs(3600)).await;
+        if let Some(left) = self.shared.monitor.left_over(&alive, long_ago) {
+            self.shared.monitor.violate(left);
+        }
     }
 
     fn everybody_is_answered(&mut self) {

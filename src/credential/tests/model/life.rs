@@ -75,6 +75,10 @@ impl Seen {
                 });
                 if rotated { Ok(()) } else { Err("a pair that nobody gave out for the one before") }
             }
+            // Written back to a store that came back with it.
+            (Uncertain(old, _) | Connected(old), Gone(end)) if old.id == end.id && self.was_disconnected(end.id) => {
+                Ok(())
+            }
             (Uncertain(old, intent), Gone(end)) if old.id == end.id => self.may_end(old, intent, end, now),
             (Connected(old), Gone(end)) if old.id == end.id => {
                 let revoked = self.revoked(old);

@@ -39,6 +39,14 @@ impl Monitor {
         self.seen.lock().line(&name).revoked = true;
     }
 
+    /// A refresh token is revoked; one that is spent ends nothing.
+    pub(super) fn end_line(&self, refresh: &Secret) {
+        let (name, number) = name_of(refresh);
+        let mut seen = self.seen.lock();
+        let line = seen.line(&name);
+        line.revoked |= number == line.current;
+    }
+
     /// Whether Flexslot takes an access token now.
     pub(super) fn takes(&self, picked: &Picked) -> bool {
         let seen = self.seen.lock();

@@ -72,8 +72,21 @@ pub(super) struct Seen {
     calm: bool,
     /// Lines of which the store has an older pair because nobody alive had the newer one.
     pub(super) lost: HashSet<String>,
+    /// Tenants whose last grant came by a consent, and which line that is of.
+    consents: HashMap<TenantId, String>,
+    /// Grants that somebody has disconnected here.
+    disconnected: HashSet<GrantId>,
+    /// Those that are their tenants' last, and whose ends the store has not travelled away from.
+    leftover: HashMap<TenantId, Leftover>,
     /// Who has whose lease, and what lay in the spool when they won it.
     pub(super) elected: HashMap<(Process, TenantId), Vec<String>>,
+}
+
+/// A grant as it was when it was disconnected.
+struct Leftover {
+    line: String,
+    number: u64,
+    at: Timestamp,
 }
 
 pub(super) struct Stored {
@@ -232,6 +245,70 @@ impl Monitor {
         self.seen.lock().note(before, after);
     }
 
+    // --- what is revoked ---
+
+    /// Somebody has put another grant in the place of whatever `tenant` had, by a consent or otherwise.
+    pub(super) fn replaced(&self, tenant: &TenantId, by_consent: Option<String>) {
+        let mut seen = self.seen.lock();
+        seen.leftover.remove(tenant);
+        match by_consent {
+            Some(line) => drop(seen.consents.insert(tenant.clone(), line)),
+            None => drop(seen.consents.remove(tenant)),
+        }
+    }
+
+    /// Somebody has disconnected `tenant`, which had this grant.
+    pub(super) fn disconnected(&self, tenant: &TenantId, grant: &Grant) {
+        let (line, number) = name_of(&grant.tokens.refresh);
+        let at = self.clock.now();
+        let mut seen = self.seen.lock();
+        seen.consents.remove(tenant);
+        seen.disconnected.insert(grant.id);
+        seen.leftover.insert(tenant.clone(), Leftover { line, number, at });
+    }
+
+    /// The store has travelled: what was to be revoked may be forgotten, and what was dropped may be back.
+    pub(super) fn forget_what_is_to_be_revoked(&self) {
+        let mut seen = self.seen.lock();
+        seen.consents.clear();
+        seen.leftover.clear();
+    }
+
+    /// A process revokes `refresh`: never the grant that is in use, and never one before a later consent.
+    pub(super) fn may_revoke(
+        &self,
+        process: Process,
+        refresh: &Secret,
+        grant_of: impl FnOnce(&TenantId) -> GrantState,
+    ) {
+        let (line, _) = name_of(refresh);
+        let tenant = tenant_of(&line);
+        let in_use = grant_of(&tenant).grant().is_some_and(|grant| name_of(&grant.tokens.refresh).0 == line);
+        let mut seen = self.seen.lock();
+        if in_use {
+            seen.violate(format!("{process} revokes {line}, which is in use"));
+        }
+        if let Some(later) = seen.consents.get(&tenant).filter(|later| **later != line) {
+            let what = format!("{process} revokes {line} of {tenant}, which has {later} since");
+            seen.violate(what);
+        }
+    }
+
+    /// What was disconnected and could have been revoked, and is not.
+    pub(super) fn left_over(&self, alive: &[Process], long_ago: Timestamp) -> Option<String> {
+        let seen = self.seen.lock();
+        let spooled = self.spooled();
+        seen.leftover.iter().find_map(|(tenant, Leftover { line, number, at })| {
+            let found = &seen.lines[line];
+            let holder = found.delivered.get(&found.current);
+            let is_known = found.current == *number || holder.is_some_and(|holder| alive.contains(holder));
+            let left = !found.revoked && is_known && *at > long_ago && !seen.lost.contains(line);
+            left.then(|| {
+                format!("{tenant}'s {line}.{} was disconnected and is not revoked; spool: {spooled:?}", found.current)
+            })
+        })
+    }
+
     pub(super) fn set_calm(&self, calm: bool) {
         self.seen.lock().calm = calm;
     }
@@ -320,6 +397,11 @@ impl Monitor {
 // === impl Seen ===
 
 impl Seen {
+    /// Whether somebody has disconnected it here.
+    pub(super) fn was_disconnected(&self, grant: GrantId) -> bool {
+        self.disconnected.contains(&grant)
+    }
+
     fn violate(&mut self, what: String) {
         self.violation.get_or_insert(what);
     }

@@ -290,8 +290,33 @@ impl AuthorizationServer for Neighbours {
         unreachable!("codes are redeemed elsewhere")
     }
 
-    async fn revoke(&self, _client_id: &str, _refresh: &Secret) -> Result<Revocation, TokenError> {
-        unreachable!("nobody disconnects")
+    async fn revoke(&self, _client_id: &str, refresh: &Secret) -> Result<Revocation, TokenError> {
+        let what = format!("{}: revoke {}", self.process, refresh.expose());
+        let (shared, process, token) = (Arc::clone(&self.shared), self.process, refresh.clone());
+        shared.monitor.may_revoke(process, &token, |tenant| shared.grant_of(tenant));
+        let happen = move |fate: Fate, listening: bool| {
+            let lost = || Err(TokenError::Unknown("scripted".into()));
+            let revoke = || {
+                shared.monitor.may_revoke(process, &token, |tenant| shared.grant_of(tenant));
+                shared.monitor.end_line(&token);
+            };
+            match fate {
+                _ if !listening => lost(),
+                Fate::Done => {
+                    revoke();
+                    Ok(Revocation::Accepted)
+                }
+                Fate::AnswerLost => {
+                    revoke();
+                    lost()
+                }
+                Fate::NotSent => Err(TokenError::NotSent("scripted".into())),
+                Fate::Busy => Err(TokenError::RefusedForNow { what: "scripted".into(), retry_after: None }),
+                Fate::Misconfigured | Fate::Refused | Fate::QuestionLost => lost(),
+            }
+        };
+        let answer = self.shared.stage.ask(self.process, Asked::Token, what, GIVE_UP, happen).await;
+        answer.unwrap_or_else(|| Err(TokenError::Unknown("gave up".into())))
     }
 
     async fn introspect(&self, _client_id: &str, _token: &Secret) -> Result<Introspection, TokenError> {

@@ -24,7 +24,7 @@ use crate::{
     },
     model::{Clock, Secret, TenantId, clock::TokioClock, observe::RetryOutcome},
     store::{
-        Existing, NewGrant, NewTenant, StoredPat, TokenStore,
+        Connecting, Existing, NewGrant, NewTenant, SessionWish, StoredPat, TokenStore,
         memory::{MemoryBackend, Snapshot},
         seal::{KeyRing, Sealer},
     },
@@ -299,11 +299,14 @@ impl Play {
 
     fn command(&mut self) {
         let name = self.dice.one_of(&TENANTS);
-        match self.dice.below(4) {
+        match self.dice.below(8) {
             0 | 1 => self.connect(name),
-            2 => self.set_pat(),
+            2 | 3 => self.consent(name),
+            4 | 5 => self.disconnect(name),
+            6 => self.set_pat(),
             _ => {
                 self.note(format!("{name} is removed"));
+                self.shared.monitor.replaced(&tenant(name), None);
                 self.with_record(name, |play| {
                     at_once(play.shared.store.remove(&tenant(name))).map(drop).expect("removed")
                 });
@@ -322,9 +325,41 @@ impl Play {
         let tokens = self.shared.monitor.issue(&line, life);
         let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.parse().unwrap(), tokens };
         let new = NewTenant { tenant: tenant(name), pat: None, grant: Some(grant) };
+        self.shared.monitor.replaced(&tenant(name), None);
         self.with_record(name, |play| {
             at_once(play.shared.store.import(vec![new], Existing::Replace)).map(drop).expect("imported");
         });
+    }
+
+    /// A user consents, and nobody is revoking an earlier grant of theirs just then.
+    fn consent(&mut self, name: &str) {
+        self.consents += 1;
+        let line = format!("{name}-{}", self.consents);
+        let tokens = self.shared.monitor.issue(&line, Duration::from_secs(3600));
+        let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.parse().unwrap(), tokens };
+        let wish = SessionWish { tenant: tenant(name), scopes: None, return_to: None };
+        let mut came = None;
+        self.with_record(name, |play| {
+            let store = &play.shared.store;
+            let id = at_once(store.open_session(wish)).expect("opened").id;
+            let new = store.new_consent(grant, None);
+            came = Some(at_once(store.connect(&id, &new)));
+        });
+        self.note(format!("{name} consents to {line}: {came:?}"));
+        if let Some(Ok(Connecting::Connected(_))) = came {
+            self.shared.monitor.replaced(&tenant(name), Some(line));
+        }
+    }
+
+    fn disconnect(&mut self, name: &str) {
+        self.note(format!("{name} is disconnected"));
+        let before = self.shared.grant_of(&tenant(name));
+        self.with_record(name, |play| {
+            at_once(play.shared.store.disconnect(&tenant(name))).map(drop).expect("disconnected")
+        });
+        if let Some(grant) = before.grant() {
+            self.shared.monitor.disconnected(&tenant(name), grant);
+        }
     }
 
     fn set_pat(&mut self) {

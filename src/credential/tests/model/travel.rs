@@ -67,6 +67,7 @@ impl Play {
             None => self.shared.backend.empty(&self.dice.random()),
         }
         self.shared.forget_opened();
+        self.shared.monitor.forget_what_is_to_be_revoked();
         let newest = at_once(self.shared.backend.pulse(&era_key())).expect("answers").newest;
         self.cut_somebody_off(copy.is_some().then_some(newest));
         let mut witnesses: Vec<_> = TENANTS.map(|name| self.living(&tenant(name))).into();

@@ -144,7 +144,7 @@ async fn another_user(script: Script) {
     let browser = &stage.browser;
     stage.connect("acme", "george").await;
     browser.go(&stage.connect_link("acme").await).await;
-    browser.says("So far acme acts as @george.").await;
+    browser.says("It is connected as @george.").await;
     stage.begin_again().await;
     stage.allow("ada").await;
     browser.says("Another Flexslot account acme has been connected as @george.").await;

@@ -5,7 +5,8 @@ import sys
 
 import jsonschema_rs
 
-document = json.load(sys.stdin)
+with open(sys.argv[1], encoding="utf-8") as file:
+    document = json.load(file)
 examples = 0
 
 
