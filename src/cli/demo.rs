@@ -99,11 +99,12 @@ impl DemoArgs {
         Ok(())
     }
 
-    /// The configuration of the demo's sidecar, written like any other.
+    /// The configuration of the demo's sidecar, written like any other. Whoever revokes what they connected moments ago
+    /// sees it at the next call: Flexslot is asked again a second after a token answer, and not only after thirty.
     fn config(&self, dir: &Path, upstream: &Running) -> Result<Config, Failure> {
         let file = dir.join("proxy.toml");
         let text = format!(
-            "[server]\ndrain_timeout = \"3s\"\n[upstream]\nurl = \"{}\"\n[oauth]\nclient_id = \"{CLIENT}\"\n[log]\nformat = \"text\"\n\
+            "[server]\ndrain_timeout = \"3s\"\n[upstream]\nurl = \"{}\"\n[oauth]\nclient_id = \"{CLIENT}\"\n[log]\nformat = \"text\"\n[refresh]\nmin_interval = \"1s\"\n\
              [[tenants]]\nname = \"{UNCONNECTED}\"\n",
             upstream.origin()
         );

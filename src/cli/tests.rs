@@ -1,12 +1,13 @@
 //! Commands as a user runs them, without a process.
 
+mod carried;
 mod connections;
 mod tenants;
 
 use std::{ffi::OsString, io, os::unix::fs::PermissionsExt, sync::Arc};
 
 use clap::{CommandFactory, Parser};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use super::{Cli, Console, Status, World, run};
 use crate::{
@@ -14,12 +15,14 @@ use crate::{
     model::{Random, SystemClock},
 };
 
+/// What a command has written so far.
 #[derive(Clone, Default)]
-struct Stream(Arc<Mutex<Vec<u8>>>);
+struct Stream(Arc<(Mutex<Vec<u8>>, Condvar)>);
 
 impl io::Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
+        self.0.0.lock().extend_from_slice(bytes);
+        self.0.1.notify_all();
         Ok(bytes.len())
     }
 
@@ -30,7 +33,7 @@ impl io::Write for Stream {
 
 impl Stream {
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().clone()).unwrap()
+        String::from_utf8(self.0.0.lock().clone()).unwrap()
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Asked {
 /// The same as it stands in an address.
 #[derive(Deserialize)]
 struct Written {
+    /// In the API, and in the links of problem documents, it has the shorter name.
+    #[serde(alias = "q")]
     search: Option<String>,
     state: Option<String>,
     after: Option<String>,
@@ -128,6 +130,7 @@ mod tests {
         assert_eq!(asked("search=++&state=fine&after=%2F"), Asked::default());
         assert_eq!(asked(&format!("search={}", "a".repeat(129))), Asked::default());
         assert_eq!(asked("search=+acme+").search.as_deref(), Some("acme"));
+        assert_eq!(asked("q=acme").search.as_deref(), Some("acme"), "as errors link to it");
     }
 
     #[test]
