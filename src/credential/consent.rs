@@ -11,7 +11,7 @@ use crate::{
 };
 
 pub use crate::store::{
-    Awaited, Awaiting, Connected, ConsentError, Flow, NewFlow, OpenedSession, Parked, Progress, Proof, Session,
+    Again, Awaited, Awaiting, Connected, ConsentError, Flow, NewFlow, OpenedSession, Parked, Progress, Proof, Session,
     SessionOutcome, SessionWish, SignIn,
 };
 

@@ -308,6 +308,16 @@ impl Credentials {
         self.works.health()
     }
 
+    /// Runs `work` to its end, whoever waits for it or does not; a drain waits for it too. `None` where it panicked.
+    pub async fn see_through<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        self.works.tasks.finish(work).await
+    }
+
+    /// Waits, for `patience` at most, for what may not be cut off: token requests, codes that are being redeemed.
+    pub async fn idle(&self, patience: Duration) {
+        let _ = timeout(patience, self.works.tasks.idle()).await;
+    }
+
     /// Ends in good order, beside `requests`, the last requests, and within `patience`: waits until they are over, no
     /// token request is under way and every new pair is somewhere that outlives the process. A token request that is not
     /// done then stays open by its intent. None is begun from now on for a token that still serves.

@@ -1,4 +1,4 @@
-//! Tells Flexslot what is to be revoked, again and again until it has answered or a day is over.
+//! Tells Flexslot what is to be revoked, again and again until it has done so or a day is over.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// What became of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sent {
-    /// Flexslot has answered for good.
+    /// Flexslot has done it.
     Answered,
     /// It has not, and is asked again.
     Later,
@@ -94,15 +94,8 @@ impl Works {
             }
         };
         match self.send(&claimed, SEND.saturating_sub(claimed_at.elapsed())).await {
-            Ok(answer) => {
-                match answer {
-                    Revocation::Accepted => {
-                        tracing::info!(tenant = %id.tenant, grant = %id.grant, "the grant is revoked at Flexslot");
-                    }
-                    Revocation::Refused(what) => {
-                        tracing::warn!(tenant = %id.tenant, grant = %id.grant, what, "Flexslot does not revoke the grant");
-                    }
-                }
+            Ok(()) => {
+                tracing::info!(tenant = %id.tenant, grant = %id.grant, "the grant is revoked at Flexslot");
                 // Where that is not noted, the claim ends by itself, and Flexslot is told once more.
                 if let Err(error) = self.store.revoked(&claimed).await {
                     tracing::debug!(tenant = %id.tenant, %error, "that a grant was revoked is not noted");
@@ -119,7 +112,10 @@ impl Works {
     }
 
     /// Asks Flexslot once, within `left`; a failure comes with the pause that Flexslot has asked for.
-    async fn send(&self, claimed: &Claimed, left: Duration) -> Result<Revocation, (String, Option<Duration>)> {
+    ///
+    /// A refusal is a failure like any other: most often the client's secret is wrong here, and once that is mended the
+    /// grant can still be revoked.
+    async fn send(&self, claimed: &Claimed, left: Duration) -> Result<(), (String, Option<Duration>)> {
         let settings = self.settings();
         let revocation = &claimed.revocation;
         if let Some(objection) = settings.objection(&revocation.origin, &revocation.client_id) {
@@ -129,7 +125,8 @@ impl Works {
             return Err(("the store took too long to say that it may be sent".into(), None));
         }
         match timeout(left, settings.server.revoke(&revocation.client_id, &revocation.refresh)).await {
-            Ok(Ok(answer)) => Ok(answer),
+            Ok(Ok(Revocation::Accepted)) => Ok(()),
+            Ok(Ok(Revocation::Refused(what))) => Err((what, None)),
             Ok(Err(TokenError::RefusedForNow { what, retry_after })) => Err((what, retry_after)),
             Ok(Err(error)) => Err((error.to_string(), None)),
             Err(_) => Err(("no answer in time".into(), None)),

@@ -21,7 +21,10 @@ use super::{
 };
 use crate::model::{Identity, ScopeSet, Secret, SessionId, TenantId, Timestamp};
 
-pub use self::connect::{Connected, Connecting, NewConsent};
+pub use self::{
+    connect::{Connected, Connecting, NewConsent},
+    sessions::Again,
+};
 
 /// What the names of rows of kind [`Kind::Flow`] begin with.
 pub(super) const SESSION: &str = "session ";

@@ -55,8 +55,8 @@ use self::{
 };
 pub use self::{
     consent::{
-        Awaited, Awaiting, Connected, Connecting, ConsentError, Flow, NewConsent, NewFlow, OpenedSession, Parked,
-        Progress, Proof, Session, SessionOutcome, SessionWish, SignIn,
+        Again, Awaited, Awaiting, Connected, Connecting, ConsentError, Flow, NewConsent, NewFlow, OpenedSession,
+        Parked, Progress, Proof, Session, SessionOutcome, SessionWish, SignIn,
     },
     disconnect::Disconnection,
     error::{KeyFileError, OpenError, StoreError},

@@ -196,12 +196,19 @@ impl TokenStore {
 
     /// Has a grant revoked that a session has brought, over or not, and that has not become its tenant's.
     pub async fn discard(&self, session: &SessionId, grant: &Grant, sub: Option<&str>) -> Result<(), StoreError> {
-        let Some(tenant) = self.tenant_of_session(session).await? else {
+        let Some((tenant, brought)) = self.tenant_of_session(session).await? else {
             return Err(StoreError::Unavailable("it has forgotten the session".into()));
         };
+        if brought == Some(grant.id) {
+            // It has become its tenant's, or waits for a last word: only the answer was lost.
+            return Ok(());
+        }
         let now = self.backend.now().await?;
+        // The grant that the tenant has is an earlier one, unless this very session has brought it by another window.
+        let row = self.row(&Key::new(Kind::Grant, tenant.as_str())).await?.filter(is_there);
+        let beside = row.and_then(|row| row.label.grant).filter(|held| Some(*held) != brought);
         let id = RevocationId { tenant, grant: grant.id };
-        let revocation = Revocation::of(grant, sub, now);
+        let revocation = Revocation { beside, ..Revocation::of(grant, sub, now) };
         // In a conflict an earlier call has done it, whose answer was lost.
         let _ = self.write(vec![self.revocation_change(&id, Expect::Absent, &revocation)]).await?;
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! A code is spent, so what it has brought is either stored or revoked, whoever still waits for the answer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -15,6 +15,9 @@ use crate::{
 
 /// How long the store is asked again to take a grant before it is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the store is asked to take note of a grant that is nobody's.
+const DISCARD: Duration = Duration::from_secs(600);
 
 /// The pause before it is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -95,7 +98,7 @@ impl Credentials {
 impl Works {
     /// Has the store take a step, and everybody here use the grant that it brings. A grant that comes with a step that
     /// cannot be taken is revoked.
-    async fn take(&self, id: &SessionId, step: &Step) -> Result<Reached, ConsentError> {
+    async fn take(self: &Arc<Self>, id: &SessionId, step: &Step) -> Result<Reached, ConsentError> {
         let reached = self.insist(id, step).await;
         match &reached {
             Ok(Reached::Connected(connected)) => {
@@ -138,18 +141,30 @@ impl Works {
         }
     }
 
-    /// Has a grant revoked that cannot become its tenant's. Where the store does not say, it may have become it.
-    async fn discard(&self, id: &SessionId, step: &Step, why: &ConsentError) {
+    /// Has a grant revoked that cannot become its tenant's. Where the store does not say, it may have become it; the
+    /// store is asked again later, and its user, who is told of a failure, need not wait for that.
+    async fn discard(self: &Arc<Self>, id: &SessionId, step: &Step, why: &ConsentError) {
         let (Step::Connect(new) | Step::Park(new, _)) = step else { return };
-        let sub = new.identity.as_ref().map(|identity| identity.sub.as_str());
-        let discarded = match why {
-            ConsentError::Store(_) => Ok(()),
-            _ => self.store.discard(id, &new.grant, sub).await,
-        };
-        match discarded {
-            Ok(()) => tracing::warn!(%why, "a consent has not become a connection"),
-            Err(error) => {
-                tracing::error!(%why, %error, "a consent has not become a connection, and is not revoked either");
+        tracing::warn!(%why, "a consent has not become a connection");
+        let (works, id, new) = (Arc::clone(self), id.clone(), new.clone());
+        let discarding = async move { works.discard_in_time(&id, &new).await };
+        match why {
+            ConsentError::Store(_) => self.tasks.spawn(discarding),
+            _ => discarding.await,
+        }
+    }
+
+    async fn discard_in_time(&self, id: &SessionId, NewConsent { grant, identity }: &NewConsent) {
+        let sub = identity.as_ref().map(|identity| identity.sub.as_str());
+        let until = Instant::now() + DISCARD;
+        loop {
+            match self.store.discard(id, grant, sub).await {
+                Ok(()) => return,
+                Err(StoreError::Unavailable(_)) if Instant::now() < until => sleep(PAUSE).await,
+                Err(error) => {
+                    tracing::error!(%error, "what was consented to is not revoked; its user can remove it at Flexslot");
+                    return;
+                }
             }
         }
     }

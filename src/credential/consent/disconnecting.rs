@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{sleep, timeout};
 
 use super::DisconnectOutcome;
 use crate::{
@@ -30,8 +30,12 @@ impl Credentials {
     /// Tells Flexslot what it has still to be told to revoke of the tenant, and waits for who is telling it. To be
     /// called before a code is redeemed, as nothing of that is sent once its grant is stored.
     pub async fn clear_revocations(&self, tenant: &TenantId) {
-        if let Err(error) = self.works.clear_revocations(tenant).await {
-            tracing::warn!(%tenant, %error, "whether something has to be revoked first is not known");
+        match timeout(CLEAR, self.works.clear_revocations(tenant)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%tenant, %error, "whether something has to be revoked first is not known");
+            }
+            Err(_) => tracing::warn!(%tenant, "what has to be revoked first could not be in time"),
         }
     }
 }
@@ -60,7 +64,6 @@ impl Works {
     }
 
     async fn clear_revocations(&self, tenant: &TenantId) -> Result<(), StoreError> {
-        let until = Instant::now() + CLEAR;
         let mut failed = Vec::new();
         loop {
             let mut wait = None;
@@ -75,8 +78,8 @@ impl Works {
                 }
             }
             match wait {
-                Some(left) if Instant::now() < until => sleep(left.min(LOOK_AGAIN)).await,
-                _ => return Ok(()),
+                Some(left) => sleep(left.min(LOOK_AGAIN)).await,
+                None => return Ok(()),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Sessions, flows and sign-in links. What they are, the store says.
 
-use super::{ConsentError, Flow, NewFlow, OpenedSession, Session, SessionOutcome, SessionWish, SignIn};
+use super::{Again, ConsentError, Flow, NewFlow, OpenedSession, Session, SessionOutcome, SessionWish, SignIn};
 use crate::{credential::Credentials, model::SessionId, store::StoreError};
 
 // === impl Credentials ===
@@ -35,6 +35,12 @@ impl Credentials {
     /// so is one for which a grant was parked, which is revoked; any other can be tried again until its time is over.
     pub async fn end_session(&self, id: &SessionId, outcome: SessionOutcome) -> Result<(), ConsentError> {
         self.works.store.end_session(id, outcome).await
+    }
+
+    /// Notes that one flow of the session has come to nothing. It ends a session that is awaited and still open; what
+    /// another window has brought stays. Answers whether the session can be tried again.
+    pub async fn fail_flow(&self, id: &SessionId, outcome: SessionOutcome) -> Result<Again, ConsentError> {
+        self.works.store.fail_flow(id, outcome).await
     }
 
     /// Makes a one-time link to the connections page; it lasts five minutes.

@@ -257,14 +257,28 @@ async fn a_disconnect_does_not_wait_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_for_good_ends_a_revocation() {
+async fn what_the_store_did_not_take_for_too_long_is_revoked_when_it_is_back() {
+    let world = World::new().await;
+    let _background = world.credentials.start().await.unwrap();
+    let (id, new) = (opened(&world).await, consented(&world, "one", "u1"));
+    is_away(&world, true);
+    assert!(matches!(world.credentials.connect(&id, new).await, Err(ConsentError::Store(_))));
+    is_away(&world, false);
+    pass(&world, MINUTE).await;
+    assert_eq!(world.flexslot.revoked(), ["one.0"]);
+    assert_eq!(grant(&world).await, GrantState::NeverConnected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_no_revocation_and_is_asked_again() {
     let world = World::new().await;
     let _background = world.credentials.start().await.unwrap();
     connect(&world, "one", "u1").await.unwrap();
-    world.flexslot.on_revoke(OnRevoke::RefuseForGood);
-    assert_eq!(disconnect(&world).await, DisconnectOutcome::Revoked);
+    world.flexslot.on_revoke(OnRevoke::Refuse);
+    assert_eq!(disconnect(&world).await, DisconnectOutcome::Queued);
+    assert!(world.flexslot.revoked().is_empty());
     pass(&world, HOUR).await;
-    assert!(world.flexslot.revoked().is_empty(), "it is not asked again");
+    assert_eq!(world.flexslot.revoked().len(), 1, "once the client's secret is mended, say");
 }
 
 #[tokio::test(start_paused = true)]

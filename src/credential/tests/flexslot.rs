@@ -40,7 +40,7 @@ pub(super) enum Behaviour {
 pub(super) enum OnRevoke {
     NotSent,
     RefuseForNow(Option<Duration>),
-    RefuseForGood,
+    Refuse,
     NeverAnswer,
 }
 
@@ -218,7 +218,7 @@ impl AuthorizationServer for Flexslot {
                 self.end(refresh);
                 Ok(Revocation::Accepted)
             }
-            Some(OnRevoke::RefuseForGood) => Ok(Revocation::Refused("400".into())),
+            Some(OnRevoke::Refuse) => Ok(Revocation::Refused("400".into())),
             Some(OnRevoke::NotSent) => Err(TokenError::NotSent("connection refused".into())),
             Some(OnRevoke::RefuseForNow(retry_after)) => {
                 Err(TokenError::RefusedForNow { what: "429".into(), retry_after })

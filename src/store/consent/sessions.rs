@@ -9,7 +9,7 @@ use super::{
     SessionWish, SignIn, key,
 };
 use crate::{
-    model::{Secret, SessionId, TenantId, Timestamp},
+    model::{GrantId, Secret, SessionId, TenantId, Timestamp},
     store::{
         Cas, StoreError, TokenStore,
         backend::{Change, Expect, Key, Row},
@@ -32,6 +32,20 @@ pub(super) struct Read {
     pub(super) stored: StoredSession,
     /// When, by the store's clock.
     pub(super) now: Timestamp,
+}
+
+/// Whether a session can be begun anew after a flow of it came to nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    Possible,
+    Over,
+}
+
+/// What becomes of a grant that is parked when its session ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OfParked {
+    Stays,
+    IsRevoked,
 }
 
 // === impl TokenStore ===
@@ -70,11 +84,15 @@ impl TokenStore {
         Ok((now < stored.session.expires_at).then_some(Read { key, row, stored, now }))
     }
 
-    /// The tenant of a session, over or not.
-    pub(in crate::store) async fn tenant_of_session(&self, id: &SessionId) -> Result<Option<TenantId>, StoreError> {
+    /// The tenant of a session, over or not, and the grant that it has brought.
+    pub(in crate::store) async fn tenant_of_session(
+        &self,
+        id: &SessionId,
+    ) -> Result<Option<(TenantId, Option<GrantId>)>, StoreError> {
         let key = key(SESSION, id.expose());
         let row = self.row(&key).await?.filter(is_there);
-        Ok(row.map(|row| record::read_session(&key, &row)).transpose()?.map(|stored| stored.session.tenant))
+        let stored = row.map(|row| record::read_session(&key, &row)).transpose()?;
+        Ok(stored.map(|stored| (stored.session.tenant, stored.grant)))
     }
 
     /// Writes down a flow that an open session is about to begin. A session may begin several; one of them ends it.
@@ -101,15 +119,26 @@ impl TokenStore {
     /// Notes that nothing has come of a session. One that somebody waits for is used up with that, and so is one whose
     /// grant was parked, which is revoked now. Any other can be tried again.
     pub async fn end_session(&self, id: &SessionId, outcome: SessionOutcome) -> Result<(), ConsentError> {
+        self.end_at(id, outcome, OfParked::IsRevoked).await.map(drop)
+    }
+
+    /// Notes that one flow of a session has come to nothing. What another window of it has brought stays. Answers whether
+    /// the session can be tried again.
+    pub async fn fail_flow(&self, id: &SessionId, outcome: SessionOutcome) -> Result<Again, ConsentError> {
+        self.end_at(id, outcome, OfParked::Stays).await
+    }
+
+    async fn end_at(&self, id: &SessionId, outcome: SessionOutcome, of: OfParked) -> Result<Again, ConsentError> {
         if outcome == SessionOutcome::Connected {
             return Err(ConsentError::OutOfStep);
         }
         loop {
             let Read { key, row, stored, now } = self.read_session(id).await?.ok_or(ConsentError::Unknown)?;
             let parked = match (&stored.session.progress, &stored.session.return_to) {
-                (Progress::Ended(_), _) => return Ok(()),
-                (Progress::Open, None) if stored.tries == Tries::Many => return Ok(()),
+                (Progress::Ended(_), _) => return Ok(Again::Over),
+                (Progress::Open, None) if stored.tries == Tries::Many => return Ok(Again::Possible),
                 (Progress::Open, _) => None,
+                (Progress::Parked(_), _) if of == OfParked::Stays => return Ok(Again::Over),
                 (Progress::Parked(_), _) => stored.grant,
             };
             let mut changes = Vec::new();
@@ -126,7 +155,7 @@ impl TokenStore {
             changes.push(Change { key, expect: Expect::Revision(row.revision), label, body });
             // A conflict means that it has gone on meanwhile, or that what was parked is being revoked.
             if Cas::from(self.write(changes).await?) == Cas::Stored {
-                return Ok(());
+                return Ok(Again::Over);
             }
         }
     }

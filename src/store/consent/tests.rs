@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Awaited, Awaiting, Connected, Connecting, ConsentError, NewConsent, NewFlow, Parked, Progress, SESSION, STATE,
-    SessionOutcome, SessionWish, key,
+    Again, Awaited, Awaiting, Connected, Connecting, ConsentError, NewConsent, NewFlow, Parked, Progress, SESSION,
+    STATE, SessionOutcome, SessionWish, key,
 };
 use crate::{
     model::{GrantState, Identity, Random, ScopeSet, Secret, SessionId, token::DisconnectReason},
@@ -405,6 +405,19 @@ async fn who_cancels_has_what_was_parked_revoked_at_once() {
 }
 
 #[tokio::test]
+async fn a_flow_that_fails_leaves_what_another_window_has_brought() {
+    let world = World::new().await;
+    let id = world.store.open_session(wish("acme", Some("https://app.test/"))).await.expect("opened").id;
+    world.store.park(&id, &consent(&world.store, "acme", "u1"), &completion()).await.expect("parked");
+    let failed = SessionOutcome::Failed("late".into());
+    assert_eq!(world.store.fail_flow(&id, failed.clone()).await, Ok(Again::Over));
+    assert!(is_connected(&world.store.complete(&id, "the code").await));
+
+    let open = opened(&world.store, "acme").await;
+    assert_eq!(world.store.fail_flow(&open, failed).await, Ok(Again::Possible));
+}
+
+#[tokio::test]
 async fn a_parked_grant_is_void_after_a_disconnect_and_after_another_grant() {
     let world = World::new().await;
     connect(&world.store, "acme", "u1").await;
@@ -542,6 +555,23 @@ async fn what_came_about_and_became_nobodys_is_revoked() {
         world.store.discard(&id, &new.grant, Some("u1")).await.expect("queued");
     }
     assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
+}
+
+#[tokio::test]
+async fn what_became_nobodys_is_revoked_beside_an_earlier_grant_and_not_beside_its_sessions_own() {
+    let world = World::new().await;
+    connect(&world.store, "acme", "u1").await;
+    let (late, new) = (opened(&world.store, "acme").await, consent(&world.store, "late", "u1"));
+    world.clock.pass(11 * MINUTE);
+    world.store.discard(&late, &new.grant, Some("u1")).await.expect("queued");
+    assert_eq!(to_revoke(&world.store).await, ["refresh-canary-late"]);
+
+    // Of two windows of one session, the second to come.
+    let (id, first) = (opened(&world.store, "beta").await, consent(&world.store, "first", "u2"));
+    assert!(is_connected(&world.store.connect(&id, &first).await));
+    let second = consent(&world.store, "second", "u2");
+    world.store.discard(&id, &second.grant, Some("u2")).await.expect("queued");
+    assert_eq!(to_revoke(&world.store).await, Vec::<String>::new());
 }
 
 #[tokio::test]
