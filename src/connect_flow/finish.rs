@@ -12,7 +12,7 @@ use super::{
     return_to,
 };
 use crate::{
-    credential::{Awaiting, Consented, SessionOutcome},
+    credential::{Awaiting, Consented, SessionOutcome, consent::Again},
     flexslot::{Introspection, Redemption, TokenAnswer, TokenError, Verifier},
     model::{Identity, ScopeSet, Secret, TenantId, TokenSet, TokenType, token::DEFAULT_LIFE},
 };
@@ -39,16 +39,16 @@ enum Whose {
 // === impl ConnectFlow ===
 
 impl ConnectFlow {
-    /// Redeems the code that a flow has brought, to the end, whether or not its browser waits for it: a code is spent
-    /// once it is sent.
+    /// Redeems the code that a flow has brought, to the end, whether or not its browser waits for it, and a drain waits
+    /// for it: a code is spent once it is sent.
     pub(super) async fn redeem(&self, back: Back, code: Secret) -> Outcome {
         let flow = self.clone();
-        let task = tokio::spawn(async move { flow.redeem_and_keep(back, &code).await });
-        let interrupted = |_| TokenError::Unknown("it was interrupted".into());
-        match task.await.map_err(interrupted) {
-            Ok(outcome) => outcome,
-            Err(error) => self.refuse(Refused::outright(Refusal::Token(error))),
-        }
+        let redeeming = async move { flow.redeem_and_keep(back, &code).await };
+        let outcome = self.credentials().see_through(redeeming).await;
+        outcome.unwrap_or_else(|| {
+            let interrupted = TokenError::Unknown("it was interrupted".into());
+            self.refuse(Refused::outright(Refusal::Token(interrupted)))
+        })
     }
 
     async fn redeem_and_keep(&self, back: Back, code: &Secret) -> Outcome {
@@ -195,10 +195,12 @@ impl ConnectFlow {
             Refusal::Denied => SessionOutcome::Denied,
             _ => SessionOutcome::Failed(why.as_str().to_owned()),
         };
-        if let Err(error) = self.credentials().end_session(&flow.session, outcome.clone()).await {
+        let left = self.credentials().fail_flow(&flow.session, outcome.clone()).await.unwrap_or_else(|error| {
             tracing::debug!(tenant = %session.tenant, %error, "the end of a connect session was not noted");
-        }
-        let refused = Refused { why, tenant: Some(session.tenant.clone()), again: Some(flow.session.clone()) };
+            Again::Over
+        });
+        let again = (left == Again::Possible).then(|| flow.session.clone());
+        let refused = Refused { why, tenant: Some(session.tenant.clone()), again };
         let told = self.refuse(refused);
         return_to::address(&self.settings(), &flow.session, session, &outcome, None).map_or(told, Outcome::Return)
     }

@@ -5,6 +5,8 @@ mod carried;
 mod pasted;
 mod received;
 
+use std::time::Duration;
+
 use clap::builder::PossibleValuesParser;
 
 use super::{
@@ -53,6 +55,9 @@ struct Asking<'a> {
 /// What a session is ended with that its command gives up.
 const GIVEN_UP: &str = "given_up";
 
+/// How long the command stays for a code that is being redeemed when it is given up.
+const LAST_WAIT: Duration = Duration::from_secs(20);
+
 // === impl ConnectArgs ===
 
 impl ConnectArgs {
@@ -85,11 +90,15 @@ impl ConnectArgs {
             () = signals.stop() => Err(Failure::new(format!("given up; {tenant} is as it was"))),
         };
         match walked {
-            Ok(()) => asking.tell(&mut world.console).await,
+            Ok(()) => {
+                asking.leave_nothing().await;
+                asking.tell(&mut world.console).await
+            }
             Err(failure) => {
                 // Whoever still has the link could go on with it.
                 let given_up = SessionOutcome::Failed(GIVEN_UP.to_owned());
                 let _ = asking.connecting.credentials.end_session(&asking.session.id, given_up).await;
+                asking.leave_nothing().await;
                 Err(failure)
             }
         }
@@ -99,6 +108,14 @@ impl ConnectArgs {
 // === impl Asking ===
 
 impl Asking<'_> {
+    /// Lets a code that is being redeemed come to its end, and has Flexslot revoke what nobody holds any more: where no
+    /// sidecar runs, nobody else does.
+    async fn leave_nothing(&self) {
+        let credentials = &self.connecting.credentials;
+        credentials.idle(LAST_WAIT).await;
+        credentials.clear_revocations(self.tenant).await;
+    }
+
     /// Tells what there is now.
     async fn tell(&self, console: &mut Console) -> Result<(), Failure> {
         let tenant = self.tenant;

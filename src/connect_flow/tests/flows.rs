@@ -47,6 +47,23 @@ async fn a_browser_that_goes_away_loses_nothing_that_flexslot_gives() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_a_code_that_is_being_redeemed() {
+    let world = World::new().await;
+    let gate = Arc::new(Semaphore::new(0));
+    *world.server.gate.lock() = Some(gate.clone());
+    let walk = world.begin(&world.link().await).await;
+    let answer = allowed("c1");
+    let gone = timeout(Duration::from_secs(1), world.comes_back(&walk, &answer)).await;
+    assert!(gone.is_err(), "its browser has gone");
+    let drained = world.credentials.drain(std::future::ready(()), Duration::from_secs(25));
+    tokio::pin!(drained);
+    assert!(timeout(Duration::from_secs(1), &mut drained).await.is_err());
+    gate.add_permits(1);
+    drained.await;
+    assert_eq!(world.username().await.as_deref(), Some("george"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_browser_is_sent_with_pkce_and_everything_that_flexslot_requires() {
     let world = World::new().await;
     let walk = world.begin(&world.link().await).await;
