@@ -42,7 +42,7 @@ impl Sign {
     }
 }
 
-/// Points at the shape that the frame has once for all ([`shapes`]).
+/// Points at the shape that the frame has once for all.
 impl Render for Sign {
     fn render(&self) -> Markup {
         html! { svg.sign aria-hidden="true" { use href=(self.href()) {} } }
