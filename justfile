@@ -32,6 +32,10 @@ ci:
 million *ARGS:
     scripts/million {{ARGS}}
 
+# What cards cost with fifty tenants and with a million, on each engine
+cards *ARGS:
+    cargo bench --locked --bench cards -- {{ARGS}}
+
 # A day of a million tenants on fifty sidecars, on virtual time
 day *ARGS:
     cargo bench --locked --bench day -- {{ARGS}}
