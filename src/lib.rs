@@ -13,7 +13,7 @@
 //! | [`connect_flow`] | from "Connect Flexslot" to a grant: sessions' pages, the flow at Flexslot, the callback |
 //! | [`admin`] | health and metrics, the API for apps and operators, the connections page |
 //! | [`credential`] | the one door to the tokens: which one is best, and how it is renewed |
-//! | [`store`] | sealed records, leases, intents, the spool; SQLite and memory |
+//! | [`store`] | sealed records, leases, intents, the spool; SQLite, Redis, PostgreSQL, memory |
 //! | [`flexslot`] | what Flexslot's OAuth server speaks |
 //! | [`config`] | `proxy.toml` as written, then what it means |
 //! | [`sandbox`] | a strict stand-in of Flexslot, for the demo, our tests and other people's |
@@ -26,7 +26,7 @@
 //! Arrows point down only; siblings do not know each other (`tests/layering.rs` keeps this true):
 //!
 //! ```text
-//! main -> cli -> app, config, store, sandbox, model
+//! main -> cli -> app, config, store, sandbox, admin::client, model
 //! app -> every room             server -> proxy, connect_flow, admin, model
 //! proxy -> credential, model    connect_flow -> credential, flexslot, web, model
 //! admin -> credential, web, model

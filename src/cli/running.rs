@@ -1,7 +1,7 @@
 //! A sidecar that runs, asked over its admin listener by TCP or a unix socket.
 
 use std::{
-    io,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
@@ -36,7 +36,6 @@ pub(super) struct Running {
 }
 
 /// What it answered.
-#[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     body: Bytes,
@@ -176,6 +175,13 @@ fn from_here(address: &ListenAddress) -> ListenAddress {
 }
 
 // === impl Answer ===
+
+/// What is answered may be a link that signs in.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("status", &self.status).finish_non_exhaustive()
+    }
+}
 
 impl Answer {
     /// The document that it holds.

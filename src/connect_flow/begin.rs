@@ -1,5 +1,7 @@
 //! What a link's page shows, and the beginning of a flow at Flexslot.
 
+use std::fmt;
+
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use url::Url;
 
@@ -38,12 +40,20 @@ pub enum Look {
 }
 
 /// A flow that has begun: where the browser goes, and what it has to bring back besides the answer.
-#[derive(Debug)]
 pub struct Begun {
     pub url: Url,
     pub state: Secret,
     /// Proof that whoever comes back is who began.
     pub binding: Secret,
+}
+
+// === impl Begun ===
+
+/// The URL has the `state` in it.
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Begun").finish_non_exhaustive()
+    }
 }
 
 // === impl ConnectFlow ===

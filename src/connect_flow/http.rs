@@ -17,9 +17,7 @@ use super::{
     confirm::LastWord,
     cookie, pages,
 };
-use crate::model::SessionId;
-
-const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+use crate::{model::SessionId, web::is_ahead};
 
 /// Stands on the page of a session that is known here, for whoever looks whether it is.
 pub const SHOWN: HeaderName = HeaderName::from_static("flexslot-proxy-connect-session");
@@ -75,9 +73,11 @@ async fn begin(State(flow): State<ConnectFlow>, Path(id): Path<String>, uri: Uri
 
 async fn callback(State(flow): State<ConnectFlow>, uri: Uri, headers: HeaderMap) -> Response {
     let settings = flow.settings();
-    // A browser that only looks ahead would use it up before its user comes.
-    let is_ahead = headers.get_all(SEC_PURPOSE).iter().any(|purpose| !purpose.is_empty());
-    let Some(answer) = Answer::parse(uri.query().unwrap_or_default()).filter(|_| !is_ahead) else {
+    // Its user has not come yet.
+    if is_ahead(&headers) {
+        return (StatusCode::NO_CONTENT, [(CACHE_CONTROL, "no-store")]).into_response();
+    }
+    let Some(answer) = Answer::parse(uri.query().unwrap_or_default()) else {
         return pages::refused(&Refused::outright(Refusal::NoAnswer), &settings).into_response();
     };
     let state = answer.state.clone();

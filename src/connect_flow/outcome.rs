@@ -1,5 +1,7 @@
 //! How a flow can end, and why one came to nothing.
 
+use std::fmt;
+
 use crate::{
     credential::{Connected, ConsentError, SessionOutcome, StoreError},
     flexslot::TokenError,
@@ -7,7 +9,6 @@ use crate::{
 };
 
 /// What the browser, or whoever asked, is told.
-#[derive(Debug)]
 pub enum Outcome {
     /// The tenant has its new grant.
     Connected(Connected),
@@ -94,6 +95,20 @@ pub enum ErrorCode {
     TemporarilyUnavailable,
     /// One that nobody has documented. Its text is the other side's, and is not repeated.
     Unknown,
+}
+
+// === impl Outcome ===
+
+/// An app's address has the code in it that completes the connection.
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected(connected) => f.debug_tuple("Connected").field(connected).finish(),
+            Self::Confirm(confirmation) => f.debug_tuple("Confirm").field(confirmation).finish(),
+            Self::Return(_) => f.write_str("Return([redacted])"),
+            Self::Refused(refused) => f.debug_tuple("Refused").field(refused).finish(),
+        }
+    }
 }
 
 // === impl Refused ===

@@ -1,5 +1,5 @@
 //! What runs beside the requests: following the store's changes, offering outcomes to it, keeping idle grants alive,
-//! and now and then some upkeep.
+//! telling Flexslot what to revoke, asking whose grants are, and now and then some upkeep.
 
 use std::{fmt, sync::Arc, time::Duration};
 

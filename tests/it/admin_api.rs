@@ -279,7 +279,9 @@ async fn only_what_waits_for_it_can_be_completed() {
         let target = format!("/v1/connect-sessions/{id}/complete");
         world.api(Method::POST, &target).json(&json!({"code": "c"})).send().await
     };
-    complete("nobody").await.is_problem(404, "not_found");
+    for unknown in ["nobody", "%FF"] {
+        complete(unknown).await.is_problem(404, "not_found");
+    }
     let session = world.api(Method::POST, "/v1/tenants/acme/connect-sessions").send().await.is(201).json();
     complete(session["id"].as_str().unwrap()).await.is_problem(409, "conflict");
     world.finish().await;

@@ -92,6 +92,7 @@ async fn a_link_signs_one_browser_in_once() {
     let world = world().await;
     let path = link(&world).await;
     world.admin(&path).method(Method::HEAD).send().await.is(200);
+    world.admin(&path).header("sec-purpose", "prefetch").send().await.is(204);
     let first = world.admin(&path).send().await;
     let set = first.is(303).header("set-cookie").unwrap().to_owned();
     let port = world.admin_address().port();

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
 };
 use http::StatusCode;
 use serde_json::Value;
@@ -57,11 +57,13 @@ pub(in crate::admin) async fn open_session(admin: &Admin, wish: SessionWish) -> 
 /// `POST /v1/connect-sessions/{id}/complete`
 pub(super) async fn complete(
     State(admin): State<Admin>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     request::Json(body): request::Json,
 ) -> Result<Json<Completed>, Failure> {
     let [code] = body.fields([&["code"]])?;
     let code = json::text("code", code)?.ok_or_else(|| Fault::missing("code"))?;
+    // Of what cannot be decoded there is no session either.
+    let id = id.map(|Path(id)| id).unwrap_or_default();
     let connected = admin.credentials.complete(&SessionId::from_text(id), &code).await?;
     Ok(Json(Completed {
         tenant: connected.tenant.to_string(),

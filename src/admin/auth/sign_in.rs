@@ -7,7 +7,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{
-    HeaderName, HeaderValue, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, LOCATION, SET_COOKIE},
 };
 use maud::html;
@@ -26,7 +26,7 @@ use crate::{
         error::Failure,
         request::{Addressed, Form},
     },
-    web::Page,
+    web::{Page, is_ahead},
 };
 
 /// The form with which a browser signs out.
@@ -73,8 +73,12 @@ async fn sign_in(
     State(admin): State<Admin>,
     browser: Option<Browser>,
     Addressed(host): Addressed,
+    headers: HeaderMap,
     Path(token): Path<String>,
 ) -> Result<Response, Failure> {
+    if is_ahead(&headers) {
+        return Ok((StatusCode::NO_CONTENT, no_store()).into_response());
+    }
     if !admin.credentials.take_sign_in(&token).await? {
         return Ok(match browser {
             // It went back in its history, or opened the link once more.

@@ -4,6 +4,8 @@ mod card;
 mod health;
 mod trace;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 pub use card::{CardDocument, ScopeDocument};
@@ -20,7 +22,7 @@ pub struct CardList {
 }
 
 /// A connect session that has just been opened: `POST /v1/tenants/{tenant}/connect-sessions`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectSession {
     pub id: String,
     /// What the app hands to its user.
@@ -56,8 +58,26 @@ pub enum Revocation {
 }
 
 /// A one-time link to the connections page: `POST /v1/sign-in-links`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignInLink {
     pub url: String,
     pub expires_at: String,
+}
+
+// === impl ConnectSession ===
+
+/// Whoever has the id or the address can begin the flow.
+impl fmt::Debug for ConnectSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectSession").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+// === impl SignInLink ===
+
+/// Whoever has the address can sign in.
+impl fmt::Debug for SignInLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignInLink").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
 }

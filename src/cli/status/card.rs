@@ -65,7 +65,7 @@ impl Drawn<'_> {
 
     fn expiring(&mut self) {
         self.frame.headline(Sign::Warn, connected(self.card.username.as_deref()));
-        if let Some(end) = self.card.refresh_expires_at {
+        if let Some(end) = self.card.refresh_expires_at.filter(|end| *end > self.around.now) {
             self.frame.text(format!("It ends {} unless it is used before.", self.ago(end)));
         }
         self.reason();
