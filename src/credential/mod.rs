@@ -7,8 +7,8 @@
 //! - [`pick`]: which credential is best.
 //! - `header`: the only maker of `Authorization` values.
 //!
-//! What people and apps are shown of it: [`cards`]. How they connect and disconnect a tenant, and put in credentials or
-//! take them away: [`consent`].
+//! What people and apps are shown of it: [`cards`]. How they connect and disconnect a tenant: [`consent`]. How they
+//! put in credentials and take them away: `editing`.
 //!
 //! How tokens are kept fresh:
 //!
@@ -40,6 +40,7 @@ mod clearance;
 pub mod consent;
 pub mod coordinator;
 mod custody;
+mod editing;
 mod eviction;
 mod failure;
 mod flight;
@@ -78,10 +79,11 @@ use crate::model::{CredentialKind, Grant, GrantId, PatSource, Scope, TenantId, V
 
 pub use cards::{CardPage, CardQuery, PageEnd};
 pub use consent::{
-    Awaiting, Brought, BroughtGrant, Connected, ConsentError, Consented, DisconnectOutcome, EditError, Flow, Import,
-    NewFlow, OpenedSession, Progress, Session, SessionOutcome, SessionWish, SignIn,
+    Awaiting, Connected, ConsentError, Consented, DisconnectOutcome, Flow, NewFlow, OpenedSession, Progress, Session,
+    SessionOutcome, SessionWish, SignIn,
 };
 pub use coordinator::{Credentials, Unauthorized};
+pub use editing::{Brought, BroughtGrant, EditError, Import};
 pub use permit::Permission;
 pub use policy::{RefreshPolicy, Settings, TenantPolicy};
 
