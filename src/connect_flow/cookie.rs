@@ -3,10 +3,13 @@
 //! Browsers do not keep the ports of a host apart, so its name carries ours; and it carries what tells this flow from
 //! others, so that two tabs do not take each other's.
 
-use http::{HeaderMap, HeaderValue, header::COOKIE};
+use http::{HeaderMap, HeaderValue};
 use sha2::{Digest, Sha256};
 
-use crate::model::{RedirectUri, Secret};
+use crate::{
+    model::{RedirectUri, Secret},
+    web::{Cookie, cookies},
+};
 
 /// Who reads a page, as far as the browser's cookies tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,23 +25,17 @@ pub(super) enum Reader {
 const SIGNED_IN: &str = "flexslot-proxy-session-";
 
 /// As long as a session.
-const MAX_AGE: u32 = 600;
-
-/// Every cookie that the browser has sent, with the value.
-fn all(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
-    let lines = headers.get_all(COOKIE).into_iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='))
-}
+const MAX_AGE: u64 = 600;
 
 /// Those that tie flows at `home`.
 fn ours<'a>(home: &RedirectUri, headers: &'a HeaderMap) -> impl Iterator<Item = (&'a str, &'a str)> {
     let prefix = prefix(home);
-    all(headers).filter(move |(name, _)| name.starts_with(&prefix))
+    cookies(headers).filter(move |(name, _)| name.starts_with(&prefix))
 }
 
 /// Who has sent this.
 pub(super) fn reader(headers: &HeaderMap) -> Reader {
-    if all(headers).any(|(name, _)| name.starts_with(SIGNED_IN)) { Reader::Operator } else { Reader::User }
+    if cookies(headers).any(|(name, _)| name.starts_with(SIGNED_IN)) { Reader::Operator } else { Reader::User }
 }
 
 /// The binding that the browser has for `state`.
@@ -62,13 +59,8 @@ pub(super) fn clear(home: &RedirectUri, state: &Secret) -> Option<HeaderValue> {
     line(home, state, "", 0)
 }
 
-fn line(home: &RedirectUri, state: &Secret, value: &str, max_age: u32) -> Option<HeaderValue> {
-    let secure = if home.is_loopback() { "" } else { "; Secure" };
-    let name = name(home, state);
-    let line = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}");
-    let mut line = HeaderValue::try_from(line).ok()?;
-    line.set_sensitive(true);
-    Some(line)
+fn line(home: &RedirectUri, state: &Secret, value: &str, max_age: u64) -> Option<HeaderValue> {
+    Cookie { name: &name(home, state), value, max_age, secure: !home.is_loopback() }.line()
 }
 
 fn prefix(home: &RedirectUri) -> String {

@@ -1,10 +1,12 @@
-//! What every page for browsers has in common: the frame, the look, the signs, and the headers that keep it safe.
+//! What every page for browsers has in common: the frame, the look, the signs, the cookies, and the headers that keep it safe.
 
 mod ahead;
+mod cookie;
 mod page;
 mod sign;
 mod style;
 
 pub use ahead::is_ahead;
+pub use cookie::{Cookie, cookies};
 pub use page::{Forms, Page};
 pub use sign::Sign;

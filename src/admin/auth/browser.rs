@@ -6,7 +6,7 @@ use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header::COOKIE, request::Parts, uri::Scheme};
+use http::{HeaderMap, HeaderValue, StatusCode, request::Parts, uri::Scheme};
 use maud::html;
 
 use super::session::{LIFE, Session};
@@ -16,7 +16,7 @@ use crate::{
         error::{Code, Failure},
     },
     model::Secret,
-    web::Page,
+    web::{Cookie, Page, cookies},
 };
 
 /// A browser with a session. As an argument of a page's handler it sends everybody else to the sign-in.
@@ -38,7 +38,8 @@ impl Browser {
         let (settings, now) = (admin.settings.get(), admin.clock.now());
         let name = cookie_name(&settings);
         // One that another port's or a parent domain's page has set may stand beside ours.
-        let session = cookies(headers, &name).find_map(|value| Session::read(&settings.token, value, now))?;
+        let mut ours = cookies(headers).filter(|(found, _)| *found == name);
+        let session = ours.find_map(|(_, value)| Session::read(&settings.token, value, now))?;
         Some(Self { session, key: settings.token.clone() })
     }
 
@@ -92,31 +93,20 @@ impl IntoResponse for Stranger {
 }
 
 /// The header that gives a browser its session. Over https the cookie is for https alone.
-pub(super) fn set_cookie(session: &Session, settings: &Settings, host: &str) -> String {
-    let (name, secure) = (cookie_name(settings), secure(settings, host));
-    format!("{name}={}; Path=/; Max-Age={}; HttpOnly; SameSite=Lax{secure}", session.expose(), LIFE.as_secs())
+pub(super) fn set_cookie(session: &Session, settings: &Settings, host: &str) -> Option<HeaderValue> {
+    cookie(session.expose(), LIFE.as_secs(), settings, host)
 }
 
 /// The header that takes it away.
-pub(super) fn clear_cookie(settings: &Settings, host: &str) -> String {
-    let (name, secure) = (cookie_name(settings), secure(settings, host));
-    format!("{name}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{secure}")
+pub(super) fn clear_cookie(settings: &Settings, host: &str) -> Option<HeaderValue> {
+    cookie("", 0, settings, host)
 }
 
-fn secure(settings: &Settings, host: &str) -> &'static str {
-    match settings.public_base(host) {
-        Some(base) if *base.origin().scheme() == Scheme::HTTPS => "; Secure",
-        _ => "",
-    }
+fn cookie(value: &str, max_age: u64, settings: &Settings, host: &str) -> Option<HeaderValue> {
+    let secure = settings.public_base(host).is_some_and(|base| *base.origin().scheme() == Scheme::HTTPS);
+    Cookie { name: &cookie_name(settings), value, max_age, secure }.line()
 }
 
 fn cookie_name(settings: &Settings) -> String {
     format!("flexslot-proxy-session-{}", settings.port)
-}
-
-/// The values of the cookies called `name` (RFC 6265 section 5.4).
-fn cookies<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h str> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(';'));
-    pairs
-        .filter_map(move |pair| pair.trim().split_once('=').filter(|(found, _)| *found == name).map(|(_, value)| value))
 }

@@ -89,7 +89,7 @@ async fn sign_in(
     let settings = admin.settings.get();
     let session = Session::begin(&settings.token, admin.clock.now(), &admin.random);
     tracing::info!("a browser has signed in to the connections page");
-    Ok(to_the_page(Some(set_cookie(&session, &settings, &host))))
+    Ok(to_the_page(set_cookie(&session, &settings, &host)))
 }
 
 async fn sign_out(
@@ -101,12 +101,12 @@ async fn sign_out(
     if let Some(browser) = browser {
         browser.check(form.csrf.as_deref())?;
     }
-    Ok(to_the_page(Some(clear_cookie(&admin.settings.get(), &host))))
+    Ok(to_the_page(clear_cookie(&admin.settings.get(), &host)))
 }
 
-fn to_the_page(cookie: Option<String>) -> Response {
+fn to_the_page(cookie: Option<HeaderValue>) -> Response {
     let mut response = (StatusCode::SEE_OTHER, no_store(), [(LOCATION, PAGE)]).into_response();
-    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::try_from(cookie).ok()) {
+    if let Some(cookie) = cookie {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     response

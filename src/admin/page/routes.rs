@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, COOKIE, LOCATION, SET_COOKIE},
+    header::{CACHE_CONTROL, LOCATION, SET_COOKIE},
 };
 use serde::Deserialize;
 
@@ -28,11 +28,11 @@ use crate::{
     },
     credential::SessionWish,
     model::TenantId,
-    web::{Forms, Page},
+    web::{Cookie, Forms, Page, cookies},
 };
 
 /// How long an outcome waits for the page that tells it, in seconds.
-const OUTCOME_LIFE: u32 = 60;
+const OUTCOME_LIFE: u64 = 60;
 
 /// A tenant and where in the list one was, in an address or in a form.
 #[derive(Debug, Deserialize)]
@@ -117,9 +117,9 @@ fn see_other(address: &str) -> Response {
 
 /// Has the browser tell the next page this outcome; `None`: no longer.
 fn remember(response: &mut Response, settings: &Settings, outcome: Option<&Outcome>) {
-    let (value, life) = outcome.map_or((String::new(), 0), |outcome| (outcome.written(), OUTCOME_LIFE));
-    let cookie = format!("{}={value}; Path=/; Max-Age={life}; HttpOnly; SameSite=Lax", cookie_name(settings));
-    if let Ok(cookie) = HeaderValue::try_from(cookie) {
+    let (value, max_age) = outcome.map_or((String::new(), 0), |outcome| (outcome.written(), OUTCOME_LIFE));
+    let cookie = Cookie { name: &cookie_name(settings), value: &value, max_age, secure: false };
+    if let Some(cookie) = cookie.line() {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
 }
@@ -127,9 +127,7 @@ fn remember(response: &mut Response, settings: &Settings, outcome: Option<&Outco
 /// What the browser was to tell.
 fn outcome(headers: &HeaderMap, settings: &Settings) -> Option<Outcome> {
     let name = cookie_name(settings);
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find_map(|(found, value)| if found == name { Outcome::read(value) } else { None })
+    cookies(headers).filter(|(found, _)| *found == name).find_map(|(_, value)| Outcome::read(value))
 }
 
 fn cookie_name(settings: &Settings) -> String {
