@@ -22,7 +22,10 @@ use crate::{
         Clock, Observer, Origin, Random, TenantId,
         observe::{FallbackCause, RetryOutcome},
         token::Freshness,
-        trace::steps::{Landing as Landed, NotLoaded, Part, Refresh, Step, Steps},
+        trace::{
+            Step, Steps,
+            step::{Landing as Landed, NotLoaded, Part, Refresh},
+        },
     },
     store::{StoreError, TokenStore, instance::InstanceLock, spool::Spool},
 };

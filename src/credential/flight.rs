@@ -27,7 +27,7 @@ pub(super) use crate::model::refresh::Cause;
 use crate::{
     model::{
         token::DisconnectReason,
-        trace::steps::{self, Part},
+        trace::step::{self, Part},
     },
     store::StoreError,
 };
@@ -93,7 +93,7 @@ impl From<StoreError> for Landing {
 }
 
 /// As the trace of a request that waited has it.
-impl From<&Landing> for steps::Landing {
+impl From<&Landing> for step::Landing {
     fn from(landing: &Landing) -> Self {
         match landing {
             Landing::Renewed => Self::Renewed,

@@ -9,7 +9,7 @@ use super::{
     flight::Cause,
     schedule,
 };
-use crate::model::{Random, Version, trace::steps::HeldBack};
+use crate::model::{Random, Version, trace::step::HeldBack};
 
 /// What is remembered of earlier renewals, so that they do not come too often.
 #[derive(Default)]

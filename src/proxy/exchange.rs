@@ -19,7 +19,7 @@ use crate::{
         observe::RetryOutcome,
         trace::{
             self,
-            steps::{Answer, Remedy, Step},
+            step::{Answer, Remedy, Step},
         },
     },
 };

@@ -8,10 +8,7 @@ use super::cors::Readers;
 use crate::model::{
     CredentialKind, NamedBy, TenantId, Version,
     observe::RetryOutcome,
-    trace::{
-        Replay, Steps,
-        steps::{Answer, SendWait},
-    },
+    trace::{Replay, Steps, step::Answer, steps::SendWait},
 };
 
 /// Filled in as far as the request comes.

@@ -4,7 +4,7 @@ use crate::model::{
     CredentialKind, Trace,
     trace::{
         Finding, GrantFinding, Outcome, PatFinding, Step,
-        steps::{HeldBack, Remedy},
+        step::{HeldBack, Remedy},
     },
 };
 

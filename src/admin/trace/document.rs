@@ -10,7 +10,7 @@ use crate::{
         refresh::Cause,
         trace::{
             Finding, GrantFinding, PatFinding, Step,
-            steps::{Answer, HeldBack, Landing, Part, Refresh, Remedy, Sent},
+            step::{Answer, HeldBack, Landing, Part, Refresh, Remedy, Sent},
         },
     },
 };

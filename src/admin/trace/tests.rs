@@ -7,7 +7,7 @@ use super::{FAILED, RECENT, Traces};
 use crate::model::{
     CredentialKind, RequestId, Timestamp, Trace,
     observe::RequestTimes,
-    trace::{End, Outcome, Steps, steps::Answer},
+    trace::{End, Outcome, Steps, step::Answer},
 };
 
 const PROCESS: u32 = 7;

@@ -16,7 +16,7 @@ use crate::{
         token::{DisconnectReason, Freshness},
         trace::{
             Finding, GrantFinding, Pair, PatFinding, Step, Steps,
-            steps::{HeldBack, Landing, NotLoaded, Part, Refresh},
+            step::{HeldBack, Landing, NotLoaded, Part, Refresh},
         },
     },
 };

@@ -1,6 +1,7 @@
 //! What became of one request, for whoever asks afterwards: the trace. It holds no secret, no query and no body.
 
 pub mod finding;
+pub mod step;
 pub mod steps;
 
 use std::{borrow::Cow, sync::Arc};
@@ -8,7 +9,8 @@ use std::{borrow::Cow, sync::Arc};
 use http::{Method, Version};
 
 pub use finding::{Considered, Finding, GrantFinding, Pair, PatFinding};
-pub use steps::{Step, Steps};
+pub use step::Step;
+pub use steps::Steps;
 
 use super::{
     CredentialKind, NamedBy, RequestId, TenantId, Timestamp, Version as TokenVersion,

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{Method, Version};
 use tokio::time::Instant;
 
-use super::{End, LONGEST, LONGEST_METHOD, Outcome, Steps, Told, Trace, steps::Answer};
+use super::{End, LONGEST, LONGEST_METHOD, Outcome, Steps, Told, Trace, step::Answer};
 use crate::model::{CredentialKind, RequestId, Timestamp, observe::RequestTimes};
 
 fn trace(outcome: Outcome) -> Trace {
@@ -86,6 +86,6 @@ fn failures_are_what_somebody_will_ask_about() {
 
 #[test]
 fn a_time_that_is_too_long_is_as_long_as_fits() {
-    let micros = super::steps::Micros::of(Duration::from_secs(1 << 40));
+    let micros = super::step::Micros::of(Duration::from_secs(1 << 40));
     assert_eq!(micros.duration(), Duration::from_micros(u64::from(u32::MAX)));
 }
