@@ -2,44 +2,18 @@
 //!
 //! An engine never sees a secret: a row's [`Body`] is made by `record` alone, out of sealed fields.
 
-use std::{
-    fmt,
-    ops::{Bound, RangeInclusive},
-    time::Duration,
-};
+mod key;
+mod names;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use key::{Key, Kind};
+pub use names::Names;
+
 use super::{StoreError, record::Body};
 use crate::model::{GrantId, TenantId, Timestamp, Version, token::Owner};
-
-/// The kinds of record. The number is stored and never changes its meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// A tenant's grant, connected or not; named by the tenant.
-    Grant,
-    /// A tenant's PAT; named by the tenant.
-    Pat,
-    /// An OAuth client with its secret; named by its `client_id`.
-    Client,
-    /// A connect session, a flow that it has begun at Flexslot, or a sign-in link; named by the hash of what opens it.
-    Flow,
-    /// A refresh token that Flexslot has still to be told to revoke; named by tenant and grant id.
-    Revocation,
-    /// A grant id that must never come back; named by it.
-    Tombstone,
-    /// What the store knows of itself, the key check for one.
-    Meta,
-    /// Whose a tenant's grant is at Flexslot; named by the tenant.
-    Identity,
-}
-
-/// Which row.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    pub kind: Kind,
-    pub name: String,
-}
 
 /// The store's change counter: every write takes the next number, and a row carries that of its last write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -73,15 +47,6 @@ pub struct Row {
     pub label: Label,
     pub body: Body,
     pub last_used: Option<Timestamp>,
-}
-
-/// The names that a list goes through, in their bytewise order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Names<'a> {
-    /// Only those after this text; the empty one comes before all names.
-    pub after: &'a str,
-    /// Only those that begin with this text.
-    pub prefix: &'a str,
 }
 
 /// A row in a list, with its name. One that cannot be read says so in its place.
@@ -208,120 +173,6 @@ pub trait Backend: Send + Sync + 'static {
     }
 }
 
-// === impl Kind ===
-
-impl Kind {
-    /// The number that engines store.
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Grant => 1,
-            Self::Pat => 2,
-            Self::Client => 3,
-            Self::Flow => 4,
-            Self::Revocation => 5,
-            Self::Tombstone => 6,
-            Self::Meta => 7,
-            Self::Identity => 8,
-        }
-    }
-
-    /// All that this version knows, in the order in which they are sealed anew: first what says with which key.
-    pub const ALL: [Self; 8] = [
-        Self::Meta,
-        Self::Grant,
-        Self::Pat,
-        Self::Client,
-        Self::Flow,
-        Self::Revocation,
-        Self::Tombstone,
-        Self::Identity,
-    ];
-
-    /// The numbers of all kinds that this version knows. A newer one, on the same store, may write others.
-    pub const CODES: RangeInclusive<u8> = 1..=8;
-
-    /// The kind with that number.
-    pub fn from_code(code: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.code() == code)
-    }
-
-    /// The word for it: in messages, and in what a sealed value is bound to, so it never changes either.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Grant => "grant",
-            Self::Pat => "pat",
-            Self::Client => "client",
-            Self::Flow => "flow",
-            Self::Revocation => "revocation",
-            Self::Tombstone => "tombstone",
-            Self::Meta => "meta",
-            Self::Identity => "identity",
-        }
-    }
-}
-
-// === impl Key ===
-
-impl Key {
-    /// The row of `kind` named `name`.
-    pub fn new(kind: Kind, name: impl Into<String>) -> Self {
-        Self { kind, name: name.into() }
-    }
-}
-
-/// `grant acme`; how messages name a record.
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind.as_str(), self.name)
-    }
-}
-
-// === impl Names ===
-
-impl<'a> Names<'a> {
-    /// All of them.
-    pub const ALL: Names<'static> = Names { after: "", prefix: "" };
-
-    /// Those after `name`; all without one.
-    pub fn after(name: Option<&'a str>) -> Self {
-        Self { after: name.unwrap_or_default(), prefix: "" }
-    }
-
-    /// Those of them that begin with `prefix`.
-    #[must_use]
-    pub fn with_prefix(self, prefix: &'a str) -> Self {
-        Self { prefix, ..self }
-    }
-
-    /// Whether `name` is one of them.
-    pub fn have(self, name: &str) -> bool {
-        self.after < name && name.starts_with(self.prefix)
-    }
-
-    /// Where they begin: behind a text, or with it.
-    pub fn start(self) -> Bound<&'a str> {
-        if self.after < self.prefix { Bound::Included(self.prefix) } else { Bound::Excluded(self.after) }
-    }
-
-    /// The same for an engine that can only begin with a text: that text, and the one name that is none of them.
-    pub fn from(self) -> (&'a str, &'a str) {
-        (self.after.max(self.prefix), self.after)
-    }
-
-    /// The text before which they end, if they do not go on to the last of all.
-    pub fn end(self) -> Option<String> {
-        let mut end = self.prefix.to_owned();
-        while let Some(last) = end.pop() {
-            // UTF-8 keeps the order of characters.
-            if let Some(next) = (last..=char::MAX).nth(1) {
-                end.push(next);
-                return Some(end);
-            }
-        }
-        None
-    }
-}
-
 // === impl RowState ===
 
 impl RowState {
@@ -385,39 +236,5 @@ impl Bid {
             }
             _ => Self::Won,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::ops::Bound;
-
-    use super::{Kind, Names};
-
-    #[test]
-    fn every_number_in_the_range_is_a_kind_and_no_other_is() {
-        for code in 0..=u8::MAX {
-            assert_eq!(Kind::from_code(code).is_some(), Kind::CODES.contains(&code), "{code}");
-        }
-    }
-
-    #[test]
-    fn names_begin_at_their_prefix_or_behind_the_last_one_seen() {
-        let start = |after, prefix| Names { after, prefix }.start();
-        assert_eq!(start("", ""), Bound::Excluded(""));
-        assert_eq!(start("", "acme"), Bound::Included("acme"));
-        assert_eq!(start("aaa", "acme"), Bound::Included("acme"));
-        assert_eq!(start("acme", "acme"), Bound::Excluded("acme"));
-        assert_eq!(start("acme.eu", "acme"), Bound::Excluded("acme.eu"));
-    }
-
-    #[test]
-    fn names_end_before_the_first_text_that_begins_otherwise() {
-        let end = |prefix| Names::ALL.with_prefix(prefix).end();
-        assert_eq!(end(""), None);
-        assert_eq!(end("acme").as_deref(), Some("acmf"));
-        assert_eq!(end("a\u{10ffff}").as_deref(), Some("b"));
-        assert_eq!(end("\u{d7ff}").as_deref(), Some("\u{e000}"), "what lies in between are no characters");
-        assert_eq!(end("\u{10ffff}"), None);
     }
 }

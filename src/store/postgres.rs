@@ -23,6 +23,7 @@ mod rows;
 mod schema;
 mod session;
 mod tls;
+mod values;
 mod writer;
 
 use std::{fmt, sync::Arc, time::Duration};

@@ -22,8 +22,8 @@ use super::{
     faults::Fault,
     params::Target,
     plan::{Name, Plan, Stored},
-    rows::{code_of, columns, label_of, no_store, signed},
     session::{Lane, Opener, Session},
+    values::{code_of, columns, label_of, no_store, signed},
 };
 use crate::{
     model::Timestamp,
