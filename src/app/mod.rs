@@ -18,7 +18,6 @@ use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 use tokio::{
     join,
     sync::{oneshot, watch},
-    time::timeout,
 };
 
 pub use crate::server::listen::bind_tcp;
@@ -31,9 +30,9 @@ use crate::{
     },
     config::{self, Config},
     connect_flow::{self, ConnectFlow},
-    credential::{self, Credentials, coordinator::Parts},
+    credential::{Credentials, coordinator::Parts},
     model::{Clock, Random},
-    proxy::{self, Corridor, replay::ReplayMemory},
+    proxy::{Corridor, replay::ReplayMemory},
     server::{
         accept::Drained,
         access_log::Audience,
@@ -41,7 +40,7 @@ use crate::{
         dispatch::{self, Front},
         request_id::RequestIds,
     },
-    store::seal::{KeyRing, Sealer},
+    store::seal::Sealer,
 };
 use admin_token::OwnToken;
 pub use failure::StartFailure;
@@ -85,18 +84,6 @@ pub struct App {
     draining: watch::Sender<bool>,
 }
 
-/// A new configuration that has been found usable: all that can fail has been done, and nothing has changed yet.
-struct Prepared {
-    config: Config,
-    outbound: Outbound,
-    memory: ReplayMemory,
-    keys: Option<KeyRing>,
-    corridor: proxy::Settings,
-    credential: credential::Settings,
-    connecting: connect_flow::Settings,
-    admin: admin::Settings,
-}
-
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -108,9 +95,6 @@ pub enum Ended {
 
 /// How long probes that are being answered at the end may take.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
-
-/// How long a reload waits for the store to say which key it is sealed with.
-const LOOK_AT_KEY: Duration = Duration::from_secs(2);
 
 /// The process's counters.
 pub fn metrics() -> Result<Arc<Metrics>, StartFailure> {
@@ -288,65 +272,8 @@ impl App {
         }
     }
 
-    /// Takes over a new configuration as far as it can be while running: the whole of it, or nothing.
-    async fn reload(&mut self, config: Config) -> Result<(), StartFailure> {
-        if self.changed_keys(&config).is_err() {
-            // The store may have left our key behind while this process was stopped.
-            let _ = timeout(LOOK_AT_KEY, self.credentials.look_at_key()).await;
-        }
-        let prepared = self.prepare(config)?;
-        self.adopt(prepared);
-        Ok(())
-    }
-
-    fn prepare(&self, config: Config) -> Result<Prepared, StartFailure> {
-        // A new way out is built only where the way out has changed: pooled connections are worth keeping.
-        let outbound =
-            if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(&config)? };
-        let server = outbound.authorization_server(&config, &self.around)?;
-        let keys = self.changed_keys(&config)?;
-        let memory = if config.limits.replay_memory == self.config.limits.replay_memory {
-            self.memory.clone()
-        } else {
-            ReplayMemory::new(config.limits.replay_memory as u64)
-        };
-        let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
-        let credential = settings::credential(&config, Arc::clone(&server) as _);
-        let connecting = settings::connect_flow(&config, server, self.admin_port);
-        let admin = self.admin_settings_of(&config)?;
-        Ok(Prepared { config, outbound, memory, keys, corridor, credential, connecting, admin })
-    }
-
-    fn adopt(&mut self, prepared: Prepared) {
-        let Prepared { config, outbound, memory, keys, corridor, credential, connecting, admin } = prepared;
-        if let Some(ring) = keys {
-            self.sealer.replace(ring);
-        }
-        self.corridor.reload(corridor);
-        self.credentials.reload(credential);
-        self.connecting.reload(connecting);
-        self.front.set_lines(settings::lines(&config));
-        self.admin_settings.replace(admin);
-        self.admin.set_guard(settings::admin_guard(&config));
-        self.metrics.set_guard(settings::metrics_guard(&config));
-        (self.config, self.outbound, self.memory) = (config, outbound, memory);
-    }
-
     fn admin_settings_of(&self, config: &Config) -> Result<admin::Settings, StartFailure> {
         Ok(settings::admin(config, self.own_token.or_configured(config)?, self.admin_port))
-    }
-
-    /// The keys of the store that is open, as the new configuration has them; another store's are for the next start.
-    fn changed_keys(&self, config: &Config) -> Result<Option<KeyRing>, StartFailure> {
-        if config.store.lies_where(&self.opened) {
-            let keys = storage::keys(&config.store)?;
-            if keys.as_ref().is_none_or(|ring| ring.holds(self.sealer.sealing_key())) {
-                return Ok(keys);
-            }
-            let failure = StartFailure::new("the key file no longer holds the key that the store is sealed with");
-            return Err(failure.hint("put it back, on any line; a new first line seals from then on"));
-        }
-        Ok(None)
     }
 }
 

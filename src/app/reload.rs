@@ -1,9 +1,21 @@
-//! How a new configuration gets to a sidecar that runs, and how the one who sent it learns what became of it.
+//! How a new configuration gets to a sidecar that runs, what it changes there, and how the one who sent it learns what
+//! became of it.
 
-use tokio::sync::{mpsc, oneshot};
+use std::{sync::Arc, time::Duration};
 
-use super::StartFailure;
-use crate::config::Config;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::{App, StartFailure, outbound::Outbound, settings, storage};
+use crate::{
+    admin,
+    config::Config,
+    connect_flow, credential,
+    proxy::{self, replay::ReplayMemory},
+    store::seal::KeyRing,
+};
 
 /// Hands new configurations to a running sidecar.
 #[derive(Debug)]
@@ -30,6 +42,21 @@ pub(super) struct Request {
     pub(super) config: Config,
     pub(super) outcome: oneshot::Sender<Result<(), StartFailure>>,
 }
+
+/// A new configuration that has been found usable: all that can fail has been done, and nothing has changed yet.
+struct Prepared {
+    config: Config,
+    outbound: Outbound,
+    memory: ReplayMemory,
+    keys: Option<KeyRing>,
+    corridor: proxy::Settings,
+    credential: credential::Settings,
+    connecting: connect_flow::Settings,
+    admin: admin::Settings,
+}
+
+/// How long a reload waits for the store to say which key it is sealed with.
+const LOOK_AT_KEY: Duration = Duration::from_secs(2);
 
 /// Both ends.
 pub fn reloads() -> (Reloader, Reloads) {
@@ -62,5 +89,66 @@ impl Reloads {
             Some(request) => request,
             None => std::future::pending().await,
         }
+    }
+}
+
+// === impl App ===
+
+impl App {
+    /// Takes over a new configuration as far as it can be while running: the whole of it, or nothing.
+    pub(super) async fn reload(&mut self, config: Config) -> Result<(), StartFailure> {
+        if self.changed_keys(&config).is_err() {
+            // The store may have left our key behind while this process was stopped.
+            let _ = timeout(LOOK_AT_KEY, self.credentials.look_at_key()).await;
+        }
+        let prepared = self.prepare(config)?;
+        self.adopt(prepared);
+        Ok(())
+    }
+
+    fn prepare(&self, config: Config) -> Result<Prepared, StartFailure> {
+        // A new way out is built only where the way out has changed: pooled connections are worth keeping.
+        let outbound =
+            if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(&config)? };
+        let server = outbound.authorization_server(&config, &self.around)?;
+        let keys = self.changed_keys(&config)?;
+        let memory = if config.limits.replay_memory == self.config.limits.replay_memory {
+            self.memory.clone()
+        } else {
+            ReplayMemory::new(config.limits.replay_memory as u64)
+        };
+        let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
+        let credential = settings::credential(&config, Arc::clone(&server) as _);
+        let connecting = settings::connect_flow(&config, server, self.admin_port);
+        let admin = self.admin_settings_of(&config)?;
+        Ok(Prepared { config, outbound, memory, keys, corridor, credential, connecting, admin })
+    }
+
+    fn adopt(&mut self, prepared: Prepared) {
+        let Prepared { config, outbound, memory, keys, corridor, credential, connecting, admin } = prepared;
+        if let Some(ring) = keys {
+            self.sealer.replace(ring);
+        }
+        self.corridor.reload(corridor);
+        self.credentials.reload(credential);
+        self.connecting.reload(connecting);
+        self.front.set_lines(settings::lines(&config));
+        self.admin_settings.replace(admin);
+        self.admin.set_guard(settings::admin_guard(&config));
+        self.metrics.set_guard(settings::metrics_guard(&config));
+        (self.config, self.outbound, self.memory) = (config, outbound, memory);
+    }
+
+    /// The keys of the store that is open, as the new configuration has them; another store's are for the next start.
+    fn changed_keys(&self, config: &Config) -> Result<Option<KeyRing>, StartFailure> {
+        if config.store.lies_where(&self.opened) {
+            let keys = storage::keys(&config.store)?;
+            if keys.as_ref().is_none_or(|ring| ring.holds(self.sealer.sealing_key())) {
+                return Ok(keys);
+            }
+            let failure = StartFailure::new("the key file no longer holds the key that the store is sealed with");
+            return Err(failure.hint("put it back, on any line; a new first line seals from then on"));
+        }
+        Ok(None)
     }
 }
