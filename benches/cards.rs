@@ -18,7 +18,7 @@ use flexslot_proxy::{
         AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
         TokenError,
     },
-    model::{ConnectionState, Random, Secret, SystemClock, Unobserved},
+    model::{ConnectionState, ProofKey, Random, Secret, SystemClock, Unobserved},
     store::{
         Opening, TokenStore,
         backend::Backend,
@@ -182,7 +182,7 @@ impl TokenEndpoint for Silent {
         client_id == fill::CLIENT
     }
 
-    async fn refresh(&self, _: &str, _: &Secret) -> Result<TokenAnswer, TokenError> {
+    async fn refresh(&self, _: &str, _: &Secret, _: Option<&ProofKey>) -> Result<TokenAnswer, TokenError> {
         Err(nobody())
     }
 }

@@ -102,6 +102,7 @@ fn new(tenant: &TenantId, lot: Lot) -> NewTenant {
         scopes: ScopeSet::new("decks:read cards:read"),
         expires_at: now.plus(DAY),
         answered_at: Some(now.minus(age)),
+        key: None,
     };
     let client_id = if lot == Lot::OtherClient { "flx_client_other" } else { CLIENT };
     let has_pat = matches!(lot, Lot::PatAlone | Lot::ConnectedWithPat);

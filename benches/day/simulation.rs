@@ -324,5 +324,6 @@ fn dummy_tokens() -> TokenSet {
         scopes: ScopeSet::unknown(),
         expires_at: Timestamp::from_millis(0),
         answered_at: None,
+        key: None,
     }
 }

@@ -81,6 +81,7 @@ impl Outbound {
         let client = config.oauth.client.as_ref().map(|client| OAuthClient {
             client_id: client.id.clone(),
             client_secret: client.secret.as_ref().map(|configured| configured.secret.clone()),
+            dpop: config.oauth.dpop,
         });
         let clients = client.into_iter().collect();
         let endpoints = Endpoints {
@@ -89,7 +90,13 @@ impl Outbound {
             revoke: config.oauth.revoke_url.clone(),
             introspect: config.oauth.introspect_url.clone(),
         };
-        Ok(Arc::new(HttpAuthorizationServer::new(http, endpoints, clients, Arc::clone(&around.clock))))
+        Ok(Arc::new(HttpAuthorizationServer::new(
+            http,
+            endpoints,
+            clients,
+            Arc::clone(&around.clock),
+            around.random.clone(),
+        )))
     }
 }
 

@@ -179,6 +179,7 @@ fn tokens(pair: TokenPair, life: Duration) -> TokenSet {
         scopes: ScopeSet::new(&pair.scope),
         expires_at: SystemClock.now().plus(life),
         answered_at: None,
+        key: None,
     }
 }
 

@@ -116,9 +116,9 @@ impl ConnectFlow {
         let Some(refresh) = answer.refresh else {
             return Err(Refusal::Unusable("the token answer has no refresh token"));
         };
-        if answer.token_type == TokenType::Dpop {
+        if answer.token_type == TokenType::Dpop && answer.key.is_none() {
             self.give_back(&back.session.tenant, &client_id, &refresh).await;
-            return Err(Refusal::Unusable("Flexslot binds this OAuth client's tokens to a key (DPoP)"));
+            return Err(Refusal::Unusable("Flexslot binds the tokens to a key (DPoP), and none was shown to it"));
         }
         let scopes = match answer.scope.or(told) {
             Some(scope) => ScopeSet::new(&scope),
@@ -133,6 +133,7 @@ impl ConnectFlow {
             scopes,
             expires_at: now.plus(answer.expires_in.unwrap_or(DEFAULT_LIFE)),
             answered_at: Some(now),
+            key: answer.key,
         };
         Ok(Consented { tokens, client_id, identity })
     }

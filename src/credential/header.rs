@@ -7,10 +7,19 @@ use crate::model::Secret;
 /// `Bearer <token>` (RFC 6750 section 2.1), marked sensitive, so that it is neither printed nor indexed by HPACK.
 /// `None` for a token that cannot stand in a header.
 pub(super) fn bearer(token: &Secret) -> Option<HeaderValue> {
+    of_scheme("Bearer", token)
+}
+
+/// The same for a token that is bound to a key (RFC 9449 section 7.1). It goes with a proof.
+pub(super) fn dpop(token: &Secret) -> Option<HeaderValue> {
+    of_scheme("DPoP", token)
+}
+
+fn of_scheme(scheme: &str, token: &Secret) -> Option<HeaderValue> {
     if !token.is_header_safe() {
         return None;
     }
-    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()?;
+    let mut value = HeaderValue::try_from(format!("{scheme} {}", token.expose())).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -22,7 +31,7 @@ pub(super) const fn without_token() -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
-    use super::bearer;
+    use super::{bearer, dpop};
     use crate::model::Secret;
 
     #[test]
@@ -33,9 +42,15 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_token_has_a_scheme_of_its_own() {
+        let value = dpop(&Secret::new("at-1")).unwrap();
+        assert_eq!((value.as_bytes(), value.is_sensitive()), (&b"DPoP at-1"[..], true));
+    }
+
+    #[test]
     fn a_token_that_would_split_the_header_makes_none() {
         for token in ["", "a b", "a\r\nX: y", "ä", "a\0"] {
-            assert!(bearer(&Secret::new(token)).is_none(), "{token:?}");
+            assert!(bearer(&Secret::new(token)).is_none() && dpop(&Secret::new(token)).is_none(), "{token:?}");
         }
     }
 }

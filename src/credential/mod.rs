@@ -5,7 +5,7 @@
 //! - [`coordinator`]: the door itself; the type that the corridor talks to.
 //! - `permit`: whether the tenant's rules let it through at all.
 //! - [`pick`]: which credential is best.
-//! - `header`: the only maker of `Authorization` values.
+//! - `header`: the only maker of `Authorization` values; `proof`: of the proofs that go with bound tokens.
 //!
 //! What people and apps are shown of it: [`cards`]. How they connect and disconnect a tenant: [`consent`]. How they
 //! put in credentials and take them away: `editing`.
@@ -55,6 +55,7 @@ mod pats;
 mod permit;
 pub mod pick;
 pub mod policy;
+mod proof;
 mod reading;
 mod renewal;
 mod revoking;
@@ -86,7 +87,9 @@ pub use coordinator::{Credentials, Unauthorized};
 pub use editing::{Brought, BroughtGrant, EditError, Import};
 pub use permit::Permission;
 pub use policy::{RefreshPolicy, Settings, TenantPolicy};
+pub use proof::Binding;
 
+pub use crate::flexslot::dpop::{DPOP, Proof};
 pub use crate::store::{Existing, Removed, StoreError};
 
 /// What a request needs of a credential.
@@ -123,6 +126,8 @@ pub struct Picked {
     pub authorization: HeaderValue,
     /// Which tokens these are; `None` for a PAT.
     pub at: Option<At>,
+    /// What the tokens are bound to. Each request with them has a proof of its own, which [`Credentials::prove`] makes.
+    pub binding: Option<Binding>,
 }
 
 /// Names one pair of tokens.
@@ -170,11 +175,12 @@ pub enum Refusal {
 
 impl Picked {
     fn oauth(usable: pick::Usable) -> Self {
-        Self { kind: CredentialKind::OAuth, authorization: usable.authorization, at: Some(usable.at) }
+        let pick::Usable { at, authorization, binding, .. } = usable;
+        Self { kind: CredentialKind::OAuth, authorization, at: Some(at), binding }
     }
 
     fn pat(authorization: HeaderValue) -> Self {
-        Self { kind: CredentialKind::Pat, authorization, at: None }
+        Self { kind: CredentialKind::Pat, authorization, at: None, binding: None }
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     Ask, At, PatFault, PatSource, PathClass, Refusal,
     failure::Failure,
     policy::{Objection, Settings, TenantPolicy},
+    proof::Binding,
     state::{Held, State},
 };
 use crate::model::{
@@ -55,7 +56,7 @@ pub(super) enum Candidate<'a, G = Usable> {
         client_id: &'a str,
         token_type: TokenType,
         scopes: &'a ScopeSet,
-        /// `None` where the access token cannot stand in a `Bearer` header.
+        /// `None` where the access token cannot stand in a header.
         tokens: Option<G>,
     },
 }
@@ -69,6 +70,7 @@ pub(super) trait Tokens {
 pub(super) struct Usable {
     pub(super) at: At,
     pub(super) authorization: HeaderValue,
+    pub(super) binding: Option<Binding>,
     pub(super) freshness: Freshness,
 }
 
@@ -212,9 +214,12 @@ impl<'a> Candidate<'a> {
             Held::Live(live) => live,
         };
         let Grant { origin, client_id, tokens, .. } = &live.grant;
-        let freshness = tokens.freshness(on.now, live.plan.opens);
-        let usable = live.authorization.clone();
-        let usable = usable.map(|authorization| Usable { at: live.at(), authorization, freshness });
+        let usable = live.authorization.clone().map(|authorization| Usable {
+            at: live.at(),
+            authorization,
+            binding: live.binding.clone(),
+            freshness: live.freshness(on.now),
+        });
         Self::Live { origin, client_id, token_type: tokens.token_type, scopes: &tokens.scopes, tokens: usable }
     }
 }
@@ -235,12 +240,10 @@ impl<G> Candidate<'_, G> {
         if let Some(objection) = on.settings.objection(origin, client_id) {
             return Err(Passed::Misconfigured(objection));
         }
-        let Some(tokens) = tokens else {
-            return Err(Passed::Misconfigured(match token_type {
-                TokenType::Dpop => Objection::Bound,
-                TokenType::Bearer => Objection::Malformed,
-            }));
-        };
+        if let Some(objection) = on.settings.objection_to_type(client_id, token_type) {
+            return Err(Passed::Misconfigured(objection));
+        }
+        let Some(tokens) = tokens else { return Err(Passed::Misconfigured(Objection::Malformed)) };
         match need {
             Some(need) if !scopes.covers(need) => Err(Passed::Scope(need, tokens)),
             _ => Ok(tokens),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 use crate::{
     flexslot::{AuthorizationServer, TokenEndpoint},
     model::{
-        AllowRule, CredentialKind, Grant, Origin, PatFallback, Secret, TenantId, Timestamp, token::Intent,
+        AllowRule, CredentialKind, Grant, Origin, PatFallback, Secret, TenantId, Timestamp, TokenType, token::Intent,
         trace::GrantFinding,
     },
 };
@@ -57,7 +57,7 @@ pub(super) enum Objection {
     OtherOrigin { own: Origin, upstream: Origin },
     /// It was given to this OAuth client, which is not configured.
     OtherClient(String),
-    /// Its tokens are bound to a key (RFC 9449).
+    /// Its tokens are bound to a key (RFC 9449), and the configuration lets no proof be made.
     Bound,
     /// Its access token cannot stand in a header.
     Malformed,
@@ -79,6 +79,7 @@ impl Settings {
     /// Why this configuration may not present `grant` to anybody, if it may not.
     pub(super) fn objection_to(&self, grant: &Grant) -> Option<Objection> {
         self.objection(&grant.origin, &grant.client_id)
+            .or_else(|| self.objection_to_type(&grant.client_id, grant.tokens.token_type))
     }
 
     /// The same for any grant from `own` that was given to the client `client_id`.
@@ -87,6 +88,11 @@ impl Settings {
             return Some(Objection::OtherOrigin { own: own.clone(), upstream: self.origin.clone() });
         }
         (!self.endpoint.knows(client_id)).then(|| Objection::OtherClient(client_id.to_owned()))
+    }
+
+    /// The same for any tokens of that type.
+    pub(super) fn objection_to_type(&self, client_id: &str, token_type: TokenType) -> Option<Objection> {
+        (token_type == TokenType::Dpop && !self.endpoint.may_prove(client_id)).then_some(Objection::Bound)
     }
 }
 
@@ -111,7 +117,9 @@ impl fmt::Display for Objection {
             Self::OtherClient(client) => {
                 write!(f, "it belongs to the OAuth client {client}, which [oauth] does not name")
             }
-            Self::Bound => f.write_str("its tokens are bound to a key (DPoP), which this version cannot present"),
+            Self::Bound => {
+                f.write_str("its tokens are bound to a key (DPoP), and oauth.dpop is \"off\"; set it to \"auto\"")
+            }
             Self::Malformed => f.write_str("its access token cannot stand in a header"),
         }
     }

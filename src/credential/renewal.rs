@@ -114,7 +114,7 @@ impl Renewal {
             return self.untouched(intent, Intended::Stored, earlier, failure).await;
         }
         self.slot.with(|state| state.unsent = None);
-        let asked = self.settings.endpoint.refresh(&grant.client_id, &grant.tokens.refresh);
+        let asked = self.settings.endpoint.refresh(&grant.client_id, &grant.tokens.refresh, grant.tokens.key.as_ref());
         let answer =
             timeout(left, asked).await.unwrap_or_else(|_| Err(TokenError::Unknown("no answer in time".into())));
         self.works.observer.refresh(outcome_of(&answer));
@@ -281,5 +281,6 @@ fn tokens(before: &TokenSet, answer: TokenAnswer, asked_at: Timestamp, now: Time
         scopes: answer.scope.as_deref().map_or_else(|| before.scopes.clone(), ScopeSet::new),
         expires_at: asked_at.plus(answer.expires_in.unwrap_or(DEFAULT_LIFE)),
         answered_at: Some(now),
+        key: answer.key.or_else(|| before.key.clone()),
     }
 }

@@ -19,12 +19,13 @@ use super::{
     pace::{NotNow, Pace},
     pats::Pats,
     policy::RefreshPolicy,
+    proof::Binding,
     schedule::{Plan, Share},
     usage::LastUse,
 };
 use crate::{
     model::{
-        CredentialKind, Grant, GrantId, GrantState, Random, TenantId, Timestamp, TokenType,
+        CredentialKind, Freshness, Grant, GrantId, GrantState, Random, TenantId, Timestamp, TokenSet, TokenType,
         failpoint::{Step, reach},
         observe::FallbackCause,
         token::{DisconnectReason, Disconnected, Intent},
@@ -91,8 +92,10 @@ pub(super) struct Live {
     pub(super) grant: Grant,
     /// The token request for the next pair, if there is one whose outcome is not known here.
     pub(super) intent: Option<Intent>,
-    /// `None` where the access token cannot stand in a `Bearer` header: a bound token, or an unusable one.
+    /// `None` where the access token cannot stand in a header.
     pub(super) authorization: Option<HeaderValue>,
+    /// What the token is bound to, and every request with it has to prove.
+    pub(super) binding: Option<Binding>,
     /// When this version should be renewed; drawn once per version.
     pub(super) plan: Plan,
 }
@@ -299,13 +302,23 @@ impl State {
 impl Live {
     fn new(grant: Grant, policy: &RefreshPolicy, random: &Random) -> Self {
         let plan = Plan::new(&grant.tokens, Share::new(grant.id, grant.version), policy, random);
-        let authorization = match grant.tokens.token_type {
+        let TokenSet { access, token_type, key, .. } = &grant.tokens;
+        let (authorization, binding) = match (token_type, key) {
             // It came without one: it counts as expired, so that it is refreshed before anything is sent.
-            TokenType::Bearer if grant.tokens.access.is_empty() => Some(header::without_token()),
-            TokenType::Bearer => header::bearer(&grant.tokens.access),
-            TokenType::Dpop => None,
+            _ if access.is_empty() => (Some(header::without_token()), None),
+            (TokenType::Bearer, _) => (header::bearer(access), None),
+            (TokenType::Dpop, Some(key)) => (header::dpop(access), Some(Binding::new(key.clone(), access))),
+            (TokenType::Dpop, None) => (Some(header::without_token()), None),
         };
-        Self { plan, authorization, grant, intent: None }
+        Self { plan, authorization, binding, grant, intent: None }
+    }
+
+    /// How fresh the access token is at `now`. A bound one whose key is not here counts as expired: the next is bound to
+    /// a key that is.
+    pub(super) fn freshness(&self, now: Timestamp) -> Freshness {
+        let tokens = &self.grant.tokens;
+        let is_presentable = tokens.token_type == TokenType::Bearer || tokens.key.is_some();
+        if is_presentable { tokens.freshness(now, self.plan.opens) } else { Freshness::Expired }
     }
 
     /// Which pair this is.

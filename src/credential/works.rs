@@ -23,6 +23,7 @@ use super::{
     failure::Failure,
     pick::{Circumstances, Decision, decide},
     policy::Settings,
+    proof::Provers,
     schedule::OutOfTurn,
     state::Slot,
     tasks::Tasks,
@@ -52,6 +53,7 @@ pub(super) struct Works {
     /// What has to be added to the clock to get the store's, in milliseconds.
     skew: AtomicI64,
     pub(super) random: Random,
+    pub(super) provers: Provers,
     pub(super) observer: Arc<dyn Observer>,
     /// One for each token request that may be under way.
     pub(super) turns: Turns,
@@ -75,6 +77,7 @@ pub(super) struct Works {
 impl Works {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { settings, store, spool, instance, clock, random, observer } = parts;
+        let provers = Provers::of(settings.origin.clone());
         Self {
             turns: Turns::new(settings.refresh.max_parallel),
             room_below: Threshold::new(settings.cached_tenants),
@@ -87,6 +90,7 @@ impl Works {
             clock,
             skew: AtomicI64::new(0),
             random,
+            provers,
             observer,
             out_of_turn: Mutex::default(),
             tasks: Tasks::default(),
@@ -104,6 +108,7 @@ impl Works {
     pub(super) fn reload(&self, settings: Settings) {
         self.turns.set_limit(settings.refresh.max_parallel);
         self.room_below.change(settings.cached_tenants);
+        self.provers.turn_to(&settings.origin);
         self.settings.store(Arc::new(settings));
         for slot in &self.slots {
             slot.with(|state| {

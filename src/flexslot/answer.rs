@@ -6,7 +6,10 @@ use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Introspection, Revocation, TokenAnswer, TokenError};
+use super::{
+    Introspection, Revocation, TokenAnswer, TokenError,
+    dpop::{INVALID_DPOP_PROOF, USE_DPOP_NONCE},
+};
 use crate::model::{Identity, Secret, Timestamp, TokenType};
 
 /// A life longer than this is cut to it; it keeps arithmetic with times far from its limits.
@@ -67,6 +70,14 @@ pub fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp
         return success(body).ok_or_else(|| TokenError::Unknown("a 200 that is no token answer".into()));
     }
     Err(failure(&TOKEN, status, headers, body, now))
+}
+
+/// Whether an answer of the token endpoint speaks of the request's proof of possession, or of the want of one (RFC 9449
+/// sections 5 and 8), and of nothing else.
+pub fn refuses_proof(status: StatusCode, body: &[u8]) -> bool {
+    status.is_client_error()
+        && serde_json::from_slice::<Failure>(body)
+            .is_ok_and(|failure| matches!(failure.error.as_str(), USE_DPOP_NONCE | INVALID_DPOP_PROOF))
 }
 
 /// Reads an answer of the revocation endpoint (RFC 7009 section 2.2): whatever it answers to the request itself is its
@@ -138,6 +149,11 @@ fn what_to_mend(endpoint: &Endpoint, status: StatusCode, error: Option<&str>) ->
             "this OAuth client may not ask for tokens like this: check its grant types at Flexslot, and oauth.client_id"
                 .into()
         }
+        Some(USE_DPOP_NONCE | INVALID_DPOP_PROOF) => {
+            "it wants tokens that are bound to a key: check oauth.dpop, which \"off\" does not let it have, and this \
+             machine's clock"
+                .into()
+        }
         None if status.is_redirection() => {
             format!("it redirects, which is not followed: check upstream.url and {key}")
         }
@@ -165,6 +181,7 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 fn success(body: &[u8]) -> Option<TokenAnswer> {
     let fields: Success = serde_json::from_slice(body).ok()?;
     Some(TokenAnswer {
+        key: None,
         access: token(fields.access_token)?,
         refresh: token(fields.refresh_token),
         token_type: token_type(&fields.token_type),

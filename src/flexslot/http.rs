@@ -1,14 +1,21 @@
 //! The OAuth server over HTTP.
 
-use std::{collections::HashMap, error::Error, fmt, io, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    error::Error,
+    fmt, io,
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use form_urlencoded::byte_serialize;
 use http::{
-    HeaderMap, StatusCode,
+    HeaderMap, Method, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
+use parking_lot::Mutex;
 use reqwest::header::HeaderValue;
 use url::Url;
 use zeroize::Zeroizing;
@@ -16,10 +23,12 @@ use zeroize::Zeroizing;
 use super::{
     AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
     TokenError, answer,
+    dpop::{DPOP, Proof, Proven, Prover, without_query},
 };
 use crate::model::{
-    Clock, Secret,
+    Clock, ProofKey, Random, Secret, TokenType,
     failpoint::{Step, reach},
+    token::DpopMode,
 };
 
 /// An answer is a few hundred bytes; whatever is longer than this is none.
@@ -30,6 +39,8 @@ const LONGEST_ANSWER: usize = 64 * 1024;
 pub struct OAuthClient {
     pub client_id: String,
     pub client_secret: Option<Secret>,
+    /// Whether its tokens are bound to keys.
+    pub dpop: DpopMode,
 }
 
 /// Where each of the server's endpoints is.
@@ -50,7 +61,11 @@ pub struct HttpAuthorizationServer {
     http: reqwest::Client,
     endpoints: Endpoints,
     clients: HashMap<String, OAuthClient>,
+    /// Clients whose tokens Flexslot binds to keys, as far as it has shown.
+    bound: Mutex<HashSet<String>>,
+    prover: Prover,
     clock: Arc<dyn Clock>,
+    random: Random,
 }
 
 /// A complete answer. Its body may hold tokens, and is wiped.
@@ -64,17 +79,93 @@ struct Answer {
 
 impl HttpAuthorizationServer {
     /// `http` is a client made by [`client_builder`], with trust roots and proxy as the upstream has them.
-    pub fn new(http: reqwest::Client, endpoints: Endpoints, clients: Vec<OAuthClient>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        http: reqwest::Client,
+        endpoints: Endpoints,
+        clients: Vec<OAuthClient>,
+        clock: Arc<dyn Clock>,
+        random: Random,
+    ) -> Self {
         let clients = clients.into_iter().map(|client| (client.client_id.clone(), client)).collect();
-        Self { http, endpoints, clients, clock }
+        Self { http, endpoints, clients, bound: Mutex::default(), prover: Prover::default(), clock, random }
+    }
+
+    fn client(&self, client_id: &str) -> Result<&OAuthClient, TokenError> {
+        self.clients.get(client_id).ok_or_else(|| {
+            TokenError::Misconfigured("the grant's OAuth client is not configured; check [oauth]".into())
+        })
+    }
+
+    /// Asks for tokens, bound to `key` where the grant has one; else to a new one, where they are to be bound.
+    ///
+    /// A request that is refused for its proof is made once more with another: one for want of any (which tells us that
+    /// the client's tokens are bound), and one for a nonce, or for its time. The code or refresh token is not spent by
+    /// that, because a server judges the proof first (RFC 9449 sections 5 and 8).
+    async fn tokens(
+        &self,
+        client_id: &str,
+        form: &[(&str, &str)],
+        key: Option<&ProofKey>,
+    ) -> Result<TokenAnswer, TokenError> {
+        let mode = self.client(client_id)?.dpop;
+        let mut key = match mode {
+            DpopMode::Off => None,
+            DpopMode::Always => Some(key.cloned().unwrap_or_else(ProofKey::generate)),
+            DpopMode::Auto => key.cloned().or_else(|| self.bound.lock().contains(client_id).then(ProofKey::generate)),
+        };
+        let mut sent_again = false;
+        loop {
+            let proof = key.as_ref().map(|key| self.proof(key));
+            let Answer { status, headers, body } =
+                self.post(&self.endpoints.token, client_id, form, proof.as_ref()).await?;
+            self.prover.heard(&headers, self.clock.now());
+            if answer::refuses_proof(status, &body) {
+                match &proof {
+                    None if mode == DpopMode::Auto => {
+                        self.learn_bound(client_id);
+                        key = Some(ProofKey::generate());
+                        continue;
+                    }
+                    Some(proof) if !sent_again && self.prover.has_moved_on_from(proof) => {
+                        sent_again = true;
+                        continue;
+                    }
+                    Some(_) | None => {}
+                }
+            }
+            let answer = answer::read(status, &headers, &body, self.clock.now())?;
+            if answer.token_type == TokenType::Dpop {
+                self.learn_bound(client_id);
+            }
+            return Ok(TokenAnswer { key, ..answer });
+        }
+    }
+
+    fn learn_bound(&self, client_id: &str) {
+        if self.bound.lock().insert(client_id.to_owned()) {
+            tracing::info!(client_id, "Flexslot binds this OAuth client's tokens to keys (DPoP)");
+        }
+    }
+
+    fn proof(&self, key: &ProofKey) -> Proof {
+        let url = without_query(&self.endpoints.token);
+        let proven = Proven { method: &Method::POST, url: &url, token: None };
+        self.prover.prove(key, &proven, self.clock.now(), &self.random)
     }
 
     /// Posts `form` in the name of `client_id`, and reads the answer to its end.
-    async fn post(&self, url: &Url, client_id: &str, form: &[(&str, &str)]) -> Result<Answer, TokenError> {
-        let client = self.clients.get(client_id).ok_or_else(|| {
-            TokenError::Misconfigured("the grant's OAuth client is not configured; check [oauth]".into())
-        })?;
+    async fn post(
+        &self,
+        url: &Url,
+        client_id: &str,
+        form: &[(&str, &str)],
+        proof: Option<&Proof>,
+    ) -> Result<Answer, TokenError> {
+        let client = self.client(client_id)?;
         let mut request = self.http.post(url.clone()).header(ACCEPT, "application/json");
+        if let Some(proof) = proof {
+            request = request.header(DPOP, proof.value());
+        }
         if let Some(secret) = &client.client_secret {
             request = request.header(AUTHORIZATION, basic(&client.client_id, secret)?);
         }
@@ -135,10 +226,18 @@ impl TokenEndpoint for HttpAuthorizationServer {
         self.clients.contains_key(client_id)
     }
 
-    async fn refresh(&self, client_id: &str, refresh: &Secret) -> Result<TokenAnswer, TokenError> {
+    fn may_prove(&self, client_id: &str) -> bool {
+        self.clients.get(client_id).is_none_or(|client| client.dpop != DpopMode::Off)
+    }
+
+    async fn refresh(
+        &self,
+        client_id: &str,
+        refresh: &Secret,
+        key: Option<&ProofKey>,
+    ) -> Result<TokenAnswer, TokenError> {
         let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.expose())];
-        let Answer { status, headers, body } = self.post(&self.endpoints.token, client_id, &form).await?;
-        answer::read(status, &headers, &body, self.clock.now())
+        self.tokens(client_id, &form, key).await
     }
 }
 
@@ -155,19 +254,18 @@ impl AuthorizationServer for HttpAuthorizationServer {
             ("redirect_uri", redemption.redirect_uri),
             ("code_verifier", redemption.verifier.expose()),
         ];
-        let Answer { status, headers, body } = self.post(&self.endpoints.token, client_id, &form).await?;
-        answer::read(status, &headers, &body, self.clock.now())
+        self.tokens(client_id, &form, None).await
     }
 
     async fn revoke(&self, client_id: &str, refresh: &Secret) -> Result<Revocation, TokenError> {
         let form = [("token", refresh.expose()), ("token_type_hint", "refresh_token")];
-        let Answer { status, headers, body } = self.post(&self.endpoints.revoke, client_id, &form).await?;
+        let Answer { status, headers, body } = self.post(&self.endpoints.revoke, client_id, &form, None).await?;
         answer::revocation(status, &headers, &body, self.clock.now())
     }
 
     async fn introspect(&self, client_id: &str, token: &Secret) -> Result<Introspection, TokenError> {
         let form = [("token", token.expose()), ("token_type_hint", "access_token")];
-        let Answer { status, headers, body } = self.post(&self.endpoints.introspect, client_id, &form).await?;
+        let Answer { status, headers, body } = self.post(&self.endpoints.introspect, client_id, &form, None).await?;
         answer::introspection(status, &headers, &body, self.clock.now())
     }
 }

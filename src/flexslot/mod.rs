@@ -2,10 +2,12 @@
 //!
 //! [`TokenEndpoint`] and [`AuthorizationServer`] are traits so that a renewal and a connect flow can be tested against a
 //! scripted server; [`http::HttpAuthorizationServer`] is the real thing, and [`answer`] reads what it says without doing
-//! any I/O. [`authorize`] and [`pkce`] make what the browser is sent there with.
+//! any I/O. [`authorize`] and [`pkce`] make what the browser is sent there with, and [`dpop`] the proofs that tokens are
+//! presented with that are bound to a key.
 
 pub mod answer;
 pub mod authorize;
+pub mod dpop;
 pub mod http;
 pub mod pkce;
 
@@ -14,7 +16,7 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 use url::Url;
 
-use crate::model::{Identity, Secret, TokenType};
+use crate::model::{Identity, ProofKey, Secret, TokenType};
 
 pub use self::{
     authorize::AuthorizationRequest,
@@ -33,6 +35,8 @@ pub struct TokenAnswer {
     pub expires_in: Option<Duration>,
     /// Absent: the scopes are those of before.
     pub scope: Option<String>,
+    /// The key whose possession was proven with the request. Where the tokens are bound, they are bound to it.
+    pub key: Option<ProofKey>,
 }
 
 /// A code that came by the browser, and what it takes to redeem it (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
@@ -90,8 +94,19 @@ pub trait TokenEndpoint: Send + Sync + 'static {
     /// Whether `client_id` is a client that this process may speak for.
     fn knows(&self, client_id: &str) -> bool;
 
-    /// Presents `refresh` once (RFC 6749 section 6). Never sends it a second time by itself.
-    async fn refresh(&self, client_id: &str, refresh: &Secret) -> Result<TokenAnswer, TokenError>;
+    /// Whether tokens of that client may be presented with proofs of possession.
+    fn may_prove(&self, _client_id: &str) -> bool {
+        true
+    }
+
+    /// Presents `refresh` (RFC 6749 section 6), with a proof by `key` where the grant has one. Never sends it a second
+    /// time by itself, but where the first was refused for its proof alone.
+    async fn refresh(
+        &self,
+        client_id: &str,
+        refresh: &Secret,
+        key: Option<&ProofKey>,
+    ) -> Result<TokenAnswer, TokenError>;
 }
 
 /// The rest of the OAuth server, as connecting and disconnecting see it.

@@ -50,7 +50,7 @@ pub enum Reason {
     OtherClient(String),
     /// It belongs to another origin than the configured upstream.
     OtherOrigin(Origin),
-    /// Its tokens are bound to a key that this program cannot present.
+    /// Its tokens are bound to a key, and the configuration lets no proof be made; or they cannot stand in a header.
     TokenUnusable,
     /// Flexslot names another user for the same connection.
     SubjectChanged,
@@ -195,7 +195,9 @@ impl fmt::Display for Reason {
             Self::OtherOrigin(origin) => {
                 write!(f, "It belongs to {origin}, and not to the Flexslot that is configured.")
             }
-            Self::TokenUnusable => f.write_str("Flexslot wants a proof with each call that this version cannot give."),
+            Self::TokenUnusable => f.write_str(
+                "Flexslot wants a proof with each call that this program is set up not to give, or what it gave cannot be used.",
+            ),
             Self::SubjectChanged => f.write_str("Flexslot now names another account for this connection."),
             Self::UnauthorizedAfterRefresh => {
                 f.write_str("Flexslot refuses this connection although it was just renewed.")

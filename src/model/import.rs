@@ -6,8 +6,9 @@ mod tests;
 use serde_json::Value;
 
 use super::{
-    ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType,
+    ProofKey, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType,
     json::{Fault, Object, secret, text},
+    proof_key::InvalidProofKey,
 };
 
 /// A tenant with the credentials that the line brings; a line may bring neither, as an export of all users does for
@@ -31,8 +32,9 @@ pub struct ImportGrant {
     pub scopes: ScopeSet,
     /// `None`: the configured client.
     pub client_id: Option<String>,
-    /// Bearer, so far.
     pub token_type: TokenType,
+    /// What the tokens are bound to, where they are.
+    pub key: Option<ProofKey>,
 }
 
 /// Unix seconds of the year 10000: what is larger was meant as milliseconds.
@@ -80,10 +82,8 @@ impl ImportLine {
         let expires_at = expires_at.map(|value| time("expires_at", &value)).transpose()?;
         let scopes = text("scope", scope)?;
         let client_id = text("client_id", client_id)?;
-        let token_type = bearer(text("token_type", token_type)?)?;
-        if dpop_jwk.is_some() {
-            return Err(Fault::field("dpop_jwk", BOUND));
-        }
+        let key = dpop_jwk.map(proof_key).transpose()?;
+        let token_type = token_type_of(text("token_type", token_type)?, key.as_ref())?;
         let grant = match (access, refresh) {
             (None, None) => None,
             (Some(_), None) => {
@@ -96,6 +96,7 @@ impl ImportLine {
                 scopes: scopes.map_or_else(ScopeSet::unknown, |text| scope_set(&text)),
                 client_id,
                 token_type,
+                key,
             }),
         };
         Ok(Self { tenant, pat, grant })
@@ -114,23 +115,33 @@ impl ImportGrant {
             scopes: self.scopes,
             expires_at: self.expires_at,
             answered_at: None,
+            key: self.key,
         }
     }
 }
-
-const BOUND: &str = "bound grants are not supported yet";
 
 /// VSCHAR (RFC 6749 appendix A.17).
 fn is_printable(token: &Secret) -> bool {
     token.expose().bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
 }
 
-fn bearer(name: Option<String>) -> Result<TokenType, Fault> {
-    match name.map_or(Some(TokenType::Bearer), |name| TokenType::from_name(&name)) {
-        Some(TokenType::Bearer) => Ok(TokenType::Bearer),
-        Some(TokenType::Dpop) => Err(Fault::field("token_type", BOUND)),
-        None => Err(Fault::field("token_type", "neither Bearer nor DPoP")),
+/// Bearer where the line does not say, and brings no key.
+fn token_type_of(name: Option<String>, key: Option<&ProofKey>) -> Result<TokenType, Fault> {
+    let unsaid = if key.is_some() { TokenType::Dpop } else { TokenType::Bearer };
+    let token_type = name.map_or(Some(unsaid), |name| TokenType::from_name(&name));
+    match (token_type, key) {
+        (None, _) => Err(Fault::field("token_type", "neither Bearer nor DPoP")),
+        (Some(TokenType::Bearer), Some(_)) => {
+            Err(Fault::field("dpop_jwk", "a key, and a token_type of tokens that are not bound to any"))
+        }
+        (Some(token_type), _) => Ok(token_type),
     }
+}
+
+/// The private key that tokens are bound to, as JWK.
+fn proof_key(value: Value) -> Result<ProofKey, Fault> {
+    let Value::Object(members) = value else { return Err(Fault::field("dpop_jwk", InvalidProofKey::NoObject)) };
+    ProofKey::from_members(members).map_err(|invalid| Fault::field("dpop_jwk", invalid))
 }
 
 /// RFC 3339, or Unix seconds as a number or in a string.

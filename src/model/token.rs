@@ -11,7 +11,7 @@ pub use self::{
     grant_id::{GrantId, InvalidGrantId},
     intent::{Attempt, Intent, Owner},
 };
-use super::{Origin, ScopeSet, Secret, Timestamp};
+use super::{Origin, ProofKey, ScopeSet, Secret, Timestamp};
 
 /// The life of an access token whose answer does not say (Flexslot's documentation).
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(3600);
@@ -29,6 +29,17 @@ pub enum TokenType {
     Dpop,
 }
 
+/// Whether the tokens of an OAuth client are bound to keys (RFC 9449).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DpopMode {
+    /// Where the client's object at Flexslot, or the token endpoint, demands it.
+    #[default]
+    Auto,
+    Always,
+    /// No proof is ever made. A grant that is bound is not used.
+    Off,
+}
+
 /// One pair of tokens, as a token answer or an import brings it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenSet {
@@ -39,6 +50,9 @@ pub struct TokenSet {
     pub expires_at: Timestamp,
     /// When Flexslot answered with this pair. `None` for an imported pair, whose age nobody knows.
     pub answered_at: Option<Timestamp>,
+    /// What a proof for these tokens is signed with. A pair of type [`TokenType::Dpop`] without one cannot be presented;
+    /// the next one can.
+    pub key: Option<ProofKey>,
 }
 
 /// A consent that is believed to hold, with its newest tokens.
@@ -135,6 +149,22 @@ impl TokenType {
     /// The type named `text`, if it is one that we know.
     pub fn from_name(text: &str) -> Option<Self> {
         [Self::Bearer, Self::Dpop].into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+// === impl DpopMode ===
+
+impl DpopMode {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Always, Self::Off];
+
+    /// The word in proxy.toml.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Always => "always",
+            Self::Off => "off",
+        }
     }
 }
 
@@ -256,6 +286,7 @@ mod tests {
             scopes: ScopeSet::unknown(),
             expires_at: Timestamp::from_secs(expires_at),
             answered_at: answered_at.map(Timestamp::from_secs),
+            key: None,
         }
     }
 

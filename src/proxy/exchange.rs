@@ -1,8 +1,9 @@
-//! One request's dealings with the upstream: the send, and where the credential is refused, the one retry.
+//! One request's dealings with the upstream: the send, and where the credential is refused, the one retry. Either may cost
+//! one more send, of the two together, where a bound token has to be proven anew.
 
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header::AUTHORIZATION};
 
 use super::{
     error::{Code, refusal_problem, upstream_failure},
@@ -10,10 +11,10 @@ use super::{
     handle::{Accepted, Failure},
     replay::{Replay, ReplayBody, Replayer},
     upstream::{Upstream, UpstreamBody},
-    verdict::{REFRESH_UNAVAILABLE, UNAUTHORIZED_AFTER_REFRESH, Verdict},
+    verdict::{PROOF_REFUSED, REFRESH_UNAVAILABLE, UNAUTHORIZED_AFTER_REFRESH, Verdict},
 };
 use crate::{
-    credential::{Ask, Credentials, Picked, Unauthorized},
+    credential::{Ask, Credentials, DPOP, Picked, Proof, Unauthorized},
     model::{
         CredentialKind, Observer, Origin,
         observe::RetryOutcome,
@@ -34,6 +35,14 @@ pub(super) struct Exchange<'a> {
     pub(super) ask: Ask<'a>,
     pub(super) replayer: Replayer,
     pub(super) facts: &'a mut Facts,
+    pub(super) proofs: Proofs,
+}
+
+/// Whether a bound token can be proven anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proofs {
+    OneMore,
+    Spent,
 }
 
 /// The response that goes to the client.
@@ -53,19 +62,24 @@ impl Exchange<'_> {
         let picked = self.credentials.pick(&self.ask, &mut self.facts.steps).await;
         let picked = picked.map_err(|refusal| refusal_problem(refusal, &self.request.tenant))?;
         let sent = self.send(&picked, body).await;
-        self.facts.replay = Some(self.replay());
+        self.facts.replay = self.facts.replay.or_else(|| Some(self.replay()));
         let response = sent?;
-        match Verdict::of(response.status(), response.headers()) {
-            Verdict::Renew => self.renew(picked, response).await,
-            Verdict::Deliver => {
+        let details = match Verdict::of(response.status(), response.headers()) {
+            Verdict::Renew => return self.renew(picked, response).await,
+            Verdict::Prove if picked.binding.is_some() => {
+                self.remedied(Remedy::ProofRefused);
+                Some(PROOF_REFUSED)
+            }
+            Verdict::Prove | Verdict::Deliver => {
                 if response.status() == StatusCode::UNAUTHORIZED {
                     self.remedied(Remedy::NotAboutToken);
                 } else {
                     self.credentials.accepted(&self.request.tenant, &picked);
                 }
-                Ok(Exchanged { response, authorization: picked.authorization, details: None })
+                None
             }
-        }
+        };
+        Ok(Exchanged { response, authorization: picked.authorization, details })
     }
 
     /// After a 401. The upload is held meanwhile, so that what is known of the body stays true.
@@ -98,15 +112,20 @@ impl Exchange<'_> {
         };
         drop(response);
         self.remedied(Remedy::Retried);
-        if self.facts.replay != Some(trace::Replay::NoBody) {
-            self.facts.replay = Some(trace::Replay::Rewound);
-        }
+        self.rewound();
         self.retry(&next, body).await
     }
 
     /// What is done about a 401.
     fn remedied(&mut self, remedy: Remedy) {
         self.facts.steps.note(Step::Unauthorized(remedy));
+    }
+
+    /// Notes that the body is sent from its first byte once more.
+    fn rewound(&mut self) {
+        if self.replayer.progress().is_some() {
+            self.facts.replay = Some(trace::Replay::Rewound);
+        }
     }
 
     /// Whether the request can be sent again, as its trace has it.
@@ -118,25 +137,30 @@ impl Exchange<'_> {
         }
     }
 
-    /// The second send. There is no third.
+    /// The second send. There is no third, but for a proof.
     async fn retry(mut self, next: &Picked, body: ReplayBody) -> Result<Exchanged, Failure> {
         let sent = self.send(next, body).await;
         let outcome = match &sent {
             Ok(response) => match Verdict::of(response.status(), response.headers()) {
                 Verdict::Renew => RetryOutcome::StillUnauthorized,
-                Verdict::Deliver => RetryOutcome::Cured,
+                Verdict::Prove if next.binding.is_some() => RetryOutcome::Failed,
+                Verdict::Prove | Verdict::Deliver => RetryOutcome::Cured,
             },
             Err(_) => RetryOutcome::Failed,
         };
         self.facts.retry = Some(outcome);
         self.observer.retry(outcome);
         self.credentials.retried(&self.request.tenant, next, outcome);
-        let fresh_refused = outcome == RetryOutcome::StillUnauthorized && next.kind == CredentialKind::OAuth;
-        Ok(Exchanged {
-            response: sent?,
-            authorization: next.authorization.clone(),
-            details: fresh_refused.then_some(UNAUTHORIZED_AFTER_REFRESH),
-        })
+        let response = sent?;
+        let details = match outcome {
+            RetryOutcome::StillUnauthorized if next.kind == CredentialKind::OAuth => Some(UNAUTHORIZED_AFTER_REFRESH),
+            RetryOutcome::Failed => {
+                self.remedied(Remedy::ProofRefused);
+                Some(PROOF_REFUSED)
+            }
+            RetryOutcome::StillUnauthorized | RetryOutcome::Cured => None,
+        };
+        Ok(Exchanged { response, authorization: next.authorization.clone(), details })
     }
 
     /// The upstream's own answer; an upload that was held goes on.
@@ -150,11 +174,53 @@ impl Exchange<'_> {
         Exchanged { response, authorization, details }
     }
 
-    /// Sends the request with this credential.
+    /// Sends the request with this credential. Where the proof of a bound token is refused for what its server has only
+    /// told with that very answer, the request is sent once more with another proof.
+    async fn send(&mut self, picked: &Picked, body: ReplayBody) -> Result<Response<UpstreamBody>, Failure> {
+        let proof = self.prove(picked);
+        let response = self.send_once(picked, proof.as_ref(), body).await?;
+        let Some(proof) = proof else { return Ok(response) };
+        if self.answer_to(&proof, response.status(), response.headers()) == Proofs::Spent {
+            return Ok(response);
+        }
+        self.replayer.hold();
+        let Some(body) = self.replayer.rewind() else {
+            self.replayer.resume();
+            return Ok(response);
+        };
+        drop(response);
+        self.proofs = Proofs::Spent;
+        self.remedied(Remedy::ProvenAgain);
+        self.rewound();
+        let proof = self.prove(picked);
+        let response = self.send_once(picked, proof.as_ref(), body).await?;
+        if let Some(proof) = proof {
+            self.answer_to(&proof, response.status(), response.headers());
+        }
+        Ok(response)
+    }
+
+    /// A proof for one send, where the token is bound.
+    fn prove(&self, picked: &Picked) -> Option<Proof> {
+        self.credentials.prove(picked, &self.request.method, self.request.target.forward().path())
+    }
+
+    /// Learns from an answer what its server wants of proofs. Answers whether the request is worth another.
+    fn answer_to(&self, proof: &Proof, status: StatusCode, headers: &HeaderMap) -> Proofs {
+        let has_moved_on = self.credentials.answered(proof, headers);
+        if has_moved_on && Verdict::of(status, headers) == Verdict::Prove { self.proofs } else { Proofs::Spent }
+    }
+
+    /// Sends the request once.
     ///
     /// A reload may have moved the upstream since the request came in. Then the credential is one for the new place,
     /// and goes nowhere.
-    async fn send(&mut self, picked: &Picked, body: ReplayBody) -> Result<Response<UpstreamBody>, Failure> {
+    async fn send_once(
+        &mut self,
+        picked: &Picked,
+        proof: Option<&Proof>,
+        body: ReplayBody,
+    ) -> Result<Response<UpstreamBody>, Failure> {
         if !self.credentials.are_for(self.origin) {
             let problem = Code::RefreshUnavailable
                 .problem("The configuration changed while the request was waiting. Send it again.");
@@ -166,6 +232,9 @@ impl Exchange<'_> {
         *request.uri_mut() = Uri::from(self.request.target.forward().clone());
         *request.headers_mut() = self.request.headers.clone();
         request.headers_mut().insert(AUTHORIZATION, picked.authorization.clone());
+        if let Some(proof) = proof {
+            request.headers_mut().insert(DPOP, proof.value().clone());
+        }
         let mut waiting = self.facts.begin_send(picked.kind);
         let outcome = self.upstream.send(request).await;
         let status = outcome.as_ref().ok().map(|response| response.status().as_u16());

@@ -1,4 +1,5 @@
-//! What becomes of an upstream's response: delivered, or the token renewed and the request sent once more.
+//! What becomes of an upstream's response: delivered, or the request sent once more with a renewed token, or with another
+//! proof that a bound token is ours.
 
 use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
 
@@ -10,10 +11,15 @@ pub enum Verdict {
     Deliver,
     /// The credential was refused: ask the credential room for another. At most once per request.
     Renew,
+    /// The proof of possession was refused, and the token not looked at: prove it again. At most once per request.
+    Prove,
 }
 
 /// The `details` of `Proxy-Status` for a 401 of a token that was fresh.
 pub const UNAUTHORIZED_AFTER_REFRESH: &str = "unauthorized_after_refresh";
+
+/// The `details` of `Proxy-Status` for a 401 that does not take the proof of a bound token.
+pub const PROOF_REFUSED: &str = "dpop_proof_refused";
 
 /// The `details` of `Proxy-Status` for a 401 that no refresh could cure because none could be had.
 pub const REFRESH_UNAVAILABLE: &str = "refresh_unavailable";
@@ -22,12 +28,17 @@ pub const REFRESH_UNAVAILABLE: &str = "refresh_unavailable";
 
 impl Verdict {
     /// Judges a response. Only a 401 that speaks of the token itself (no `error`, or `invalid_token`; RFC 6750 section
-    /// 3.1) renews; a 403 never does, since a new token has the same scopes. Whether there is a second send, and that
-    /// there is no third, is the exchange's business.
+    /// 3.1) renews; a 403 never does, since a new token has the same scopes. One that speaks of the proof (RFC 9449
+    /// sections 7.1 and 9) is about neither. How often a request is sent is the exchange's business.
     pub fn of(status: StatusCode, headers: &HeaderMap) -> Self {
-        let refuses_token = status == StatusCode::UNAUTHORIZED
-            && matches!(challenge_error(headers).as_deref(), None | Some("invalid_token"));
-        if refuses_token { Self::Renew } else { Self::Deliver }
+        if status != StatusCode::UNAUTHORIZED {
+            return Self::Deliver;
+        }
+        match challenge_error(headers).as_deref() {
+            None | Some("invalid_token") => Self::Renew,
+            Some("use_dpop_nonce" | "invalid_dpop_proof") => Self::Prove,
+            Some(_) => Self::Deliver,
+        }
     }
 }
 
@@ -106,13 +117,21 @@ mod tests {
 
     #[test]
     fn a_401_about_something_else_is_delivered() {
-        for challenge in [
-            "Bearer error=\"insufficient_scope\"",
-            "DPoP error=\"use_dpop_nonce\", algs=\"ES256\"",
-            "Basic, Bearer  error = \"invalid_request\"",
-        ] {
+        for challenge in ["Bearer error=\"insufficient_scope\"", "Basic, Bearer  error = \"invalid_request\""] {
             assert_eq!(verdict(401, Some(challenge)), Verdict::Deliver, "{challenge}");
         }
+    }
+
+    #[test]
+    fn a_401_about_the_proof_proves_again() {
+        for challenge in [
+            "DPoP error=\"use_dpop_nonce\", algs=\"ES256\"",
+            "DPoP algs=\"ES256 EdDSA\", error=invalid_dpop_proof, error_description=\"iat\"",
+            "Bearer, DPoP error = \"use_dpop_nonce\"",
+        ] {
+            assert_eq!(verdict(401, Some(challenge)), Verdict::Prove, "{challenge}");
+        }
+        assert_eq!(verdict(400, Some("DPoP error=\"use_dpop_nonce\"")), Verdict::Deliver);
     }
 
     #[test]

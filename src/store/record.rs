@@ -70,7 +70,7 @@ use super::{
     era::{ERA, Era, Found},
     seal::{Place, Sealed, Sealer},
 };
-use crate::model::{Grant, GrantId, Origin, Secret, TenantId, Timestamp, token::Intent};
+use crate::model::{Grant, GrantId, Origin, ProofKey, Secret, TenantId, Timestamp, token::Intent};
 
 /// The kind that a pair in the spool is sealed for: it cannot be put into the store by copying bytes.
 const SPOOL: &str = "spool";
@@ -234,6 +234,11 @@ pub(super) fn read_spooled(sealer: &Sealer, bytes: &[u8]) -> Result<(TenantId, I
 
 fn open(sealer: &Sealer, place: Place<'_>, sealed: &Sealed) -> Result<Secret, Fault> {
     sealer.open(place, sealed).map_err(|fault| Fault { field: place.field.into(), what: What::Sealed(fault) })
+}
+
+fn proof_key(jwk: &Secret) -> Result<ProofKey, Fault> {
+    let expected = What::Expected("a private key on P-256 as JWK");
+    ProofKey::from_jwk(jwk).map_err(|_| Fault { field: "dpop_jwk".into(), what: expected })
 }
 
 fn unreadable(kind: Kind, name: &str) -> impl FnOnce(Fault) -> StoreError + '_ {

@@ -80,6 +80,7 @@ pub(super) fn tokens(name: &str) -> TokenSet {
         scopes: ScopeSet::new("decks:read cards:read"),
         expires_at: Timestamp::from_secs(1_795_203_600),
         answered_at: Some(Timestamp::from_secs(1_795_200_000)),
+        key: None,
     }
 }
 

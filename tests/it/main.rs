@@ -13,6 +13,7 @@ mod admin_api;
 mod admin_auth;
 mod admin_page;
 mod bodies;
+mod bound;
 mod callers;
 mod connecting;
 mod docs;

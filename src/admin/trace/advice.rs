@@ -55,6 +55,10 @@ fn for_401(trace: &Trace) -> &'static str {
             "The token was refused and could not be refreshed for now. Try again later; the log line `the token was not refreshed` says what \
              is in the way."
         }
+        (Some(Remedy::ProofRefused), _) => {
+            "Send the request again: the sidecar has learned what Flexslot wants of a proof of possession (DPoP). Where that does not help, \
+             compare clocks, or connect the tenant again, which makes a new key."
+        }
         (Some(Remedy::NotAboutToken), _) => {
             "Flexslot's 401 is about something else than the token: its body says what."
         }

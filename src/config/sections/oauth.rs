@@ -16,7 +16,7 @@ use crate::{
         report::Setting,
         secret::{ConfiguredSecret, SecretSource},
     },
-    model::{BaseUrl, Origin, RedirectUri, ScopeSet, scope::CATALOGUE},
+    model::{BaseUrl, Origin, RedirectUri, ScopeSet, scope::CATALOGUE, token::DpopMode},
 };
 
 /// `[oauth]`
@@ -27,6 +27,8 @@ pub struct OAuth {
     pub callback: Callback,
     /// What a user is asked for; at least one of Flexslot's catalogue, none twice.
     pub scopes: ScopeSet,
+    /// Whether its tokens are bound to keys.
+    pub dpop: DpopMode,
     /// What has to be in `iss` (RFC 9207 section 2.4), byte for byte; by default the upstream's origin.
     pub issuer: String,
     /// https, or http to a loopback host, like the others; by default Flexslot's path under the upstream.
@@ -51,6 +53,7 @@ pub(in crate::config) struct Written {
     client_secret: Setting<SecretSource>,
     redirect_uri: Setting<RedirectUri>,
     scopes: Setting<ScopeSet>,
+    dpop: Setting<DpopMode>,
     issuer: Setting<String>,
     authorize_url: Setting<Url>,
     token_url: Setting<Url>,
@@ -64,6 +67,12 @@ const ENDPOINTS: &str = "/api/public/v1/oauth";
 /// What most apps need: the contents of decks refer to cards.
 const DEFAULT_SCOPES: &str = "decks:read cards:read";
 
+const DPOP_MODES: [(&str, DpopMode); 3] = [
+    (DpopMode::Auto.as_str(), DpopMode::Auto),
+    (DpopMode::Always.as_str(), DpopMode::Always),
+    (DpopMode::Off.as_str(), DpopMode::Off),
+];
+
 // === impl Written ===
 
 impl Written {
@@ -73,6 +82,7 @@ impl Written {
             client_secret: table.key("client_secret", SecretSource::read_written),
             redirect_uri: table.key("redirect_uri", |value| value.text("a URL", redirect_uri)),
             scopes: table.key("scopes", scopes),
+            dpop: table.key("dpop", |value| value.word(&DPOP_MODES)),
             issuer: table.key("issuer", |value| value.text("a URL", issuer)),
             authorize_url: endpoint(&mut table, "authorize_url", "authorize"),
             token_url: endpoint(&mut table, "token_url", "token"),
@@ -104,6 +114,7 @@ impl Written {
             client: self.client_id.into_given().map(|id| OAuthClient { id: id.value, secret }),
             callback: callback::Sources { redirect_uri: self.redirect_uri, public_url, admin }.meaning(resolver),
             scopes: self.scopes.or(ScopeSet::new(DEFAULT_SCOPES)),
+            dpop: self.dpop.or(DpopMode::default()),
             issuer: self.issuer.or(upstream.as_str().to_owned()),
             authorize_url: at(self.authorize_url, "authorize"),
             token_url: at(self.token_url, "token"),

@@ -53,13 +53,13 @@ fn unknown_keys_are_named_with_what_was_meant() {
          proxy.toml:3: serverr: unknown key (column 2)\n  hint: did you mean server?\n\
          proxy.toml:5: admin.tokn: unknown key (column 1)\n  hint: did you mean token?\n\
          proxy.toml:6: oauth.clients: unknown key (column 9)\n  hint: known here: client_id, client_secret, redirect_uri, scopes, \
-         issuer, authorize_url, token_url, revoke_url, introspect_url"
+         dpop, issuer, authorize_url, token_url, revoke_url, introspect_url"
     );
 }
 
 #[test]
 fn keys_of_later_versions_are_unknown() {
-    for (table, key) in [("server", "zone"), ("oauth", "dpop")] {
+    for (table, key) in [("server", "zone"), ("oauth", "nonce")] {
         let told = faults(&format!("[{table}]\n{key} = \"1d\""));
         assert!(told.starts_with(&format!("proxy.toml:2: {table}.{key}: unknown key (column 1)")), "{told}");
     }

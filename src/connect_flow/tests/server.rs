@@ -12,7 +12,7 @@ use crate::{
         AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
         TokenError,
     },
-    model::{Identity, Secret, TokenType},
+    model::{Identity, ProofKey, Secret, TokenType},
 };
 
 /// The user of every consent, unless a test says otherwise.
@@ -41,6 +41,7 @@ pub(super) fn tokens(of: &str) -> TokenAnswer {
         token_type: TokenType::Bearer,
         expires_in: Some(Duration::from_secs(3600)),
         scope: Some("decks:read cards:read".into()),
+        key: None,
     }
 }
 
@@ -98,7 +99,7 @@ impl TokenEndpoint for Server {
         client_id == super::world::CLIENT
     }
 
-    async fn refresh(&self, _: &str, _: &Secret) -> Result<TokenAnswer, TokenError> {
+    async fn refresh(&self, _: &str, _: &Secret, _: Option<&ProofKey>) -> Result<TokenAnswer, TokenError> {
         panic!("no token of these tests is old enough")
     }
 }

@@ -15,7 +15,6 @@ use crate::{
     },
     model::{
         Card, ConnectionState, CredentialKind, Freshness, GrantId, NextStep, PatState, Reason, ScopeSet, Timestamp,
-        TokenType,
         token::{DisconnectReason, Disconnected},
         trace::{Considered, Pair},
     },
@@ -145,7 +144,7 @@ impl Sitting<'_> {
 
     fn judge_held(&self, held: &GrantSummary, grant: &GrantStanding) -> Judgement {
         let objection = self.settings.objection(&held.origin, &held.client_id);
-        let objection = objection.or_else(|| (held.token_type == TokenType::Dpop).then_some(Objection::Bound));
+        let objection = objection.or_else(|| self.settings.objection_to_type(&held.client_id, held.token_type));
         let tokens = self.memory.tokens_of(held.id);
         let error = match objection {
             Some(objection) => Some(objection.into()),
@@ -249,7 +248,7 @@ fn candidate(grant: &GrantStanding, now: Timestamp) -> Candidate<'_, Pair> {
                 client_id: &held.client_id,
                 token_type: held.token_type,
                 scopes: &held.scopes,
-                tokens: (held.token_type == TokenType::Bearer).then_some(pair),
+                tokens: Some(pair),
             }
         }
     }

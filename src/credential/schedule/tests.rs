@@ -21,6 +21,7 @@ fn tokens() -> TokenSet {
         scopes: ScopeSet::unknown(),
         expires_at: ANSWERED.plus(60 * MINUTE),
         answered_at: Some(ANSWERED),
+        key: None,
     }
 }
 

@@ -170,6 +170,7 @@ async fn many(world: &World, count: usize) {
         scopes: ScopeSet::unknown(),
         expires_at: START.plus(HOUR),
         answered_at: Some(START),
+        key: None,
     };
     let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.parse().unwrap(), tokens };
     let new = (0..count).map(|number| NewTenant {

@@ -9,14 +9,14 @@ use super::{
 use crate::{
     credential::{Ask, CardQuery, PathClass, TenantPolicy, Unauthorized},
     model::{
-        Card, ConnectionState, CredentialKind, GrantState, Identity, NextStep, PatFallback, PatState, Reason, Scope,
-        ScopeSet, Secret, TokenSet, TokenType,
+        Card, ConnectionState, CredentialKind, GrantState, Identity, NextStep, PatFallback, PatState, ProofKey, Reason,
+        Scope, ScopeSet, Secret,
         observe::RetryOutcome,
         scope::{Access, Resource},
         token::{Attempt, DisconnectReason, Intent, Owner},
     },
     store::{
-        Cas, Existing, IdentityRecord, NewGrant, NewTenant, Settlement, StoredPat,
+        Cas, IdentityRecord, Settlement, StoredPat,
         backend::{Backend, Change, Expect, Key, Kind},
         record::Body,
     },
@@ -303,19 +303,11 @@ async fn a_pat_that_cannot_stand_in_a_header_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bound_token_is_an_error() {
-    let world = World::new().await;
-    let tokens = TokenSet {
-        access: Secret::new("at"),
-        refresh: Secret::new("rt"),
-        token_type: TokenType::Dpop,
-        scopes: ScopeSet::unknown(),
-        expires_at: START.plus(HOUR),
-        answered_at: None,
-    };
-    let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.parse().unwrap(), tokens };
-    let new = NewTenant { tenant: tenant("acme"), pat: None, grant: Some(grant) };
-    let _ = world.store.import(vec![new], Existing::Skip).await.unwrap();
+async fn a_bound_token_is_an_error_where_no_proof_may_be_made() {
+    let mut world = World::new().await;
+    world.connect_bound("acme", HOUR, Some(ProofKey::generate())).await;
+    assert_eq!(said(&world, "acme").await, ((ConnectionState::Connected, None, None), Some(CredentialKind::OAuth)));
+    world.make_no_proofs();
     let error = (ConnectionState::Error, Some(Reason::TokenUnusable), Some(NextStep::FixConfig));
     assert_eq!(said(&world, "acme").await, (error, None));
 }

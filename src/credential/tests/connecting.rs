@@ -32,7 +32,7 @@ fn consented(world: &World, line: &str, sub: &str) -> Consented {
 
 fn tokens(access: Secret, refresh: Secret, expires_at: Timestamp) -> TokenSet {
     let scopes = ScopeSet::new("decks:read cards:read");
-    TokenSet { access, refresh, token_type: TokenType::Bearer, scopes, expires_at, answered_at: Some(START) }
+    TokenSet { access, refresh, token_type: TokenType::Bearer, scopes, expires_at, answered_at: Some(START), key: None }
 }
 
 async fn opened(world: &World) -> SessionId {

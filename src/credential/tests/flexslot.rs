@@ -5,7 +5,7 @@ use std::{
     future::pending,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -21,7 +21,7 @@ use crate::{
         AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
         TokenError,
     },
-    model::{Identity, Secret, TokenType},
+    model::{Identity, ProofKey, Secret, TokenType},
 };
 
 /// What the scripted Flexslot does with the next token request.
@@ -62,6 +62,10 @@ pub(super) struct Flexslot {
     /// Whose grants are, by their names; those that are not in it are of nobody that it names.
     pub(super) users: Mutex<HashMap<String, Identity>>,
     pub(super) introspections: AtomicUsize,
+    /// When set, tokens are bound to keys.
+    pub(super) binds: AtomicBool,
+    /// The key that each token request brought along.
+    pub(super) keys: Mutex<Vec<Option<ProofKey>>>,
 }
 
 /// One grant's rotating line of refresh tokens: `name.number`.
@@ -165,6 +169,7 @@ impl Flexslot {
             token_type: TokenType::Bearer,
             expires_in: Some(Duration::from_secs(life)),
             scope: None,
+            key: None,
         })
     }
 }
@@ -175,13 +180,20 @@ impl TokenEndpoint for Flexslot {
         client_id == CLIENT
     }
 
-    async fn refresh(&self, _client_id: &str, refresh: &Secret) -> Result<TokenAnswer, TokenError> {
+    async fn refresh(
+        &self,
+        _client_id: &str,
+        refresh: &Secret,
+        key: Option<&ProofKey>,
+    ) -> Result<TokenAnswer, TokenError> {
+        self.keys.lock().push(key.cloned());
         let behaviour = self.script.lock().pop_front();
         if !matches!(behaviour, Some(Behaviour::NotSent)) {
             self.requests.fetch_add(1, Ordering::SeqCst);
         }
+        let bound = |answer| if self.binds.load(Ordering::SeqCst) { bind(answer, key) } else { answer };
         let answer = match behaviour {
-            None => self.rotate(refresh),
+            None => self.rotate(refresh).map(bound),
             Some(Behaviour::NotSent) => Err(TokenError::NotSent("connection refused".into())),
             Some(Behaviour::Refuse(retry_after)) => Err(TokenError::RefusedForNow { what: "429".into(), retry_after }),
             Some(Behaviour::LoseAnswer) => self.rotate(refresh).and(Err(TokenError::Unknown("lost".into()))),
@@ -237,6 +249,30 @@ impl AuthorizationServer for Flexslot {
     }
 }
 
+/// The same tokens, bound to the grant's own key or to a new one.
+fn bind(answer: TokenAnswer, key: Option<&ProofKey>) -> TokenAnswer {
+    let key = key.cloned().unwrap_or_else(ProofKey::generate);
+    TokenAnswer { token_type: TokenType::Dpop, key: Some(key), ..answer }
+}
+
+/// An endpoint that speaks for the world's client, and is to make no proofs.
+pub(super) struct NoProofs;
+
+#[async_trait]
+impl TokenEndpoint for NoProofs {
+    fn knows(&self, client_id: &str) -> bool {
+        client_id == CLIENT
+    }
+
+    fn may_prove(&self, _: &str) -> bool {
+        false
+    }
+
+    async fn refresh(&self, _: &str, _: &Secret, _: Option<&ProofKey>) -> Result<TokenAnswer, TokenError> {
+        unreachable!("a bound grant is not presented")
+    }
+}
+
 /// An endpoint that speaks for one other client.
 pub(super) struct OtherClient(pub(super) &'static str);
 
@@ -246,7 +282,12 @@ impl TokenEndpoint for OtherClient {
         client_id == self.0
     }
 
-    async fn refresh(&self, _client_id: &str, _refresh: &Secret) -> Result<TokenAnswer, TokenError> {
+    async fn refresh(
+        &self,
+        _client_id: &str,
+        _refresh: &Secret,
+        _: Option<&ProofKey>,
+    ) -> Result<TokenAnswer, TokenError> {
         panic!("a grant of another client was presented")
     }
 }

@@ -1,5 +1,6 @@
 //! The room as a whole, on paused time, against a strict Flexslot.
 
+mod bound;
 mod card_lists;
 mod cards;
 mod connecting;

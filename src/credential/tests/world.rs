@@ -7,7 +7,7 @@ use tokio::{task::JoinHandle, time::Instant};
 
 use super::{
     faulty::Faulty,
-    flexslot::{Flexslot, OtherClient},
+    flexslot::{Flexslot, NoProofs, OtherClient},
 };
 use crate::{
     credential::{
@@ -15,7 +15,7 @@ use crate::{
         coordinator::Parts,
     },
     model::{
-        Clock, Observer, Random, Scope, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType,
+        Clock, Observer, ProofKey, Random, Scope, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType,
         clock::TokioClock,
         observe::{FallbackCause, RefreshOutcome},
         trace::Steps,
@@ -185,16 +185,31 @@ impl World {
 
     /// The same with a consent of its own, named `line` at Flexslot.
     pub(super) async fn connect_to(&self, name: &str, line: &str, left: Duration, age: Option<Duration>) {
+        let tokens = self.issue(line, left, age);
+        self.put_grant(name, tokens).await;
+    }
+
+    /// The same with tokens that are bound to `key`, or to one that was lost.
+    pub(super) async fn connect_bound(&self, name: &str, left: Duration, key: Option<ProofKey>) {
+        let tokens = TokenSet { token_type: TokenType::Dpop, key, ..self.issue(name, left, None) };
+        self.put_grant(name, tokens).await;
+    }
+
+    fn issue(&self, line: &str, left: Duration, age: Option<Duration>) -> TokenSet {
         let (access, refresh) = self.flexslot.issue(line);
         let now = self.clock.now();
-        let tokens = TokenSet {
+        TokenSet {
             access,
             refresh,
             token_type: TokenType::Bearer,
             scopes: ScopeSet::new("decks:read cards:read"),
             expires_at: now.plus(left),
             answered_at: age.map(|age| now.minus(age)),
-        };
+            key: None,
+        }
+    }
+
+    async fn put_grant(&self, name: &str, tokens: TokenSet) {
         let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.parse().unwrap(), tokens };
         let new = NewTenant { tenant: tenant(name), pat: None, grant: Some(grant) };
         let _ = self.store.import(vec![new], Existing::Replace).await.unwrap();
@@ -237,6 +252,12 @@ impl World {
     /// The configuration's client becomes another one.
     pub(super) fn move_grants_to(&mut self, client_id: &'static str) {
         self.settings.endpoint = Arc::new(OtherClient(client_id));
+        self.credentials.reload(self.settings.clone());
+    }
+
+    /// The configuration's `oauth.dpop` becomes "off".
+    pub(super) fn make_no_proofs(&mut self) {
+        self.settings.endpoint = Arc::new(NoProofs);
         self.credentials.reload(self.settings.clone());
     }
 

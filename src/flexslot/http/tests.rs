@@ -1,3 +1,5 @@
+mod proofs;
+
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use rcgen::CertifiedKey;
@@ -8,11 +10,11 @@ use tokio_rustls::TlsAcceptor;
 use super::{Endpoints, HttpAuthorizationServer, OAuthClient, basic, body, client_builder};
 use crate::{
     flexslot::{TokenEndpoint, TokenError},
-    model::{Secret, clock::SystemClock},
+    model::{Random, Secret, clock::SystemClock, token::DpopMode},
 };
 
 fn client(secret: Option<&str>) -> OAuthClient {
-    OAuthClient { client_id: "cli_1".into(), client_secret: secret.map(Secret::new) }
+    OAuthClient { client_id: "cli_1".into(), client_secret: secret.map(Secret::new), dpop: DpopMode::Auto }
 }
 
 fn endpoints(origin: &str) -> Endpoints {
@@ -56,8 +58,9 @@ async fn a_certificate_for_another_host_is_told_without_its_names() {
     let patience = Duration::from_secs(60);
     let http = client_builder(patience, patience).tls_backend_preconfigured(trust).no_proxy().build().unwrap();
     let clients = vec![client(None)];
-    let server = HttpAuthorizationServer::new(http, endpoints(&origin), clients, Arc::new(SystemClock));
-    let error = server.refresh("cli_1", &Secret::new("r")).await.unwrap_err();
+    let server =
+        HttpAuthorizationServer::new(http, endpoints(&origin), clients, Arc::new(SystemClock), Random::system());
+    let error = server.refresh("cli_1", &Secret::new("r"), None).await.unwrap_err();
     assert_eq!(
         error,
         TokenError::NotSent(format!("could not connect to {origin}: its certificate is for another host"))

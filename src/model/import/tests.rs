@@ -25,6 +25,7 @@ fn natural_names_are_understood() {
         scopes: ScopeSet::new("decks:read cards:read"),
         client_id: Some("c".into()),
         token_type: TokenType::Bearer,
+        key: None,
     };
     let expected =
         ImportLine { tenant: "acme".parse().unwrap(), pat: Some(Secret::new("flx_pat_1")), grant: Some(grant) };
@@ -99,15 +100,12 @@ fn faults_name_the_field_and_never_the_value() {
             r#"{"tenant":"a","access_token":"canary"}"#,
             "refresh_token: missing: an access token alone cannot be kept fresh",
         ),
-        (
-            r#"{"tenant":"a","refresh_token":"canary","token_type":"DPoP"}"#,
-            "token_type: bound grants are not supported yet",
-        ),
         (r#"{"tenant":"a","refresh_token":"canary","token_type":"mac"}"#, "token_type: neither Bearer nor DPoP"),
         (
             r#"{"tenant":"a","refresh_token":"r","dpop_jwk":{"d":"canary"}}"#,
-            "dpop_jwk: bound grants are not supported yet",
+            "dpop_jwk: not a key on P-256 (\"kty\": \"EC\", \"crv\": \"P-256\"), the only kind that is taken",
         ),
+        (r#"{"tenant":"a","refresh_token":"r","dpop_jwk":"canary"}"#, "dpop_jwk: not a JWK; expected a JSON object"),
         (r#"{"tenant":"a","refreshtoken":"canary"}"#, "refreshtoken: unknown field"),
         (r#"{"tenant":"a","flx_pat_canary":"canary"}"#, "(a name that is not shown): unknown field"),
     ] {
@@ -115,6 +113,21 @@ fn faults_name_the_field_and_never_the_value() {
     }
     assert!(parse(r#"{"tenant":"ca nary"}"#).unwrap_err().starts_with("tenant: character 3 is not allowed"));
     assert!(ImportLine::parse(b"{\"tenant\":\"\xff\"}").is_err());
+}
+
+#[test]
+fn a_bound_grant_comes_with_its_key_or_has_to_be_refreshed_first() {
+    let jwk = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
+    let line = |rest: &str| format!(r#"{{"tenant":"a","access_token":"t","refresh_token":"r"{rest}}}"#);
+    for said in ["", r#","token_type":"DPoP""#] {
+        let grant = grant(&line(&format!(r#","dpop_jwk":{jwk}{said}"#)));
+        assert_eq!((grant.token_type, grant.key.is_some()), (TokenType::Dpop, true));
+    }
+    let keyless = grant(&line(r#","token_type":"dpop""#));
+    assert_eq!((keyless.token_type, keyless.key), (TokenType::Dpop, None));
+    let contradiction = parse(&line(&format!(r#","dpop_jwk":{jwk},"token_type":"Bearer""#)));
+    assert_eq!(contradiction.unwrap_err(), "dpop_jwk: a key, and a token_type of tokens that are not bound to any");
 }
 
 #[test]

@@ -109,6 +109,11 @@ pub enum Answer {
 pub enum Remedy {
     /// The request was sent once more.
     Retried,
+    /// It speaks of the proof of possession alone, and the request was sent once more with another.
+    ProvenAgain,
+    /// It does so, and went to the client: another proof would be the same, was refused as well, or had no body to go
+    /// with.
+    ProofRefused,
     /// It does not speak of the token, and went to the client.
     NotAboutToken,
     /// It went to the client as it was: a PAT, or a grant whose refresh may not begin now.
@@ -249,6 +254,8 @@ impl Remedy {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Retried => "retried",
+            Self::ProvenAgain => "proven_again",
+            Self::ProofRefused => "dpop_proof_refused",
             Self::NotAboutToken => "not_about_token",
             Self::PassedOn => "passed_on",
             Self::AfterRefresh => "unauthorized_after_refresh",
@@ -264,6 +271,8 @@ impl fmt::Display for Remedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Retried => "the request was sent once more",
+            Self::ProvenAgain => "it wants another proof of possession (DPoP), and got it with the request once more",
+            Self::ProofRefused => "it does not take the proof of possession (DPoP); passed on",
             Self::NotAboutToken => "it is not about the token, and was passed on",
             Self::PassedOn => "it was passed on as it is",
             Self::AfterRefresh => "it refuses a token that it has just issued; passed on",

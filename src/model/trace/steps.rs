@@ -20,8 +20,8 @@ pub struct Steps {
     lost: u32,
 }
 
-/// So many steps are kept. The longest way through the corridor, a refused grant and a PAT in its place, takes eight;
-/// more come only where others change the tenant meanwhile.
+/// So many steps are kept. The longest way through the corridor, a refused grant and a PAT in its place, takes eight, and
+/// two more where a bound token is proven anew; more come only where others change the tenant meanwhile.
 pub const ROOM: usize = 12;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

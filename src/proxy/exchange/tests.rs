@@ -16,7 +16,7 @@ use crate::{
         AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
         TokenError,
     },
-    model::{Random, Secret, Timestamp, clock::TokioClock, observe::Unobserved},
+    model::{ProofKey, Random, Secret, Timestamp, clock::TokioClock, observe::Unobserved},
     proxy::{
         Caller, Corridor, Facts, Settings,
         guard::{Guard, Reach},
@@ -53,7 +53,7 @@ impl TokenEndpoint for NoEndpoint {
         false
     }
 
-    async fn refresh(&self, _: &str, _: &Secret) -> Result<TokenAnswer, TokenError> {
+    async fn refresh(&self, _: &str, _: &Secret, _: Option<&ProofKey>) -> Result<TokenAnswer, TokenError> {
         unreachable!("no tenant of these tests has a grant")
     }
 }

@@ -139,6 +139,10 @@ impl Reader {
         self.parsed(field, "base64", Sealed::from_text)
     }
 
+    pub(super) fn optional_sealed(&mut self, field: &str) -> Result<Option<Sealed>, Fault> {
+        if self.has(field) { self.sealed(field).map(Some) } else { Ok(None) }
+    }
+
     /// A text that `parse` turns into something else; `expected` says what such a text looks like.
     pub(super) fn parsed<T>(
         &mut self,

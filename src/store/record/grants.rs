@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::{
     Body, Fault,
     fields::{Reader, Writer},
-    open, unreadable,
+    open, proof_key, unreadable,
 };
 use crate::{
     model::{
@@ -39,6 +39,7 @@ pub(super) struct SealedGrant {
     pub(super) plain: GrantSummary,
     access: Sealed,
     refresh: Sealed,
+    key: Option<Sealed>,
 }
 
 /// A tenant's grant row without its secrets.
@@ -122,7 +123,7 @@ fn agrees(fields: &Reader, label: &Label, id: GrantId, version: Version) -> Resu
 }
 
 pub(super) fn write_grant(writer: Writer, sealer: &Sealer, kind: &str, tenant: &TenantId, grant: &Grant) -> Writer {
-    let TokenSet { access, refresh, token_type, scopes, expires_at, answered_at } = &grant.tokens;
+    let TokenSet { access, refresh, token_type, scopes, expires_at, answered_at, key } = &grant.tokens;
     let seal = |field, secret| sealer.seal(Place { kind, name: tenant.as_str(), field }, secret);
     writer
         .with("grant", grant.id.to_string())
@@ -135,6 +136,7 @@ pub(super) fn write_grant(writer: Writer, sealer: &Sealer, kind: &str, tenant: &
         .with_some("answered_at", answered_at.map(Timestamp::millis))
         .with_sealed("access_token", &seal("access_token", access))
         .with_sealed("refresh_token", &seal("refresh_token", refresh))
+        .with_some("dpop_jwk", key.as_ref().map(|key| seal("dpop_jwk", key.jwk()).to_text()))
 }
 
 pub(super) fn write_intent(intent: &Intent) -> Writer {
@@ -206,12 +208,13 @@ impl SealedGrant {
             },
             access: fields.sealed("access_token")?,
             refresh: fields.sealed("refresh_token")?,
+            key: fields.optional_sealed("dpop_jwk")?,
         })
     }
 
     pub(super) fn open(self, sealer: &Sealer, kind: &str, tenant: &TenantId) -> Result<(Grant, Option<Intent>), Fault> {
         let open = |field, sealed| open(sealer, Place { kind, name: tenant.as_str(), field }, sealed);
-        let Self { plain, access, refresh } = self;
+        let Self { plain, access, refresh, key } = self;
         let tokens = TokenSet {
             access: open("access_token", &access)?,
             refresh: open("refresh_token", &refresh)?,
@@ -219,6 +222,7 @@ impl SealedGrant {
             scopes: plain.scopes,
             expires_at: plain.expires_at,
             answered_at: plain.answered_at,
+            key: key.as_ref().map(|key| open("dpop_jwk", key).and_then(|jwk| proof_key(&jwk))).transpose()?,
         };
         let GrantSummary { id, version, client_id, origin, intent, .. } = plain;
         Ok((Grant { id, version, client_id, origin, tokens }, intent))

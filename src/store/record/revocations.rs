@@ -3,7 +3,7 @@
 use super::{
     Body, Fault,
     fields::{Reader, Writer},
-    open, unreadable,
+    open, proof_key, unreadable,
 };
 use crate::{
     model::{GrantId, Origin, ScopeSet, Secret, Timestamp, TokenSet, TokenType},
@@ -22,6 +22,7 @@ struct SealedRest {
     scopes: ScopeSet,
     expires_at: Timestamp,
     answered_at: Option<Timestamp>,
+    key: Option<Sealed>,
 }
 
 /// A revocation's row.
@@ -40,13 +41,14 @@ pub(in crate::store) fn revocation(sealer: &Sealer, key: &Key, revocation: &Revo
         .with_time("until", *until)
         .with_some("claimed_until", claimed_until.map(Timestamp::millis))
         .with("attempts", *attempts);
-    if let Some(TokenSet { access, token_type, scopes, expires_at, answered_at, .. }) = parked {
+    if let Some(TokenSet { access, token_type, scopes, expires_at, answered_at, key, .. }) = parked {
         writer = writer
             .with_sealed("access_token", &seal("access_token", access))
             .with("token_type", token_type.as_str())
             .with_some("scope", scopes.as_str())
             .with_time("expires_at", *expires_at)
-            .with_some("answered_at", answered_at.map(Timestamp::millis));
+            .with_some("answered_at", answered_at.map(Timestamp::millis))
+            .with_some("dpop_jwk", key.as_ref().map(|key| seal("dpop_jwk", key.jwk()).to_text()));
     }
     (Label { grant: Some(*grant), due: Some(*until), ..Label::default() }, Body(writer.bytes()))
 }
@@ -75,9 +77,12 @@ fn read(sealer: &Sealer, key: &Key, row: &Row) -> Result<Revocation, Fault> {
     let refresh: Secret = open(sealer, place(key, "refresh_token"), &refresh)?;
     let parked = match rest {
         None => None,
-        Some(SealedRest { access, token_type, scopes, expires_at, answered_at }) => {
+        Some(SealedRest { access, token_type, scopes, expires_at, answered_at, key: bound_to }) => {
             let access = open(sealer, place(key, "access_token"), &access)?;
-            Some(TokenSet { access, refresh: refresh.clone(), token_type, scopes, expires_at, answered_at })
+            let jwk = bound_to.map(|jwk| open(sealer, place(key, "dpop_jwk"), &jwk)).transpose()?;
+            let refresh = refresh.clone();
+            let key = jwk.map(|jwk| proof_key(&jwk)).transpose()?;
+            Some(TokenSet { access, refresh, token_type, scopes, expires_at, answered_at, key })
         }
     };
     Ok(Revocation { grant, client_id, origin, refresh, sub, beside, from, until, claimed_until, attempts, parked })
@@ -94,6 +99,7 @@ fn read_rest(fields: &mut Reader) -> Result<Option<SealedRest>, Fault> {
         scopes: fields.optional_text("scope")?.map_or(ScopeSet::unknown(), |text| ScopeSet::new(&text)),
         expires_at: fields.time("expires_at")?,
         answered_at: fields.optional_time("answered_at")?,
+        key: fields.optional_sealed("dpop_jwk")?,
     }))
 }
 

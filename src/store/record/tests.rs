@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     model::{
-        Grant, GrantId, GrantState, Identity, ScopeSet, Secret, SessionId, Timestamp, TokenSet, TokenType, Version,
+        Grant, GrantId, GrantState, Identity, ProofKey, ScopeSet, Secret, SessionId, Timestamp, TokenSet, TokenType,
+        Version,
         token::{Attempt, DisconnectReason, Disconnected, Intent, Owner},
     },
     store::{
@@ -180,12 +181,13 @@ prop_compose! {
         scope in prop::option::of(".*"),
         expires_at in any_time(),
         answered_at in prop::option::of(any_time()),
+        key in prop::option::of(Just(()).prop_map(|()| ProofKey::generate())),
     ) -> Grant {
         let [client_id, access, refresh] = texts;
         let origin = origin.parse().unwrap();
         let scopes = scope.map_or(ScopeSet::unknown(), |text| ScopeSet::new(&text));
         let (access, refresh) = (Secret::new(access), Secret::new(refresh));
-        let tokens = TokenSet { access, refresh, token_type, scopes, expires_at, answered_at };
+        let tokens = TokenSet { access, refresh, token_type, scopes, expires_at, answered_at, key };
         Grant { id: GrantId::from_stored(id), version: Version::from_stored(version), client_id, origin, tokens }
     }
 }
@@ -243,7 +245,8 @@ fn identity(username: &str) -> Identity {
 
 fn parked(scopes: ScopeSet, answered_at: Option<Timestamp>) -> Revocation {
     let grant_ = testing::grant("acme");
-    let tokens = TokenSet { scopes, answered_at, ..grant_.tokens.clone() };
+    let key = answered_at.map(|_| ProofKey::generate());
+    let tokens = TokenSet { scopes, answered_at, key, ..grant_.tokens.clone() };
     let revocation = Revocation::of(&grant_, Some("u1"), Timestamp::from_secs(5));
     let beside = Some(GrantId::from_stored([7; 16]));
     Revocation { beside, claimed_until: Some(Timestamp::from_secs(9)), attempts: 3, parked: Some(tokens), ..revocation }

@@ -65,6 +65,7 @@ async fn give_grant(world: &World, name: &str, client_id: &str, ago: Duration) {
         scopes: ScopeSet::new(&pair.scope),
         expires_at: now.plus(Duration::from_secs(3600)),
         answered_at: Some(now.minus(ago)),
+        key: None,
     };
     let grant = NewGrant { client_id: client_id.into(), origin: world.origin().parse().unwrap(), tokens };
     let new = NewTenant { tenant: tenant(name), pat: None, grant: Some(grant) };

@@ -196,6 +196,7 @@ impl World {
                 scopes: ScopeSet::new(&pair.scope),
                 expires_at,
                 answered_at: None,
+                key: None,
             };
             let grant = NewGrant { client_id: CLIENT.into(), origin: self.origin().parse().unwrap(), tokens };
             batch.push(NewTenant { tenant: tenant(name), pat: None, grant: Some(grant) });

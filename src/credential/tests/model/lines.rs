@@ -77,6 +77,7 @@ impl Monitor {
             token_type: TokenType::Bearer,
             expires_in: Some(Duration::from_secs(3600)),
             scope: None,
+            key: None,
         })
     }
 

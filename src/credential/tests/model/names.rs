@@ -13,6 +13,7 @@ pub(super) fn pair(line: &str, number: u64, expires_at: Timestamp) -> TokenSet {
         scopes: ScopeSet::new("decks:read"),
         expires_at,
         answered_at: None,
+        key: None,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
         TokenError,
     },
-    model::{GrantId, GrantState, Secret, TenantId, Timestamp, token::Owner},
+    model::{GrantId, GrantState, ProofKey, Secret, TenantId, Timestamp, token::Owner},
     store::{
         Known, KnownGrant, KnownPat, StoreError, StoredPat, TokenStore,
         backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
@@ -236,7 +236,12 @@ impl TokenEndpoint for Neighbours {
         client_id == CLIENT
     }
 
-    async fn refresh(&self, _client_id: &str, refresh: &Secret) -> Result<TokenAnswer, TokenError> {
+    async fn refresh(
+        &self,
+        _client_id: &str,
+        refresh: &Secret,
+        _: Option<&ProofKey>,
+    ) -> Result<TokenAnswer, TokenError> {
         let question = self.shared.monitor.asked(self.process, refresh);
         let what = format!("{}: present {}", self.process, refresh.expose());
         let (shared, token) = (Arc::clone(&self.shared), refresh.clone());

@@ -156,6 +156,7 @@ async fn put(stage: &Stage, grant: Grant) {
         scopes: ScopeSet::new(&pair.scope),
         expires_at: now.plus(DAY),
         answered_at: Some(now.minus(grant.answered)),
+        key: None,
     };
     let new = NewGrant { client_id: grant.client.into(), origin: world.origin().parse().unwrap(), tokens };
     let new = NewTenant { tenant: tenant(grant.tenant), pat: None, grant: Some(new) };

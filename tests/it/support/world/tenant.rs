@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flexslot_proxy::{
-    model::{Clock, GrantId, Origin, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
+    model::{Clock, GrantId, Origin, ProofKey, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
     sandbox::{Client, SCOPES},
     store::{Existing, NewGrant, NewTenant, StoredPat},
 };
@@ -23,6 +23,8 @@ pub(crate) struct GrantOf {
     /// Seconds from now until the access token ends, as the sidecar is told.
     ends_in: i64,
     client: String,
+    /// What its tokens are bound to, as the sidecar is told.
+    key: Option<ProofKey>,
 }
 
 // === impl Tenant ===
@@ -54,10 +56,11 @@ impl Tenant<'_> {
         let tokens = TokenSet {
             access: pair.access,
             refresh: pair.refresh,
-            token_type: TokenType::Bearer,
+            token_type: if of.key.is_some() { TokenType::Dpop } else { TokenType::Bearer },
             scopes: ScopeSet::new(&of.scopes),
             expires_at: if of.ends_in < 0 { now.minus(seconds) } else { now.plus(seconds) },
             answered_at: None,
+            key: of.key,
         };
         if of.ends_in < 0 {
             self.world.sandbox.expire_access(pair.grant).unwrap();
@@ -82,7 +85,7 @@ impl Tenant<'_> {
 impl GrantOf {
     /// All scopes, and an hour to go.
     pub(crate) fn an_hour() -> Self {
-        Self { scopes: SCOPES.join(" "), ends_in: 3600, client: CLIENT.to_owned() }
+        Self { scopes: SCOPES.join(" "), ends_in: 3600, client: CLIENT.to_owned(), key: None }
     }
 
     /// All scopes; the access token ended a minute ago.
@@ -98,6 +101,11 @@ impl GrantOf {
     /// The same with these scopes.
     pub(crate) fn scopes(self, scopes: &str) -> Self {
         Self { scopes: scopes.to_owned(), ..self }
+    }
+
+    /// The same, bound to a new key.
+    pub(crate) fn bound(self) -> Self {
+        Self { key: Some(ProofKey::generate()), ..self }
     }
 
     /// The same under another OAuth client.

@@ -1,0 +1,50 @@
+//! What an answer says of a proof of possession: any `WWW-Authenticate`, `DPoP-Nonce` and `Date` gets a verdict, and the
+//! next proof can stand in a header.
+//!
+//! Input: three header values, with LF between them.
+
+#![no_main]
+
+use flexslot_proxy::{
+    flexslot::dpop::{DPOP_NONCE, Nonce, Proven, Prover},
+    model::{ProofKey, Random, Timestamp},
+    proxy::verdict::Verdict,
+};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{DATE, WWW_AUTHENTICATE},
+};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+const NOW: Timestamp = Timestamp::from_secs(1_795_200_000);
+
+static KEY: LazyLock<ProofKey> = LazyLock::new(ProofKey::generate);
+
+fuzz_target!(|input: &[u8]| {
+    let mut headers = HeaderMap::new();
+    let names: [HeaderName; 3] = [WWW_AUTHENTICATE, DPOP_NONCE, DATE];
+    for (name, value) in names.into_iter().zip(input.splitn(3, |&byte| byte == b'\n')) {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            headers.append(name, value);
+        }
+    }
+    let says = |word: &[u8]| {
+        headers.get(WWW_AUTHENTICATE).is_some_and(|value| value.as_bytes().windows(word.len()).any(|part| part == word))
+    };
+    match Verdict::of(StatusCode::UNAUTHORIZED, &headers) {
+        // Backslashes inside a quoted string may stand between any two letters.
+        Verdict::Prove => assert!(says(b"dpop") || says(b"\\"), "only where the challenge says so"),
+        Verdict::Renew | Verdict::Deliver => {}
+    }
+    assert_eq!(Verdict::of(StatusCode::FORBIDDEN, &headers), Verdict::Deliver);
+
+    let prover = Prover::default();
+    let proven = Proven { method: &Method::GET, url: "https://api.flexslot.gg/", token: None };
+    let before = prover.prove(&KEY, &proven, NOW, &Random::system());
+    prover.heard(&headers, NOW);
+    assert!(Nonce::read(&headers).is_none() || prover.has_moved_on_from(&before));
+    let after = prover.prove(&KEY, &proven, NOW, &Random::system());
+    assert!(!prover.has_moved_on_from(&after));
+    assert!(after.value().to_str().is_ok_and(|text| text.split('.').count() == 3));
+});
