@@ -1,11 +1,17 @@
 //! What goes back: bodies, JSON, pages, and Flexslot's two shapes of error.
 
-use std::{convert::Infallible, io};
+use std::{
+    convert::Infallible,
+    io,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use serde_json::{Value, json};
+
+use crate::model::Timestamp;
 
 pub(super) type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub(super) type Answer = Response<Body>;
@@ -14,12 +20,17 @@ pub(super) type Answer = Response<Body>;
 #[derive(Clone)]
 pub(super) struct Note(pub(super) String);
 
+/// The end of the year 9999, the last that `Date` can say.
+const LAST_DATE: u64 = 253_402_300_799;
+
 /// Short ways to finish an answer.
 pub(super) trait AnswerExt: Sized {
     /// The same with one more header; a value that is no header value is left out.
     fn with(self, name: HeaderName, value: &str) -> Self;
     /// The same with words for the event log.
     fn note(self, words: impl Into<String>) -> Self;
+    /// The same, made at `now` (RFC 9110 section 6.6.1).
+    fn at(self, now: Timestamp) -> Self;
     /// The same, not to be stored by anybody (RFC 6749 section 5.1).
     fn no_store(self) -> Self {
         self.with(header::CACHE_CONTROL, "no-store")
@@ -30,6 +41,15 @@ impl AnswerExt for Answer {
     fn with(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers_mut().append(name, value);
+        }
+        self
+    }
+
+    fn at(mut self, now: Timestamp) -> Self {
+        let secs = u64::try_from(now.secs()).unwrap_or(0).min(LAST_DATE);
+        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(secs));
+        if let Ok(date) = HeaderValue::try_from(date) {
+            self.headers_mut().entry(header::DATE).or_insert(date);
         }
         self
     }

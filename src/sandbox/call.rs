@@ -33,6 +33,8 @@ pub(super) struct Call {
     pub(super) version: http::Version,
     /// As received.
     pub(super) target: String,
+    /// Host, or `:authority` of HTTP/2.
+    pub(super) authority: String,
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
@@ -79,6 +81,7 @@ impl Call {
                 (http::Version::HTTP_2, Some(target)) => target.to_string(),
                 _ => parts.uri.to_string(),
             },
+            authority: parts.uri.authority().map_or_else(|| host(&parts.headers), ToString::to_string),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers,
             body: Some(Watched { inner: body, seen: Arc::clone(&seen) }),
@@ -158,6 +161,10 @@ impl Call {
             while let Some(Ok(_)) = body.frame().await {}
         }
     }
+}
+
+fn host(headers: &HeaderMap) -> String {
+    headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default().to_owned()
 }
 
 fn classify(path: &str) -> Endpoint {

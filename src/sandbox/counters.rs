@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use http::StatusCode;
 use serde::Serialize;
 
-use super::faults::Endpoint;
+use super::{dpop, faults::Endpoint};
 
 #[derive(Default)]
 pub(super) struct Counters {
@@ -19,6 +19,8 @@ pub(super) struct Counters {
     pub(super) code_replays: AtomicU64,
     pub(super) presented_after_end: AtomicU64,
     pub(super) refreshes: AtomicU64,
+    proofs: AtomicU64,
+    proofs_refused: DashMap<&'static str, u64>,
     answers: DashMap<(Endpoint, u16), u64>,
     grant_types: DashMap<String, u64>,
     credentials: DashMap<&'static str, u64>,
@@ -44,6 +46,12 @@ pub struct Counts {
     /// Requests, of resources or tokens, that carried a token of a grant that had ended before. Revocations and
     /// introspections do not count.
     pub presented_after_end: u64,
+    /// DPoP proofs presented where one is looked at, whatever came of them.
+    pub proofs: u64,
+    /// Requests refused for their proof, by what was wrong with it; `missing` for none.
+    pub proofs_refused: BTreeMap<String, u64>,
+    /// Proofs whose `jti` had been seen before, which are among those refused.
+    pub proof_replays: u64,
     /// Resource requests by credential: `oauth`, `pat`, `unknown`, `none`.
     pub credentials: BTreeMap<String, u64>,
 }
@@ -58,6 +66,14 @@ impl Counters {
     pub(super) fn token_request(&self, grant_type: Option<&str>) {
         let known = ["authorization_code", "refresh_token"].into_iter().find(|known| grant_type == Some(known));
         *self.grant_types.entry(known.unwrap_or("other").to_owned()).or_default() += 1;
+    }
+
+    pub(super) fn proof(&self) {
+        self.proofs.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn proof_refused(&self, fault: dpop::Fault) {
+        *self.proofs_refused.entry(fault.word()).or_default() += 1;
     }
 
     pub(super) fn credential(&self, kind: &'static str) {
@@ -79,6 +95,9 @@ impl Counters {
             replays: self.replays.load(Relaxed),
             code_replays: self.code_replays.load(Relaxed),
             presented_after_end: self.presented_after_end.load(Relaxed),
+            proofs: self.proofs.load(Relaxed),
+            proofs_refused: self.proofs_refused.iter().map(|e| ((*e.key()).to_owned(), *e.value())).collect(),
+            proof_replays: self.proofs_refused.get(dpop::Fault::Jti.word()).map_or(0, |entry| *entry),
             credentials: self.credentials.iter().map(|entry| ((*entry.key()).to_owned(), *entry.value())).collect(),
         }
     }
@@ -91,11 +110,13 @@ impl Counters {
             &self.code_replays,
             &self.presented_after_end,
             &self.refreshes,
+            &self.proofs,
         ] {
             counter.store(0, Relaxed);
         }
         self.answers.clear();
         self.grant_types.clear();
+        self.proofs_refused.clear();
         self.credentials.clear();
     }
 }
@@ -116,6 +137,11 @@ impl Counts {
     /// Token requests with that `grant_type`.
     pub fn token_requests(&self, grant_type: &str) -> u64 {
         self.token_requests.get(grant_type).copied().unwrap_or(0)
+    }
+
+    /// Requests refused because that was wrong with their proof: `jti`, `nonce`, `iat`, ….
+    pub fn proofs_refused(&self, fault: &str) -> u64 {
+        self.proofs_refused.get(fault).copied().unwrap_or(0)
     }
 
     /// Resource requests with that kind of credential.

@@ -44,6 +44,11 @@ struct Truncated {
 }
 
 pub(super) async fn exchange(sandbox: &Sandbox, request: Request<Incoming>) -> Result<Answer, Cut> {
+    let outcome = handle(sandbox, request).await;
+    outcome.map(|answer| answer.at(sandbox.shared.now()))
+}
+
+async fn handle(sandbox: &Sandbox, request: Request<Incoming>) -> Result<Answer, Cut> {
     let shared = &*sandbox.shared;
     let mut call = Call::new(request);
     if let Some(path) = call.path.strip_prefix("/_sandbox/") {
@@ -141,7 +146,7 @@ async fn route(shared: &Shared, call: &mut Call) -> Answer {
 
 async fn whose(shared: &Shared, call: &mut Call) -> Whose {
     match call.endpoint {
-        Endpoint::Resource => bearer(shared, resources::bearer_token(call)),
+        Endpoint::Resource => bearer(shared, resources::access_token(call).map(|(_, token)| token)),
         Endpoint::Token | Endpoint::Revoke | Endpoint::Introspect => {
             let body = call.read().await.unwrap_or_default();
             let form = std::str::from_utf8(&body).ok().and_then(|text| Params::parse(text).ok()).unwrap_or_default();

@@ -13,7 +13,9 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::{
-    Shared, ids,
+    Shared,
+    dpop::{KeyPair, Thumbprint},
+    ids,
     settings::PreviousAccess,
     world::{Registered, User},
 };
@@ -39,6 +41,8 @@ struct State {
     /// Access tokens up to this version are expired, whatever their time says.
     expired_through: u64,
     refresh_expires: Timestamp,
+    /// What the newest pair is bound to; a public client's refresh token is too (RFC 9449 section 5).
+    key: Option<Thumbprint>,
 }
 
 /// What was asked of one grant.
@@ -75,6 +79,8 @@ pub(super) struct AccessToken {
     pub(super) scope: ScopeSet,
     pub(super) issued: Timestamp,
     pub(super) expires: Timestamp,
+    /// The key without which it is of no use; `None` for a bearer token.
+    pub(super) key: Option<Thumbprint>,
     /// Set when this token alone was revoked.
     pub(super) revoked: super::world::Moment,
 }
@@ -127,6 +133,10 @@ pub struct TokenPair {
     pub grant: GrantId,
     /// 1 for the first pair of a grant.
     pub version: u64,
+    /// The thumbprint of the key that it is bound to.
+    pub jkt: Option<String>,
+    /// The key pair, where the sandbox made it.
+    pub key: Option<KeyPair>,
 }
 
 /// A grant as the control API shows it.
@@ -149,6 +159,8 @@ pub struct GrantView {
     /// Requests of any kind that carried a token of this grant after its end.
     pub presented_after_end: u64,
     pub resource_requests: u64,
+    /// The thumbprint of the key that the newest pair is bound to; `None` for bearer tokens.
+    pub jkt: Option<String>,
 }
 
 // === impl Grant ===
@@ -175,6 +187,11 @@ impl Grant {
         self.state.lock().refresh_standing(version, now)
     }
 
+    /// The key without which the refresh token is of no use. A confidential client's is bound by its secret instead.
+    pub(super) fn refresh_key(&self) -> Option<Thumbprint> {
+        if self.client.is_public() { self.state.lock().key.clone() } else { None }
+    }
+
     pub(super) fn refresh_expires(&self) -> Timestamp {
         self.state.lock().refresh_expires
     }
@@ -194,6 +211,7 @@ impl Grant {
             replays: count(&self.tally.replays),
             presented_after_end: count(&self.tally.after_end),
             resource_requests: count(&self.tally.resource_requests),
+            jkt: state.key.as_deref().map(str::to_owned),
         }
     }
 }
@@ -217,6 +235,11 @@ impl State {
 // === impl AccessToken ===
 
 impl AccessToken {
+    /// `token_type` of the token response and of introspection.
+    pub(super) fn token_type(&self) -> &'static str {
+        token_type(self.key.is_some())
+    }
+
     pub(super) fn standing(&self, now: Timestamp, previous: PreviousAccess) -> Standing {
         let state = self.grant.state.lock();
         if state.ended.is_some() {
@@ -233,16 +256,21 @@ impl AccessToken {
     }
 }
 
+pub(super) fn token_type(bound: bool) -> &'static str {
+    if bound { "DPoP" } else { "Bearer" }
+}
+
 // === impl Shared ===
 
 impl Shared {
-    /// A new grant with its first pair, whose access token lives for `life`.
+    /// A new grant with its first pair, whose access token lives for `life` and is bound to `key`.
     pub(super) fn issue(
         &self,
         user: &Arc<User>,
         client: &Arc<Registered>,
         scope: &ScopeSet,
         life: Duration,
+        key: Option<Thumbprint>,
     ) -> (Arc<Grant>, TokenPair) {
         let grant = Arc::new(Grant {
             id: GrantId::random(&self.random),
@@ -256,16 +284,23 @@ impl Shared {
                 version: 1,
                 expired_through: 0,
                 refresh_expires: self.now().plus(self.settings.refresh_life),
+                key: key.clone(),
             }),
         });
         user.grants.lock().push(Arc::clone(&grant));
         self.world.grants.insert(grant.id, Arc::clone(&grant));
-        let pair = self.mint(&grant, 1, scope, life);
+        let pair = self.mint(&grant, 1, scope, life, key);
         (grant, pair)
     }
 
-    /// Exchanges a refresh token for the next pair. A spent one ends the whole grant; there is no grace window.
-    pub(super) fn rotate(&self, token: &RefreshToken, scope: &ScopeSet) -> Result<TokenPair, Standing> {
+    /// Exchanges a refresh token for the next pair, bound to `key`. A spent one ends the whole grant; there is no grace
+    /// window.
+    pub(super) fn rotate(
+        &self,
+        token: &RefreshToken,
+        scope: &ScopeSet,
+        key: Option<Thumbprint>,
+    ) -> Result<TokenPair, Standing> {
         let grant = &token.grant;
         let now = self.now();
         let mut state = grant.state.lock();
@@ -280,20 +315,29 @@ impl Shared {
         }
         state.version += 1;
         state.refresh_expires = now.plus(self.settings.refresh_life);
+        state.key.clone_from(&key);
         // Minted under the grant's lock, so that nobody sees the new version without its tokens.
-        Ok(self.mint(grant, state.version, scope, self.settings.access_life))
+        Ok(self.mint(grant, state.version, scope, self.settings.access_life, key))
     }
 
-    fn mint(&self, grant: &Arc<Grant>, version: u64, scope: &ScopeSet, life: Duration) -> TokenPair {
+    fn mint(
+        &self,
+        grant: &Arc<Grant>,
+        version: u64,
+        scope: &ScopeSet,
+        life: Duration,
+        key: Option<Thumbprint>,
+    ) -> TokenPair {
         let (access, refresh) =
             (ids::token(&self.random, prefix::ACCESS_TOKEN), ids::token(&self.random, prefix::REFRESH_TOKEN));
-        let now = self.now();
+        let (now, jkt) = (self.now(), key.as_deref().map(str::to_owned));
         let entry = AccessToken {
             grant: Arc::clone(grant),
             version,
             scope: scope.clone(),
             issued: now,
             expires: now.plus(life),
+            key,
             revoked: super::world::Moment::never(),
         };
         self.world.access.insert(ids::digest(access.expose()), Arc::new(entry));
@@ -305,6 +349,8 @@ impl Shared {
             scope: scope.as_str().unwrap_or_default().to_owned(),
             grant: grant.id,
             version,
+            jkt,
+            key: None,
         }
     }
 }

@@ -11,6 +11,7 @@
 //! dispatch     one request: whose is it, faults before, routing, faults after, counting, log
 //! oauth/       token, authorize and consent, revoke, introspect, the user's connected apps
 //! resources/   /api/public/v1: bearer check, decks, guides, sideboards, cards, exports, and the test-only probes
+//! dpop/        proofs of possession: what one has to be, nonces, what was seen before
 //! partner      the PAT-only endpoints, OAuth-client management among them
 //! world, grants   what exists; issue, rotation, replay and end of grants
 //! faults, counters, log   what goes wrong on demand; what was asked
@@ -35,6 +36,7 @@ mod call;
 mod control;
 mod counters;
 mod dispatch;
+mod dpop;
 mod faults;
 mod grants;
 mod ids;
@@ -60,6 +62,7 @@ use tokio::sync::broadcast;
 
 pub use self::{
     counters::Counts,
+    dpop::{KeyPair, Nonces, ProofRules, UnaskedProofs},
     faults::{Canned, Effect, Endpoint, Fault, Gate, Moment, RequestBody},
     grants::{End, GrantView, TokenPair},
     log::{Seen, SeenCredential},
@@ -133,12 +136,33 @@ impl Sandbox {
 
     /// Revokes a client and with it every grant under it.
     pub fn revoke_client(&self, client_id: &str) -> Result<(), Unknown> {
-        let client = self.shared.world.client(client_id).ok_or_else(|| Unknown::Client(client_id.to_owned()))?;
-        self.shared.revoke_client(&client);
+        self.shared.revoke_client(&self.shared.registered(client_id)?);
         Ok(())
     }
 
-    /// A new grant without the consent flow; `scopes` are separated by spaces.
+    /// Whether the tokens that a client gets from now on are bound to a key.
+    pub fn set_dpop_bound(&self, client_id: &str, bound: bool) -> Result<(), Unknown> {
+        self.shared.registered(client_id)?.dpop_bound.store(bound, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What is asked of proofs now.
+    pub fn proof_rules(&self) -> ProofRules {
+        *self.shared.desk.rules.read()
+    }
+
+    /// Asks something else of proofs from now on.
+    pub fn set_proof_rules(&self, rules: ProofRules) {
+        *self.shared.desk.rules.write() = rules;
+    }
+
+    /// Every nonce so far is unknown from now on.
+    pub fn forget_nonces(&self) {
+        self.shared.desk.forget_nonces();
+    }
+
+    /// A new grant without the consent flow; `scopes` are separated by spaces. For a client whose tokens are bound the
+    /// sandbox makes the key pair too, [`TokenPair::key`].
     pub fn issue_grant(&self, user: &str, client_id: &str, scopes: &str) -> Result<TokenPair, Unknown> {
         self.issue_grant_for(user, client_id, scopes, self.shared.settings.access_life)
     }
@@ -151,9 +175,25 @@ impl Sandbox {
         scopes: &str,
         life: Duration,
     ) -> Result<TokenPair, Unknown> {
+        let bound = self.shared.registered(client_id)?.is_dpop_bound();
+        let key = bound.then(|| KeyPair::generate(&self.shared.random));
+        let jkt = key.as_ref().map(KeyPair::thumbprint);
+        let pair = self.issue_grant_bound_to(user, client_id, scopes, life, jkt.as_deref())?;
+        Ok(TokenPair { key, ..pair })
+    }
+
+    /// The same, bound to the key of that thumbprint, or to none, whatever the client asks for.
+    pub fn issue_grant_bound_to(
+        &self,
+        user: &str,
+        client_id: &str,
+        scopes: &str,
+        life: Duration,
+        jkt: Option<&str>,
+    ) -> Result<TokenPair, Unknown> {
         let user = self.shared.world.user(user).ok_or_else(|| Unknown::User(user.to_owned()))?;
-        let client = self.shared.world.client(client_id).ok_or_else(|| Unknown::Client(client_id.to_owned()))?;
-        Ok(self.shared.issue(&user, &client, &ScopeSet::new(scopes), life).1)
+        let client = self.shared.registered(client_id)?;
+        Ok(self.shared.issue(&user, &client, &ScopeSet::new(scopes), life, jkt.map(Arc::from)).1)
     }
 
     /// A personal access token for everything that a user may do. Adds the user where there is none.

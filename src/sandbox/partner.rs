@@ -188,6 +188,7 @@ fn create(shared: &Shared, caller: &Caller, body: &Map<String, Value>) -> Answer
         allowed_scopes,
         grant_types,
         owner: Some(caller.user.name.clone()),
+        dpop_bound_access_tokens: false,
     };
     let client = shared.add_client(client, urls);
     drop(partner);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::dpop::ProofRules;
 use crate::model::Secret;
 
 /// Every scope of Flexslot's catalogue.
@@ -31,6 +32,7 @@ pub struct Settings {
     pub loopback_ports: LoopbackPorts,
     pub previous_access: PreviousAccess,
     pub client_revocation: ClientRevocation,
+    pub proofs: ProofRules,
     /// How many requests are remembered for [`Sandbox::requests`](super::Sandbox::requests).
     pub recorded_requests: usize,
     pub seed: Seed,
@@ -107,6 +109,8 @@ pub struct Client {
     pub grant_types: Vec<String>,
     /// The user whose partner owns it, for the `/me/partner/oauth2-clients` endpoints.
     pub owner: Option<String>,
+    /// Whether every token of its is bound to a key (RFC 9449 section 5.2).
+    pub dpop_bound_access_tokens: bool,
 }
 
 // === impl Settings ===
@@ -122,6 +126,7 @@ impl Default for Settings {
             loopback_ports: LoopbackPorts::Exact,
             previous_access: PreviousAccess::Ends,
             client_revocation: ClientRevocation::Delete,
+            proofs: ProofRules::default(),
             recorded_requests: 1000,
             seed: Seed::default(),
         }
@@ -156,6 +161,7 @@ impl Client {
             allowed_scopes: SCOPES.map(String::from).into(),
             grant_types: ["authorization_code", "refresh_token"].map(String::from).into(),
             owner: None,
+            dpop_bound_access_tokens: false,
         }
     }
 
@@ -168,6 +174,13 @@ impl Client {
     #[must_use]
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uris.push(uri.into());
+        self
+    }
+
+    /// The same with tokens that are bound to a key.
+    #[must_use]
+    pub fn dpop_bound(mut self) -> Self {
+        self.dpop_bound_access_tokens = true;
         self
     }
 

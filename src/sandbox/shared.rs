@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 use super::{
     Consent, End, Gate, Settings, Unknown,
     counters::Counters,
+    dpop::Desk,
     faults::Faults,
     grants::Grant,
     ids,
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     pub(super) faults: Faults,
     pub(super) gates: DashMap<String, Gate>,
     pub(super) counters: Counters,
+    pub(super) desk: Desk,
     pub(super) memory: Memory,
     pub(super) log: Log,
 }
@@ -45,6 +47,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(settings: Settings, clock: Arc<dyn Clock>, random: Random) -> Self {
         Self {
+            desk: Desk::new(settings.proofs, &random),
             clock,
             clock_offset: AtomicI64::new(0),
             random,
@@ -106,6 +109,10 @@ impl Shared {
         };
         self.world.pats.insert(ids::digest(secret.expose()), Arc::new(pat));
         secret
+    }
+
+    pub(super) fn registered(&self, client_id: &str) -> Result<Arc<Registered>, Unknown> {
+        self.world.client(client_id).ok_or_else(|| Unknown::Client(client_id.to_owned()))
     }
 
     pub(super) fn known(&self, grant: GrantId) -> Result<Arc<Grant>, Unknown> {

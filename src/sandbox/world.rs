@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use dashmap::DashMap;
@@ -73,6 +73,7 @@ pub(super) struct Registered {
     pub(super) revoked: Moment,
     pub(super) secret: Mutex<Option<Digest>>,
     pub(super) secret_rotated: Moment,
+    pub(super) dpop_bound: AtomicBool,
 }
 
 /// A client's links; each may be empty.
@@ -187,12 +188,17 @@ impl Registered {
             last_used: Moment::never(),
             revoked: Moment::never(),
             secret_rotated: if client.secret.is_some() { Moment::at(now) } else { Moment::never() },
+            dpop_bound: AtomicBool::new(client.dpop_bound_access_tokens),
             secret: Mutex::new(client.secret.map(|secret| ids::digest(secret.expose()))),
         }
     }
 
     pub(super) fn is_public(&self) -> bool {
         self.secret.lock().is_none()
+    }
+
+    pub(super) fn is_dpop_bound(&self) -> bool {
+        self.dpop_bound.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_active(&self) -> bool {
@@ -225,7 +231,7 @@ impl Registered {
             "application_name": self.name, "application_url": self.urls.application,
             "application_logo_url": self.urls.logo, "privacy_policy_url": self.urls.privacy, "tos_url": self.urls.tos,
             "redirect_uris": self.redirect_uris, "allowed_scopes": self.allowed_scopes, "grant_types": self.grant_types,
-            "require_pkce": true, "dpop_bound_access_tokens": false,
+            "require_pkce": true, "dpop_bound_access_tokens": self.is_dpop_bound(),
             "status": if self.is_active() { "active" } else { "revoked" },
             "secret_rotated_at": self.secret_rotated.json(), "last_used_at": self.last_used.json(),
             "created_at": self.created.to_string(), "updated_at": updated.unwrap_or(self.created).to_string(),

@@ -1,6 +1,7 @@
 //! The handle over HTTP; docs/sandbox.md describes every call.
 
 mod fault;
+mod proofs;
 
 use std::time::Duration;
 
@@ -43,6 +44,14 @@ struct NewClient {
     redirect_uris: Vec<String>,
     scopes: Option<String>,
     owner: Option<String>,
+    #[serde(default)]
+    dpop_bound_access_tokens: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientChange {
+    dpop_bound_access_tokens: bool,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +75,8 @@ struct NewGrant {
     scope: Option<String>,
     /// Seconds that the first access token lives.
     expires_in: Option<u64>,
+    /// The thumbprint of the key that the tokens are bound to.
+    dpop_jkt: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +132,7 @@ pub(super) async fn handle(sandbox: &Sandbox, call: &mut Call, path: &str) -> An
 
 async fn get(sandbox: &Sandbox, call: &Call, segments: &[&str]) -> Result<Answer, Answer> {
     match *segments {
+        ["dpop"] => Ok(answer::json(StatusCode::OK, &proofs::describe(sandbox.proof_rules()))),
         ["grants"] => shown(&sandbox.grants()),
         ["grants", id] => shown(&sandbox.grant(grant_id(id)?).map_err(unknown)?),
         ["faults"] => {
@@ -148,6 +160,11 @@ async fn post(sandbox: &Sandbox, call: &mut Call, segments: &[&str]) -> Result<A
         ["users"] => add_user(sandbox, &read(call).await?),
         ["sign-in"] => sandbox.sign_in(&read::<SignIn>(call).await?.user),
         ["clients"] => add_client(sandbox, read(call).await?),
+        ["clients", id] => {
+            let ClientChange { dpop_bound_access_tokens } = read(call).await?;
+            sandbox.set_dpop_bound(id, dpop_bound_access_tokens).map_err(unknown)?;
+        }
+        ["dpop"] => sandbox.set_proof_rules(proofs::changed(sandbox.proof_rules(), read(call).await?)),
         ["pats"] => {
             let NewPat { user, scopes } = read(call).await?;
             let pat = scopes.map_or_else(|| sandbox.add_pat(&user), |scopes| sandbox.add_pat_with(&user, &scopes));
@@ -179,6 +196,7 @@ async fn post(sandbox: &Sandbox, call: &mut Call, segments: &[&str]) -> Result<A
 
 fn delete(sandbox: &Sandbox, segments: &[&str]) -> Result<Answer, Answer> {
     match *segments {
+        ["dpop", "nonces"] => sandbox.forget_nonces(),
         ["faults"] => sandbox.clear_faults(),
         ["counters"] => sandbox.reset_counters(),
         ["gates", id] => sandbox.shared.gates.remove(id).ok_or_else(nothing)?.1.release(),
@@ -200,7 +218,12 @@ fn add_client(sandbox: &Sandbox, new: NewClient) {
         Some(secret) => Client::confidential(new.client_id, Secret::new(secret)),
         None => Client::public(new.client_id),
     };
-    let client = Client { redirect_uris: new.redirect_uris, owner: new.owner, ..client };
+    let client = Client {
+        redirect_uris: new.redirect_uris,
+        owner: new.owner,
+        dpop_bound_access_tokens: new.dpop_bound_access_tokens,
+        ..client
+    };
     sandbox.add_client(new.scopes.iter().fold(client, |client, scopes| client.scopes(scopes)));
 }
 
@@ -208,9 +231,16 @@ fn add_grant(sandbox: &Sandbox, new: &NewGrant) -> Result<Answer, Answer> {
     let every = super::SCOPES.join(" ");
     let scope = new.scope.as_deref().unwrap_or(&every);
     let life = new.expires_in.map_or(sandbox.shared.settings.access_life, Duration::from_secs);
-    let pair = sandbox.issue_grant_for(&new.user, &new.client_id, scope, life).map_err(unknown)?;
+    let pair = match &new.dpop_jkt {
+        Some(jkt) => sandbox.issue_grant_bound_to(&new.user, &new.client_id, scope, life, Some(jkt)),
+        None => sandbox.issue_grant_for(&new.user, &new.client_id, scope, life),
+    };
+    let pair = pair.map_err(unknown)?;
     let mut value = oauth::token_body(&pair);
     value["grant"] = pair.grant.to_string().into();
+    if let Some(key) = &pair.key {
+        value["dpop_jwk"] = serde_json::from_str(key.private_jwk().expose()).unwrap_or_default();
+    }
     Ok(answer::json(StatusCode::CREATED, &value))
 }
 

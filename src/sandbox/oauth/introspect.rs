@@ -35,7 +35,11 @@ fn active(shared: &Shared, call: &Call, form: &Params) -> Option<Value> {
         let live = token.standing(shared.now(), shared.settings.previous_access) == Standing::Live;
         let mut value = (live && owned(&token.grant)).then(|| describe(&token.grant, &token.scope, token.expires))?;
         value["iat"] = token.issued.secs().into();
-        value["token_type"] = "Bearer".into();
+        value["token_type"] = token.token_type().into();
+        if let Some(key) = &token.key {
+            // RFC 9449 section 6.2.
+            value["cnf"] = json!({"jkt": **key});
+        }
         return Some(value);
     }
     let token = shared.world.refresh(token)?;

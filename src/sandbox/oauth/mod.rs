@@ -1,7 +1,4 @@
 //! The OAuth server: what its endpoints have in common is here.
-//!
-//! DPoP binding belongs in `token` (the proof of the token request), in [`super::grants`] (the thumbprint of a grant)
-//! and in [`super::resources`] (the proof of each call); the sandbox issues bearer tokens only.
 
 mod apps;
 mod authorize;

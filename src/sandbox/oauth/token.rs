@@ -14,7 +14,8 @@ use crate::sandbox::{
     End, Shared,
     answer::{self, Answer, AnswerExt},
     call::Call,
-    grants::{Code, CodeUse, Standing, TokenPair},
+    dpop::{Fault, Server, Thumbprint, UnaskedProofs},
+    grants::{self, Code, CodeUse, RefreshToken, Standing, TokenPair},
     ids,
     params::Params,
     world::Registered,
@@ -22,7 +23,7 @@ use crate::sandbox::{
 
 pub(in crate::sandbox) async fn token(shared: &Shared, call: &mut Call) -> Answer {
     match answer(shared, call).await {
-        Ok(answer) | Err(answer) => answer,
+        Ok(answer) | Err(answer) => shared.with_next_nonce(answer, Server::Token),
     }
 }
 
@@ -36,13 +37,42 @@ async fn answer(shared: &Shared, call: &mut Call) -> Result<Answer, Answer> {
     if !client.may_use(grant_type) {
         return Err(refuse("unauthorized_client", "The client may not use this grant type."));
     }
-    if grant_type == "refresh_token" { refresh(shared, &client, &form) } else { redeem(shared, &client, &form) }
+    if grant_type == "refresh_token" {
+        refresh(shared, call, &client, &form)
+    } else {
+        redeem(shared, call, &client, &form)
+    }
+}
+
+/// The key that the tokens are bound to, proved by this request (RFC 9449 section 5). It is asked for before the code or
+/// the refresh token is looked at, so that neither is spent by a bad proof.
+fn key(
+    shared: &Shared,
+    call: &Call,
+    client: &Arc<Registered>,
+    token: Option<&RefreshToken>,
+) -> Result<Option<Thumbprint>, Answer> {
+    let bound =
+        token.filter(|token| Arc::ptr_eq(&token.grant.client, client)).and_then(|token| token.grant.refresh_key());
+    let binds = shared.desk.rules.read().unasked == UnaskedProofs::Bind && call.headers.contains_key("dpop");
+    if !client.is_dpop_bound() && bound.is_none() && !binds {
+        return Ok(None);
+    }
+    let refuse = |fault| shared.refuse_token_proof(fault);
+    let key = shared.proved(call, None).map_err(refuse)?;
+    if bound.is_some_and(|bound| bound != key) {
+        // Not `invalid_grant`: the grant is as good as it was, and a client told otherwise would throw it away.
+        return Err(refuse(Fault::Key));
+    }
+    Ok(Some(key))
 }
 
 /// Section 6, with rotation: each refresh token works once, and a spent one ends the grant.
-fn refresh(shared: &Shared, client: &Arc<Registered>, form: &Params) -> Result<Answer, Answer> {
+fn refresh(shared: &Shared, call: &Call, client: &Arc<Registered>, form: &Params) -> Result<Answer, Answer> {
     let unknown = || refuse("invalid_grant", "The refresh token is not valid.");
-    let token = shared.world.refresh(required(form, "refresh_token")?).ok_or_else(unknown)?;
+    let token = shared.world.refresh(required(form, "refresh_token")?);
+    let key = key(shared, call, client, token.as_ref())?;
+    let token = token.ok_or_else(unknown)?;
     let grant = &token.grant;
     if !Arc::ptr_eq(&grant.client, client) {
         return Err(refuse("invalid_grant", "The refresh token was issued to another client."));
@@ -57,7 +87,7 @@ fn refresh(shared: &Shared, client: &Arc<Registered>, form: &Params) -> Result<A
             narrowed => narrowed.unwrap_or_default(),
         },
     };
-    match shared.rotate(&token, &scope) {
+    match shared.rotate(&token, &scope, key) {
         Ok(pair) => {
             shared.counters.refreshes.fetch_add(1, Relaxed);
             grant.tally.refreshes.fetch_add(1, Relaxed);
@@ -75,13 +105,14 @@ fn refresh(shared: &Shared, client: &Arc<Registered>, form: &Params) -> Result<A
 }
 
 /// Section 4.1.3. A code works once; a second use ends the grant that it made, and a failed try makes it void.
-fn redeem(shared: &Shared, client: &Arc<Registered>, form: &Params) -> Result<Answer, Answer> {
+fn redeem(shared: &Shared, call: &Call, client: &Arc<Registered>, form: &Params) -> Result<Answer, Answer> {
     let code = required(form, "code")?;
     let redirect_uri = required(form, "redirect_uri")?;
     let verifier = required(form, "code_verifier")?;
     if !is_verifier(verifier) {
         return Err(refuse("invalid_request", "code_verifier has 43 to 128 unreserved characters."));
     }
+    let key = key(shared, call, client, None)?;
     let invalid = || refuse("invalid_grant", "The code is not valid.");
     let code = shared.world.code(code).ok_or_else(invalid)?;
     if !Arc::ptr_eq(&code.client, client) {
@@ -99,7 +130,7 @@ fn redeem(shared: &Shared, client: &Arc<Registered>, form: &Params) -> Result<An
         }
         CodeUse::Fresh => check(shared, &code, redirect_uri, verifier)?,
     }
-    let (grant, pair) = shared.issue(&code.user, client, &code.scope, shared.settings.access_life);
+    let (grant, pair) = shared.issue(&code.user, client, &code.scope, shared.settings.access_life, key);
     grant.tally.token_requests.fetch_add(1, Relaxed);
     *state = CodeUse::Redeemed(grant);
     Ok(granted(&pair).note(format!("code {} ok v{}", code.user.name, pair.version)))
@@ -138,7 +169,8 @@ fn granted(pair: &TokenPair) -> Answer {
 
 pub(in crate::sandbox) fn body(pair: &TokenPair) -> serde_json::Value {
     json!({
-        "access_token": pair.access.expose(), "token_type": "Bearer", "expires_in": pair.expires_in.as_secs(),
+        "access_token": pair.access.expose(), "token_type": grants::token_type(pair.jkt.is_some()),
+        "expires_in": pair.expires_in.as_secs(),
         "refresh_token": pair.refresh.expose(), "scope": pair.scope,
     })
 }

@@ -4,13 +4,13 @@ use serde_json::json;
 
 use super::*;
 
-async fn control(test: &Test, method: Method, path: &str, body: Option<Value>) -> Reply {
+pub(super) async fn control(test: &Test, method: Method, path: &str, body: Option<Value>) -> Reply {
     let body = body.map(|body| body.to_string()).unwrap_or_default();
     let request = Request::builder().method(method).uri(format!("/_sandbox/{path}")).header(header::HOST, "sandbox");
     test.send(request.body(Full::from(body)).unwrap()).await
 }
 
-async fn post(test: &Test, path: &str, body: Value) -> Reply {
+pub(super) async fn post(test: &Test, path: &str, body: Value) -> Reply {
     control(test, Method::POST, path, Some(body)).await
 }
 

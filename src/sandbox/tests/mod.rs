@@ -2,6 +2,7 @@
 
 mod authorize;
 mod control;
+mod dpop;
 mod faults;
 mod partner;
 mod resources;
