@@ -17,15 +17,15 @@ use super::{
 };
 use crate::{
     credential::Connected,
-    model::{Identity, ScopeSet, SessionId, scope},
+    model::{Identity, ScopeSet, SessionId, connection},
     web::{Forms, Page, Sign},
 };
 
 /// Before Flexslot asks: who, for whom, and what.
 pub(super) fn offer(offer: &Offer, settings: &Settings) -> Page {
     let act = match offer.standing {
-        Standing::New => "Connect Flexslot",
-        Standing::Connected(_) | Standing::Ended(_) => "Reconnect Flexslot",
+        Standing::New => connection::CONNECT,
+        Standing::Connected(_) | Standing::Ended(_) => connection::RECONNECT,
     };
     let main = html! {
         div.panel.narrow {
@@ -60,10 +60,8 @@ pub(super) fn offer(offer: &Offer, settings: &Settings) -> Page {
 
 /// The tenant is connected.
 pub(super) fn connected(connected: &Connected, settings: &Settings, reader: Reader) -> Page {
-    let says = match connected.identity.as_ref().and_then(|identity| identity.username.as_deref()) {
-        Some(name) => format!("Connected to Flexslot as @{name}"),
-        None => "Connected to Flexslot".to_owned(),
-    };
+    let username = connected.identity.as_ref().and_then(|identity| identity.username.as_deref());
+    let says = connection::connected(username);
     let main = html! {
         div.panel.narrow {
             h1.says.ok { (Sign::Ok) span { (says) } }
@@ -86,13 +84,13 @@ pub(super) fn connected(connected: &Connected, settings: &Settings, reader: Read
 /// Another Flexslot user than before: is that meant?
 pub(super) fn confirm(asked: &Confirmation, settings: &Settings) -> Page {
     let (title, tenant) = ("Another Flexslot account", &asked.tenant);
-    let now = asked.now.as_ref().map(handle);
+    let now = asked.now.as_ref().map(Identity::handle);
     let path = |last| format!("{}/connect/{}/{last}", settings.home().path(), asked.session.expose());
     let main = html! {
         div.panel.narrow {
             h1.says.warn { (Sign::Warn) span { (title) } }
             @match &asked.before {
-                Some(before) => p { strong { (tenant) } " has been connected as " strong { (handle(before)) } "." },
+                Some(before) => p { strong { (tenant) } " has been connected as " strong { (before.handle()) } "." },
                 None => p { strong { (tenant) } " has been connected as somebody else." },
             }
             @match &now {
@@ -149,11 +147,11 @@ pub(super) fn not_allowed() -> Page {
 
 /// What is asked for, or was given, in plain words.
 fn permissions(says: &str, scopes: &ScopeSet) -> Markup {
-    let scopes: Vec<_> = scopes.as_str().unwrap_or_default().split_ascii_whitespace().collect();
+    let mut scopes = scopes.in_words().peekable();
     html! {
-        @if !scopes.is_empty() {
+        @if scopes.peek().is_some() {
             p { (says) }
-            ul { @for scope in scopes { li { (scope::in_words(scope).unwrap_or(scope)) } } }
+            ul { @for scope in scopes { li { (scope) } } }
         }
     }
 }
@@ -161,11 +159,6 @@ fn permissions(says: &str, scopes: &ScopeSet) -> Markup {
 /// " as @george", where that is known.
 fn as_whom(name: Option<&str>) -> String {
     name.map(|name| format!(" as @{name}")).unwrap_or_default()
-}
-
-/// A user of Flexslot as people call each other; the stable name where there is no other.
-fn handle(identity: &Identity) -> String {
-    identity.username.as_ref().map_or_else(|| identity.sub.clone(), |name| format!("@{name}"))
 }
 
 fn link(id: &SessionId, settings: &Settings) -> String {

@@ -1,8 +1,12 @@
 //! A tenant's connection to Flexslot, as people and apps are shown it.
 
+mod words;
+
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+pub use words::{CONNECT, INVITATION, RECONNECT, connected};
 
 use super::{CredentialKind, Origin, Random, ScopeSet, Secret, TenantId, Timestamp};
 
@@ -168,47 +172,6 @@ impl Reason {
     }
 }
 
-/// A sentence for the people whose connection it is.
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InvalidGrant => {
-                f.write_str("Access was revoked on Flexslot, or the connection was not used for 30 days.")
-            }
-            Self::RefreshOutcomeLost => {
-                f.write_str("An answer from Flexslot was lost while the connection was renewed.")
-            }
-            Self::Disconnected => f.write_str("It was disconnected here."),
-            Self::RefreshUncertain => {
-                f.write_str("The connection is being renewed, and Flexslot has not answered yet.")
-            }
-            Self::RefreshUnavailable => f.write_str("The connection cannot be renewed for now; it is tried again."),
-            Self::RefreshMisconfigured => {
-                f.write_str("Flexslot refuses to renew the connection because of how this program is set up.")
-            }
-            Self::ProbablyExpired => {
-                f.write_str("It was not used for 30 days, and Flexslot may have ended it; the next call will tell.")
-            }
-            Self::OtherClient(client) => {
-                write!(f, "It was given to the OAuth client {client}, which the configuration does not name.")
-            }
-            Self::OtherOrigin(origin) => {
-                write!(f, "It belongs to {origin}, and not to the Flexslot that is configured.")
-            }
-            Self::TokenUnusable => f.write_str(
-                "Flexslot wants a proof with each call that this program is set up not to give, or what it gave cannot be used.",
-            ),
-            Self::SubjectChanged => f.write_str("Flexslot now names another account for this connection."),
-            Self::UnauthorizedAfterRefresh => {
-                f.write_str("Flexslot refuses this connection although it was just renewed.")
-            }
-            Self::Unreadable(what) => write!(f, "What is stored of it cannot be read: {what}."),
-            Self::PatRejected => f.write_str("Flexslot refuses the personal access token."),
-            Self::PatStandsIn => f.write_str("Some calls use the personal access token instead of the connection."),
-        }
-    }
-}
-
 // === impl NextStep ===
 
 impl NextStep {
@@ -220,6 +183,20 @@ impl NextStep {
             Self::SetPat => "set_pat",
             Self::FixConfig => "fix_config",
         }
+    }
+}
+
+// === impl Card ===
+
+impl Card {
+    /// Whether an ordinary request of the tenant gets its PAT now.
+    pub fn is_served_by_pat(&self) -> bool {
+        self.serves == Some(CredentialKind::Pat)
+    }
+
+    /// Whether a grant is there: it has an end, and whatever else is known of a connection may outlive it.
+    pub const fn has_grant(&self) -> bool {
+        self.expires_at.is_some()
     }
 }
 

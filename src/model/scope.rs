@@ -116,6 +116,16 @@ impl ScopeSet {
         self.0.as_deref()
     }
 
+    /// Each granted scope by its name; none where nobody has told.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.as_str().unwrap_or_default().split_ascii_whitespace()
+    }
+
+    /// The same as people read them: by its name where a scope is not of the catalogue.
+    pub fn in_words(&self) -> impl Iterator<Item = &str> {
+        self.names().map(|scope| in_words(scope).unwrap_or(scope))
+    }
+
     /// Whether these scopes are enough for `need`; `X:write` implies `X:read`.
     pub fn covers(&self, need: Scope) -> bool {
         let Some(text) = &self.0 else { return true };
@@ -194,6 +204,13 @@ mod tests {
         assert_eq!(all.collect::<Vec<_>>(), CATALOGUE.map(|(name, _)| name));
         assert_eq!(in_words("decks:read"), Some("Read your decks"));
         assert_eq!(in_words("cards:write"), None);
+    }
+
+    #[test]
+    fn granted_scopes_are_read_in_words_where_there_are_any() {
+        let granted = ScopeSet::new("decks:read  tournaments:read");
+        assert_eq!(granted.in_words().collect::<Vec<_>>(), ["Read your decks", "tournaments:read"]);
+        assert_eq!(ScopeSet::unknown().in_words().next(), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Card, CredentialKind, NextStep, Reason, ScopeSet, Timestamp, scope};
+use crate::model::{Card, CredentialKind, NextStep, Reason, ScopeSet, Timestamp};
 
 /// One connection. Times are RFC 3339 in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,10 +69,8 @@ impl CardDocument {
 impl ScopeDocument {
     /// Each scope of `scopes`.
     pub fn of(scopes: &ScopeSet) -> Vec<Self> {
-        let names = scopes.as_str().unwrap_or_default().split_whitespace();
-        names
-            .map(|name| Self { scope: name.to_owned(), description: scope::in_words(name).unwrap_or(name).to_owned() })
-            .collect()
+        let scopes = scopes.names().zip(scopes.in_words());
+        scopes.map(|(name, words)| Self { scope: name.to_owned(), description: words.to_owned() }).collect()
     }
 }
 

@@ -4,7 +4,10 @@ use maud::{Markup, html};
 
 use super::{Surroundings, asked::Asked, words};
 use crate::{
-    model::{Card, ConnectionState, CredentialKind, NextStep, PatState},
+    model::{
+        Card, ConnectionState, NextStep, PatState,
+        connection::{CONNECT, INVITATION, RECONNECT},
+    },
     web::Sign,
 };
 
@@ -41,19 +44,14 @@ pub(super) fn draw(card: &Card, at: usize, asked: &Asked, around: &Surroundings<
 // === impl Drawn ===
 
 impl Drawn<'_> {
-    /// What the card says first; an invitation has none.
+    /// What the card says first, with how that is at a glance.
     fn headline(&self) -> Option<(Sign, String)> {
-        let connected = || words::connected(self.card.username.as_deref());
-        Some(match self.card.state {
-            ConnectionState::Connected => (Sign::Ok, connected()),
-            ConnectionState::Expiring => (Sign::Warn, connected()),
-            ConnectionState::ReconnectRequired => (Sign::Warn, "Connection expired. Please reconnect.".to_owned()),
-            ConnectionState::NotConnected if self.pat_serves() => {
-                (Sign::Ok, "Works with a personal access token".to_owned())
-            }
-            ConnectionState::NotConnected => return None,
-            ConnectionState::Error => (Sign::Bad, "Sorry, this connection needs attention.".to_owned()),
-        })
+        let sign = match self.card.state {
+            ConnectionState::Connected | ConnectionState::NotConnected => Sign::Ok,
+            ConnectionState::Expiring | ConnectionState::ReconnectRequired => Sign::Warn,
+            ConnectionState::Error => Sign::Bad,
+        };
+        self.card.headline().map(|words| (sign, words))
     }
 
     fn details(&self) -> Markup {
@@ -76,19 +74,13 @@ impl Drawn<'_> {
                 ConnectionState::ReconnectRequired => {
                     (self.reason())
                     (self.was_connected_as())
-                    @if self.pat_serves() {
-                        p { "Syncing goes on with the personal access token." }
-                    } @else {
-                        p { "Syncing has stopped until you reconnect." }
-                    }
+                    (self.syncing())
                     (self.last_used())
                 },
                 ConnectionState::NotConnected => {
-                    @match (self.begin(), self.pat_serves()) {
-                        (Some(_), false) => p { (words::INVITATION) },
-                        (Some(_), true) => {
-                            p { "Not connected. Once you connect your Flexslot account, this app can do only what you allow." }
-                        },
+                    @match (self.begin(), self.card.is_served_by_pat()) {
+                        (Some(_), false) => p { (INVITATION) },
+                        (Some(_), true) => (self.syncing()),
                         (None, false) => p { "It needs a personal access token." },
                         (None, true) => {},
                     }
@@ -96,14 +88,12 @@ impl Drawn<'_> {
                     @if self.card.next_step == Some(NextStep::SetPat) {
                         (words::step(self.card.next_step, &self.card.tenant))
                     }
-                    @if self.pat_serves() || self.card.last_used.is_some() { (self.last_used()) }
+                    @if self.card.is_served_by_pat() || self.card.last_used.is_some() { (self.last_used()) }
                 },
                 ConnectionState::Error => {
                     (self.reason())
                     (words::step(self.card.next_step, &self.card.tenant))
-                    @if self.pat_serves() && self.has_grant() {
-                        p { "Until then, syncing goes on with the personal access token." }
-                    }
+                    (self.syncing())
                     (self.was_connected_as())
                     (self.last_used())
                 },
@@ -116,7 +106,11 @@ impl Drawn<'_> {
     }
 
     fn was_connected_as(&self) -> Markup {
-        html! { @if let Some(name) = &self.card.username { p { "It was connected as @" (name) "." } } }
+        html! { @if let Some(words) = self.card.was_connected_as() { p { (words) } } }
+    }
+
+    fn syncing(&self) -> Markup {
+        html! { @if let Some(words) = self.card.syncing() { p { (words) } } }
     }
 
     fn last_used(&self) -> Markup {
@@ -128,15 +122,6 @@ impl Drawn<'_> {
                 }
             }
         }
-    }
-
-    fn pat_serves(&self) -> bool {
-        self.card.serves == Some(CredentialKind::Pat)
-    }
-
-    /// A grant that is there has an end; whatever else is known of a connection may outlive it.
-    fn has_grant(&self) -> bool {
-        self.card.expires_at.is_some()
     }
 
     /// The consent that is offered: first where it mends something, in second place where all is well for now.
@@ -160,14 +145,14 @@ impl Drawn<'_> {
         let named = |act: &str| format!("{act}{at} t{at}");
         let begin = self.begin();
         html! {
-            @if begin.is_some() || self.has_grant() {
+            @if begin.is_some() || self.card.has_grant() {
                 div.acts {
                     @if let Some(Begin { words, class }) = begin {
                         button #{ "b" (at) } class=[class] name="tenant" value=(tenant) aria-labelledby=(named("b")) {
                             (words)
                         }
                     }
-                    @if self.has_grant() {
+                    @if self.card.has_grant() {
                         a.button #{ "m" (at) } href=(self.around.manage_url) aria-labelledby=(named("m")) {
                             "Manage on Flexslot"
                         }
@@ -183,8 +168,8 @@ impl Drawn<'_> {
 // === impl Begin ===
 
 impl Begin {
-    const NEW: Self = Self { words: "Connect Flexslot", class: None };
-    const AGAIN: Self = Self { words: "Reconnect Flexslot", class: None };
+    const NEW: Self = Self { words: CONNECT, class: None };
+    const AGAIN: Self = Self { words: RECONNECT, class: None };
 
     /// The same as what one most likely wants.
     const fn first(self) -> Self {

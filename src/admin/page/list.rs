@@ -2,10 +2,13 @@
 
 use maud::{Markup, html};
 
-use super::{Surroundings, asked::Asked, card, result::Outcome, words};
+use super::{Surroundings, asked::Asked, card, result::Outcome};
 use crate::{
     credential::{CardPage, PageEnd},
-    model::ConnectionState,
+    model::{
+        ConnectionState,
+        connection::{CONNECT, INVITATION},
+    },
     web::Page,
 };
 
@@ -61,7 +64,7 @@ fn filters(asked: &Asked) -> Markup {
                 @for state in states {
                     li {
                         a href=(asked.in_state(state).address()) aria-current=[(asked.state == state).then_some("true")] {
-                            (state.map_or("All", words::state))
+                            (state.map_or("All", ConnectionState::in_words))
                         }
                     }
                 }
@@ -79,7 +82,7 @@ fn nothing(asked: &Asked, cards: &CardPage) -> Markup {
             (_, false) => {
                 div.panel {
                     p.says { "No connections yet" }
-                    p { (words::INVITATION) }
+                    p { (INVITATION) }
                     p { "Connect the first tenant here, or import those that an app has: " code { "flexslot-proxy tenant import" } }
                 }
             }
@@ -120,7 +123,7 @@ fn another(asked: &Asked, cards: &CardPage, around: &Surroundings<'_>) -> Markup
             label for="tenant" { @if is_first { "Connect a tenant" } @else { "Connect another tenant" } }
             input #tenant name="tenant" required maxlength="128" pattern=(NAME) autocomplete="off"
                 autocapitalize="none" spellcheck="false" title="Letters and digits; after the first also . _ : @ + | = -";
-            button { "Connect Flexslot" }
+            button { (CONNECT) }
         }
     }
 }

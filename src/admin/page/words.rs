@@ -1,30 +1,8 @@
-//! What cards say, in the words of Flexslot's own guide where it has any.
+//! What cards say with more than text, in the words of Flexslot's own guide where it has any.
 
 use maud::{Markup, html};
 
-use crate::model::{Ago, ConnectionState, NextStep, ScopeSet, TenantId, Timestamp, scope};
-
-/// The invitation of Flexslot's guide.
-pub(super) const INVITATION: &str = "Connect your Flexslot account to sync decks and sideboard guides.";
-
-/// A state as a filter names it.
-pub(super) const fn state(state: ConnectionState) -> &'static str {
-    match state {
-        ConnectionState::Connected => "Connected",
-        ConnectionState::Expiring => "Expiring soon",
-        ConnectionState::ReconnectRequired => "Reconnect required",
-        ConnectionState::NotConnected => "Not connected",
-        ConnectionState::Error => "Needs attention",
-    }
-}
-
-/// "Connected to Flexslot as @george".
-pub(super) fn connected(username: Option<&str>) -> String {
-    match username {
-        Some(name) => format!("Connected to Flexslot as @{name}"),
-        None => "Connected to Flexslot".to_owned(),
-    }
-}
+use crate::model::{Ago, NextStep, ScopeSet, TenantId, Timestamp};
 
 /// A time as people say it, with the exact one for who wants to know.
 pub(super) fn time(then: Timestamp, now: Timestamp) -> Markup {
@@ -35,14 +13,14 @@ pub(super) fn time(then: Timestamp, now: Timestamp) -> Markup {
 
 /// What the app may do.
 pub(super) fn permissions(scopes: &ScopeSet) -> Markup {
-    let Some(granted) = scopes.as_str() else {
+    if scopes.as_str().is_none() {
         return html! { p { "What this app can do was not noted; Flexslot shows it." } };
-    };
-    let mut scopes = granted.split_ascii_whitespace().peekable();
+    }
+    let mut scopes = scopes.in_words().peekable();
     html! {
         @if scopes.peek().is_some() {
             p { "This app can:" }
-            ul { @for scope in scopes { li { (scope::in_words(scope).unwrap_or(scope)) } } }
+            ul { @for scope in scopes { li { (scope) } } }
         } @else {
             p { "This app can only read what is public." }
         }

@@ -97,7 +97,6 @@ fn try_again(failure: Failure, next: Next, console: &mut Console) -> Result<Opti
     Ok(Some(next))
 }
 
-/// A user of Flexslot as people call each other; the stable name where there is no other.
 fn name(identity: &Identity) -> String {
-    printable(&identity.username.as_ref().map_or_else(|| identity.sub.clone(), |name| format!("@{name}")))
+    printable(&identity.handle())
 }

@@ -118,8 +118,12 @@ fn a_connection_that_was_never_there_is_an_invitation() {
 
 #[test]
 fn a_connection_that_is_about_to_expire_says_when() {
-    let card =
-        Card { state: ConnectionState::Expiring, refresh_expires_at: Some(NOW.plus(6 * DAY + MINUTE)), ..connected() };
+    let card = Card {
+        state: ConnectionState::Expiring,
+        refresh_expires_at: Some(NOW.plus(6 * DAY + MINUTE)),
+        next_step: Some(NextStep::Reconnect),
+        ..connected()
+    };
     says(&card, "⚠ Connected to Flexslot as @george It ends in 6 days unless it is used before.");
     says(&card, "Reconnect Flexslot: flexslot-proxy connect acme Manage on Flexslot:");
 }
@@ -133,7 +137,7 @@ fn trouble_says_what_mends_it() {
         next_step: Some(NextStep::Reconnect),
         ..connected()
     };
-    says(&other, "✗ This connection needs attention. Flexslot now names another account for this connection.");
+    says(&other, "✗ Sorry, this connection needs attention. Flexslot now names another account for this connection.");
     says(&other, "flexslot-proxy connect acme Manage on Flexslot:");
     says(&other, "flexslot-proxy disconnect acme");
     let reason = Some(Reason::OtherClient("flx_client_old".into()));
