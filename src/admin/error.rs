@@ -9,7 +9,7 @@ use axum::{
 use http::StatusCode;
 
 use crate::{
-    credential::{EditError, StoreError},
+    credential::{ConsentError, EditError, StoreError},
     model::{Action, Problem, json::Fault, problem::ProxyError},
 };
 
@@ -136,6 +136,22 @@ impl From<EditError> for Failure {
             EditError::UnknownClient(_) => Fault::field("client_id", "[oauth] does not name this client").into(),
             EditError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<ConsentError> for Failure {
+    fn from(error: ConsentError) -> Self {
+        let code = match error {
+            ConsentError::Store(error) => return error.into(),
+            ConsentError::Unknown => Code::NotFound,
+            ConsentError::Mismatch => return Fault::field("code", "not the one that the browser brought back").into(),
+            ConsentError::Ended(_) | ConsentError::OutOfStep | ConsentError::Overtaken | ConsentError::Busy => {
+                Code::Conflict
+            }
+        };
+        let what = error.to_string();
+        let (first, rest) = what.split_at(what.chars().next().map_or(0, char::len_utf8));
+        code.problem(format!("{}{rest}.", first.to_uppercase())).into()
     }
 }
 

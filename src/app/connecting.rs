@@ -96,7 +96,7 @@ impl Connecting {
 
     /// Where a browser begins with a session.
     pub fn link(&self, id: &SessionId) -> String {
-        self.flow.settings().home().at(&format!("/connect/{}", id.expose()))
+        self.flow.settings().link(id)
     }
 
     /// Finds somebody who receives the session's browser, or has us do it.

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use super::{
     Failure, GlobalArgs, World,
+    console::printable,
     overrides::AdminOverrides,
     running::{Running, block_on},
 };
@@ -34,9 +35,6 @@ pub(super) struct ExplainArgs {
 
 /// A trace as a story: what the request was, what was done in order of time, and what to do.
 struct Story<'a>(&'a TraceDocument);
-
-/// Text that others have made up, without what a terminal would obey.
-struct Plain<'a>(&'a str);
 
 const TITLE: Style = Style::new().bold();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -70,11 +68,11 @@ impl ExplainArgs {
 impl fmt::Display for Story<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let trace = self.0;
-        let (method, path) = (Plain(&trace.method), Plain(&trace.path));
-        writeln!(f, "{TITLE}{method} {path}{TITLE:#}  {}", Plain(&trace.request_id))?;
-        write!(f, "{}, {}", Plain(&trace.time), Plain(&trace.protocol))?;
+        let (method, path) = (printable(&trace.method), printable(&trace.path));
+        writeln!(f, "{TITLE}{method} {path}{TITLE:#}  {}", printable(&trace.request_id))?;
+        write!(f, "{}, {}", printable(&trace.time), printable(&trace.protocol))?;
         match (&trace.tenant, &trace.tenant_by) {
-            (Some(tenant), Some(by)) => writeln!(f, ", for {}, named by the {}\n", Plain(tenant), Plain(by))?,
+            (Some(tenant), Some(by)) => writeln!(f, ", for {}, named by the {}\n", printable(tenant), printable(by))?,
             _ => writeln!(f, ", for no tenant that could be told\n")?,
         }
         for step in &trace.steps {
@@ -93,10 +91,10 @@ impl fmt::Display for Story<'_> {
         self.end(f)?;
         self.times(f)?;
         if let Some(cause) = &trace.cause {
-            write!(f, "\ncause: {}", Plain(cause))?;
+            write!(f, "\ncause: {}", printable(cause))?;
         }
         if let Some(next) = &trace.next_step {
-            write!(f, "\n{NEXT}next:{NEXT:#} {}", Plain(next))?;
+            write!(f, "\n{NEXT}next:{NEXT:#} {}", printable(next))?;
         }
         Ok(())
     }
@@ -136,16 +134,7 @@ impl Story<'_> {
 }
 
 fn line(f: &mut fmt::Formatter<'_>, at_ms: f64, text: &str) -> fmt::Result {
-    writeln!(f, "{at_ms:>12.1} ms  {}", Plain(text))
-}
-
-// === impl Plain ===
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write as _;
-        self.0.chars().try_for_each(|c| f.write_char(if c.is_control() { '\u{fffd}' } else { c }))
-    }
+    writeln!(f, "{at_ms:>12.1} ms  {}", printable(text))
 }
 
 #[cfg(test)]

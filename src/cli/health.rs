@@ -1,13 +1,10 @@
 //! `health`
 
 use super::{
-    Failure, GlobalArgs, World,
+    AdminListen, Failure, GlobalArgs, World,
     running::{Running, block_on},
 };
-use crate::{
-    admin::client::HealthDocument,
-    config::{Admin, Overrides},
-};
+use crate::{admin::client::HealthDocument, config::Admin};
 
 /// Ask a running sidecar whether it is ready
 ///
@@ -15,21 +12,18 @@ use crate::{
 /// unless --strict is given; 1 for everything else, nobody listening included.
 #[derive(Debug, clap::Args)]
 pub(super) struct HealthArgs {
-    /// Where the sidecar's admin listener is, in place of admin.listen
-    /// [env: FLEXSLOT_PROXY_ADMIN_LISTEN]
-    #[arg(long, value_name = "ADDRESS")]
-    admin_listen: Option<String>,
     /// A degraded sidecar is not ready. Not for a pod's probes: a restart mends none of the reasons
     #[arg(long)]
     strict: bool,
+    #[command(flatten)]
+    admin: AdminListen,
 }
 
 // === impl HealthArgs ===
 
 impl HealthArgs {
     pub(super) fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
-        let overrides = Overrides { admin_listen: self.admin_listen, ..Overrides::default() };
-        let admin = Admin::load(&global.source(world.environment), &overrides, world.environment)?;
+        let admin = Admin::load(&global.source(world.environment), &self.admin.into(), world.environment)?;
         let listeners = if admin.listeners.is_empty() { &admin.metrics_listeners } else { &admin.listeners };
         if listeners.is_empty() {
             return Err(Failure::new("there is nobody to ask: admin.listen is off, and admin.metrics_listen too"));

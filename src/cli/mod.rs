@@ -33,7 +33,7 @@ use clap::{Parser, error::ErrorKind};
 
 pub use console::{Console, StreamKind};
 pub use failure::{Failure, Status};
-pub use overrides::{AdminOverrides, ServeOverrides, StoreOverrides};
+pub use overrides::{AdminListen, AdminOverrides, ServeOverrides, StoreOverrides};
 
 use crate::{
     app::Surroundings,

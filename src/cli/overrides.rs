@@ -13,10 +13,8 @@ pub struct ServeOverrides {
     /// [env: FLEXSLOT_PROXY_LISTEN]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Where operators and probes reach it, or "off"
-    /// [env: FLEXSLOT_PROXY_ADMIN_LISTEN]
-    #[arg(long, value_name = "ADDRESS")]
-    admin_listen: Option<String>,
+    #[command(flatten)]
+    admin: AdminListen,
     /// How log lines look: auto, text or json
     /// [env: FLEXSLOT_PROXY_LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
@@ -33,14 +31,21 @@ pub struct ServeOverrides {
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 #[command(next_help_heading = "Instead of what proxy.toml says")]
 pub struct AdminOverrides {
-    /// Where the sidecar's admin listener is, such as 127.0.0.1:3540 or unix:/run/flexslot-proxy/admin.sock
-    /// [env: FLEXSLOT_PROXY_ADMIN_LISTEN]
-    #[arg(long, value_name = "ADDRESS")]
-    admin_listen: Option<String>,
+    #[command(flatten)]
+    admin: AdminListen,
     /// The sidecar's store, beside which its admin token lies unless admin.token is set
     /// [env: FLEXSLOT_PROXY_STORE]
     #[arg(long, value_name = "URL")]
     store: Option<String>,
+}
+
+/// Where operators, probes, browsers and other commands reach a sidecar.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct AdminListen {
+    /// Where the sidecar's admin listener is: 127.0.0.1:3540, unix:/run/flexslot-proxy/admin.sock or "off"
+    /// [env: FLEXSLOT_PROXY_ADMIN_LISTEN]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Instead of what proxy.toml says")]
+    pub(super) admin_listen: Option<String>,
 }
 
 /// Flags of every command that works with stored credentials.
@@ -61,7 +66,7 @@ pub struct StoreOverrides {
 
 impl From<ServeOverrides> for Overrides {
     fn from(given: ServeOverrides) -> Self {
-        let ServeOverrides { listen, admin_listen, log_format, log_level, store } = given;
+        let ServeOverrides { listen, admin: AdminListen { admin_listen }, log_format, log_level, store } = given;
         Self { listen, admin_listen, log_format, log_level, ..store.into() }
     }
 }
@@ -69,8 +74,16 @@ impl From<ServeOverrides> for Overrides {
 // === impl AdminOverrides ===
 
 impl From<AdminOverrides> for Overrides {
-    fn from(AdminOverrides { admin_listen, store }: AdminOverrides) -> Self {
-        Self { admin_listen, store, ..Self::default() }
+    fn from(AdminOverrides { admin, store }: AdminOverrides) -> Self {
+        Self { store, ..admin.into() }
+    }
+}
+
+// === impl AdminListen ===
+
+impl From<AdminListen> for Overrides {
+    fn from(AdminListen { admin_listen }: AdminListen) -> Self {
+        Self { admin_listen, ..Self::default() }
     }
 }
 

@@ -1,10 +1,6 @@
 //! A sidecar that runs, asked over its admin listener by TCP or a unix socket.
 
-use std::{
-    fmt, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::{fmt, io, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -25,7 +21,7 @@ use super::Failure;
 use crate::{
     app::admin_token,
     config::Config,
-    model::{ListenAddress, ListenOn, Secret},
+    model::{ListenAddress, ListenOn, Secret, listen::from_here},
 };
 
 /// Where a sidecar is asked, and by whom.
@@ -72,7 +68,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
 impl Running {
     /// The sidecar that listens on these addresses.
     pub(super) fn at(listeners: &[ListenOn]) -> Result<Self, Failure> {
-        let addresses: Vec<_> = listeners.iter().map(|listener| from_here(&listener.address)).collect();
+        let addresses: Vec<_> = listeners.iter().map(|listener| called(&listener.address)).collect();
         if addresses.iter().any(|address| matches!(address, ListenAddress::Tcp(address) if address.port() == 0)) {
             return Err(Failure::new("the admin listener's port is 0 in this configuration: any free one")
                 .hint("name the one that the sidecar's first log line tells: --admin-listen 127.0.0.1:PORT"));
@@ -160,16 +156,9 @@ impl Running {
 }
 
 /// The address by which a listener on this host is called.
-fn from_here(address: &ListenAddress) -> ListenAddress {
+fn called(address: &ListenAddress) -> ListenAddress {
     match address {
-        ListenAddress::Tcp(address) => {
-            let ip = match address.ip() {
-                IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-                ip => ip,
-            };
-            ListenAddress::Tcp(SocketAddr::new(ip, address.port()))
-        }
+        ListenAddress::Tcp(address) => ListenAddress::Tcp(from_here(*address)),
         unix @ ListenAddress::Unix { .. } => unix.clone(),
     }
 }
@@ -218,17 +207,10 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::{ListenAddress, ListenOn, Running, from_here};
+    use super::{ListenAddress, ListenOn, Running};
 
     fn tcp(address: &str) -> ListenAddress {
         ListenAddress::Tcp(address.parse().unwrap())
-    }
-
-    #[test]
-    fn a_listener_on_every_address_is_called_by_loopback() {
-        for (listens, called) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.5:1", "10.0.0.5:1")] {
-            assert_eq!(from_here(&tcp(listens)), tcp(called));
-        }
     }
 
     #[test]

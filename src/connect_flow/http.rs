@@ -39,13 +39,12 @@ pub fn router(flow: ConnectFlow) -> Router {
 }
 
 async fn show(State(flow): State<ConnectFlow>, Path(id): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
-    let settings = flow.settings();
+    let (settings, id) = (flow.settings(), SessionId::from_text(id));
     if uri.query() != Some(SENT_HOME)
         && let Some(home) = lost(&settings, &uri, &headers, &id)
     {
         return redirect(StatusCode::TEMPORARY_REDIRECT, &home);
     }
-    let id = SessionId::from_text(id);
     let page = match flow.look(&id, &cookie::bindings(&settings.redirect_uri, &headers)).await {
         Ok(Look::Offer(offer)) => pages::offer(&offer, &settings),
         Ok(Look::Confirm(asked)) => pages::confirm(&asked, &settings),
@@ -55,14 +54,14 @@ async fn show(State(flow): State<ConnectFlow>, Path(id): Path<String>, uri: Uri,
 }
 
 async fn begin(State(flow): State<ConnectFlow>, Path(id): Path<String>, uri: Uri, headers: HeaderMap) -> Response {
-    let settings = flow.settings();
+    let (settings, id) = (flow.settings(), SessionId::from_text(id));
     if uri.query() != Some(SENT_HOME)
         && let Some(home) = lost(&settings, &uri, &headers, &id)
     {
         // Its page is asked for again, there.
         return redirect(StatusCode::SEE_OTHER, &home);
     }
-    match flow.begin(&SessionId::from_text(id)).await {
+    match flow.begin(&id).await {
         Ok(Begun { url, state, binding }) => {
             let response = redirect(StatusCode::SEE_OTHER, url.as_str());
             with_cookie(response, cookie::set(&settings.redirect_uri, &state, &binding))
@@ -116,15 +115,15 @@ fn respond(outcome: &Outcome, settings: &Settings, headers: &HeaderMap) -> Respo
 }
 
 /// Where the browser has to go before it is given a cookie, if it is not there.
-fn lost(settings: &Settings, uri: &Uri, headers: &HeaderMap, id: &str) -> Option<String> {
+fn lost(settings: &Settings, uri: &Uri, headers: &HeaderMap, id: &SessionId) -> Option<String> {
     let named = headers.get(HOST).and_then(|host| host.to_str().ok());
     let host = uri.authority().map(|authority| authority.as_str()).or(named)?;
     // What is no id leads nowhere, and does not become a header of ours.
-    let is_id = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let is_id = id.expose().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     if settings.is_home(host) || !is_id {
         return None;
     }
-    let link = settings.home().at(&format!("/connect/{id}"));
+    let link = settings.link(id);
     Some(if settings.public_url.is_some() { format!("{link}?{SENT_HOME}") } else { link })
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     credential::Connected,
-    model::{Identity, ScopeSet, SessionId, connection},
+    model::{Identity, ScopeSet, connection},
     web::{Forms, Page, Sign},
 };
 
@@ -85,7 +85,7 @@ pub(super) fn connected(connected: &Connected, settings: &Settings, reader: Read
 pub(super) fn confirm(asked: &Confirmation, settings: &Settings) -> Page {
     let (title, tenant) = ("Another Flexslot account", &asked.tenant);
     let now = asked.now.as_ref().map(Identity::handle);
-    let path = |last| format!("{}/connect/{}/{last}", settings.home().path(), asked.session.expose());
+    let path = |last| format!("{}/{last}", settings.path_of(&asked.session));
     let main = html! {
         div.panel.narrow {
             h1.says.warn { (Sign::Warn) span { (title) } }
@@ -117,7 +117,7 @@ pub(super) fn refused(refused: &Refused, settings: &Settings) -> Page {
             h1.says.(sign.class()) { (sign) span { (title) } }
             p { (what) }
             @match (next, &refused.again) {
-                (Next::Again, Some(id)) => div.acts { a.button.main href=(link(id, settings)) { "Try again" } },
+                (Next::Again, Some(id)) => div.acts { a.button.main href=(settings.path_of(id)) { "Try again" } },
                 (Next::Again, None) => p { "Please go back to where you began, and start again." },
                 (Next::Nothing, _) => {},
                 (Next::Do(words), _) => p { (words) },
@@ -159,8 +159,4 @@ fn permissions(says: &str, scopes: &ScopeSet) -> Markup {
 /// " as @george", where that is known.
 fn as_whom(name: Option<&str>) -> String {
     name.map(|name| format!(" as @{name}")).unwrap_or_default()
-}
-
-fn link(id: &SessionId, settings: &Settings) -> String {
-    format!("{}/connect/{}", settings.home().path(), id.expose())
 }

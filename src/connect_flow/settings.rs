@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     flexslot::AuthorizationServer,
-    model::{BaseUrl, Origin, RedirectUri, ScopeSet, WebOrigin, redirect_uri::CALLBACK},
+    model::{
+        BaseUrl, Origin, RedirectUri, ScopeSet, SessionId, WebOrigin, connection::CONNECT_PATH, redirect_uri::CALLBACK,
+    },
 };
 
 /// Everything of the configuration that this room needs.
@@ -28,9 +30,6 @@ pub struct Settings {
     pub manage_url: String,
 }
 
-/// The paths of this room that are links begin with it.
-const CONNECT: &str = "/connect/";
-
 // === impl Settings ===
 
 impl Settings {
@@ -43,6 +42,16 @@ impl Settings {
         }
     }
 
+    /// Where a browser begins with a session.
+    pub fn link(&self, id: &SessionId) -> String {
+        self.home().at(&id.path())
+    }
+
+    /// The same from pages of this room, which are at home, or below whatever path leads there.
+    pub(super) fn path_of(&self, id: &SessionId) -> String {
+        format!("{}{}", self.home().path(), id.path())
+    }
+
     /// Whether a request that names `host` is at home.
     pub(super) fn is_home(&self, host: &str) -> bool {
         let home = self.redirect_uri.origin();
@@ -52,7 +61,7 @@ impl Settings {
     /// The path that this room knows `path` by, where that is another: behind a web server that leaves the public URL's
     /// path as it is, links have it before their own, and the callback is the redirect URI's whatever that is.
     pub fn inner_path<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let is_inner = |path: &str| path == CALLBACK || path.starts_with(CONNECT);
+        let is_inner = |path: &str| path == CALLBACK || path.starts_with(CONNECT_PATH);
         if is_inner(path) {
             return None;
         }
@@ -76,7 +85,7 @@ impl fmt::Debug for Settings {
 #[cfg(test)]
 mod tests {
     use super::Settings;
-    use crate::connect_flow::tests::settings;
+    use crate::{connect_flow::tests::settings, model::SessionId};
 
     fn behind(public_url: &str, redirect_uri: &str) -> Settings {
         let public_url = Some(public_url.parse().unwrap());
@@ -84,12 +93,13 @@ mod tests {
     }
 
     #[test]
-    fn home_is_where_the_callback_is() {
-        assert_eq!(settings().home().at("/connect/x"), "http://127.0.0.1:3540/connect/x");
+    fn links_lead_to_where_the_callback_is() {
+        let x = SessionId::from_text("x");
+        assert_eq!(settings().link(&x), "http://127.0.0.1:3540/connect/x");
         let app = behind("https://app.example.com/flexslot", "https://app.example.com/flexslot/oauth/callback");
-        assert_eq!(app.home().at("/connect/x"), "https://app.example.com/flexslot/connect/x");
+        assert_eq!(app.link(&x), "https://app.example.com/flexslot/connect/x");
         let local = behind("https://app.example.com/flexslot", "http://localhost:3540/oauth/callback");
-        assert_eq!(local.home().at("/connect/x"), "http://localhost:3540/connect/x");
+        assert_eq!(local.link(&x), "http://localhost:3540/connect/x");
     }
 
     #[test]

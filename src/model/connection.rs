@@ -110,6 +110,9 @@ pub struct Card {
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionId(Secret);
 
+/// The paths of connect sessions begin with it.
+pub const CONNECT_PATH: &str = "/connect/";
+
 // === impl ConnectionState ===
 
 impl ConnectionState {
@@ -211,6 +214,11 @@ impl SessionId {
     /// As it came in a URL; whether there is such a session is for the store to say.
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(Secret::new(text))
+    }
+
+    /// Where its page is, below wherever the sidecar is reached.
+    pub fn path(&self) -> String {
+        format!("{CONNECT_PATH}{}", self.expose())
     }
 
     /// The text itself. Whoever calls this answers for where it goes.

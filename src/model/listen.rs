@@ -1,6 +1,10 @@
 //! Addresses to listen on.
 
-use std::{fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+};
 
 use super::TenantId;
 
@@ -29,6 +33,16 @@ pub enum Need {
     Required,
     /// Go without: a default such as `[::1]`, which a host without IPv6 does not have.
     IfPresent,
+}
+
+/// How a listener that is bound to `address` is called from this host: one that is bound to every address, by loopback's.
+pub fn from_here(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip().to_canonical() {
+        ip if !ip.is_unspecified() => return address,
+        ip if ip.is_ipv4() => Ipv4Addr::LOCALHOST.into(),
+        _ => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 // === impl ListenOn ===
@@ -69,7 +83,20 @@ impl fmt::Display for ListenAddress {
 
 #[cfg(test)]
 mod tests {
-    use super::ListenAddress;
+    use super::{ListenAddress, from_here};
+
+    #[test]
+    fn a_listener_on_every_address_is_called_by_loopback() {
+        for (listens, called) in [
+            ("127.0.0.1:3540", "127.0.0.1:3540"),
+            ("0.0.0.0:3540", "127.0.0.1:3540"),
+            ("[::]:3540", "[::1]:3540"),
+            ("[::1]:80", "[::1]:80"),
+            ("10.0.0.5:3540", "10.0.0.5:3540"),
+        ] {
+            assert_eq!(from_here(listens.parse().unwrap()).to_string(), called);
+        }
+    }
 
     #[test]
     fn unspecified_addresses_reach_beyond_loopback() {

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -21,6 +21,7 @@ use tokio::{
 };
 
 use super::{Sandbox, dispatch};
+use crate::model::listen::from_here;
 
 /// How long connections may finish after the shutdown; then they are cut.
 const GRACE: Duration = Duration::from_secs(1);
@@ -79,11 +80,8 @@ impl Sandbox {
 }
 
 /// The origin by which a client on this machine reaches `address`.
-fn origin(mut address: SocketAddr) -> String {
-    if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-    }
-    format!("http://{address}")
+fn origin(address: SocketAddr) -> String {
+    format!("http://{}", from_here(address))
 }
 
 async fn connection(sandbox: Sandbox, stream: TcpStream, mut closing: watch::Receiver<()>) {

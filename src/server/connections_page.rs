@@ -1,10 +1,10 @@
 //! Where the connections page is, for whoever sends people there.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use form_urlencoded::Serializer;
 
-use crate::model::{Secret, TenantId};
+use crate::model::{Secret, TenantId, listen::from_here};
 
 /// The page of the admin listener, at an address that a browser on this host can open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,13 +15,7 @@ pub struct ConnectionsPage(SocketAddr);
 impl ConnectionsPage {
     /// The page of a listener that is bound to `address`. One that is bound to every address is called by loopback's.
     pub fn at(address: SocketAddr) -> Self {
-        let mut address = address;
-        match address.ip().to_canonical() {
-            ip if !ip.is_unspecified() => {}
-            ip if ip.is_ipv4() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
-            _ => address.set_ip(Ipv6Addr::LOCALHOST.into()),
-        }
-        Self(address)
+        Self(from_here(address))
     }
 
     /// The address that signs a browser in to the page.
@@ -52,15 +46,8 @@ mod tests {
 
     #[test]
     fn a_listener_on_every_address_is_called_by_loopback() {
-        for (address, page) in [
-            ("127.0.0.1:3540", "http://127.0.0.1:3540/"),
-            ("0.0.0.0:3540", "http://127.0.0.1:3540/"),
-            ("[::]:3540", "http://[::1]:3540/"),
-            ("[::1]:80", "http://[::1]:80/"),
-            ("10.0.0.5:3540", "http://10.0.0.5:3540/"),
-        ] {
-            assert_eq!(url(address, None), page);
-        }
+        assert_eq!(url("0.0.0.0:3540", None), "http://127.0.0.1:3540/");
+        assert_eq!(url("10.0.0.5:3540", None), "http://10.0.0.5:3540/");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
         error::{Code, Failure},
         request::{self, Named},
     },
-    credential::{ConsentError, DisconnectOutcome, SessionWish},
+    credential::{DisconnectOutcome, SessionWish},
     model::{
         ScopeSet, SessionId,
         json::{self, Fault},
@@ -48,7 +48,7 @@ pub(in crate::admin) async fn open_session(admin: &Admin, wish: SessionWish) -> 
     }
     let opened = admin.credentials.open_session(wish).await?;
     Ok(ConnectSession {
-        url: settings.connect_at.at(&format!("/connect/{}", opened.id.expose())),
+        url: settings.connect_at.at(&opened.id.path()),
         id: opened.id.expose().to_owned(),
         expires_at: opened.expires_at.to_string(),
     })
@@ -122,22 +122,4 @@ fn allowed_return(text: &str, settings: &Settings) -> Result<String, Fault> {
         return Err(fault("its origin is not one of admin.return_origins"));
     }
     Ok(url.into())
-}
-
-// === impl Failure ===
-
-impl From<ConsentError> for Failure {
-    fn from(error: ConsentError) -> Self {
-        let code = match error {
-            ConsentError::Store(error) => return error.into(),
-            ConsentError::Unknown => Code::NotFound,
-            ConsentError::Mismatch => return Fault::field("code", "not the one that the browser brought back").into(),
-            ConsentError::Ended(_) | ConsentError::OutOfStep | ConsentError::Overtaken | ConsentError::Busy => {
-                Code::Conflict
-            }
-        };
-        let what = error.to_string();
-        let (first, rest) = what.split_at(what.chars().next().map_or(0, char::len_utf8));
-        code.problem(format!("{}{rest}.", first.to_uppercase())).into()
-    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 
 use super::{
-    Console, Failure, GlobalArgs, StoreOverrides, World, console::printable, signals::Signals,
+    AdminListen, Console, Failure, GlobalArgs, StoreOverrides, World, console::printable, signals::Signals,
     status::card::permissions, store,
 };
 use crate::{
@@ -22,7 +22,8 @@ use crate::{
 /// Connect a tenant to Flexslot: its user is asked in the browser
 ///
 /// Opens the browser, and waits until its user has answered. It comes back to the sidecar that runs on the same store;
-/// where none runs, to this command, which listens at the redirect URI meanwhile. A connection that is there stays until
+/// where none runs, to this command, which listens at the redirect URI meanwhile. Both are where the admin listener is,
+/// unless oauth.redirect_uri or admin.public_url says otherwise. A connection that is there stays until
 /// the new one is.
 #[derive(Debug, clap::Args)]
 pub(super) struct ConnectArgs {
@@ -36,11 +37,8 @@ pub(super) struct ConnectArgs {
     /// For machines without a browser; any browser anywhere will do. It does not matter whether its last page loads.
     #[arg(long)]
     no_browser: bool,
-    /// Where the sidecar's admin listener is, to which browsers come back unless oauth.redirect_uri or admin.public_url
-    /// says otherwise
-    /// [env: FLEXSLOT_PROXY_ADMIN_LISTEN]
-    #[arg(long, value_name = "ADDRESS", help_heading = "Instead of what proxy.toml says")]
-    admin_listen: Option<String>,
+    #[command(flatten)]
+    admin: AdminListen,
     #[command(flatten)]
     overrides: StoreOverrides,
 }
@@ -66,9 +64,9 @@ impl ConnectArgs {
     }
 
     async fn connect(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
-        let Self { tenant, scopes, no_browser, admin_listen, overrides } = self;
+        let Self { tenant, scopes, no_browser, admin, overrides } = self;
         let source = global.source(world.environment);
-        let overrides = Overrides { admin_listen, ..overrides.into() };
+        let overrides = Overrides { admin_listen: admin.admin_listen, ..overrides.into() };
         let config = Config::load_with(ServiceSecrets::OfClient, &source, &overrides, world.environment)?;
         if config.oauth.client.is_none() {
             return Err(Failure::misuse("only personal access tokens work: the configuration names no OAuth client")
