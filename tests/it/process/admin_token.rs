@@ -2,12 +2,13 @@
 
 use std::{fs, os::unix::fs::MetadataExt};
 
-use super::{http::ask, world::World};
+use http::Method;
+
+use super::world::World;
 use crate::support::process::Sidecar;
 
 async fn status(sidecar: &Sidecar, token: &str) -> u16 {
-    let request = format!("GET /v1/tenants HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
-    ask(sidecar.admin, request.as_bytes()).await.status
+    sidecar.api(Method::GET, "/v1/tenants", token).send().await.status
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -18,7 +19,7 @@ async fn sidecars_of_one_state_directory_agree_on_a_token_that_nobody_else_can_r
     let (one, other) = tokio::join!(world.start(), world.start());
     let file = world.path("admin-token");
     assert_eq!(fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
-    let token = fs::read_to_string(&file).unwrap().trim_end().to_owned();
+    let token = world.admin_token();
     assert_eq!((status(&one, &token).await, status(&other, &token).await), (200, 200));
     assert_eq!(status(&one, "x").await, 401);
     let mut written = one.stop().await.stderr;

@@ -4,26 +4,20 @@ use flexslot_proxy::store::{
     backend::{Change, Expect, Key, Kind},
     record::Body,
 };
+use http::Method;
 use serde_json::Value;
 
 use super::{
     engines::{Engine, on_each_engine},
-    http::{Answer, DECKS, ask, get},
+    http::{DECKS, ask, get},
     world::{Life, World, tenant},
 };
 use crate::support::process::Sidecar;
 
 const TOKEN: &str = "the-admin-token-of-these-tests";
 
-async fn api(sidecar: &Sidecar, target: &str) -> Answer {
-    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
-    ask(sidecar.admin, request.as_bytes()).await
-}
-
 async fn document(sidecar: &Sidecar, target: &str) -> Value {
-    let answer = api(sidecar, target).await;
-    assert_eq!(answer.status, 200, "{target}: {}", answer.text());
-    serde_json::from_slice(&answer.body).unwrap()
+    sidecar.api(Method::GET, target, TOKEN).send().await.is(200).json()
 }
 
 /// `tenant state serves pat` of each card of a list, page by page.
@@ -87,7 +81,7 @@ async fn cards_are_listed_filtered_and_searched(engine: Engine) -> String {
     }
     let revoked = document(&sidecar, "/v1/tenants/b.revoked").await;
     assert_eq!((revoked["reason"].as_str(), revoked["action"].as_str()), (Some("invalid_grant"), Some("reconnect")));
-    assert_eq!(api(&sidecar, "/v1/tenants/d.removed").await.status, 404);
+    sidecar.api(Method::GET, "/v1/tenants/d.removed", TOKEN).send().await.is(404);
     format!("cards, {engine:?}: {} tenants in pages of two", expected.len())
 }
 on_each_engine!(cards_are_listed_filtered_and_searched);

@@ -1,4 +1,4 @@
-//! `connect`, `disconnect`, `status` and `page`, walked by a plain client that keeps cookies.
+//! `connect`, `disconnect`, `status` and `page`, with a browser that has no screen.
 
 mod carried;
 mod disconnecting;
@@ -6,16 +6,14 @@ mod embedded;
 mod received;
 mod shown;
 
-use std::fs;
-
 use flexslot_proxy::sandbox::Client;
 
 use super::{
-    http::{Answer, DECKS, ask, get},
+    http::{DECKS, ask, get},
     world::{CLIENT, World},
 };
 use crate::support::{
-    ReservedPort,
+    Browser, ReservedPort,
     process::{Exit, Launch, Sidecar},
     until,
 };
@@ -58,8 +56,8 @@ impl Consents {
     /// A tenant whose user has consented just now, with the scopes of every world's grants.
     async fn connect(&self, tenant: &str) {
         let mut connecting = self.command(&["connect", tenant, "--no-browser"]).interactive().spawn();
-        let page = super::jar::Browser::default().open(&connecting.line(1).await).await;
-        connecting.type_line(page.at.as_str());
+        let page = Browser::new().open(&connecting.line(1).await).await;
+        connecting.type_line(page.url.as_str());
         let exit = connecting.exited().await;
         assert!(exit.status.success(), "{}", exit.stderr);
     }
@@ -71,25 +69,18 @@ impl Consents {
         cards[0].clone()
     }
 
-    /// An answer of the admin API.
-    async fn admin(&self, path: &str) -> Answer {
-        let token = fs::read_to_string(self.world.path("admin-token")).unwrap();
-        let host = self.port.address;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\n\r\n", token.trim());
-        ask(host, request.as_bytes()).await
-    }
-
     /// How many of the sandbox's grants have not ended.
     fn living_grants(&self) -> usize {
         self.world.sandbox.grants().iter().filter(|grant| grant.ended.is_none()).count()
     }
 }
 
-/// Waits until the sidecar serves a tenant, or refuses it with this code.
+/// Waits until the sidecar serves a tenant.
 async fn serves(sidecar: &Sidecar, tenant: &str) {
     until("the tenant is served", async || ask(sidecar.proxy, &get(DECKS, tenant)).await.status == 200).await;
 }
 
+/// Waits until it refuses the tenant with this code.
 async fn refuses(sidecar: &Sidecar, tenant: &str, code: &str) {
     until(code, async || ask(sidecar.proxy, &get(DECKS, tenant)).await.code() == code).await;
 }

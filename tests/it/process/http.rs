@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, field};
 
 /// What most tests ask for.
 pub(crate) const DECKS: &str = "/api/public/v1/decks/";
@@ -151,9 +151,4 @@ impl Answer {
         let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap_or_default();
         problem["code"].as_str().unwrap_or_default().to_owned()
     }
-}
-
-fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
-    let lines = head.lines().skip(1).filter_map(|line| line.split_once(':'));
-    lines.into_iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
 }

@@ -15,7 +15,6 @@ mod consent;
 mod drain;
 mod engines;
 mod http;
-mod jar;
 mod keys;
 mod kill;
 mod memory;

@@ -7,7 +7,7 @@ use flexslot_proxy::{
     model::{Clock, ScopeSet, SystemClock, TokenSet, TokenType},
     store::{Existing, NewGrant, NewTenant},
 };
-use serde_json::Value;
+use http::Method;
 
 use super::{
     http::{DECKS, ask, get},
@@ -72,17 +72,10 @@ async fn give_grant(world: &World, name: &str, client_id: &str, ago: Duration) {
     let _ = world.store().await.import(vec![new], Existing::Replace).await.unwrap();
 }
 
-async fn api(sidecar: &Sidecar, path: &str) -> Value {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
-    let answer = ask(sidecar.admin, request.as_bytes()).await;
-    assert_eq!(answer.status, 200, "{path}");
-    serde_json::from_slice(&answer.body).unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_does_what_its_description_says() {
     let (world, sidecar) = furnished().await;
-    let list = api(&sidecar, "/v1/tenants").await;
+    let list = sidecar.api(Method::GET, "/v1/tenants", TOKEN).send().await.is(200).json();
     let mut states: Vec<_> = list["tenants"].as_array().unwrap().iter().map(|card| card["state"].as_str()).collect();
     states.sort_unstable();
     states.dedup();

@@ -119,6 +119,11 @@ impl World {
         self.dir.path().join(name)
     }
 
+    /// The token that admits to the admin API, as a sidecar has made it.
+    pub(crate) fn admin_token(&self) -> String {
+        fs::read_to_string(self.path("admin-token")).unwrap().trim_end().to_owned()
+    }
+
     /// Writes a file that only we can read.
     pub(crate) fn write_secret(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt;

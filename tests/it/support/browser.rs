@@ -8,6 +8,7 @@ use std::{
 
 use flexslot_proxy::model::WebOrigin;
 use http::{Method, header::SET_COOKIE};
+use tokio::net::TcpStream;
 use url::{Position, Url, form_urlencoded::Serializer};
 
 use super::{Call, Reply, client::Reach};
@@ -69,14 +70,20 @@ impl Browser {
         self.step(Method::POST, &form.action, Some(&page.url), Some(body)).await
     }
 
+    /// Types an address, and presses the only button of its page.
+    pub(crate) async fn press_at(&mut self, url: &str) -> Page {
+        let page = self.open(url).await;
+        self.submit(&page, "", &[]).await
+    }
+
     async fn follow(&mut self, mut page: Page, sender: Option<&Page>) -> Page {
         for _ in 0..REDIRECTS {
             let Some(next) = page.leads_to() else { return page };
             if let Some(sender) = sender {
                 sender.lets_forms_lead_to(&next);
             }
-            // Where nobody listens, an app's page would be.
-            if !is_here(&next) {
+            // Where nobody listens, somebody else's page would be.
+            if !is_here(&next) || TcpStream::connect(address(&next)).await.is_err() {
                 return Page { url: next, reply: page.reply };
             }
             page = self.step(Method::GET, &next, Some(&page.url), None).await;

@@ -10,11 +10,12 @@ use std::{
     time::Duration,
 };
 
+use http::Method;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use tokio::{sync::watch, time::timeout};
 
-use super::PATIENCE;
+use super::{Call, PATIENCE, Reach};
 
 /// A process to be started. It gets no environment but what is said here.
 #[derive(Debug, Clone)]
@@ -265,6 +266,11 @@ impl Drop for Process {
 // === impl Sidecar ===
 
 impl Sidecar {
+    /// A call of the admin API by whoever has this token.
+    pub(crate) fn api(&self, method: Method, target: &str, token: &str) -> Call {
+        Call::new(Reach::Tcp(self.admin), method, target).header("authorization", &format!("Bearer {token}"))
+    }
+
     /// Waits until `process` listens.
     pub(crate) async fn of(process: Process) -> Self {
         let addresses = |line: &Value| {

@@ -1,7 +1,5 @@
 //! A sandbox that asks its users, a sidecar, and somebody in front of a browser.
 
-use std::fs;
-
 use flexslot_proxy::{
     model::ConnectionState,
     sandbox::{Client, Consent},
@@ -74,11 +72,9 @@ impl Stage {
 
     /// The answer of the admin API to whoever has its token.
     pub(super) async fn api(&self, method: Method, path: &str, body: Option<Value>) -> Reply {
-        let token = fs::read_to_string(self.world.path("admin-token")).unwrap();
-        let call = Call::new(Reach::Tcp(self.sidecar.admin), method, path);
-        let call = call.header("authorization", &format!("Bearer {}", token.trim()));
+        let call = self.sidecar.api(method, path, &self.world.admin_token());
         match body {
-            Some(body) => call.header("content-type", "application/json").body(body.to_string()).send().await,
+            Some(body) => call.json(&body).send().await,
             None => call.send().await,
         }
     }

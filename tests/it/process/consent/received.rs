@@ -2,9 +2,10 @@
 
 use flexslot_proxy::sandbox::{Effect, Endpoint, Fault};
 use rustix::process::Signal;
+use tokio::net::TcpStream;
 
 use super::{Consents, serves};
-use crate::process::jar::Browser;
+use crate::support::Browser;
 
 #[tokio::test]
 async fn a_tenant_is_connected_through_the_sidecar_that_runs() {
@@ -13,16 +14,17 @@ async fn a_tenant_is_connected_through_the_sidecar_that_runs() {
     let connecting = consents.command(&["connect", "acme"]).spawn();
     let link = connecting.line(1).await;
     assert!(link.starts_with(&format!("http://{}/connect/", consents.port.address)), "{link}");
-    let mut browser = Browser::default();
-    browser.open(&link).await.says(200, "Connect Flexslot");
-    browser.submit(&link, "").await.says(200, "Connected to Flexslot as @george");
+    let mut browser = Browser::new();
+    let page = browser.open(&link).await;
+    page.says(200, &["Connect Flexslot"]);
+    browser.submit(&page, "", &[]).await.says(200, &["Connected to Flexslot as @george"]);
     let exit = connecting.exited().await;
     assert!(exit.status.success(), "{}", exit.stderr);
     assert!(exit.stderr.contains("Connected acme to Flexslot as @george.\n"), "{}", exit.stderr);
     assert!(exit.stderr.contains("Permissions: Read your decks; Look up cards\n"), "{}", exit.stderr);
     assert_eq!(exit.stdout, format!("{link}\n"));
     serves(&sidecar, "acme").await;
-    browser.open(&link).await.says(410, "This link has been used");
+    browser.open(&link).await.says(410, &["This link has been used"]);
 }
 
 #[tokio::test]
@@ -30,11 +32,11 @@ async fn a_tenant_is_connected_by_the_commands_own_listener() {
     let consents = Consents::new().await;
     let connecting = consents.command(&["connect", "acme", "--scope", "decks:read"]).spawn();
     let link = connecting.line(1).await;
-    Browser::default().submit(&link, "").await.says(200, "Connected to Flexslot as @george");
+    Browser::new().press_at(&link).await.says(200, &["Connected to Flexslot as @george"]);
     let exit = connecting.exited().await;
     assert!(exit.status.success(), "{}", exit.stderr);
     assert!(exit.stderr.contains("Permissions: Read your decks\n"), "{}", exit.stderr);
-    assert!(Browser::default().open(&link).await.answer.is_none(), "nobody listens there any more");
+    assert!(TcpStream::connect(consents.port.address).await.is_err(), "nobody listens there any more");
     assert_eq!(consents.card("acme").await["username"], "george");
     serves(&consents.start().await, "acme").await;
 }
@@ -48,7 +50,7 @@ async fn a_no_is_taken_for_a_no() {
         let _sidecar = if running { Some(consents.start().await) } else { None };
         let connecting = consents.command(&["connect", "acme"]).spawn();
         let link = connecting.line(1).await;
-        Browser::default().submit(&link, "").await.says(403, "You did not allow it");
+        Browser::new().press_at(&link).await.says(403, &["You did not allow it"]);
         let exit = connecting.exited().await;
         assert_eq!(exit.status.code(), Some(1), "{}", exit.stderr);
         assert!(exit.stderr.contains("error: You did not allow it. Nothing was connected"), "{}", exit.stderr);
@@ -66,7 +68,7 @@ async fn who_gives_up_leaves_no_link_behind() {
     let exit = connecting.exited().await;
     assert_eq!(exit.status.code(), Some(1), "{}", exit.stderr);
     assert!(exit.stderr.ends_with("error: given up; acme is as it was\n"), "{}", exit.stderr);
-    Browser::default().submit(&link, "").await.says(410, "This link has been used");
+    Browser::new().open(&link).await.says(410, &["This link has been used"]);
     assert_eq!(consents.living_grants(), 0);
 }
 

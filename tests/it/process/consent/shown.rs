@@ -1,9 +1,10 @@
 //! `status` and `page`.
 
+use http::Method;
 use serde_json::Value;
 
 use super::Consents;
-use crate::process::{jar::Browser, world::Life};
+use crate::{process::world::Life, support::Browser};
 
 #[tokio::test]
 async fn status_has_the_cards_of_the_admin_api() {
@@ -15,8 +16,9 @@ async fn status_has_the_cards_of_the_admin_api() {
         consents.connect(tenant).await;
     }
     consents.run(&["disconnect", "disconnected", "--yes"], 0).await;
-    let _sidecar = consents.start().await;
-    let listed: Value = serde_json::from_str(&consents.admin("/v1/tenants").await.text()).unwrap();
+    let sidecar = consents.start().await;
+    let token = consents.world.admin_token();
+    let listed = sidecar.api(Method::GET, "/v1/tenants", &token).send().await.is(200).json();
     let shown: Value = serde_json::from_str(&consents.run(&["status", "--json"], 0).await.stdout).unwrap();
     assert_eq!(shown, listed["tenants"]);
     let states: Vec<_> = shown.as_array().unwrap().iter().map(|card| card["tenant"].as_str().unwrap()).collect();
@@ -60,10 +62,10 @@ async fn a_link_to_the_page_signs_one_browser_in() {
     let printed = consents.run(&["page"], 0).await.stdout;
     let link = printed.strip_suffix('\n').unwrap();
     assert!(link.starts_with(&format!("http://{}/", sidecar.admin)) && !link.contains('\n'), "{printed}");
-    let mut browser = Browser::default();
-    browser.open(link).await.says(200, "No connections yet");
-    browser.open(&format!("http://{}/", sidecar.admin)).await.says(200, "No connections yet");
-    Browser::default().open(link).await.says(410, "This link cannot be used any more");
+    let mut browser = Browser::new();
+    browser.open(link).await.says(200, &["No connections yet"]);
+    browser.open(&format!("http://{}/", sidecar.admin)).await.says(200, &["No connections yet"]);
+    Browser::new().open(link).await.says(410, &["This link cannot be used any more"]);
 }
 
 #[tokio::test]
