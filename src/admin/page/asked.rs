@@ -1,6 +1,7 @@
 //! What the address of the list asks for.
 
 use form_urlencoded::Serializer;
+use maud::{Markup, html};
 use serde::Deserialize;
 
 use crate::{
@@ -59,34 +60,22 @@ impl Asked {
 
     /// The address of this part of the list, from any of the pages: below whatever path a web server in front has put us.
     pub(super) fn address(&self) -> String {
-        self.address_of("./", None)
-    }
-
-    /// The address of something about one of its tenants, from which one comes back to this part of the list.
-    pub(super) fn address_for(&self, path: &str, tenant: &TenantId) -> String {
-        self.address_of(path, Some(tenant))
-    }
-
-    fn address_of(&self, path: &str, tenant: Option<&TenantId>) -> String {
-        let mut query = Serializer::new(String::new());
-        for (name, value) in [("tenant", tenant.map(TenantId::as_str))].into_iter().chain(self.fields()) {
-            if let Some(value) = value {
-                query.append_pair(name, value);
-            }
-        }
-        match query.finish() {
-            query if query.is_empty() => path.to_owned(),
-            query => format!("{path}?{query}"),
+        match Serializer::new(String::new()).extend_pairs(self.fields()).finish() {
+            query if query.is_empty() => "./".to_owned(),
+            query => format!("./?{query}"),
         }
     }
 
-    /// The fields of a form that comes back to this part of the list.
-    pub(super) fn fields(&self) -> [(&'static str, Option<&str>); 3] {
-        [
-            ("search", self.search.as_deref()),
-            ("state", self.state.map(ConnectionState::as_str)),
-            ("after", self.after.as_ref().map(TenantId::as_str)),
-        ]
+    /// What of it a form carries that comes back to this part of the list.
+    pub(super) fn hidden(&self) -> Markup {
+        html! { @for (name, value) in self.fields() { input type="hidden" name=(name) value=(value); } }
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let search = self.search.as_deref().map(|search| ("search", search));
+        let state = self.state.map(|state| ("state", state.as_str()));
+        let after = self.after.as_ref().map(|after| ("after", after.as_str()));
+        search.into_iter().chain(state).chain(after)
     }
 }
 
@@ -121,8 +110,6 @@ mod tests {
         assert_eq!(all.address(), "./?search=org%3A1%7Ca+b&state=error&after=a%2Bb%40c");
         assert_eq!(asked(all.address().strip_prefix("./?").unwrap()), all);
         assert_eq!(Asked::default().address(), "./");
-        let tenant = "acme".parse().unwrap();
-        assert_eq!(Asked::default().address_for("disconnect", &tenant), "disconnect?tenant=acme");
     }
 
     #[test]

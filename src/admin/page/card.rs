@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::{Surroundings, asked::Asked, words};
+use super::{Surroundings, words};
 use crate::{
     model::{
         Card, ConnectionState, NextStep, PatState,
@@ -15,7 +15,6 @@ use crate::{
 struct Drawn<'a> {
     card: &'a Card,
     around: &'a Surroundings<'a>,
-    asked: &'a Asked,
     /// Tells the elements of this card from those of the others.
     at: usize,
 }
@@ -27,9 +26,12 @@ struct Begin {
     class: Option<&'static str>,
 }
 
-/// Draws a card of the part of the list that `asked` names, inside the form of the list.
-pub(super) fn draw(card: &Card, at: usize, asked: &Asked, around: &Surroundings<'_>) -> Markup {
-    let drawn = Drawn { card, around, asked, at };
+/// The form that asks about a disconnect. It knows where in the list one was, so that no card has to.
+pub(super) const ASK: &str = "ask";
+
+/// Draws a card, inside the form of the list.
+pub(super) fn draw(card: &Card, at: usize, around: &Surroundings<'_>) -> Markup {
+    let drawn = Drawn { card, around, at };
     let headline = drawn.headline();
     html! {
         li.panel.card.(headline.as_ref().map_or("new", |(sign, _)| sign.class())) {
@@ -156,8 +158,9 @@ impl Drawn<'_> {
                         a.button #{ "m" (at) } href=(self.around.manage_url) aria-labelledby=(named("m")) {
                             "Manage on Flexslot"
                         }
-                        a.button.stop #{ "d" (at) } href=(self.asked.address_for("disconnect", tenant))
-                            aria-labelledby=(named("d")) { "Disconnect" }
+                        button.stop #{ "d" (at) } form=(ASK) name="tenant" value=(tenant) aria-labelledby=(named("d")) {
+                            "Disconnect"
+                        }
                     }
                 }
             }

@@ -17,9 +17,7 @@ pub(super) fn question(tenant: &TenantId, asked: &Asked, around: &Surroundings<'
             p { "Your synced data will stay; future syncs will stop until you reconnect." }
             form.acts method="post" action="disconnect" {
                 input type="hidden" name="csrf" value=(around.csrf);
-                @for (name, value) in asked.fields() {
-                    @if let Some(value) = value { input type="hidden" name=(name) value=(value); }
-                }
+                (asked.hidden())
                 button.stop name="tenant" value=(tenant) { "Disconnect" }
                 a.button href=(asked.address()) { "Keep connected" }
             }

@@ -2,11 +2,16 @@
 
 use maud::{Markup, html};
 
-use super::{Surroundings, asked::Asked, card, result::Outcome};
+use super::{
+    Surroundings,
+    asked::Asked,
+    card::{self, ASK},
+    result::Outcome,
+};
 use crate::{
     credential::{CardPage, PageEnd},
     model::{
-        ConnectionState,
+        ConnectionState, TenantId,
         connection::{CONNECT, INVITATION},
     },
     web::Page,
@@ -15,8 +20,21 @@ use crate::{
 /// What a tenant's name is, as browsers are told: the characters that mean something in a set stand escaped.
 const NAME: &str = r"[A-Za-z0-9][A-Za-z0-9._:@+\|=\-]{0,127}";
 
+/// How much of a page its cards may take, in bytes, together with the search in the filters' links: with what else is
+/// around them it stays below 50 KB, however long the names of tenants and users and the lists of scopes are.
+const ROOM: usize = 41_500;
+
+/// The cards that there is room for, and where the next page goes on.
+struct Part<'a> {
+    cards: Vec<Markup>,
+    next: Option<&'a TenantId>,
+    end: PageEnd,
+}
+
 /// The page of these cards. `outcome` is of what was done just before.
 pub(super) fn list(asked: &Asked, cards: &CardPage, around: &Surroundings<'_>, outcome: Option<&Outcome>) -> Page {
+    let links = (1 + ConnectionState::ALL.len()) * asked.address().len();
+    let part = Part::of(cards, around, ROOM.saturating_sub(links));
     let main = html! {
         div.top {
             h1 { "Connections" }
@@ -28,18 +46,17 @@ pub(super) fn list(asked: &Asked, cards: &CardPage, around: &Surroundings<'_>, o
         @if let Some(outcome) = outcome { (outcome.note()) }
         (search(asked))
         (filters(asked))
-        @if cards.cards.is_empty() {
-            (nothing(asked, cards))
+        @if part.cards.is_empty() {
+            (nothing(asked, part.end))
         } @else {
+            form #(ASK) action="disconnect" { (asked.hidden()) }
             form method="post" action="connect" {
                 input type="hidden" name="csrf" value=(around.csrf);
-                ul.cards {
-                    @for (at, shown) in cards.cards.iter().enumerate() { (card::draw(shown, at, asked, around)) }
-                }
+                ul.cards { @for card in &part.cards { (card) } }
             }
         }
-        (pages(asked, cards))
-        (another(asked, cards, around))
+        (pages(asked, &part))
+        (another(*asked == Asked::default() && part.cards.is_empty(), around))
     };
     Page::new(outcome.map_or_else(|| "Flexslot connections".to_owned(), Outcome::title), main)
 }
@@ -73,9 +90,9 @@ fn filters(asked: &Asked) -> Markup {
     }
 }
 
-fn nothing(asked: &Asked, cards: &CardPage) -> Markup {
+fn nothing(asked: &Asked, end: PageEnd) -> Markup {
     html! {
-        @match (cards.end, asked.is_narrowed()) {
+        @match (end, asked.is_narrowed()) {
             (PageEnd::StoppedEarly, _) => {},
             (_, true) => p.panel { "No connection is like that. " a href="./" { "Show all" } },
             (_, false) if asked.after.is_some() => p.panel { "There are no more connections." },
@@ -90,17 +107,17 @@ fn nothing(asked: &Asked, cards: &CardPage) -> Markup {
     }
 }
 
-fn pages(asked: &Asked, cards: &CardPage) -> Markup {
+fn pages(asked: &Asked, part: &Part<'_>) -> Markup {
     let first = asked.after.is_some();
     html! {
-        @if let (PageEnd::StoppedEarly, Some(reached)) = (cards.end, &cards.next) {
+        @if let (PageEnd::StoppedEarly, Some(reached)) = (part.end, part.next) {
             p.panel { "Searched as far as " strong { (reached) } ". There may be more." }
         }
-        @if first || cards.next.is_some() {
+        @if first || part.next.is_some() {
             nav.acts aria-label="Pages" {
                 @if first { a.button href=(asked.after(None).address()) { "First page" } }
-                @if let Some(next) = &cards.next {
-                    a.button href=(asked.after(Some(next.clone())).address()) rel="next" { (onward(cards.end)) }
+                @if let Some(next) = part.next {
+                    a.button href=(asked.after(Some(next.clone())).address()) rel="next" { (onward(part.end)) }
                 }
             }
         }
@@ -115,8 +132,7 @@ const fn onward(end: PageEnd) -> &'static str {
 }
 
 /// A tenant that has no card yet.
-fn another(asked: &Asked, cards: &CardPage, around: &Surroundings<'_>) -> Markup {
-    let is_first = cards.cards.is_empty() && *asked == Asked::default();
+fn another(is_first: bool, around: &Surroundings<'_>) -> Markup {
     html! {
         form.another method="post" action="connect" {
             input type="hidden" name="csrf" value=(around.csrf);
@@ -125,5 +141,24 @@ fn another(asked: &Asked, cards: &CardPage, around: &Surroundings<'_>) -> Markup
                 autocapitalize="none" spellcheck="false" title="Letters and digits; after the first also . _ : @ + | = -";
             button { (CONNECT) }
         }
+    }
+}
+
+// === impl Part ===
+
+impl<'a> Part<'a> {
+    /// As many of `cards` as there is room for, and one at least.
+    fn of(cards: &'a CardPage, around: &Surroundings<'_>, mut room: usize) -> Self {
+        let (mut drawn, mut last) = (Vec::new(), None);
+        for (at, shown) in cards.cards.iter().enumerate() {
+            let card = card::draw(shown, at, around);
+            let taken = card.0.len();
+            if taken > room && last.is_some() {
+                return Self { cards: drawn, next: last, end: PageEnd::Full };
+            }
+            (room, last) = (room.saturating_sub(taken), Some(&shown.tenant));
+            drawn.push(card);
+        }
+        Self { cards: drawn, next: cards.next.as_ref(), end: cards.end }
     }
 }
