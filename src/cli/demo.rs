@@ -8,7 +8,7 @@ use super::{Console, Failure, World, logging::Logging, signals::Signals};
 use crate::{
     app::{self, App, Listeners, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
-    model::{Origin, Random, ScopeSet, SystemClock, TokenSet, TokenType},
+    model::{Origin, ProofKey, Random, ScopeSet, Secret, SystemClock, TokenSet, TokenType},
     sandbox::{Client, Consent, Running, Sandbox, Settings, TokenPair},
     store::{Existing, NewGrant, NewTenant, StoredPat},
 };
@@ -32,6 +32,9 @@ const CLIENT: &str = "flx_client_demo";
 /// The scopes of the demo's grants: enough for some of the requests, so that one sees a PAT stand in for the rest.
 const SCOPES: &str = "decks:read cards:read";
 
+/// The tenant whose tokens are bound to a key.
+const BOUND: &str = "bound";
+
 /// The tenant that nobody has connected yet, and the user of the stand-in who will.
 const UNCONNECTED: &str = "yours";
 const USER: &str = "george";
@@ -42,7 +45,7 @@ struct Line {
     shows: &'static str,
     /// What curl is given besides the URL.
     arguments: String,
-    /// Where it goes: a path at the sidecar, or one at the admin listener.
+    /// Where it goes: a path at the sidecar, one at the admin listener, or a URL of the stand-in.
     to: To,
     status: u16,
 }
@@ -50,6 +53,7 @@ struct Line {
 enum To {
     Sidecar(&'static str),
     Admin(&'static str),
+    Flexslot(String),
 }
 
 /// The command as it is pasted: 127.0.0.1 is where the demo listens, by whatever name it is called.
@@ -82,13 +86,14 @@ impl DemoArgs {
         let listeners = Listeners::bind(&config)?;
         let ports = listeners.ports();
         sandbox.add_client(client(config.oauth.callback.bound_to(ports.1).as_str()));
-        furnish(&sandbox, &config.upstream.origin, &storage).await?;
+        let leaked = furnish(&sandbox, &config.upstream.origin, &storage).await?;
+        tracing::info!(target: "sandbox", "printed on purpose, the access token of the tenant {BOUND}, as a log that leaks would: {}", leaked.expose());
         let app = App::build(config, storage, &around, metrics)?;
         let page = app.sign_in_link(&listeners).await?;
         let (_reloader, reloads) = app::reloads();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
-        welcome(&mut world.console, page.as_deref(), ports, &upstream)?;
+        welcome(&mut world.console, page.as_deref(), ports, &upstream, &leaked)?;
         let kept = dir.to_owned();
         // Nobody else would remove it: exiting runs no destructors.
         signals.stop_or(move || drop(std::fs::remove_dir_all(kept))).await;
@@ -127,30 +132,37 @@ fn client(redirect_uri: &str) -> Client {
     Client { name: "The demo's app".to_owned(), ..Client::public(CLIENT).redirect_uri(redirect_uri).scopes(SCOPES) }
 }
 
-/// Puts users into the sandbox, and their tenants into the store, one in each state.
-async fn furnish(sandbox: &Sandbox, origin: &Origin, storage: &Storage) -> Result<(), Failure> {
+/// Puts users into the sandbox, and their tenants into the store, one in each state. Answers the access token that is of no
+/// use without its key.
+async fn furnish(sandbox: &Sandbox, origin: &Origin, storage: &Storage) -> Result<Secret, Failure> {
     sandbox.add_deck(USER, "Izzet Phoenix");
     sandbox.sign_in(USER);
-    let tenants = ["fresh", "ageing", "expired", "refused", "revoked", "pat-only", "both"];
-    let mut batch = Vec::new();
+    let tenants = ["fresh", "ageing", "expired", "refused", "revoked", "pat-only", "both", BOUND];
+    let (mut batch, mut leaked) = (Vec::new(), None);
     for tenant in tenants {
         sandbox.add_partner(tenant);
         sandbox.add_deck(tenant, "Izzet Phoenix");
         let pat = matches!(tenant, "pat-only" | "both")
             .then(|| StoredPat { pat: sandbox.add_pat(tenant), origin: origin.clone() });
         let grant = (tenant != "pat-only").then(|| grant(sandbox, origin, tenant)).transpose()?;
+        if tenant == BOUND {
+            leaked = grant.as_ref().map(|grant| grant.tokens.access.clone());
+        }
         let name = tenant.parse().map_err(|_| Failure::new("the demo's tenants have bad names"))?;
         batch.push(NewTenant { tenant: name, pat, grant });
     }
     let imported = storage.store.import(batch, Existing::Skip).await;
-    imported.map(drop).map_err(|error| Failure::new(format!("the demo's tenants cannot be stored: {error}")))
+    imported.map_err(|error| Failure::new(format!("the demo's tenants cannot be stored: {error}")))?;
+    leaked.ok_or_else(|| Failure::new("the demo has no bound token"))
 }
 
 /// A consent of `user`, and the state that its tenant shows.
 fn grant(sandbox: &Sandbox, origin: &Origin, user: &str) -> Result<NewGrant, Failure> {
     let unknown = |_| Failure::new("the sandbox does not know its own users");
     let life = Duration::from_secs(if user == "ageing" { 120 } else { 3600 });
-    let pair = sandbox.issue_grant_for(user, CLIENT, SCOPES, life).map_err(unknown)?;
+    let key = (user == BOUND).then(ProofKey::generate);
+    let jkt = key.as_ref().map(ProofKey::thumbprint);
+    let pair = sandbox.issue_grant_bound_to(user, CLIENT, SCOPES, life, jkt).map_err(unknown)?;
     let believed = match user {
         "expired" => {
             sandbox.expire_access(pair.grant).map_err(unknown)?;
@@ -167,23 +179,24 @@ fn grant(sandbox: &Sandbox, origin: &Origin, user: &str) -> Result<NewGrant, Fai
         }
         _ => life,
     };
-    Ok(NewGrant { client_id: CLIENT.to_owned(), origin: origin.clone(), tokens: tokens(pair, believed) })
+    Ok(NewGrant { client_id: CLIENT.to_owned(), origin: origin.clone(), tokens: tokens(pair, believed, key) })
 }
 
-fn tokens(pair: TokenPair, life: Duration) -> TokenSet {
+fn tokens(pair: TokenPair, life: Duration, key: Option<ProofKey>) -> TokenSet {
     use crate::model::Clock as _;
     TokenSet {
         access: pair.access,
         refresh: pair.refresh,
-        token_type: TokenType::Bearer,
+        token_type: if key.is_some() { TokenType::Dpop } else { TokenType::Bearer },
         scopes: ScopeSet::new(&pair.scope),
         expires_at: SystemClock.now().plus(life),
         answered_at: None,
-        key: None,
+        key,
     }
 }
 
-fn lines() -> Vec<Line> {
+/// `leaked` is a token that is bound to a key.
+fn lines(flexslot: &str, leaked: &Secret) -> Vec<Line> {
     let as_tenant = |tenant: &str| format!("-H 'x-flexslot-tenant: {tenant}' ");
     let line = |shows, arguments: String, path, status| Line { shows, arguments, to: To::Sidecar(path), status };
     let decks = "/api/public/v1/decks/";
@@ -206,6 +219,18 @@ fn lines() -> Vec<Line> {
             decks,
             401,
         ),
+        line(
+            "a token that is bound to a key, which the sidecar proves with each request",
+            as_tenant(BOUND),
+            decks,
+            200,
+        ),
+        Line {
+            shows: "the same token in the hands of a thief, who has read it in the log here, and has no key",
+            arguments: format!("-H 'authorization: Bearer {}' ", leaked.expose()),
+            to: To::Flexslot(format!("{flexslot}{decks}")),
+            status: 401,
+        },
         line("a personal access token", as_tenant("pat-only"), decks, 200),
         line("both: the grant lacks decks:write, so the personal access token stands in", post("both"), decks, 201),
         line(
@@ -255,10 +280,11 @@ fn welcome(
     page: Option<&str>,
     (sidecar, admin): (u16, u16),
     upstream: &Running,
+    leaked: &Secret,
 ) -> Result<(), Failure> {
     let flexslot = upstream.origin();
     console
-        .data_line("A sidecar, a stand-in of Flexslot behind it, and eight tenants. Nothing leaves this machine.\n")?;
+        .data_line("A sidecar, a stand-in of Flexslot behind it, and nine tenants. Nothing leaves this machine.\n")?;
     if let Some(page) = page {
         console.data_line(format_args!(
             "  The connections page (the link is for one browser, within five minutes). Connect the tenant {UNCONNECTED}:\n"
@@ -271,7 +297,7 @@ fn welcome(
     console.data_line(format_args!("  admin     http://localhost:{admin}"))?;
     console.data_line(format_args!("  Flexslot  {flexslot} (the stand-in; what it counts: /_sandbox/counters)\n"))?;
     console.data_line("Paste these into another terminal, and watch the log here.\n")?;
-    for line in lines() {
+    for line in lines(flexslot, leaked) {
         console.data_line(format_args!("  # {} => HTTP {}", line.shows, line.status))?;
         console.data_line(format_args!("    {}\n", Curl(&line, sidecar, admin)))?;
     }
@@ -283,10 +309,11 @@ fn welcome(
 impl fmt::Display for Curl<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(line, sidecar, admin) = self;
-        let (port, path) = match line.to {
-            To::Sidecar(path) => (sidecar, path),
-            To::Admin(path) => (admin, path),
+        let url = match &line.to {
+            To::Sidecar(path) => format!("http://localhost:{sidecar}{path}"),
+            To::Admin(path) => format!("http://localhost:{admin}{path}"),
+            To::Flexslot(url) => url.clone(),
         };
-        write!(f, "curl -i {}'http://localhost:{port}{path}'", line.arguments)
+        write!(f, "curl -i {}'{url}'", line.arguments)
     }
 }
