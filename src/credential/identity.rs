@@ -99,8 +99,7 @@ impl Works {
         if let Some(left) = left.filter(|left| !left.is_zero()) {
             return Ok(now.plus(left));
         }
-        let none = IdentityRecord { grant: grant.id, identity: None, checked_at: now, other_sub: None };
-        let known = known.unwrap_or(none);
+        let known = known.unwrap_or_else(|| IdentityRecord::unasked(grant.id));
         // Written first, so that of several who find it due one asks.
         let asking = IdentityRecord { checked_at: now, ..known.clone() };
         if self.store.put_identity(tenant, found, &asking).await? == Cas::Moved {
@@ -119,8 +118,9 @@ impl Works {
             let rows = self.store.identities(std::slice::from_ref(tenant)).await?;
             // Whoever has connected or disconnected the tenant meanwhile knows better.
             if let Some(Ok(over)) = rows.into_iter().next()
-                && over.record.as_ref().is_some_and(|record| record.grant == grant.id)
+                && let Some(record) = over.record.as_ref().filter(|record| record.grant == grant.id)
             {
+                let told = IdentityRecord { lacks: record.lacks.clone(), ..told };
                 let _ = self.store.put_identity(tenant, &over, &told).await?;
             }
         }
@@ -175,7 +175,7 @@ fn finding(known: &IdentityRecord, told: Identity) -> Finding {
 mod tests {
     use super::{Finding, finding};
     use crate::{
-        model::{GrantId, Identity, Timestamp},
+        model::{GrantId, Identity},
         store::IdentityRecord,
     };
 
@@ -185,12 +185,7 @@ mod tests {
 
     #[test]
     fn a_name_may_change_and_a_user_may_not() {
-        let of = |identity| IdentityRecord {
-            grant: GrantId::from_stored([1; 16]),
-            identity,
-            checked_at: Timestamp::from_secs(0),
-            other_sub: None,
-        };
+        let of = |identity| IdentityRecord { identity, ..IdentityRecord::unasked(GrantId::from_stored([1; 16])) };
         let known = of(Some(user("u1", Some("george"))));
         assert_eq!(finding(&known, user("u1", Some("george"))), Finding::Nothing);
         assert_eq!(finding(&known, user("u1", None)), Finding::Nothing);

@@ -52,7 +52,9 @@ fn lacking(granted: &ScopeSet, need: Option<Scope>, said: &Forbidden) -> Vec<Sco
     // Where nobody has told what was granted, all of them seem to be.
     let is_missing = |scope: &Scope| granted.is_empty() || !granted.covers(*scope);
     match said {
-        Forbidden::For(named) => named.split_ascii_whitespace().filter_map(Scope::from_name).filter(is_missing).collect(),
+        Forbidden::For(named) => {
+            named.split_ascii_whitespace().filter_map(Scope::from_name).filter(is_missing).collect()
+        }
         Forbidden::ForSome => need.filter(is_missing).into_iter().collect(),
         Forbidden::Unsaid => need.filter(|need| !granted.covers(*need)).into_iter().collect(),
     }

@@ -27,6 +27,7 @@
 //! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has
 //!   come back older; `backlog`: whose slots have to be read again then; `reading`: how that is done for many.
 //! - `revoking`: what Flexslot has still to be told to revoke; `identity`: whose the grants are.
+//! - `lacking`: which scopes they lack, by what Flexslot has refused.
 //! - `works`: what all of these share; `tasks`: those of them that must not be cut off.
 //!
 //! A *refresh* is what the outside sees: the token request of RFC 6749 section 6, in configuration, codes, metrics and
@@ -47,6 +48,7 @@ mod flight;
 mod header;
 mod identity;
 mod keep_alive;
+mod lacking;
 mod lease;
 mod loading;
 mod pace;
@@ -85,6 +87,7 @@ pub use consent::{
 };
 pub use coordinator::{Credentials, Unauthorized};
 pub use editing::{Brought, BroughtGrant, EditError, Import};
+pub use lacking::Forbidden;
 pub use permit::Permission;
 pub use policy::{RefreshPolicy, Settings, TenantPolicy};
 pub use proof::Binding;

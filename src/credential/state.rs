@@ -16,6 +16,7 @@ use super::{
     flight::{Cause, Flight},
     header,
     identity::NextLook,
+    lacking::Lacking,
     pace::{NotNow, Pace},
     pats::Pats,
     policy::RefreshPolicy,
@@ -65,6 +66,7 @@ pub(super) struct State {
     pub(super) next_look: Option<NextLook>,
     /// Why the PAT stands in for the grant, as far as it was told.
     told: Vec<FallbackCause>,
+    pub(super) lacking: Lacking,
 }
 
 /// Where a tenant's rows were found: in which era of the store, and at which revisions.

@@ -6,7 +6,7 @@ use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
-pub use words::{CONNECT, INVITATION, RECONNECT, connected};
+pub use words::{ALLOW_MORE, CONNECT, INVITATION, RECONNECT, connected};
 
 use super::{CredentialKind, Origin, Random, ScopeSet, Secret, TenantId, Timestamp};
 
@@ -56,6 +56,8 @@ pub enum Reason {
     OtherOrigin(Origin),
     /// Its tokens are bound to a key, and the configuration lets no proof be made; or they cannot stand in a header.
     TokenUnusable,
+    /// Flexslot has refused calls for want of these.
+    LacksScopes(ScopeSet),
     /// Flexslot names another user for the same connection.
     SubjectChanged,
     /// Flexslot refuses a token that was just refreshed.
@@ -73,6 +75,8 @@ pub enum Reason {
 pub enum NextStep {
     Connect,
     Reconnect,
+    /// Ask its user for the scopes that it lacks; the connection goes on meanwhile.
+    AllowMore,
     SetPat,
     FixConfig,
 }
@@ -96,6 +100,8 @@ pub struct Card {
     pub username: Option<String>,
     /// Those of the grant; unknown without one.
     pub scopes: ScopeSet,
+    /// Those that requests were refused for want of.
+    pub lacks: ScopeSet,
     pub pat: PatState,
     pub last_used: Option<Timestamp>,
     /// The access token's end.
@@ -166,6 +172,7 @@ impl Reason {
             Self::OtherClient(_) => "other_client",
             Self::OtherOrigin(_) => "other_origin",
             Self::TokenUnusable => "token_unusable",
+            Self::LacksScopes(_) => "insufficient_scope",
             Self::SubjectChanged => "subject_changed",
             Self::UnauthorizedAfterRefresh => "unauthorized_after_refresh",
             Self::Unreadable(_) => "unreadable",
@@ -183,6 +190,7 @@ impl NextStep {
         match self {
             Self::Connect => "connect",
             Self::Reconnect => "reconnect",
+            Self::AllowMore => "allow_more",
             Self::SetPat => "set_pat",
             Self::FixConfig => "fix_config",
         }

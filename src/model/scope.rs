@@ -86,6 +86,17 @@ impl Scope {
         let access = if reads || !resource.has_write() { Access::Read } else { Access::Write };
         Some(Self(resource, access))
     }
+
+    /// The scope of that name, if it is one of the catalogue.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let (resource, access) = name.split_once(':')?;
+        let resource = Resource::from_segment(resource)?;
+        match access {
+            "read" => Some(Self(resource, Access::Read)),
+            "write" if resource.has_write() => Some(Self(resource, Access::Write)),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Scope {
@@ -124,6 +135,24 @@ impl ScopeSet {
     /// The same as people read them: by its name where a scope is not of the catalogue.
     pub fn in_words(&self) -> impl Iterator<Item = &str> {
         self.names().map(|scope| in_words(scope).unwrap_or(scope))
+    }
+
+    /// Whether nobody has told any.
+    pub fn is_empty(&self) -> bool {
+        self.names().next().is_none()
+    }
+
+    /// These and `others`, each once.
+    #[must_use]
+    pub fn and(&self, others: impl IntoIterator<Item = Scope>) -> Self {
+        let mut names: Vec<String> = self.names().map(str::to_owned).collect();
+        for other in others {
+            let name = other.to_string();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if names.is_empty() { self.clone() } else { Self::new(&names.join(" ")) }
     }
 
     /// Whether these scopes are enough for `need`; `X:write` implies `X:read`.
@@ -204,6 +233,23 @@ mod tests {
         assert_eq!(all.collect::<Vec<_>>(), CATALOGUE.map(|(name, _)| name));
         assert_eq!(in_words("decks:read"), Some("Read your decks"));
         assert_eq!(in_words("cards:write"), None);
+        for (name, _) in CATALOGUE {
+            assert_eq!(Scope::from_name(name).map(|scope| scope.to_string()).as_deref(), Some(name));
+        }
+        for name in ["cards:write", "decks", "decks:admin", "me:read", ""] {
+            assert_eq!(Scope::from_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_set_takes_in_what_it_does_not_have() {
+        let [read, write] = [Access::Read, Access::Write].map(|access| Scope(Resource::Decks, access));
+        assert_eq!(
+            ScopeSet::new("decks:read custom").and([read, write]).as_str(),
+            Some("decks:read custom decks:write")
+        );
+        assert_eq!(ScopeSet::unknown().and([write, write]).as_str(), Some("decks:write"));
+        assert!(ScopeSet::unknown().and([]).is_empty());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
     handle::{Accepted, Failure},
     replay::{Replay, ReplayBody, Replayer},
     upstream::{Upstream, UpstreamBody},
-    verdict::{PROOF_REFUSED, REFRESH_UNAVAILABLE, UNAUTHORIZED_AFTER_REFRESH, Verdict},
+    verdict::{PROOF_REFUSED, REFRESH_UNAVAILABLE, UNAUTHORIZED_AFTER_REFRESH, Verdict, forbidden},
 };
 use crate::{
     credential::{Ask, Credentials, DPOP, Picked, Proof, Unauthorized},
@@ -242,7 +242,12 @@ impl Exchange<'_> {
         drop(waiting);
         self.facts.upstream_status = status.or(self.facts.upstream_status);
         match outcome {
-            Ok(response) => Ok(response),
+            Ok(response) => {
+                if let Some(said) = forbidden(response.status(), response.headers()) {
+                    self.credentials.forbidden(&self.ask, picked, &said);
+                }
+                Ok(response)
+            }
             Err(error) => {
                 self.facts.cause = Some(error.to_string());
                 Err(upstream_failure(&error, self.replayer.failure()))

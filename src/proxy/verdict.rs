@@ -3,6 +3,8 @@
 
 use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
 
+use crate::credential::Forbidden;
+
 /// What to do with a response.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,18 +44,35 @@ impl Verdict {
     }
 }
 
+/// What a 403 says of scopes; `None` where the answer is none. A refresh cannot mend it, and only its user can.
+pub fn forbidden(status: StatusCode, headers: &HeaderMap) -> Option<Forbidden> {
+    if status != StatusCode::FORBIDDEN {
+        return None;
+    }
+    Some(match (challenge_error(headers).as_deref(), challenge_parameter(headers, "scope")) {
+        (Some("insufficient_scope"), Some(scope)) => Forbidden::For(scope),
+        (Some("insufficient_scope"), None) => Forbidden::ForSome,
+        _ => Forbidden::Unsaid,
+    })
+}
+
 /// The first `error` parameter of the challenges (RFC 9110 section 11.6.1), whatever the scheme. Tolerant: what does
 /// not parse is passed over.
 fn challenge_error(headers: &HeaderMap) -> Option<String> {
-    headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).find_map(error_parameter)
+    challenge_parameter(headers, "error")
 }
 
-fn error_parameter(challenges: &str) -> Option<String> {
+fn challenge_parameter(headers: &HeaderMap, name: &str) -> Option<String> {
+    let challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    challenges.into_iter().find_map(|challenges| parameter(challenges, name))
+}
+
+fn parameter(challenges: &str, wanted: &str) -> Option<String> {
     split_unquoted(challenges).into_iter().find_map(|part| {
         let (name, value) = part.split_once('=')?;
         // The first parameter of a challenge follows its scheme: `Bearer error="…"`.
         let name = name.trim_end().rsplit([' ', '\t']).next()?;
-        name.eq_ignore_ascii_case("error").then(|| unquote(value.trim()))
+        name.eq_ignore_ascii_case(wanted).then(|| unquote(value.trim()))
     })
 }
 
@@ -92,7 +111,8 @@ fn unquote(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Verdict, error_parameter};
+    use super::{Verdict, forbidden, parameter};
+    use crate::credential::Forbidden;
     use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
     use proptest::prelude::*;
 
@@ -142,18 +162,31 @@ mod tests {
     }
 
     #[test]
+    fn a_403_says_which_scopes_are_lacking_or_only_that_some_are() {
+        let said = |status: u16, challenge: &str| {
+            let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, challenge.parse().unwrap())]);
+            forbidden(StatusCode::from_u16(status).unwrap(), &headers)
+        };
+        let named = "Bearer realm=\"x\", error=\"insufficient_scope\", scope=\"decks:read decks:write\"";
+        assert_eq!(said(403, named), Some(Forbidden::For("decks:read decks:write".into())));
+        assert_eq!(said(403, "DPoP error=insufficient_scope"), Some(Forbidden::ForSome));
+        assert_eq!(said(403, "Bearer scope=\"decks:write\""), Some(Forbidden::Unsaid));
+        assert_eq!(said(401, named), None);
+    }
+
+    #[test]
     fn only_the_parameter_named_error_counts() {
         assert_eq!(
-            error_parameter("Bearer error_description=\"error=\\\"x\\\", y\", Error=\"a\\\"b\"").as_deref(),
+            parameter("Bearer error_description=\"error=\\\"x\\\", y\", Error=\"a\\\"b\"", "error").as_deref(),
             Some("a\"b")
         );
-        assert_eq!(error_parameter("Bearer error_uri=x"), None);
+        assert_eq!(parameter("Bearer error_uri=x", "error"), None);
     }
 
     proptest! {
         #[test]
         fn any_challenge_is_read_without_panic(text in ".*") {
-            let _ = error_parameter(&text);
+            let _ = parameter(&text, "error");
         }
     }
 }

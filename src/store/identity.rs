@@ -10,7 +10,7 @@ use super::{
     revocation::over,
     tenants::is_there,
 };
-use crate::model::{GrantId, Identity, TenantId, Timestamp, token::DisconnectReason};
+use crate::model::{GrantId, Identity, Scope, ScopeSet, TenantId, Timestamp, token::DisconnectReason};
 
 /// What Flexslot has said of a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct IdentityRecord {
     pub checked_at: Timestamp,
     /// Whose it said last that the grant is, where that is somebody else.
     pub other_sub: Option<String>,
+    /// Scopes that it has refused requests for want of.
+    pub lacks: ScopeSet,
 }
 
 /// A record with the row that it was read from, which is to be written over.
@@ -30,6 +32,16 @@ pub struct IdentityRecord {
 pub struct FoundIdentity {
     pub record: Option<IdentityRecord>,
     pub(super) row: Option<Revision>,
+}
+
+// === impl IdentityRecord ===
+
+impl IdentityRecord {
+    /// Of a grant that Flexslot was not asked about.
+    pub fn unasked(grant: GrantId) -> Self {
+        let checked_at = Timestamp::from_secs(0);
+        Self { grant, identity: None, checked_at, other_sub: None, lacks: ScopeSet::unknown() }
+    }
 }
 
 // === impl TokenStore ===
@@ -50,6 +62,27 @@ impl TokenStore {
         let Some(grant) = grant.filter(|row| is_remembered(tenant, row)) else { return Ok(None) };
         let record = found(&keys[1], identity.as_ref())?.record;
         Ok(record.filter(|record| Some(record.grant) == grant.label.grant))
+    }
+
+    /// Writes down that requests with that grant were refused for want of `scopes`, unless it is the tenant's no more.
+    pub async fn put_lacking(&self, tenant: &TenantId, grant: GrantId, scopes: &[Scope]) -> Result<(), StoreError> {
+        let keys = [Key::new(Kind::Grant, tenant.as_str()), identity_key(tenant)];
+        loop {
+            let [held, row] = all(self.backend.get(&keys).await?)?;
+            if !held.is_some_and(|held| held.label.state == RowState::Live && held.label.grant == Some(grant)) {
+                return Ok(());
+            }
+            let over = found(&keys[1], row.as_ref())?;
+            // Nobody has asked yet whose it is: whoever does so finds that it is time.
+            let unasked = IdentityRecord::unasked(grant);
+            let known = over.record.clone().filter(|record| record.grant == grant).unwrap_or(unasked);
+            let lacks = known.lacks.and(scopes.iter().copied());
+            if lacks == known.lacks
+                || self.put_identity(tenant, &over, &IdentityRecord { lacks, ..known }).await? == Cas::Stored
+            {
+                return Ok(());
+            }
+        }
     }
 
     /// Writes down what Flexslot has said, over what was found.

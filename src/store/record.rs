@@ -29,7 +29,7 @@
 //! | flow, `state …` | SHA-256 of the `state` | `client_id`, `redirect_uri`, `binding`, `session` and `verifier` (sealed), `expires_at` |
 //! | flow, `sign-in …` | SHA-256 of the link's secret | `expires_at` |
 //! | revocation | tenant and grant id | `grant`, `client_id`, `origin`, `refresh_token` (sealed), `sub`, `beside`, `from`, `until`, `claimed_until`, `attempts`; of a parked grant also `access_token` (sealed), `token_type`, `scope`, `expires_at`, `answered_at` |
-//! | identity | tenant | `grant`, `sub`, `username`, `checked_at`, `other_sub` |
+//! | identity | tenant | `grant`, `sub`, `username`, `checked_at`, `other_sub`, `lacks` |
 //! | tombstone | grant id; `pat` and tenant | none |
 //! | meta | `key`, `probe` | `check` (sealed) |
 //! | meta | `era` | `era`, `quiet_since`, `before`, `past` |

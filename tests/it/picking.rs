@@ -1,8 +1,9 @@
 //! The best available credential.
 
 use http::Method;
+use serde_json::json;
 
-use crate::support::{CLIENT, GrantOf, Reply, World};
+use crate::support::{CLIENT, GrantOf, Reply, World, until};
 
 const CREDENTIAL: &str = "flexslot-proxy-credential";
 
@@ -159,6 +160,12 @@ async fn without_a_pat_flexslot_judges_what_the_grant_covers() {
     assert_eq!((reply.is(403).header(CREDENTIAL), reply.problem()), (Some("oauth"), None));
     assert!(reply.header("www-authenticate").unwrap().contains("insufficient_scope"));
     assert_eq!(world.sandbox.counters().token_requests("refresh_token"), 0, "a 403 never refreshes");
+    // What was refused is on the card, with what to ask for.
+    let card = async || world.api(Method::GET, "/v1/tenants/acme").send().await.json();
+    until("the card", async || card().await["reason"] == "insufficient_scope").await;
+    let card = card().await;
+    assert_eq!((&card["state"], &card["action"]), (&json!("connected"), &json!("allow_more")));
+    assert_eq!(card["missing_scopes"], json!([{"scope": "decks:read", "description": "Read your decks"}]));
     world.finish().await;
 }
 

@@ -15,6 +15,8 @@ pub struct CardDocument {
     pub username: Option<String>,
     /// Those of the grant; none where nobody has told.
     pub scopes: Vec<ScopeDocument>,
+    /// Those that calls were refused for want of.
+    pub missing_scopes: Vec<ScopeDocument>,
     /// `none`, `ok` or `rejected`.
     pub pat: String,
     pub last_used: Option<String>,
@@ -26,7 +28,7 @@ pub struct CardDocument {
     pub reason: Option<String>,
     /// The same in a sentence.
     pub detail: Option<String>,
-    /// What can be done: `connect`, `reconnect`, `set_pat` or `fix_config`.
+    /// What can be done: `connect`, `reconnect`, `allow_more`, `set_pat` or `fix_config`.
     pub action: Option<String>,
     /// Where its user sees and revokes what they allowed, at Flexslot.
     pub manage_url: String,
@@ -52,6 +54,7 @@ impl CardDocument {
             serves: card.serves.map_or("none", CredentialKind::as_str).to_owned(),
             username: card.username.clone(),
             scopes: ScopeDocument::of(&card.scopes),
+            missing_scopes: ScopeDocument::of(&card.lacks),
             pat: card.pat.as_str().to_owned(),
             last_used: time(card.last_used),
             expires_at: time(card.expires_at),
@@ -87,6 +90,7 @@ mod tests {
             serves: Some(CredentialKind::OAuth),
             username: Some("george".into()),
             scopes: ScopeSet::new("decks:read new:scope"),
+            lacks: ScopeSet::unknown(),
             pat: PatState::None,
             last_used: Some(Timestamp::from_secs(1_795_200_000)),
             expires_at: Some(Timestamp::from_secs(1_795_203_600)),
@@ -107,7 +111,7 @@ mod tests {
                     {"scope": "decks:read", "description": "Read your decks"},
                     {"scope": "new:scope", "description": "new:scope"},
                 ],
-                "pat": "none", "last_used": "2026-11-20T18:40:00Z", "expires_at": "2026-11-20T19:40:00Z",
+                "missing_scopes": [], "pat": "none", "last_used": "2026-11-20T18:40:00Z", "expires_at": "2026-11-20T19:40:00Z",
                 "refresh_expires_at": "2026-12-20T18:40:00Z", "reason": null, "detail": null, "action": null,
                 "manage_url": "https://f.test/apps",
             })

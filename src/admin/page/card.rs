@@ -6,7 +6,7 @@ use super::{Surroundings, words};
 use crate::{
     model::{
         Card, ConnectionState, NextStep, PatState,
-        connection::{CONNECT, INVITATION, RECONNECT},
+        connection::{ALLOW_MORE, CONNECT, INVITATION, RECONNECT},
     },
     web::Sign,
 };
@@ -129,6 +129,7 @@ impl Drawn<'_> {
     /// The consent that is offered: first where it mends something, in second place where all is well for now.
     fn begin(&self) -> Option<Begin> {
         match (self.card.state, self.card.next_step) {
+            (ConnectionState::Connected, Some(NextStep::AllowMore)) => Some(Begin::MORE.first()),
             (ConnectionState::Connected, _) => None,
             (ConnectionState::Expiring, _) => Some(Begin::AGAIN),
             (ConnectionState::ReconnectRequired, _) | (ConnectionState::Error, Some(NextStep::Reconnect)) => {
@@ -173,6 +174,7 @@ impl Drawn<'_> {
 impl Begin {
     const NEW: Self = Self { words: CONNECT, class: None };
     const AGAIN: Self = Self { words: RECONNECT, class: None };
+    const MORE: Self = Self { words: ALLOW_MORE, class: None };
 
     /// The same as what one most likely wants.
     const fn first(self) -> Self {

@@ -73,8 +73,11 @@ async fn connect(
     Form(chosen): Form<Chosen>,
 ) -> Result<Response, Trouble> {
     browser.check(chosen.csrf.as_deref())?;
-    let wish = SessionWish { tenant: chosen.tenant()?, scopes: None, return_to: None };
-    let session = api::open_session(&admin, wish).await?;
+    let tenant = chosen.tenant()?;
+    // Where calls were refused for want of scopes, its user is asked for these besides what there is.
+    let card = admin.credentials.card(&tenant).await?;
+    let scopes = card.map(|card| card.lacks).filter(|lacks| !lacks.is_empty());
+    let session = api::open_session(&admin, SessionWish { tenant, scopes, return_to: None }).await?;
     Ok(see_other(&session.url))
 }
 

@@ -34,6 +34,7 @@ fn never_connected(tenant: &str) -> Card {
         serves: None,
         username: None,
         scopes: ScopeSet::unknown(),
+        lacks: ScopeSet::unknown(),
         pat: PatState::None,
         last_used: None,
         expires_at: None,
@@ -171,6 +172,16 @@ fn a_broken_connection_is_polite_and_says_the_next_step() {
     );
     says(&html, "Reconnect Flexslot Manage on Flexslot Disconnect");
     assert!(html.contains("says bad"), "{html}");
+}
+
+#[test]
+fn a_connection_that_lacks_a_scope_says_which_and_how_to_allow_it() {
+    let lacks = ScopeSet::new("decks:write");
+    let reason = Some(Reason::LacksScopes(lacks.clone()));
+    let html = card(Card { lacks, reason, next_step: Some(NextStep::AllowMore), ..connected("acme") });
+    says(&html, "Calls were refused: it needs permission to create, change and delete your decks. This app can:");
+    says(&html, "Allow more on Flexslot Manage on Flexslot Disconnect");
+    assert!(html.contains("says ok"), "{html}");
 }
 
 #[test]

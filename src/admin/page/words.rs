@@ -32,6 +32,7 @@ pub(super) fn step(step: Option<NextStep>, tenant: &TenantId) -> Markup {
     match step {
         Some(NextStep::Connect) => html! { p { "Please connect Flexslot." } },
         Some(NextStep::Reconnect) => html! { p { "Please reconnect Flexslot." } },
+        Some(NextStep::AllowMore) => html! {},
         Some(NextStep::SetPat) => {
             html! { p { "Please set one: " code { "flexslot-proxy tenant set-pat " (tenant) } } }
         }

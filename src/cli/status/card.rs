@@ -3,7 +3,7 @@
 use super::frame::{Frame, Sign};
 use crate::model::{
     Ago, Card, ConnectionState, NextStep, ScopeSet, Timestamp,
-    connection::{CONNECT, INVITATION, RECONNECT},
+    connection::{ALLOW_MORE, CONNECT, INVITATION, RECONNECT},
 };
 
 /// What cards say besides what is in them.
@@ -142,6 +142,10 @@ impl Drawn<'_> {
         match self.card.next_step {
             Some(NextStep::Connect) => self.frame.text(format!("{CONNECT}: flexslot-proxy connect {tenant}")),
             Some(NextStep::Reconnect) => self.frame.text(format!("{RECONNECT}: flexslot-proxy connect {tenant}")),
+            Some(NextStep::AllowMore) => {
+                let scopes: String = self.card.lacks.names().map(|scope| format!(" --scope {scope}")).collect();
+                self.frame.text(format!("{ALLOW_MORE}: flexslot-proxy connect {tenant}{scopes}"));
+            }
             Some(NextStep::SetPat) => {
                 self.frame.text(format!("Set another one: flexslot-proxy tenant set-pat {tenant}"));
             }

@@ -21,6 +21,7 @@ fn never_connected() -> Card {
         serves: None,
         username: None,
         scopes: ScopeSet::unknown(),
+        lacks: ScopeSet::unknown(),
         pat: PatState::None,
         last_used: None,
         expires_at: None,
@@ -126,6 +127,15 @@ fn a_connection_that_is_about_to_expire_says_when() {
     };
     says(&card, "⚠ Connected to Flexslot as @george It ends in 6 days unless it is used before.");
     says(&card, "Reconnect Flexslot: flexslot-proxy connect acme Manage on Flexslot:");
+}
+
+#[test]
+fn a_connection_that_lacks_a_scope_says_which_and_the_command_that_asks_for_it() {
+    let lacks = ScopeSet::new("decks:write guides:read");
+    let reason = Some(Reason::LacksScopes(lacks.clone()));
+    let card = Card { lacks, reason, next_step: Some(NextStep::AllowMore), ..connected() };
+    says(&card, "Calls were refused: it needs permission to create, change and delete your decks, and to read your");
+    says(&card, "Allow more on Flexslot: flexslot-proxy connect acme --scope decks:write --scope guides:read");
 }
 
 #[test]

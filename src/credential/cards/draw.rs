@@ -46,6 +46,8 @@ pub(super) struct Whose {
     pub(super) username: Option<String>,
     /// Flexslot has named another user for it since.
     pub(super) is_anothers: bool,
+    /// Scopes that requests with it were refused for want of.
+    pub(super) lacks: ScopeSet,
 }
 
 /// A state, and why it is this one or what else there is to know.
@@ -57,6 +59,7 @@ impl Sitting<'_> {
     pub(super) fn draw(&self) -> Card {
         let grant = self.memory.newer_than(&self.summary.grant);
         let held = connected(grant);
+        let lacks = held.and_then(|_| self.whose_is(grant)).map_or_else(ScopeSet::unknown, |whose| whose.lacks.clone());
         let (state, reason) = self.judge(grant);
         let next_step = self.next_step(state, reason.as_ref());
         Card {
@@ -65,6 +68,7 @@ impl Sitting<'_> {
             serves: self.serves(grant),
             username: self.whose_is(grant).and_then(|whose| whose.username.clone()),
             scopes: held.map_or_else(ScopeSet::unknown, |held| held.scopes.clone()),
+            lacks,
             pat: match self.pat() {
                 Pat::Usable(..) => PatState::Ok,
                 Pat::Rejected(_) => PatState::Rejected,
@@ -163,17 +167,26 @@ impl Sitting<'_> {
             Some(left) if left < EXPIRING => ConnectionState::Expiring,
             _ => ConnectionState::Connected,
         };
-        (state, self.remark(held, &tokens, left))
+        let lacks = self.whose_is(grant).map(|whose| &whose.lacks).filter(|lacks| !lacks.is_empty());
+        (state, self.remark(held, &tokens, left, lacks))
     }
 
     /// What else there is to know of a grant that is believed to hold.
-    fn remark(&self, held: &GrantSummary, tokens: &TokenHealth, left: Option<Duration>) -> Option<Reason> {
+    fn remark(
+        &self,
+        held: &GrantSummary,
+        tokens: &TokenHealth,
+        left: Option<Duration>,
+        lacks: Option<&ScopeSet>,
+    ) -> Option<Reason> {
         if held.intent.is_some() {
             Some(Reason::RefreshUncertain)
         } else if tokens.failure.is_some() {
             Some(Reason::RefreshUnavailable)
         } else if left.is_some_and(|left| left.is_zero()) {
             Some(Reason::ProbablyExpired)
+        } else if let Some(lacks) = lacks {
+            Some(Reason::LacksScopes(lacks.clone()))
         } else {
             match self.pat() {
                 Pat::Rejected(_) => Some(Reason::PatRejected),
@@ -223,6 +236,7 @@ impl Sitting<'_> {
         let uses_grants = self.policy.credentials.contains(&CredentialKind::OAuth);
         match (state, reason) {
             (_, Some(Reason::PatRejected)) => Some(NextStep::SetPat),
+            (ConnectionState::Connected, Some(Reason::LacksScopes(_))) => Some(NextStep::AllowMore),
             (ConnectionState::Connected, _) => None,
             (ConnectionState::Expiring | ConnectionState::ReconnectRequired, _)
             | (ConnectionState::Error, Some(Reason::SubjectChanged)) => Some(NextStep::Reconnect),
@@ -285,9 +299,9 @@ fn what_is_wrong(error: &StoreError) -> String {
 // === impl Whose ===
 
 impl From<IdentityRecord> for Whose {
-    fn from(IdentityRecord { grant, identity, other_sub, .. }: IdentityRecord) -> Self {
+    fn from(IdentityRecord { grant, identity, other_sub, lacks, .. }: IdentityRecord) -> Self {
         let username = identity.and_then(|identity| identity.username);
-        Self { grant, username, is_anothers: other_sub.is_some() }
+        Self { grant, username, is_anothers: other_sub.is_some(), lacks }
     }
 }
 

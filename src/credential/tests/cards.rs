@@ -97,6 +97,7 @@ async fn a_grant_that_holds_is_connected() {
         serves: Some(CredentialKind::OAuth),
         username: None,
         scopes: ScopeSet::new("decks:read cards:read"),
+        lacks: ScopeSet::unknown(),
         pat: PatState::None,
         last_used: None,
         expires_at: Some(START.plus(HOUR)),
@@ -317,7 +318,8 @@ async fn say_whose(world: &World, name: &str, username: &str, other_sub: Option<
     let tenant = tenant(name);
     let grant = world.store.load(&tenant).await.unwrap().grant.id().unwrap();
     let identity = Some(Identity { sub: format!("sub-{name}"), username: Some(username.into()) });
-    let record = IdentityRecord { grant, identity, checked_at: START, other_sub: other_sub.map(str::to_owned) };
+    let other_sub = other_sub.map(str::to_owned);
+    let record = IdentityRecord { identity, checked_at: START, other_sub, ..IdentityRecord::unasked(grant) };
     let found = world.store.identities(std::slice::from_ref(&tenant)).await.unwrap().remove(0).unwrap();
     assert_eq!(world.store.put_identity(&tenant, &found, &record).await, Ok(Cas::Stored));
 }

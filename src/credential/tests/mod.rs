@@ -11,6 +11,7 @@ mod faulty;
 mod flexslot;
 mod idle;
 mod keeping;
+mod lacking;
 mod late;
 mod model;
 mod overtaken;

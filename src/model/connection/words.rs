@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::{Card, ConnectionState, Identity, Reason};
+use crate::model::ScopeSet;
 
 /// The invitation of Flexslot's guide.
 pub const INVITATION: &str = "Connect your Flexslot account to sync decks and sideboard guides.";
@@ -11,6 +12,9 @@ pub const INVITATION: &str = "Connect your Flexslot account to sync decks and si
 /// What begins a consent: the first one, and one where there was one before.
 pub const CONNECT: &str = "Connect Flexslot";
 pub const RECONNECT: &str = "Reconnect Flexslot";
+
+/// What begins one for more scopes, beside a connection that goes on.
+pub const ALLOW_MORE: &str = "Allow more on Flexslot";
 
 /// "Connected to Flexslot as @george".
 pub fn connected(username: Option<&str>) -> String {
@@ -102,6 +106,7 @@ impl fmt::Display for Reason {
             Self::TokenUnusable => f.write_str(
                 "Flexslot wants a proof with each call that this program is set up not to give, or what it gave cannot be used.",
             ),
+            Self::LacksScopes(scopes) => write!(f, "Calls were refused: it needs permission to {}.", in_one_breath(scopes)),
             Self::SubjectChanged => f.write_str("Flexslot now names another account for this connection."),
             Self::UnauthorizedAfterRefresh => {
                 f.write_str("Flexslot refuses this connection although it was just renewed.")
@@ -113,11 +118,35 @@ impl fmt::Display for Reason {
     }
 }
 
+/// What scopes allow, as a part of a sentence.
+fn in_one_breath(scopes: &ScopeSet) -> String {
+    let small = |words: &str| {
+        let mut letters = words.chars();
+        letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+    };
+    scopes.in_words().map(small).collect::<Vec<_>>().join(", and to ")
+}
+
 // === impl Identity ===
 
 impl Identity {
     /// As people call each other; the stable name where there is no other.
     pub fn handle(&self) -> String {
         self.username.as_ref().map_or_else(|| self.sub.clone(), |name| format!("@{name}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+    use crate::model::ScopeSet;
+
+    #[test]
+    fn what_is_lacking_is_said_in_plain_words() {
+        let told = Reason::LacksScopes(ScopeSet::new("decks:write exports:read")).to_string();
+        assert_eq!(
+            told,
+            "Calls were refused: it needs permission to create, change and delete your decks, and to export your decks and guides."
+        );
     }
 }

@@ -277,7 +277,7 @@ impl Before {
             grant: new.grant.id,
             identity: new.identity.clone(),
             checked_at: self.now,
-            other_sub: None,
+            ..IdentityRecord::unasked(new.grant.id)
         };
         identity_change(tenant, Expect::as_read(self.identity.as_ref()), &record)
     }

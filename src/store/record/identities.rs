@@ -6,17 +6,22 @@ use super::{
     flows::{read_identity, write_identity},
     unreadable,
 };
-use crate::store::{
-    StoreError,
-    backend::{Key, Label, Row},
-    identity::IdentityRecord,
+use crate::{
+    model::ScopeSet,
+    store::{
+        StoreError,
+        backend::{Key, Label, Row},
+        identity::IdentityRecord,
+    },
 };
 
 /// An identity's row.
 pub(in crate::store) fn identity(record: &IdentityRecord) -> (Label, Body) {
-    let IdentityRecord { grant, identity, checked_at, other_sub } = record;
+    let IdentityRecord { grant, identity, checked_at, other_sub, lacks } = record;
     let writer = Writer::new().with("grant", grant.to_string()).with_time("checked_at", *checked_at);
-    let writer = write_identity(writer, identity.as_ref()).with_some("other_sub", other_sub.as_deref());
+    let writer = write_identity(writer, identity.as_ref())
+        .with_some("other_sub", other_sub.as_deref())
+        .with_some("lacks", lacks.as_str());
     (Label { grant: Some(*grant), ..Label::default() }, Body(writer.bytes()))
 }
 
@@ -29,6 +34,7 @@ pub(in crate::store) fn read_identity_record(key: &Key, row: &Row) -> Result<Ide
             checked_at: fields.time("checked_at")?,
             identity: read_identity(&mut fields)?,
             other_sub: fields.optional_text("other_sub")?,
+            lacks: fields.optional_text("lacks")?.map_or(ScopeSet::unknown(), |text| ScopeSet::new(&text)),
         };
         fields.end().map(|()| record)
     };

@@ -331,6 +331,7 @@ fn no_name_that_a_user_gives_themselves_looks_like_a_sealed_value() {
         identity: Some(identity(&looks_sealed)),
         checked_at: Timestamp::from_secs(5),
         other_sub: Some("u2".into()),
+        lacks: ScopeSet::new("decks:write"),
     };
     let there = row(super::identity(&record));
     assert_eq!(read_identity_record(&key, &there), Ok(record));

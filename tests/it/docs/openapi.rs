@@ -68,6 +68,7 @@ fn card() -> Card {
         serves: None,
         username: None,
         scopes: ScopeSet::new("decks:read"),
+        lacks: ScopeSet::unknown(),
         pat: PatState::Ok,
         last_used: None,
         expires_at: None,
@@ -114,7 +115,7 @@ fn every_word_is_described() {
     let kinds = [CredentialKind::OAuth, CredentialKind::Pat].map(CredentialKind::as_str);
     assert_eq!(words(&card["serves"]), [&kinds[..], &["none"]].concat());
     assert_eq!(words(&card["pat"]), [PatState::None, PatState::Ok, PatState::Rejected].map(PatState::as_str));
-    let steps = [NextStep::Connect, NextStep::Reconnect, NextStep::SetPat, NextStep::FixConfig];
+    let steps = [NextStep::Connect, NextStep::Reconnect, NextStep::AllowMore, NextStep::SetPat, NextStep::FixConfig];
     assert_eq!(words(&card["action"]), steps.map(NextStep::as_str));
     let reasons = [
         Reason::InvalidGrant,
@@ -124,6 +125,7 @@ fn every_word_is_described() {
         Reason::OtherClient(String::new()),
         Reason::OtherOrigin("https://api.flexslot.gg".parse().expect("an origin")),
         Reason::TokenUnusable,
+        Reason::LacksScopes(ScopeSet::unknown()),
         Reason::SubjectChanged,
         Reason::UnauthorizedAfterRefresh,
         Reason::Unreadable(String::new()),
