@@ -4,9 +4,15 @@ use std::collections::BTreeSet;
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use bytes::Bytes;
+use http::Method;
 use serde_json::Value;
 
-use crate::support::{GrantOf, Received, Reply, Script, Upstream, World};
+use flexslot_proxy::{
+    model::GrantState,
+    sandbox::{Canned, Effect, Endpoint, Fault, Nonces, ProofRules},
+};
+
+use crate::support::{CLIENT, Call, GrantOf, Reach, Received, Reply, Script, Upstream, World};
 
 /// What the proof of a request claims.
 fn claims(received: &Received) -> Value {
@@ -45,7 +51,7 @@ fn has_nonce(head: &str, nonce: &str) -> bool {
 }
 
 async fn decks(world: &World) -> Reply {
-    world.get("/decks/?page=2").tenant("acme").send().await
+    world.get("/decks/?page=1").tenant("acme").send().await
 }
 
 async fn world(upstream: &Upstream) -> World {
@@ -60,7 +66,7 @@ async fn every_request_has_a_proof_of_its_own() {
     let world = world(&upstream).await;
     for _ in 0..3 {
         let call =
-            world.get("/decks/?page=2").tenant("acme").header("dpop", "mine").header("authorization", "Bearer x");
+            world.get("/decks/?page=1").tenant("acme").header("dpop", "mine").header("authorization", "Bearer x");
         call.send().await.is(200);
     }
     let seen = upstream.seen();
@@ -171,5 +177,107 @@ async fn a_demand_for_a_proof_of_a_bearer_token_is_passed_on() {
     let refused = decks(&world).await;
     assert_eq!((refused.status, refused.header("proxy-status")), (401, None));
     assert_eq!(upstream.only().field("dpop"), None);
+    world.finish().await;
+}
+
+// === before the strict stand-in ===
+
+/// A world whose client's tokens are bound, with a tenant whose are.
+async fn strict_world(of: GrantOf) -> World {
+    let world = World::start().await;
+    world.sandbox.set_dpop_bound(CLIENT, true).unwrap();
+    world.tenant("acme").with_grant(of.bound()).await;
+    world
+}
+
+async fn key_of(world: &World) -> String {
+    let GrantState::Connected(grant) = world.stored("acme").await.grant else { panic!("connected") };
+    grant.tokens.key.expect("a key").thumbprint().to_owned()
+}
+
+/// No proof was refused, and none was like another.
+fn all_proofs_were_good(world: &World) {
+    let counts = world.sandbox.counters();
+    assert_eq!((counts.proofs_refused.len(), counts.proof_replays), (0, 0), "{counts:?}");
+}
+
+#[tokio::test]
+async fn the_key_outlives_refreshes_and_the_process() {
+    let mut world = strict_world(GrantOf::expired()).await;
+    let key = key_of(&world).await;
+    decks(&world).await.is(200);
+    world.restart().await;
+    decks(&world).await.is(200);
+    assert_eq!(key_of(&world).await, key);
+    all_proofs_were_good(&world);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn nonces_that_rotate_and_a_clock_that_is_ten_minutes_off_cost_nobody_anything() {
+    for minutes in [10, -10] {
+        let world = strict_world(GrantOf::expired()).await;
+        world.sandbox.set_clock_offset(minutes * 60_000);
+        let rules = ProofRules { token_nonces: Nonces::Rotated, api_nonces: Nonces::Rotated, ..ProofRules::default() };
+        world.sandbox.set_proof_rules(rules);
+        for _ in 0..20 {
+            decks(&world).await.is(200);
+        }
+        let counts = world.sandbox.counters();
+        // The first proof of each server's has no nonce; from then on each has the newest.
+        assert_eq!((counts.proofs_refused.values().sum::<u64>(), counts.refreshes), (2, 1), "{counts:?}");
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ten_minutes_off_is_found_out_without_nonces() {
+    let world = strict_world(GrantOf::an_hour()).await;
+    world.sandbox.set_clock_offset(600_000);
+    for _ in 0..3 {
+        decks(&world).await.is(200);
+    }
+    assert_eq!(world.sandbox.counters().proofs_refused.values().sum::<u64>(), 1);
+    world.finish().await;
+}
+
+/// The two reasons to send again are apart: one for the nonce, one for the token.
+#[tokio::test]
+async fn an_upload_that_meets_a_demand_and_a_refused_token_arrives_once() {
+    let world = strict_world(GrantOf::an_hour()).await;
+    world.sandbox.set_proof_rules(ProofRules { api_nonces: Nonces::Demanded, ..ProofRules::default() });
+    let refused = Canned::unauthorized();
+    world.sandbox.fault(Fault::new(Endpoint::Resource, Effect::Answer(refused)).once());
+    let body = Bytes::from(vec![7; 100_000]);
+    let reply = world.post("/sandbox/echo").tenant("acme").body(body).send().await;
+    assert_eq!(reply.is(200).header("proxy-status"), None);
+    let statuses: Vec<_> = world.seen().iter().map(|seen| seen.status.unwrap()).collect();
+    assert_eq!(statuses, [401, 401, 200]);
+    assert_eq!(world.sandbox.counters().refreshes, 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_token_alone_is_of_no_use() {
+    let world = strict_world(GrantOf::an_hour()).await;
+    decks(&world).await.is(200);
+    let GrantState::Connected(grant) = world.stored("acme").await.grant else { panic!("connected") };
+    let flexslot = world.sidecar_upstream();
+    for scheme in ["Bearer", "DPoP"] {
+        let authorization = format!("{scheme} {}", grant.tokens.access.expose());
+        let call = Call::new(Reach::Tcp(flexslot), Method::GET, "/api/public/v1/decks/");
+        call.header("authorization", &authorization).send().await.is(401);
+    }
+    world.finish().await;
+}
+
+/// A grant that another program held, without its key: the refresh token of a public client is bound as well.
+#[tokio::test]
+async fn what_was_imported_without_its_key_serves_again_where_flexslot_lets_it() {
+    let world = World::start().await;
+    world.sandbox.set_dpop_bound(CLIENT, true).unwrap();
+    world.tenant("acme").with_grant(GrantOf::an_hour().bound().without_its_key()).await;
+    let reply = decks(&world).await;
+    reply.is_problem(503, "oauth_misconfigured");
     world.finish().await;
 }

@@ -1,5 +1,6 @@
 //! From a connect link to a connection: a plain HTTP client with cookies walks Flexslot's consent page.
 
+mod bound;
 mod public;
 mod refusals;
 mod walks;

@@ -18,7 +18,7 @@ use tokio::{
 
 use super::{
     http::{Connection, DECKS, get},
-    world::{Life, World},
+    world::{CLIENT, Life, World},
 };
 use crate::support::{PATIENCE, process::Launch};
 
@@ -40,6 +40,14 @@ async fn world(life: Life) -> (World, super::world::Tenant) {
         .set("refresh", "timeout = \"60s\"")
         .set("upstream", "response_timeout = \"120s\"")
         .set("log", "access = false");
+    let acme = world.connect("acme", life).await;
+    (world, acme)
+}
+
+/// The same, with tokens that are bound to a key.
+async fn bound_world(life: Life) -> (World, super::world::Tenant) {
+    let (world, _) = world(life).await;
+    world.sandbox.set_dpop_bound(CLIENT, true).unwrap();
     let acme = world.connect("acme", life).await;
     (world, acme)
 }
@@ -162,6 +170,20 @@ async fn a_storm_on_a_token_that_flexslot_refuses_costs_one_token_request_and_on
     let (sent, refused) = (counts.requests(Endpoint::Resource), counts.with_status(Endpoint::Resource, 401));
     assert_eq!(sent, REQUESTS + refused, "one retry for each 401");
     report(&format!("refused by Flexslot ({refused} answers 401)"), served);
+}
+
+/// The stand-in refuses a proof that it has seen before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_on_an_expired_bound_token_costs_one_token_request_and_a_proof_each() {
+    let (world, _) = bound_world(Life::Expired).await;
+    let sidecar = world.start().await;
+    let served = storm(sidecar.proxy, CONNECTIONS, EACH).await;
+    let counts = world.sandbox.counters();
+    assert_all_served(&served, REQUESTS);
+    assert_one_refresh(&counts);
+    assert_eq!((counts.proofs, counts.proof_replays), (REQUESTS + 1, 0), "a proof each, and one for the refresh");
+    assert_eq!(counts.requests(Endpoint::Resource), REQUESTS, "nothing is sent twice");
+    report("expired, bound to a key", served);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

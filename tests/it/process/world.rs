@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use flexslot_proxy::{
-    model::{Clock, GrantId, GrantState, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType},
+    model::{
+        Clock, GrantId, GrantState, ProofKey, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType,
+    },
     sandbox::{Client, Running, Sandbox, Settings},
     store::{Existing, NewGrant, NewTenant, StoredPat, TokenStore, backend::Backend},
 };
@@ -194,14 +196,15 @@ impl World {
         for name in names.iter().map(AsRef::as_ref) {
             self.sandbox.add_user(name);
             let pair = self.sandbox.issue_grant(name, CLIENT, "decks:read decks:write cards:read").unwrap();
+            let key = pair.key.map(|key| ProofKey::from_jwk(&key.private_jwk()).unwrap());
             let tokens = TokenSet {
                 access: pair.access,
                 refresh: pair.refresh,
-                token_type: TokenType::Bearer,
+                token_type: if key.is_some() { TokenType::Dpop } else { TokenType::Bearer },
                 scopes: ScopeSet::new(&pair.scope),
                 expires_at,
                 answered_at: None,
-                key: None,
+                key,
             };
             let grant = NewGrant { client_id: CLIENT.into(), origin: self.origin().parse().unwrap(), tokens };
             batch.push(NewTenant { tenant: tenant(name), pat: None, grant: Some(grant) });

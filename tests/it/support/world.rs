@@ -163,6 +163,12 @@ impl World {
         self.sidecar().admin.expect("an admin listener")
     }
 
+    /// Where the sidecar's upstream listens.
+    pub(crate) fn sidecar_upstream(&self) -> SocketAddr {
+        let origin = self.sidecar().config.upstream.origin.to_string();
+        origin.strip_prefix("http://").and_then(|authority| authority.parse().ok()).expect("an address")
+    }
+
     /// A connection for bytes.
     pub(crate) async fn raw(&self) -> Raw {
         Raw::connect(self.address()).await

@@ -25,6 +25,7 @@ pub(crate) struct GrantOf {
     client: String,
     /// What its tokens are bound to, as the sidecar is told.
     key: Option<ProofKey>,
+    loses_key: bool,
 }
 
 // === impl Tenant ===
@@ -50,7 +51,9 @@ impl Tenant<'_> {
         if of.client != CLIENT {
             self.world.sandbox.add_client(Client::public(of.client.clone()));
         }
-        let pair = self.world.sandbox.issue_grant(self.name.as_str(), &of.client, &of.scopes).unwrap();
+        let (jkt, life) = (of.key.as_ref().map(ProofKey::thumbprint), Duration::from_secs(3600));
+        let pair =
+            self.world.sandbox.issue_grant_bound_to(self.name.as_str(), &of.client, &of.scopes, life, jkt).unwrap();
         let now = SystemClock.now();
         let seconds = Duration::from_secs(of.ends_in.unsigned_abs());
         let tokens = TokenSet {
@@ -60,7 +63,7 @@ impl Tenant<'_> {
             scopes: ScopeSet::new(&of.scopes),
             expires_at: if of.ends_in < 0 { now.minus(seconds) } else { now.plus(seconds) },
             answered_at: None,
-            key: of.key,
+            key: of.key.filter(|_| !of.loses_key),
         };
         if of.ends_in < 0 {
             self.world.sandbox.expire_access(pair.grant).unwrap();
@@ -85,7 +88,7 @@ impl Tenant<'_> {
 impl GrantOf {
     /// All scopes, and an hour to go.
     pub(crate) fn an_hour() -> Self {
-        Self { scopes: SCOPES.join(" "), ends_in: 3600, client: CLIENT.to_owned(), key: None }
+        Self { scopes: SCOPES.join(" "), ends_in: 3600, client: CLIENT.to_owned(), key: None, loses_key: false }
     }
 
     /// All scopes; the access token ended a minute ago.
@@ -106,6 +109,11 @@ impl GrantOf {
     /// The same, bound to a new key.
     pub(crate) fn bound(self) -> Self {
         Self { key: Some(ProofKey::generate()), ..self }
+    }
+
+    /// The same, with the key lost.
+    pub(crate) fn without_its_key(self) -> Self {
+        Self { loses_key: true, ..self }
     }
 
     /// The same under another OAuth client.
