@@ -40,6 +40,10 @@ cards *ARGS:
 day *ARGS:
     cargo bench --locked --bench day -- {{ARGS}}
 
+# What a proof of possession costs, beside the signature in it.
+bench-proof:
+    cargo bench --locked --bench proof
+
 # Fuzzes one target, or all
 fuzz TARGET='all' SECONDS='60':
     scripts/fuzz {{TARGET}} {{SECONDS}}

@@ -203,7 +203,9 @@ fn all_proofs_were_good(world: &World) {
 
 #[tokio::test]
 async fn the_key_outlives_refreshes_and_the_process() {
-    let mut world = strict_world(GrantOf::expired()).await;
+    let mut world = World::with("store.url = \"sqlite:flexslot-proxy.db\"").await;
+    world.sandbox.set_dpop_bound(CLIENT, true).unwrap();
+    world.tenant("acme").with_grant(GrantOf::expired().bound()).await;
     let key = key_of(&world).await;
     decks(&world).await.is(200);
     world.restart().await;
