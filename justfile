@@ -40,8 +40,8 @@ cards *ARGS:
 day *ARGS:
     cargo bench --locked --bench day -- {{ARGS}}
 
-# What a proof of possession costs, beside the signature in it.
-bench-proof:
+# What a proof of possession costs, beside the signature in it
+proof:
     cargo bench --locked --bench proof
 
 # Fuzzes one target, or all
