@@ -15,8 +15,8 @@ use std::{collections::HashMap, env, path::Path, sync::Arc, time::Duration};
 use flexslot_proxy::{
     credential::{CardQuery, Credentials, RefreshPolicy, Settings, coordinator::Parts},
     flexslot::{
-        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
-        TokenError,
+        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, Revoke, TokenAnswer,
+        TokenEndpoint, TokenError,
     },
     model::{ConnectionState, ProofKey, Random, Secret, SystemClock, Unobserved},
     store::{
@@ -197,7 +197,7 @@ impl AuthorizationServer for Silent {
         Err(nobody())
     }
 
-    async fn revoke(&self, _: &str, _: &Secret) -> Result<Revocation, TokenError> {
+    async fn revoke(&self, _: &str, _: Revoke<'_>) -> Result<Revocation, TokenError> {
         Err(nobody())
     }
 

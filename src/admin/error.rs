@@ -145,9 +145,11 @@ impl From<ConsentError> for Failure {
             ConsentError::Store(error) => return error.into(),
             ConsentError::Unknown => Code::NotFound,
             ConsentError::Mismatch => return Fault::field("code", "not the one that the browser brought back").into(),
-            ConsentError::Ended(_) | ConsentError::OutOfStep | ConsentError::Overtaken | ConsentError::Busy => {
-                Code::Conflict
-            }
+            ConsentError::Ended(_)
+            | ConsentError::TooManyFlows
+            | ConsentError::OutOfStep
+            | ConsentError::Overtaken
+            | ConsentError::Busy => Code::Conflict,
         };
         let what = error.to_string();
         let (first, rest) = what.split_at(what.chars().next().map_or(0, char::len_utf8));

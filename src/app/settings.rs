@@ -96,6 +96,7 @@ pub fn connect_flow(
 ) -> connect_flow::Settings {
     connect_flow::Settings {
         server,
+        origin: config.upstream.origin.clone(),
         client_id: config.oauth.client.as_ref().map(|client| client.id.clone()),
         redirect_uri: redirect_uri(config, admin_port),
         public_url: config.admin.public_url.clone(),

@@ -46,22 +46,40 @@ impl DisconnectArgs {
         let around = world.surroundings();
         let storage = store::open_storage(&config.store, world).await?;
         let credentials = door::open(&config, storage, &around)?;
-        let card = credentials.card(&tenant).await?.ok_or_else(|| status::unknown(&tenant))?;
-        if card.state == ConnectionState::NotConnected {
-            return Err(nothing(&tenant));
+        let card = credentials.card(&tenant).await?;
+        let connected = card.as_ref().filter(|card| card.state != ConnectionState::NotConnected);
+        if connected.is_none() && !credentials.has_parked(&tenant).await? {
+            return Err(if card.is_some() { nothing(&tenant) } else { status::unknown(&tenant) });
         }
         if !yes {
-            let whose = card.username.map(|name| format!(" (@{})", printable(&name))).unwrap_or_default();
-            let question = format!(
-                "Disconnect {tenant}{whose} from Flexslot? Your synced data will stay; future syncs will stop until you \
-                 reconnect."
-            );
+            let question = match connected {
+                Some(card) => {
+                    let whose = card.username.as_ref().map(|name| format!(" (@{})", printable(name)));
+                    format!(
+                        "Disconnect {tenant}{} from Flexslot? Your synced data will stay; future syncs will stop until \
+                         you reconnect.",
+                        whose.unwrap_or_default()
+                    )
+                }
+                None => format!(
+                    "{tenant} is not connected yet: its user has allowed it on Flexslot, and the last word on that is \
+                     still awaited. Revoke it?"
+                ),
+            };
             if !world.console.confirm(question).await? {
-                return Err(Failure::new(format!("{tenant} stays connected; nothing was done")));
+                return Err(Failure::new(format!("{tenant} stays as it is; nothing was done")));
             }
         }
         match credentials.disconnect(&tenant).await? {
             DisconnectOutcome::NothingToDisconnect => Err(nothing(&tenant)),
+            DisconnectOutcome::Ended => {
+                world.console.tell(format_args!(
+                    "Disconnected {tenant}. The connection had ended before, so there was nothing left to revoke. What \
+                     Flexslot still lists for the user can be ended at {}.",
+                    settings::manage_url(&config),
+                ));
+                Ok(())
+            }
             DisconnectOutcome::Revoked => {
                 world.console.tell(format_args!("Disconnected {tenant} from Flexslot, and revoked the access there."));
                 Ok(())

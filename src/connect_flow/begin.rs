@@ -100,6 +100,8 @@ impl ConnectFlow {
     pub async fn begin(&self, id: &SessionId) -> Result<Begun, Refused> {
         let settings = self.settings();
         let Some(client_id) = settings.client_id.clone() else { return Err(Refused::outright(Refusal::NoClient)) };
+        let session = self.session(id).await?;
+        let scopes = self.scopes(&session, &settings).await?;
         let random = &self.0.random;
         let (verifier, state, binding) = (Verifier::random(random), secret(random), secret(random));
         let challenge = verifier.challenge();
@@ -109,9 +111,9 @@ impl ConnectFlow {
             binding: binding.clone(),
             client_id: client_id.clone(),
             redirect_uri: settings.redirect_uri.as_str().to_owned(),
+            scopes: scopes.clone(),
         };
-        let session = self.credentials().begin_flow(id, flow).await.map_err(|error| Refused::outright(error.into()))?;
-        let scopes = self.scopes(&session, &settings).await?;
+        self.credentials().begin_flow(id, flow).await.map_err(|error| Refused::outright(error.into()))?;
         let request = AuthorizationRequest {
             client_id: &client_id,
             redirect_uri: settings.redirect_uri.as_str(),

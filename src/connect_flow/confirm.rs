@@ -33,15 +33,23 @@ impl ConnectFlow {
                 Ok(outcome) => self.tell(&session.tenant, outcome),
                 Err(why) => self.refuse(refused(why)),
             },
-            LastWord::No => {
-                if let Err(error) = self.credentials().end_session(id, SessionOutcome::Denied).await {
-                    return self.refuse(refused(error.into()));
-                }
-                let told = self.refuse(refused(Refusal::Kept));
-                let address = return_to::address(&self.settings(), id, &session, &SessionOutcome::Denied, None);
-                address.map_or(told, Outcome::Return)
-            }
+            LastWord::No => self.keep(id, &session).await,
         }
+    }
+
+    /// The tenant stays as it was, unless another window of the browser's has said yes before.
+    pub(super) async fn keep(&self, id: &SessionId, session: &Session) -> Outcome {
+        let why = match self.credentials().end_session(id, SessionOutcome::Denied).await {
+            Ok(SessionOutcome::Connected) => Refusal::UsedLink(SessionOutcome::Connected),
+            Ok(SessionOutcome::Denied | SessionOutcome::Failed(_)) => Refusal::Kept,
+            Err(error) => error.into(),
+        };
+        let kept = why == Refusal::Kept;
+        let told = self.refuse(Refused { why, tenant: Some(session.tenant.clone()), again: None });
+        if !kept {
+            return told;
+        }
+        return_to::address(&self.settings(), id, session, &SessionOutcome::Denied, None).map_or(told, Outcome::Return)
     }
 
     /// The grant becomes the tenant's; or goes on to wait for the app that has the very last word.

@@ -5,15 +5,15 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    ConnectFlow, Outcome, Refusal, Refused,
+    ConnectFlow, Outcome, Refusal, Refused, Settings,
     begin::{secret, wanted},
     callback::Back,
-    outcome::Confirmation,
+    outcome::{Confirmation, GivenBack},
     return_to,
 };
 use crate::{
     credential::{Awaiting, Consented, SessionOutcome, consent::Again},
-    flexslot::{Introspection, Redemption, TokenAnswer, TokenError, Verifier},
+    flexslot::{Introspection, Redemption, Revocation, Revoke, TokenAnswer, TokenError, Verifier},
     model::{Identity, ScopeSet, Secret, TenantId, TokenSet, TokenType, token::DEFAULT_LIFE},
 };
 
@@ -52,18 +52,20 @@ impl ConnectFlow {
     }
 
     async fn redeem_and_keep(&self, back: Back, code: &Secret) -> Outcome {
-        let way = match self.way(&back) {
+        // One Flexslot from here to the end, whatever is reloaded meanwhile.
+        let settings = self.settings();
+        let way = match self.way(&settings, &back) {
             Ok(way) => way,
             Err(why) => return self.fail(&back, why).await,
         };
-        // Asked first, because a store that is out of reach should not cost the code.
-        let known = match self.credentials().identity(&back.session.tenant).await {
-            Ok(known) => known,
+        // Asked first, because a store that is out of reach should not cost the code. Whoever disconnects from here on has
+        // a later word than the one who allowed it.
+        let outset = match self.credentials().outset(&back.session.tenant).await {
+            Ok(outset) => outset,
             Err(error) => return self.fail(&back, error.into()).await,
         };
         // A revocation that arrives after this grant could end it too.
         self.credentials().clear_revocations(&back.session.tenant).await;
-        let settings = self.settings();
         let redemption = Redemption {
             code,
             verifier: Verifier::from_stored(back.flow.verifier.clone()),
@@ -73,21 +75,28 @@ impl ConnectFlow {
             Ok(answer) => answer,
             Err(error) => return self.fail(&back, Refusal::Token(error)).await,
         };
-        let (identity, told) = self.introspect(&back, &answer.access).await;
-        let consented = match self.consented(&back, answer, identity, told).await {
-            Ok(consented) => consented,
+        let (identity, told) = self.introspect(&settings, &back, &answer.access).await;
+        let tokens = match self.usable(&settings, &back, answer, told).await {
+            Ok(tokens) => tokens,
             Err(why) => return self.fail(&back, why).await,
         };
-        match whose(known, consented.identity.as_ref()) {
+        let whose = whose(outset.identity.clone(), identity.as_ref());
+        let (client_id, origin) = (back.flow.client_id.clone(), settings.origin.clone());
+        let consented = Consented { tokens, client_id, origin, identity, outset };
+        match whose {
             Whose::Expected => self.take_over(&back, consented, way).await,
             Whose::Other(before) => self.ask(&back, consented, before).await,
         }
     }
 
     /// Whose the grant is, and its scopes, as far as Flexslot says.
-    async fn introspect(&self, back: &Back, access: &Secret) -> (Option<Identity>, Option<String>) {
-        let server = &self.settings().server;
-        match timeout(PATIENCE, server.introspect(&back.flow.client_id, access)).await {
+    async fn introspect(
+        &self,
+        settings: &Settings,
+        back: &Back,
+        access: &Secret,
+    ) -> (Option<Identity>, Option<String>) {
+        match timeout(PATIENCE, settings.server.introspect(&back.flow.client_id, access)).await {
             Ok(Ok(Introspection::Active { identity, scope })) => (identity, scope),
             Ok(Ok(Introspection::Inactive)) => {
                 tracing::warn!(tenant = %back.session.tenant, "Flexslot calls a grant inactive that it has just given");
@@ -105,28 +114,30 @@ impl ConnectFlow {
     }
 
     /// What was given, as far as it can be used; what cannot is given back.
-    async fn consented(
+    async fn usable(
         &self,
+        settings: &Settings,
         back: &Back,
         answer: TokenAnswer,
-        identity: Option<Identity>,
         told: Option<String>,
-    ) -> Result<Consented, Refusal> {
-        let client_id = back.flow.client_id.clone();
+    ) -> Result<TokenSet, Refusal> {
         let Some(refresh) = answer.refresh else {
-            return Err(Refusal::Unusable("the token answer has no refresh token"));
+            let given_back = self.give_back(settings, back, Revoke::Access(&answer.access)).await;
+            return Err(Refusal::Unusable("the token answer has no refresh token", given_back));
         };
         if answer.token_type == TokenType::Dpop && answer.key.is_none() {
-            self.give_back(&back.session.tenant, &client_id, &refresh).await;
-            return Err(Refusal::Unusable("Flexslot binds the tokens to a key (DPoP), and none was shown to it"));
+            let given_back = self.give_back(settings, back, Revoke::Refresh(&refresh)).await;
+            let what = "Flexslot binds the tokens to a key (DPoP), and none was shown to it";
+            return Err(Refusal::Unusable(what, given_back));
         }
-        let scopes = match answer.scope.or(told) {
-            Some(scope) => ScopeSet::new(&scope),
+        let scopes = match (answer.scope.or(told), &back.flow.scopes) {
+            (Some(scope), _) => ScopeSet::new(&scope),
             // What was asked for (RFC 6749 section 5.1).
-            None => wanted(&back.session, None, &self.settings()),
+            (None, Some(asked)) => asked.clone(),
+            (None, None) => wanted(&back.session, None, settings),
         };
         let now = self.0.clock.now();
-        let tokens = TokenSet {
+        Ok(TokenSet {
             access: answer.access,
             refresh,
             token_type: answer.token_type,
@@ -134,18 +145,17 @@ impl ConnectFlow {
             expires_at: now.plus(answer.expires_in.unwrap_or(DEFAULT_LIFE)),
             answered_at: Some(now),
             key: answer.key,
-        };
-        Ok(Consented { tokens, client_id, identity })
+        })
     }
 
     /// Where the browser ends if all goes well.
-    fn way(&self, back: &Back) -> Result<Way, Refusal> {
+    fn way(&self, settings: &Settings, back: &Back) -> Result<Way, Refusal> {
         if back.session.return_to.is_none() {
             return Ok(Way::Page);
         }
         let code = secret(&self.0.random);
         let (id, session) = (&back.flow.session, &back.session);
-        let address = return_to::address(&self.settings(), id, session, &SessionOutcome::Connected, Some(&code));
+        let address = return_to::address(settings, id, session, &SessionOutcome::Connected, Some(&code));
         address.map(|address| Way::App { address, code }).ok_or(Refusal::NoWayBack)
     }
 
@@ -180,13 +190,17 @@ impl ConnectFlow {
     }
 
     /// Has Flexslot end a grant that cannot be used. Whether that works changes nothing for who waits.
-    async fn give_back(&self, tenant: &TenantId, client_id: &str, refresh: &Secret) {
-        let server = &self.settings().server;
-        match timeout(PATIENCE, server.revoke(client_id, refresh)).await {
-            Ok(Ok(_)) => {}
+    async fn give_back(&self, settings: &Settings, back: &Back, what: Revoke<'_>) -> GivenBack {
+        let tenant = &back.session.tenant;
+        match timeout(PATIENCE, settings.server.revoke(&back.flow.client_id, what)).await {
+            Ok(Ok(Revocation::Accepted)) => return GivenBack::Yes,
+            Ok(Ok(Revocation::Refused(what))) => {
+                tracing::warn!(%tenant, what, "Flexslot refused to revoke a grant that cannot be used");
+            }
             Ok(Err(error)) => tracing::warn!(%tenant, %error, "a grant that cannot be used was not revoked"),
             Err(_) => tracing::warn!(%tenant, "a grant that cannot be used was not revoked in time"),
         }
+        GivenBack::No
     }
 
     /// The flow came to nothing by a word of Flexslot's, or of ours.

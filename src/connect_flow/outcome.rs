@@ -53,6 +53,8 @@ pub enum Refusal {
     UnknownLink,
     /// The link has been used.
     UsedLink(SessionOutcome),
+    /// The link was tried so often that it begins no more flows.
+    TooManyFlows,
     /// A grant waits for the last word, which is not this caller's.
     Waiting,
     /// No OAuth client is configured.
@@ -73,8 +75,8 @@ pub enum Refusal {
     Flexslot(ErrorCode),
     /// The code could not be redeemed.
     Token(TokenError),
-    /// It was redeemed for tokens that this program cannot use. Says why.
-    Unusable(&'static str),
+    /// It was redeemed for tokens that this program cannot use. Says why, and what became of them.
+    Unusable(&'static str, GivenBack),
     /// The session has to end at an app, to which the configuration no longer lets browsers go.
     NoWayBack,
     /// The tenant's connection was changed meanwhile.
@@ -82,6 +84,14 @@ pub enum Refusal {
     /// Something else for the tenant is under way.
     Busy,
     Store(StoreError),
+}
+
+/// Whether Flexslot has taken back what it had given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GivenBack {
+    Yes,
+    /// Or nobody knows.
+    No,
 }
 
 /// The error codes of an authorization response (RFC 6749 section 4.1.2.1) besides `access_denied`.
@@ -128,6 +138,7 @@ impl Refusal {
         match self {
             Self::UnknownLink => "unknown_link",
             Self::UsedLink(_) => "used_link",
+            Self::TooManyFlows => "too_many_flows",
             Self::Waiting => "waiting",
             Self::NoClient => "no_client",
             Self::NoAnswer => "no_answer",
@@ -142,7 +153,7 @@ impl Refusal {
             Self::Token(TokenError::Unknown(_)) => "outcome_unknown",
             Self::Token(TokenError::Revoked) => "invalid_grant",
             Self::Token(TokenError::Misconfigured(_)) => "oauth_misconfigured",
-            Self::Unusable(_) => "tokens_unusable",
+            Self::Unusable(..) => "tokens_unusable",
             Self::NoWayBack => "return_denied",
             Self::Overtaken => "overtaken",
             Self::Busy => "busy",
@@ -155,7 +166,7 @@ impl Refusal {
         match self {
             Self::Token(error) => Some(error.to_string()),
             Self::Store(error) => Some(error.to_string()),
-            Self::Unusable(what) => Some((*what).to_owned()),
+            Self::Unusable(what, _) => Some((*what).to_owned()),
             _ => None,
         }
     }
@@ -172,6 +183,7 @@ impl From<ConsentError> for Refusal {
         match error {
             ConsentError::Unknown => Self::UnknownLink,
             ConsentError::Ended(outcome) => Self::UsedLink(outcome),
+            ConsentError::TooManyFlows => Self::TooManyFlows,
             ConsentError::OutOfStep => Self::Waiting,
             ConsentError::Mismatch => Self::OtherBrowser,
             ConsentError::Overtaken => Self::Overtaken,

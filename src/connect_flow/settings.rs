@@ -13,6 +13,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Settings {
     pub server: Arc<dyn AuthorizationServer>,
+    /// The upstream's, to which alone goes what comes of a consent.
+    pub origin: Origin,
     /// In whose name users are asked; `None`: only PATs work.
     pub client_id: Option<String>,
     pub redirect_uri: RedirectUri,

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::works::Works;
 use crate::{
-    flexslot::{Revocation, TokenError},
+    flexslot::{Revocation, Revoke, TokenError},
     model::Random,
     store::{Claim, Claimed, Patience, RevocationId, StoreError, revocation::CLAIM},
 };
@@ -124,7 +124,7 @@ impl Works {
         if left.is_zero() {
             return Err(("the store took too long to say that it may be sent".into(), None));
         }
-        match timeout(left, settings.server.revoke(&revocation.client_id, &revocation.refresh)).await {
+        match timeout(left, settings.server.revoke(&revocation.client_id, Revoke::Refresh(&revocation.refresh))).await {
             Ok(Ok(Revocation::Accepted)) => Ok(()),
             Ok(Ok(Revocation::Refused(what))) => Err((what, None)),
             Ok(Err(TokenError::RefusedForNow { what, retry_after })) => Err((what, retry_after)),

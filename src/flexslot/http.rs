@@ -21,8 +21,8 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
-    TokenError, answer,
+    AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, Revoke, TokenAnswer,
+    TokenEndpoint, TokenError, answer,
     dpop::{DPOP, Proof, Proven, Prover, without_query},
 };
 use crate::model::{
@@ -257,8 +257,8 @@ impl AuthorizationServer for HttpAuthorizationServer {
         self.tokens(client_id, &form, None).await
     }
 
-    async fn revoke(&self, client_id: &str, refresh: &Secret) -> Result<Revocation, TokenError> {
-        let form = [("token", refresh.expose()), ("token_type_hint", "refresh_token")];
+    async fn revoke(&self, client_id: &str, what: Revoke<'_>) -> Result<Revocation, TokenError> {
+        let form = [("token", what.token().expose()), ("token_type_hint", what.hint())];
         let Answer { status, headers, body } = self.post(&self.endpoints.revoke, client_id, &form, None).await?;
         answer::revocation(status, &headers, &body, self.clock.now())
     }

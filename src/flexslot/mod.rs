@@ -48,6 +48,15 @@ pub struct Redemption<'a> {
     pub redirect_uri: &'a str,
 }
 
+/// What is to be revoked (RFC 7009 section 2.1).
+#[derive(Debug, Clone, Copy)]
+pub enum Revoke<'a> {
+    /// The grant goes with it.
+    Refresh(&'a Secret),
+    /// For a grant that came without a refresh token. Whether the grant goes with it, Flexslot does not say.
+    Access(&'a Secret),
+}
+
 /// Flexslot's last word on a token that was to be revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Revocation {
@@ -118,12 +127,29 @@ pub trait AuthorizationServer: Send + Sync + 'static {
     /// Presents a code once.
     async fn redeem(&self, client_id: &str, redemption: Redemption<'_>) -> Result<TokenAnswer, TokenError>;
 
-    /// Ends the grant of `refresh` at Flexslot (RFC 7009). An error leaves it open whether it has ended; it may be asked
-    /// again.
-    async fn revoke(&self, client_id: &str, refresh: &Secret) -> Result<Revocation, TokenError>;
+    /// Has Flexslot end `what` (RFC 7009). An error leaves it open whether it has ended; it may be asked again.
+    async fn revoke(&self, client_id: &str, what: Revoke<'_>) -> Result<Revocation, TokenError>;
 
     /// Asks what `token` is worth, and whose it is.
     async fn introspect(&self, client_id: &str, token: &Secret) -> Result<Introspection, TokenError>;
+}
+
+// === impl Revoke ===
+
+impl<'a> Revoke<'a> {
+    /// The token itself.
+    pub const fn token(self) -> &'a Secret {
+        let (Self::Refresh(token) | Self::Access(token)) = self;
+        token
+    }
+
+    /// Its `token_type_hint`.
+    pub const fn hint(self) -> &'static str {
+        match self {
+            Self::Refresh(_) => "refresh_token",
+            Self::Access(_) => "access_token",
+        }
+    }
 }
 
 // === impl TokenError ===

@@ -22,8 +22,8 @@ use super::{
 use crate::model::{Identity, ScopeSet, Secret, SessionId, TenantId, Timestamp};
 
 pub use self::{
-    connect::{Connected, Connecting, NewConsent},
-    sessions::Again,
+    connect::{Connected, Connecting, NewConsent, Outset, Word},
+    sessions::{Again, MOST_FLOWS},
 };
 
 /// What the names of rows of kind [`Kind::Flow`] begin with.
@@ -122,6 +122,8 @@ pub struct NewFlow {
     pub binding: Secret,
     pub client_id: String,
     pub redirect_uri: String,
+    /// What is asked for.
+    pub scopes: ScopeSet,
 }
 
 /// A flow that has come back.
@@ -132,6 +134,8 @@ pub struct Flow {
     pub binding: Proof,
     pub client_id: String,
     pub redirect_uri: String,
+    /// What was asked for. `None`: an earlier version began the flow, and did not write it down.
+    pub scopes: Option<ScopeSet>,
 }
 
 /// Why a session does not go on.
@@ -141,6 +145,8 @@ pub enum ConsentError {
     Unknown,
     /// It has been used up.
     Ended(SessionOutcome),
+    /// It has begun [`MOST_FLOWS`] flows, and begins no more.
+    TooManyFlows,
     /// It is not at that step: a grant is parked for it already, or none is, or for somebody else's word.
     OutOfStep,
     /// That is not the browser, or not the code, that the grant was parked for.
@@ -235,6 +241,7 @@ impl fmt::Display for ConsentError {
         match self {
             Self::Unknown => f.write_str("there is no such connect session, or its ten minutes are over"),
             Self::Ended(outcome) => write!(f, "the connect session has ended: {}", outcome.as_str()),
+            Self::TooManyFlows => write!(f, "the connect session has been tried {MOST_FLOWS} times"),
             Self::OutOfStep => f.write_str("the connect session is not at that step"),
             Self::Mismatch => f.write_str("the consent was not given for this browser or this code"),
             Self::Overtaken => f.write_str("the tenant was removed, disconnected or connected otherwise meanwhile"),

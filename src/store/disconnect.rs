@@ -14,14 +14,14 @@ use crate::model::{
 };
 
 /// What a disconnect has found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Disconnection {
     /// No grant, or one that was disconnected before.
     Nothing,
     /// One that had ended by itself. Nobody has to be told.
     Ended,
-    /// One that held: its refresh token is to be revoked.
-    ToRevoke(GrantId),
+    /// One that held, or some that waited for a last word: their refresh tokens are to be revoked.
+    ToRevoke(Vec<GrantId>),
 }
 
 // === impl TokenStore ===
@@ -34,13 +34,13 @@ impl TokenStore {
             let [row, identity] = all(self.backend.get(&[key.clone(), identity_key(tenant)]).await?)?;
             let pending = self.pending(tenant).await?;
             let now = self.backend.now().await?;
-            let mut changes = self.void_parked(tenant, &pending, now);
-            let mut found = Disconnection::Nothing;
+            let (mut to_revoke, mut changes) = self.void_parked(tenant, &pending, now);
+            let mut had_ended = false;
             if let Some(row) = &row {
                 let state = record::read_grant(&self.sealer, tenant, row)?;
-                found = of_state(&state);
                 if let Some(end) = end_of(&state, now) {
                     let (label, body) = record::disconnected(&end);
+                    had_ended = state.grant().is_none();
                     changes.push(Change { key: key.clone(), expect: Expect::Revision(row.revision), label, body });
                     changes.push(tombstone(end.id, now));
                     changes.extend(forget_identity(tenant, identity.as_ref(), now));
@@ -50,8 +50,15 @@ impl TokenStore {
                     let id = RevocationId { tenant: tenant.clone(), grant: grant.id };
                     let revocation = Revocation::of(grant, sub.as_deref(), now);
                     changes.push(self.revocation_change(&id, Expect::Anything, &revocation));
+                    // The one that works, first.
+                    to_revoke.insert(0, grant.id);
                 }
             }
+            let found = match to_revoke.is_empty() {
+                false => Disconnection::ToRevoke(to_revoke),
+                true if had_ended => Disconnection::Ended,
+                true => Disconnection::Nothing,
+            };
             if changes.is_empty() {
                 return Ok(found);
             }
@@ -62,24 +69,26 @@ impl TokenStore {
         }
     }
 
+    /// Whether a consent of `tenant`'s waits for a last word.
+    pub async fn has_parked(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        Ok(self.pending(tenant).await?.iter().any(|pending| parked_of(pending).is_some()))
+    }
+
     /// Has what is parked revoked now, so that nobody completes it.
-    fn void_parked(&self, tenant: &TenantId, pending: &[Pending], now: Timestamp) -> Vec<Change> {
-        let void = |Pending { row, revocation, .. }: &Pending| {
-            let revocation = revocation.as_ref().filter(|revocation| revocation.parked.is_some())?;
+    fn void_parked(&self, tenant: &TenantId, pending: &[Pending], now: Timestamp) -> (Vec<GrantId>, Vec<Change>) {
+        let void = |pending: &Pending| {
+            let revocation = parked_of(pending)?;
             let id = RevocationId { tenant: tenant.clone(), grant: revocation.grant };
             let void = Revocation { from: now, parked: None, ..revocation.clone() };
-            Some(self.revocation_change(&id, Expect::Revision(row.revision), &void))
+            let change = self.revocation_change(&id, Expect::Revision(pending.row.revision), &void);
+            Some((revocation.grant, change))
         };
-        pending.iter().filter_map(void).collect()
+        pending.iter().filter_map(void).unzip()
     }
 }
 
-fn of_state(state: &GrantState) -> Disconnection {
-    match state {
-        GrantState::Connected(grant) | GrantState::Uncertain(grant, _) => Disconnection::ToRevoke(grant.id),
-        GrantState::Disconnected(end) if end.reason != DisconnectReason::Disconnected => Disconnection::Ended,
-        GrantState::Disconnected(_) | GrantState::NeverConnected => Disconnection::Nothing,
-    }
+fn parked_of(pending: &Pending) -> Option<&Revocation> {
+    pending.revocation.as_ref().filter(|revocation| revocation.parked.is_some())
 }
 
 /// How the grant ends; `None` where it has, here.

@@ -59,9 +59,7 @@ impl TokenStore {
     pub async fn identity(&self, tenant: &TenantId) -> Result<Option<IdentityRecord>, StoreError> {
         let keys = [Key::new(Kind::Grant, tenant.as_str()), identity_key(tenant)];
         let [grant, identity] = all(self.backend.get(&keys).await?)?;
-        let Some(grant) = grant.filter(|row| is_remembered(tenant, row)) else { return Ok(None) };
-        let record = found(&keys[1], identity.as_ref())?.record;
-        Ok(record.filter(|record| Some(record.grant) == grant.label.grant))
+        remembered(tenant, grant.as_ref(), identity.as_ref())
     }
 
     /// Writes down that requests with that grant were refused for want of `scopes`, unless it is the tenant's no more.
@@ -110,6 +108,17 @@ pub(super) fn identity_change(tenant: &TenantId, expect: Expect, record: &Identi
 pub(super) fn forget_identity(tenant: &TenantId, row: Option<&Row>, now: Timestamp) -> Option<Change> {
     let row = row.filter(|row| is_there(row))?;
     Some(over(identity_key(tenant), Expect::Revision(row.revision), now))
+}
+
+/// What the row `identity` says of the grant of the row `grant`, if that still counts.
+pub(super) fn remembered(
+    tenant: &TenantId,
+    grant: Option<&Row>,
+    identity: Option<&Row>,
+) -> Result<Option<IdentityRecord>, StoreError> {
+    let Some(grant) = grant.filter(|row| is_remembered(tenant, row)) else { return Ok(None) };
+    let record = found(&identity_key(tenant), identity)?.record;
+    Ok(record.filter(|record| Some(record.grant) == grant.label.grant))
 }
 
 /// Whose the grant of the row `grant` is, as far as the row `identity` says.

@@ -56,7 +56,7 @@ use self::{
 pub use self::{
     consent::{
         Again, Awaited, Awaiting, Connected, Connecting, ConsentError, Flow, NewConsent, NewFlow, OpenedSession,
-        Parked, Progress, Proof, Session, SessionOutcome, SessionWish, SignIn,
+        Outset, Parked, Progress, Proof, Session, SessionOutcome, SessionWish, SignIn, Word,
     },
     disconnect::Disconnection,
     error::{KeyFileError, OpenError, StoreError},

@@ -221,7 +221,9 @@ impl TokenStore {
         loop {
             let keys = [Key::new(Kind::Grant, tenant.as_str()), id.key()];
             let [row, queued] = all(self.backend.get(&keys).await?)?;
-            let Some(row) = row.filter(|row| is_disconnected(tenant, row, grant.id)) else { return Ok(false) };
+            let Some(row) = row.filter(|row| disconnected_here(tenant, row) == Some(grant.id)) else {
+                return Ok(false);
+            };
             let [key, _] = keys;
             let now = self.backend.now().await?;
             // Written anew, so that of this and of a grant that is stored for the tenant meanwhile one sees the other.
@@ -274,13 +276,14 @@ pub(super) fn may_be_one_user(one: Option<&str>, other: Option<&str>) -> bool {
     one.is_none() || other.is_none() || one == other
 }
 
-/// Whether it is the row of the grant `id`, disconnected here.
-fn is_disconnected(tenant: &TenantId, row: &Row, id: GrantId) -> bool {
-    matches!(
-        record::read_plain_grant(tenant, row),
-        Ok(record::PlainState::Disconnected(Disconnected { id: found, reason: DisconnectReason::Disconnected, .. }))
-            if found == id
-    )
+/// The grant that a row says was disconnected here.
+pub(super) fn disconnected_here(tenant: &TenantId, row: &Row) -> Option<GrantId> {
+    match record::read_plain_grant(tenant, row) {
+        Ok(record::PlainState::Disconnected(Disconnected { id, reason: DisconnectReason::Disconnected, .. })) => {
+            Some(id)
+        }
+        _ => None,
+    }
 }
 
 // === impl Revocation ===

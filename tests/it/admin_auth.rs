@@ -207,7 +207,7 @@ async fn every_sidecar_with_the_same_token_takes_a_session_and_a_new_token_ends_
 }
 
 #[tokio::test]
-async fn over_https_the_cookie_is_for_https_alone() {
+async fn behind_a_web_server_a_browser_comes_to_the_page_below_its_path_and_its_cookie_is_for_https_alone() {
     let world = World::with("admin.public_url = \"https://app.example.com/flexslot\"").await;
     let link = world.api(Method::POST, "/v1/sign-in-links").header("host", "app.example.com").send().await;
     let url = link.is(201).json()["url"].as_str().unwrap().to_owned();
@@ -215,5 +215,6 @@ async fn over_https_the_cookie_is_for_https_alone() {
     let reply = world.admin(path).header("host", "app.example.com").send().await;
     let set = reply.is(303).header("set-cookie").unwrap();
     assert!(set.ends_with("; HttpOnly; SameSite=Lax; Secure"), "{set}");
+    assert_eq!(reply.header("location"), Some("/flexslot/"));
     world.finish().await;
 }

@@ -80,7 +80,7 @@ pub(super) async fn disconnect(
     let revocation = match admin.credentials.disconnect(&tenant).await? {
         DisconnectOutcome::Revoked => Revocation::Done,
         DisconnectOutcome::Queued => Revocation::Queued,
-        DisconnectOutcome::NothingToDisconnect => Revocation::None,
+        DisconnectOutcome::Ended | DisconnectOutcome::NothingToDisconnect => Revocation::None,
     };
     Ok(Json(Disconnected { revocation }))
 }

@@ -21,11 +21,12 @@ use super::{
 };
 use crate::{
     admin::{
-        Admin,
+        Admin, Settings,
         client::SignInLink,
         error::Failure,
         request::{Addressed, Form},
     },
+    model::BaseUrl,
     web::{Page, is_ahead},
 };
 
@@ -34,9 +35,6 @@ use crate::{
 struct SignOut {
     csrf: Option<String>,
 }
-
-/// Where a browser goes after either.
-const PAGE: HeaderValue = HeaderValue::from_static("/");
 
 /// What browsers use.
 pub(in crate::admin) fn routes() -> Router<Admin> {
@@ -79,17 +77,17 @@ async fn sign_in(
     if is_ahead(&headers) {
         return Ok((StatusCode::NO_CONTENT, no_store()).into_response());
     }
+    let settings = admin.settings.get();
     if !admin.credentials.take_sign_in(&token).await? {
         return Ok(match browser {
             // It went back in its history, or opened the link once more.
-            Some(_) => to_the_page(None),
+            Some(_) => to_the_page(&settings, &host, None),
             None => used_up().into_response(),
         });
     }
-    let settings = admin.settings.get();
     let session = Session::begin(&settings.token, admin.clock.now(), &admin.random);
     tracing::info!("a browser has signed in to the connections page");
-    Ok(to_the_page(set_cookie(&session, &settings, &host)))
+    Ok(to_the_page(&settings, &host, set_cookie(&session, &settings, &host)))
 }
 
 async fn sign_out(
@@ -101,11 +99,14 @@ async fn sign_out(
     if let Some(browser) = browser {
         browser.check(form.csrf.as_deref())?;
     }
-    Ok(to_the_page(clear_cookie(&admin.settings.get(), &host)))
+    let settings = admin.settings.get();
+    Ok(to_the_page(&settings, &host, clear_cookie(&settings, &host)))
 }
 
-fn to_the_page(cookie: Option<HeaderValue>) -> Response {
-    let mut response = (StatusCode::SEE_OTHER, no_store(), [(LOCATION, PAGE)]).into_response();
+/// Where a browser goes after either: the page, below the path that the web server in front has for us.
+fn to_the_page(settings: &Settings, host: &str, cookie: Option<HeaderValue>) -> Response {
+    let page = format!("{}/", settings.public_base(host).map_or("", BaseUrl::path));
+    let mut response = (StatusCode::SEE_OTHER, no_store(), [(LOCATION, page)]).into_response();
     if let Some(cookie) = cookie {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }

@@ -53,7 +53,7 @@ pub enum Revocation {
     Done,
     /// It is told as soon as it can be, for up to a day.
     Queued,
-    /// There was nothing to tell.
+    /// There was nothing to tell: no connection, or one that had ended before.
     None,
 }
 

@@ -17,6 +17,13 @@ pub(super) struct Outcome {
     pub(super) what: DisconnectOutcome,
 }
 
+const ALL: [DisconnectOutcome; 4] = [
+    DisconnectOutcome::Revoked,
+    DisconnectOutcome::Queued,
+    DisconnectOutcome::Ended,
+    DisconnectOutcome::NothingToDisconnect,
+];
+
 // === impl Outcome ===
 
 impl Outcome {
@@ -28,8 +35,7 @@ impl Outcome {
     /// Reads a cookie. Whoever could write another one there could only have us say another of our sentences.
     pub(super) fn read(text: &str) -> Option<Self> {
         let (word_, tenant) = text.split_once('.')?;
-        let all = [DisconnectOutcome::Revoked, DisconnectOutcome::Queued, DisconnectOutcome::NothingToDisconnect];
-        let what = all.into_iter().find(|&what| word(what) == word_)?;
+        let what = ALL.into_iter().find(|&what| word(what) == word_)?;
         Some(Self { tenant: tenant.parse().ok()?, what })
     }
 
@@ -52,6 +58,7 @@ impl Outcome {
                         DisconnectOutcome::Queued => {
                             (tenant) " is disconnected. Flexslot cannot be reached at the moment, and will be told as soon as it can."
                         },
+                        DisconnectOutcome::Ended => { (tenant) " is disconnected. Its connection had ended before." },
                         DisconnectOutcome::NothingToDisconnect => { (tenant) " was not connected." },
                     }
                 }
@@ -64,18 +71,18 @@ const fn word(what: DisconnectOutcome) -> &'static str {
     match what {
         DisconnectOutcome::Revoked => "revoked",
         DisconnectOutcome::Queued => "queued",
+        DisconnectOutcome::Ended => "ended",
         DisconnectOutcome::NothingToDisconnect => "nothing",
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Outcome;
-    use crate::credential::consent::DisconnectOutcome;
+    use super::{ALL, Outcome};
 
     #[test]
     fn an_outcome_travels_in_a_cookie() {
-        for what in [DisconnectOutcome::Revoked, DisconnectOutcome::Queued, DisconnectOutcome::NothingToDisconnect] {
+        for what in ALL {
             let outcome = Outcome { tenant: "org.1|a=b@c:d+e".parse().unwrap(), what };
             let written = outcome.written();
             assert!(written.bytes().all(|byte| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)), "{written}");

@@ -318,6 +318,7 @@ fn what_was_done_is_told_first_and_aloud() {
     for (what, words) in [
         (DisconnectOutcome::Revoked, "acme is disconnected from Flexslot."),
         (DisconnectOutcome::Queued, "acme is disconnected. Flexslot cannot be reached at the moment"),
+        (DisconnectOutcome::Ended, "acme is disconnected. Its connection had ended before."),
         (DisconnectOutcome::NothingToDisconnect, "acme was not connected."),
     ] {
         let outcome = Outcome { tenant: "acme".parse().unwrap(), what };

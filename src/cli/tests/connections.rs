@@ -1,8 +1,16 @@
 //! `status`, `connect` and `disconnect` on a store in a directory of the test.
 
-use std::{io::Cursor, os::unix::fs::PermissionsExt};
+use std::{io::Cursor, os::unix::fs::PermissionsExt, sync::Arc};
 
 use super::{Status, Stream, command, with_streams};
+use crate::{
+    model::{Random, ScopeSet, Secret, Timestamp, TokenSet, TokenType, clock::SystemClock},
+    store::{
+        Awaiting, NewGrant, Outset, SessionWish, TokenStore,
+        seal::{KeyRing, Sealer},
+        sqlite::SqliteBackend,
+    },
+};
 
 /// A directory with a configuration file.
 struct Home(tempfile::TempDir);
@@ -21,6 +29,33 @@ impl Home {
                      \"expires_at\":4102444800,\"scope\":\"decks:read\"}\n{\"tenant\":\"pat\",\"pat\":\"canary-3\"}\n";
         assert_eq!(home.run(&["tenant", "import"], lines).0, Status::Done);
         home
+    }
+
+    /// A consent for this tenant waits for an app.
+    fn park(&self, tenant: &str) {
+        let (random, dir) = (Random::system(), self.0.path());
+        let keys = std::fs::read_to_string(dir.join("flexslot-proxy.key")).unwrap();
+        let sealer = Sealer::new(KeyRing::parse(&Secret::new(keys)).unwrap(), random.clone());
+        let tokens = TokenSet {
+            access: Secret::new("canary"),
+            refresh: Secret::new("canary-2"),
+            token_type: TokenType::Bearer,
+            scopes: ScopeSet::new("decks:read"),
+            expires_at: Timestamp::from_secs(4_102_444_800),
+            answered_at: None,
+            key: None,
+        };
+        let origin = "http://127.0.0.1:1".parse().unwrap();
+        let grant = NewGrant { client_id: "flx_client_1".into(), origin, tokens };
+        let wish = SessionWish { tenant: tenant.parse().unwrap(), scopes: None, return_to: None };
+        let backend = SqliteBackend::open(&dir.join("flexslot-proxy.db"), Arc::new(SystemClock), &random).unwrap();
+        let parking = async {
+            let store = TokenStore::open(Arc::new(backend), sealer, random).await.unwrap();
+            let session = store.open_session(wish).await.unwrap().id;
+            let new = store.new_consent(grant, None, Outset::default());
+            store.park(&session, &new, &Awaiting::Completion { code: Secret::new("code") }).await.unwrap();
+        };
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(parking);
     }
 
     /// Status, standard output, standard error.
@@ -128,6 +163,20 @@ fn what_is_not_connected_cannot_be_disconnected() {
     }
     let (status, _, err) = home.run(&["disconnect", "nobody", "--yes"], "");
     assert!(status == Status::Failed && err.starts_with("error: nobody knows a tenant nobody"), "{err}");
+}
+
+#[test]
+fn a_consent_that_waits_for_its_last_word_can_be_disconnected() {
+    let upstream = "[upstream]\nurl = \"http://127.0.0.1:1\"\nproxy = \"off\"\n";
+    let home = Home::new(&format!("[oauth]\nclient_id = \"flx_client_1\"\n{upstream}"));
+    assert_eq!(home.run(&["tenant", "set-pat", "pat"], "canary\n").0, Status::Done);
+    for tenant in ["acme", "pat"] {
+        home.park(tenant);
+        let (status, _, err) = home.run(&["disconnect", tenant, "--yes"], "");
+        assert_eq!(status, Status::Done, "{err}");
+        assert!(err.starts_with(&format!("Disconnected {tenant}: ")) && err.contains("is queued"), "{err}");
+        assert_eq!(home.run(&["disconnect", tenant, "--yes"], "").0, Status::Failed, "it is void");
+    }
 }
 
 #[test]

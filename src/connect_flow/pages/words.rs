@@ -4,7 +4,10 @@ use http::StatusCode;
 
 use super::Settings;
 use crate::{
-    connect_flow::{Refusal, outcome::ErrorCode},
+    connect_flow::{
+        Refusal,
+        outcome::{ErrorCode, GivenBack},
+    },
     credential::SessionOutcome,
     flexslot::TokenError,
     web::Sign,
@@ -44,6 +47,12 @@ impl Words {
                 ASK_FOR_ANOTHER,
             ),
             Refusal::UsedLink(outcome) => Self::used(outcome),
+            Refusal::TooManyFlows => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "This link was tried too often",
+                "It has asked Flexslot so many times that it does not ask once more.",
+                ASK_FOR_ANOTHER,
+            ),
             Refusal::Waiting => Self::new(
                 StatusCode::CONFLICT,
                 "This link is in use",
@@ -101,9 +110,13 @@ impl Words {
             .sign(Sign::Ok),
             Refusal::Flexslot(code) => Self::flexslot(*code),
             Refusal::Token(error) => Self::token(error),
-            Refusal::Unusable(what) => Self::set_up_wrongly().operator(format!(
-                "{what}; this version cannot use such tokens, and what was given was given back"
-            )),
+            Refusal::Unusable(what, given_back) => {
+                let became = match given_back {
+                    GivenBack::Yes => "what was given was given back".to_owned(),
+                    GivenBack::No => format!("what was given is still listed at {}", settings.manage_url),
+                };
+                Self::set_up_wrongly().operator(format!("{what}; this version cannot use such tokens, and {became}"))
+            }
             Refusal::NoWayBack => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The way back is closed",

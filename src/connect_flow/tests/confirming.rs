@@ -59,6 +59,17 @@ async fn who_does_not_mean_it_keeps_what_there_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_says_no_after_another_window_said_yes_is_told_so() {
+    let (world, walk, _) = as_fred(None).await;
+    let asked = world.credentials.session(&walk.session).await.unwrap().unwrap();
+    let outcome = world.flow.confirm(&walk.session, &[walk.begun.binding.expose()], LastWord::Yes).await;
+    assert!(matches!(outcome, Outcome::Connected(_)), "{outcome:?}");
+    let late = refused(world.flow.keep(&walk.session, &asked).await);
+    assert_eq!(late.why, Refusal::UsedLink(SessionOutcome::Connected));
+    assert_eq!(world.username().await.as_deref(), Some("fred"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_browser_has_no_last_word() {
     let (world, walk, _) = as_fred(None).await;
     for bindings in [&[][..], &["forged"]] {

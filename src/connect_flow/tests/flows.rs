@@ -13,8 +13,9 @@ use crate::{
         Outcome, Refusal,
         begin::{Look, Standing},
     },
-    credential::SessionOutcome,
+    credential::{DisconnectOutcome, SessionOutcome},
     flexslot::TokenAnswer,
+    model::Reason,
 };
 
 #[tokio::test(start_paused = true)]
@@ -61,6 +62,29 @@ async fn a_drain_waits_for_a_code_that_is_being_redeemed() {
     gate.add_permits(1);
     drained.await;
     assert_eq!(world.username().await.as_deref(), Some("george"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_disconnects_while_a_code_is_redeemed_stays_disconnected() {
+    let world = World::new().await;
+    world.connect().await;
+    let gate = Arc::new(Semaphore::new(0));
+    *world.server.gate.lock() = Some(gate.clone());
+    let walk = world.begin(&world.link().await).await;
+    let (answer, acme) = (allowed("c2"), "acme".parse().unwrap());
+    let comes_back = world.comes_back(&walk, &answer);
+    tokio::pin!(comes_back);
+    assert!(timeout(Duration::from_secs(1), &mut comes_back).await.is_err(), "Flexslot has not answered");
+    assert_eq!(world.credentials.disconnect(&acme).await, Ok(DisconnectOutcome::Revoked));
+    gate.add_permits(1);
+    assert_eq!(refused(comes_back.await).why, Refusal::Overtaken);
+    assert_eq!(world.username().await, None);
+    // What came for the code is revoked as well; and whoever allows it from now on connects.
+    world.credentials.clear_revocations(&acme).await;
+    assert_eq!(world.server.asked().last().map(String::as_str), Some("revoke refresh_token rt.c2"));
+    gate.add_permits(1);
+    let again = world.begin(&walk.session).await;
+    assert!(matches!(world.comes_back(&again, &allowed("c3")).await, Outcome::Connected(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,6 +161,35 @@ async fn scopes_that_the_answer_leaves_out_are_those_that_were_asked_for() {
     let outcome = world.comes_back(&walk, &allowed("c1")).await;
     let Outcome::Connected(connected) = outcome else { panic!("{outcome:?}") };
     assert_eq!(connected.scopes.as_str(), Some("guides:read"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn among_them_are_those_that_were_asked_for_again() {
+    let world = World::new().await;
+    world.connect().await;
+    world.server.redeems.lock().push_back(Ok(TokenAnswer { scope: None, ..tokens("c2") }));
+    let walk = world.begin(&world.link_for("acme", Some("guides:read"), None).await).await;
+    let outcome = world.comes_back(&walk, &allowed("c2")).await;
+    let Outcome::Connected(connected) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(connected.scopes.as_str(), Some("guides:read decks:read cards:read"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_flexslot_has_given_is_never_taken_for_anothers() {
+    let world = World::new().await;
+    let gate = Arc::new(Semaphore::new(0));
+    *world.server.gate.lock() = Some(gate.clone());
+    let walk = world.begin(&world.link().await).await;
+    let answer = allowed("c1");
+    let comes_back = world.comes_back(&walk, &answer);
+    tokio::pin!(comes_back);
+    assert!(timeout(Duration::from_secs(1), &mut comes_back).await.is_err(), "Flexslot has not answered");
+    world.move_upstream_to("https://other.test");
+    gate.add_permits(1);
+    assert!(matches!(comes_back.await, Outcome::Connected(_)));
+    let card = world.credentials.card(&"acme".parse().unwrap()).await.unwrap().unwrap();
+    assert!(matches!(card.reason, Some(Reason::OtherOrigin(_))), "{card:?}");
+    assert_eq!(world.server.asked().last().map(String::as_str), Some("introspect at.c1"), "by the one that gave it");
 }
 
 #[tokio::test(start_paused = true)]

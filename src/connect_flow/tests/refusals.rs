@@ -5,9 +5,12 @@ use super::{
     world::{World, allowed, failed, minutes, refused},
 };
 use crate::{
-    connect_flow::{Answer, Outcome, Refusal, Settings, outcome::ErrorCode},
+    connect_flow::{
+        Answer, Outcome, Refusal, Settings,
+        outcome::{ErrorCode, GivenBack},
+    },
     credential::SessionOutcome,
-    flexslot::{Introspection, TokenAnswer, TokenError},
+    flexslot::{Introspection, Revocation, TokenAnswer, TokenError},
     model::TokenType,
 };
 
@@ -175,13 +178,28 @@ async fn tokens_that_cannot_be_used_are_given_back() {
     world.server.redeems.lock().push_back(Ok(TokenAnswer { token_type: TokenType::Dpop, ..tokens("c1") }));
     let walk = world.begin(&world.link().await).await;
     let told = refused(world.comes_back(&walk, &allowed("c1")).await);
-    assert!(matches!(told.why, Refusal::Unusable(what) if what.contains("DPoP")), "{told:?}");
-    assert_eq!(world.server.asked().last().map(String::as_str), Some("revoke rt.c1"));
+    assert!(matches!(told.why, Refusal::Unusable(what, GivenBack::Yes) if what.contains("DPoP")), "{told:?}");
+    assert_eq!(world.server.asked().last().map(String::as_str), Some("revoke refresh_token rt.c1"));
     world.server.redeems.lock().push_back(Ok(TokenAnswer { refresh: None, ..tokens("c2") }));
     let walk = world.begin(&walk.session).await;
     let told = refused(world.comes_back(&walk, &allowed("c2")).await);
-    assert!(matches!(told.why, Refusal::Unusable(what) if what.contains("refresh token")), "{told:?}");
+    assert!(matches!(told.why, Refusal::Unusable(what, GivenBack::Yes) if what.contains("refresh token")), "{told:?}");
+    assert_eq!(world.server.asked().last().map(String::as_str), Some("revoke access_token at.c2"));
     assert_eq!(world.username().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_said_to_be_given_back_that_flexslot_did_not_take() {
+    for answer in [Ok(Revocation::Refused("400".into())), Err(TokenError::Unknown("502".into()))] {
+        let world = World::new().await;
+        world.server.redeems.lock().push_back(Ok(TokenAnswer { refresh: None, ..tokens("c1") }));
+        world.server.revokes.lock().push_back(answer);
+        let walk = world.begin(&world.link().await).await;
+        let told = refused(world.comes_back(&walk, &allowed("c1")).await);
+        assert!(matches!(told.why, Refusal::Unusable(_, GivenBack::No)), "{told:?}");
+        let operator = world.flow.explain(&told.why).operator.unwrap();
+        assert!(operator.ends_with("what was given is still listed at https://flexslot.test/account/connected-apps"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,6 +222,19 @@ async fn a_link_counts_once() {
     let used = Refusal::UsedLink(SessionOutcome::Connected);
     assert_eq!(world.flow.look(&link, &[]).await.unwrap_err().why, used);
     assert_eq!(world.flow.begin(&link).await.unwrap_err().why, used);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_begins_only_so_many_flows() {
+    let world = World::new().await;
+    let link = world.link().await;
+    let mut walks = Vec::new();
+    for _ in 0..20 {
+        walks.push(world.begin(&link).await);
+    }
+    assert_eq!(world.flow.begin(&link).await.unwrap_err().why, Refusal::TooManyFlows);
+    world.begin(&world.link().await).await;
+    assert!(matches!(world.comes_back(&walks[0], &allowed("c1")).await, Outcome::Connected(_)), "those go on");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,8 +9,8 @@ use url::Url;
 
 use crate::{
     flexslot::{
-        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
-        TokenError,
+        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, Revoke, TokenAnswer,
+        TokenEndpoint, TokenError,
     },
     model::{Identity, ProofKey, Secret, TokenType},
 };
@@ -25,11 +25,13 @@ pub(super) struct Server {
     pub(super) redeems: Mutex<VecDeque<Result<TokenAnswer, TokenError>>>,
     /// What is said of the next access token.
     pub(super) introspects: Mutex<VecDeque<Result<Introspection, TokenError>>>,
+    /// What is said to the next revocation.
+    pub(super) revokes: Mutex<VecDeque<Result<Revocation, TokenError>>>,
     /// When set, answers to codes wait for a permit.
     pub(super) gate: Mutex<Option<Arc<Semaphore>>>,
     /// Whose grants are given.
     pub(super) user: Mutex<Option<&'static str>>,
-    /// Every request that reached it: `redeem CODE VERIFIER-LENGTH REDIRECT_URI`, `introspect TOKEN`, `revoke TOKEN`.
+    /// Every request that reached it: `redeem CODE VERIFIER-LENGTH REDIRECT_URI`, `introspect TOKEN`, `revoke HINT TOKEN`.
     asked: Mutex<Vec<String>>,
 }
 
@@ -81,9 +83,9 @@ impl AuthorizationServer for Server {
         self.redeems.lock().pop_front().unwrap_or_else(|| Ok(tokens(code.expose())))
     }
 
-    async fn revoke(&self, _: &str, refresh: &Secret) -> Result<Revocation, TokenError> {
-        self.note(format!("revoke {}", refresh.expose()));
-        Ok(Revocation::Accepted)
+    async fn revoke(&self, _: &str, what: Revoke<'_>) -> Result<Revocation, TokenError> {
+        self.note(format!("revoke {} {}", what.hint(), what.token().expose()));
+        self.revokes.lock().pop_front().unwrap_or(Ok(Revocation::Accepted))
     }
 
     async fn introspect(&self, _: &str, token: &Secret) -> Result<Introspection, TokenError> {

@@ -37,6 +37,7 @@ pub(super) struct Walk {
 pub(in crate::connect_flow) fn settings() -> Settings {
     Settings {
         server: Arc::new(Server::default()),
+        origin: ISSUER.parse().unwrap(),
         client_id: Some(CLIENT.into()),
         redirect_uri: "http://127.0.0.1:3540/oauth/callback".parse().unwrap(),
         public_url: None,
@@ -59,14 +60,7 @@ impl World {
         let store = TokenStore::open(Arc::new(backend), sealer, random.clone()).await.unwrap();
         let server = Arc::new(Server::default());
         let credentials = Credentials::new(Parts {
-            settings: credential::Settings {
-                origin: ISSUER.parse().unwrap(),
-                refresh: RefreshPolicy::default(),
-                endpoint: server.clone(),
-                server: server.clone(),
-                tenants: HashMap::new(),
-                cached_tenants: 1000,
-            },
+            settings: before(ISSUER, &server),
             store,
             spool: None,
             instance: None,
@@ -77,6 +71,13 @@ impl World {
         let settings = Settings { server: server.clone(), ..settings() };
         let flow = ConnectFlow::new(credentials.clone(), settings.clone(), clock, random);
         Self { flow, credentials, server, settings }
+    }
+
+    /// The configuration's upstream becomes another one.
+    pub(super) fn move_upstream_to(&self, origin: &str) {
+        let server = Arc::new(Server::default());
+        self.credentials.reload(before(origin, &server));
+        self.flow.reload(Settings { origin: origin.parse().unwrap(), server, ..self.settings.clone() });
     }
 
     /// A link for acme that ends on our own page.
@@ -124,6 +125,18 @@ impl World {
     /// As whom acme is connected, or was.
     pub(super) async fn username(&self) -> Option<String> {
         self.credentials.identity(&"acme".parse().unwrap()).await.unwrap().and_then(|identity| identity.username)
+    }
+}
+
+/// What the configuration says to the room below.
+fn before(origin: &str, server: &Arc<Server>) -> credential::Settings {
+    credential::Settings {
+        origin: origin.parse().unwrap(),
+        refresh: RefreshPolicy::default(),
+        endpoint: server.clone(),
+        server: server.clone(),
+        tenants: HashMap::new(),
+        cached_tenants: 1000,
     }
 }
 

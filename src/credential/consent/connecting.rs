@@ -6,11 +6,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{Awaiting, Connected, ConsentError, Consented};
+use super::{Awaiting, Connected, ConsentError, Consented, Outset};
 use crate::{
     credential::{Credentials, works::Works},
     model::{Identity, Secret, SessionId, TenantId},
-    store::{Connecting, NewConsent, NewGrant, StoreError, revocation::CLAIM},
+    store::{Connecting, NewConsent, NewGrant, StoreError, Word, revocation::CLAIM},
 };
 
 /// How long the store is asked again to take a grant before it is given up.
@@ -29,9 +29,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 enum Step {
     Connect(NewConsent),
     Park(NewConsent, Awaiting),
-    Confirm { binding: Secret },
     HandOver { binding: Secret, code: Secret },
-    Complete { code: Secret },
+    LastWord(Word),
 }
 
 /// What it has come to.
@@ -48,6 +47,11 @@ impl Credentials {
         Ok(self.works.store.identity(tenant).await?.and_then(|record| record.identity))
     }
 
+    /// How the tenant stands. What a code brings is the tenant's only where nobody disconnects it from then on.
+    pub async fn outset(&self, tenant: &TenantId) -> Result<Outset, StoreError> {
+        self.works.store.outset(tenant).await
+    }
+
     /// Makes what the session has brought the tenant's grant. Where that cannot be, it is revoked.
     pub async fn connect(&self, id: &SessionId, new: Consented) -> Result<Connected, ConsentError> {
         self.connected_by(id, Step::Connect(self.new_consent(new))).await
@@ -61,7 +65,7 @@ impl Credentials {
 
     /// The browser's last word on a parked grant.
     pub async fn confirm(&self, id: &SessionId, binding: &str) -> Result<Connected, ConsentError> {
-        self.connected_by(id, Step::Confirm { binding: Secret::new(binding) }).await
+        self.connected_by(id, Step::LastWord(Word::confirmed(binding))).await
     }
 
     /// The browser's word on a grant that an app has the very last word on: from now on it waits for that one's code.
@@ -72,7 +76,7 @@ impl Credentials {
 
     /// The app's last word on a parked grant.
     pub async fn complete(&self, id: &SessionId, code: &str) -> Result<Connected, ConsentError> {
-        self.connected_by(id, Step::Complete { code: Secret::new(code) }).await
+        self.connected_by(id, Step::LastWord(Word::completed(code))).await
     }
 
     async fn connected_by(&self, id: &SessionId, step: Step) -> Result<Connected, ConsentError> {
@@ -82,14 +86,13 @@ impl Credentials {
         }
     }
 
-    async fn take(&self, id: &SessionId, step: Step) -> Result<Reached, ConsentError> {
+    async fn take(&self, id: &SessionId, mut step: Step) -> Result<Reached, ConsentError> {
         let id = id.clone();
-        self.works.finish(|works| async move { works.take(&id, &step).await }).await
+        self.works.finish(|works| async move { works.take(&id, &mut step).await }).await
     }
 
-    fn new_consent(&self, Consented { tokens, client_id, identity }: Consented) -> NewConsent {
-        let origin = self.works.settings().origin.clone();
-        self.works.store.new_consent(NewGrant { client_id, origin, tokens }, identity)
+    fn new_consent(&self, Consented { tokens, client_id, origin, identity, outset }: Consented) -> NewConsent {
+        self.works.store.new_consent(NewGrant { client_id, origin, tokens }, identity, outset)
     }
 }
 
@@ -98,7 +101,7 @@ impl Credentials {
 impl Works {
     /// Has the store take a step, and everybody here use the grant that it brings. A grant that comes with a step that
     /// cannot be taken is revoked.
-    async fn take(self: &Arc<Self>, id: &SessionId, step: &Step) -> Result<Reached, ConsentError> {
+    async fn take(self: &Arc<Self>, id: &SessionId, step: &mut Step) -> Result<Reached, ConsentError> {
         let reached = self.insist(id, step).await;
         match &reached {
             Ok(Reached::Connected(connected)) => {
@@ -112,7 +115,7 @@ impl Works {
     }
 
     /// Waits for whoever revokes an earlier grant, and asks a store again that was out of reach.
-    async fn insist(&self, id: &SessionId, step: &Step) -> Result<Reached, ConsentError> {
+    async fn insist(&self, id: &SessionId, step: &mut Step) -> Result<Reached, ConsentError> {
         let patience = Instant::now() + PATIENCE;
         // Each claim ends by itself, and between two there is a moment.
         let claims = Instant::now() + 2 * CLAIM;
@@ -123,8 +126,7 @@ impl Works {
                     self.store.hand_over(id, binding.expose(), code.expose()).await.map(|()| None)
                 }
                 Step::Connect(new) => self.store.connect(id, new).await.map(Some),
-                Step::Confirm { binding } => self.store.confirm(id, binding.expose()).await.map(Some),
-                Step::Complete { code } => self.store.complete(id, code.expose()).await.map(Some),
+                Step::LastWord(word) => self.store.last_word(id, word).await.map(Some),
             };
             let wait = match answer {
                 Ok(None) => return Ok(Reached::Parked),
@@ -154,7 +156,7 @@ impl Works {
         }
     }
 
-    async fn discard_in_time(&self, id: &SessionId, NewConsent { grant, identity }: &NewConsent) {
+    async fn discard_in_time(&self, id: &SessionId, NewConsent { grant, identity, .. }: &NewConsent) {
         let sub = identity.as_ref().map(|identity| identity.sub.as_str());
         let until = Instant::now() + DISCARD;
         loop {

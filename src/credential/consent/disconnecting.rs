@@ -27,6 +27,11 @@ impl Credentials {
         self.works.finish(|works| async move { works.disconnect(&tenant).await }).await
     }
 
+    /// Whether a consent of the tenant's waits for a last word, so that a disconnect has something to end.
+    pub async fn has_parked(&self, tenant: &TenantId) -> Result<bool, StoreError> {
+        self.works.store.has_parked(tenant).await
+    }
+
     /// Tells Flexslot what it has still to be told to revoke of the tenant, and waits for who is telling it. To be
     /// called before a code is redeemed, as nothing of that is sent once its grant is stored.
     pub async fn clear_revocations(&self, tenant: &TenantId) {
@@ -50,17 +55,21 @@ impl Works {
         }
         let found = self.store.disconnect(tenant).await?;
         self.look_again_at(tenant).await;
-        let grant = match found {
+        let grants = match found {
             Disconnection::Nothing => return Ok(DisconnectOutcome::NothingToDisconnect),
-            Disconnection::Ended => return Ok(DisconnectOutcome::Revoked),
-            Disconnection::ToRevoke(grant) => grant,
+            Disconnection::Ended => return Ok(DisconnectOutcome::Ended),
+            Disconnection::ToRevoke(grants) => grants,
         };
-        tracing::info!(%tenant, %grant, "disconnected from Flexslot");
-        let id = RevocationId { tenant: tenant.clone(), grant };
-        Ok(match self.revoke(&id, Patience::AtOnce).await {
-            Ok(Sent::Answered | Sent::Nothing) => DisconnectOutcome::Revoked,
-            Ok(Sent::Later | Sent::ByOther(_)) | Err(_) => DisconnectOutcome::Queued,
-        })
+        for grant in grants {
+            tracing::info!(%tenant, %grant, "disconnected from Flexslot");
+            let id = RevocationId { tenant: tenant.clone(), grant };
+            match self.revoke(&id, Patience::AtOnce).await {
+                Ok(Sent::Answered | Sent::Nothing) => {}
+                // The others are due as well, and whoever waits for this should not wait for each.
+                Ok(Sent::Later | Sent::ByOther(_)) | Err(_) => return Ok(DisconnectOutcome::Queued),
+            }
+        }
+        Ok(DisconnectOutcome::Revoked)
     }
 
     async fn clear_revocations(&self, tenant: &TenantId) -> Result<(), StoreError> {

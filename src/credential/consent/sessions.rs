@@ -22,7 +22,7 @@ impl Credentials {
     }
 
     /// Notes a flow that an open session is about to begin at Flexslot.
-    pub async fn begin_flow(&self, id: &SessionId, flow: NewFlow) -> Result<Session, ConsentError> {
+    pub async fn begin_flow(&self, id: &SessionId, flow: NewFlow) -> Result<(), ConsentError> {
         self.works.store.begin_flow(id, flow).await
     }
 
@@ -33,7 +33,8 @@ impl Credentials {
 
     /// Notes that nothing has come of the session. One that is awaited, by an app or a command, is used up with that, and
     /// so is one for which a grant was parked, which is revoked; any other can be tried again until its time is over.
-    pub async fn end_session(&self, id: &SessionId, outcome: SessionOutcome) -> Result<(), ConsentError> {
+    /// Answers what has come of it instead, where that was first.
+    pub async fn end_session(&self, id: &SessionId, outcome: SessionOutcome) -> Result<SessionOutcome, ConsentError> {
         self.works.store.end_session(id, outcome).await
     }
 

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 use super::{
+    faulty::Fault,
     flexslot::{Behaviour, OnRevoke},
     world::{Answer, CLIENT, HOUR, ORIGIN, SECOND, START, World, caller, pass, pick, tenant, value},
 };
@@ -22,12 +23,14 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What a user's consent named `line` has brought.
-fn consented(world: &World, line: &str, sub: &str) -> Consented {
+/// What a user's consent named `line` has brought, whose code came back now.
+async fn consented(world: &World, line: &str, sub: &str) -> Consented {
+    let outset = world.credentials.outset(&tenant("acme")).await.unwrap();
     let (access, refresh) = world.flexslot.issue(line);
     world.flexslot.name_user(line, sub, sub);
     let identity = Some(Identity { sub: sub.into(), username: Some(sub.into()) });
-    Consented { tokens: tokens(access, refresh, world.now().plus(HOUR)), client_id: CLIENT.into(), identity }
+    let tokens = tokens(access, refresh, world.now().plus(HOUR));
+    Consented { tokens, client_id: CLIENT.into(), origin: ORIGIN.parse().unwrap(), identity, outset }
 }
 
 fn tokens(access: Secret, refresh: Secret, expires_at: Timestamp) -> TokenSet {
@@ -42,7 +45,7 @@ async fn opened(world: &World) -> SessionId {
 
 async fn connect(world: &World, line: &str, sub: &str) -> Result<Connected, ConsentError> {
     let id = opened(world).await;
-    world.credentials.connect(&id, consented(world, line, sub)).await
+    world.credentials.connect(&id, consented(world, line, sub).await).await
 }
 
 async fn disconnect(world: &World) -> DisconnectOutcome {
@@ -96,7 +99,7 @@ async fn a_connection_and_its_end_have_effect_at_once_here_and_within_two_second
 async fn a_code_that_was_redeemed_is_stored_though_its_caller_goes_away() {
     let world = World::new().await;
     let id = opened(&world).await;
-    let new = consented(&world, "one", "u1");
+    let new = consented(&world, "one", "u1").await;
     world.backend.answer_after(3 * SECOND);
     let credentials = world.credentials.clone();
     let caller = tokio::spawn(async move { credentials.connect(&id, new).await });
@@ -110,7 +113,7 @@ async fn a_code_that_was_redeemed_is_stored_though_its_caller_goes_away() {
 async fn a_store_that_is_away_for_a_moment_gets_the_grant_when_it_is_back() {
     let world = World::new().await;
     let id = opened(&world).await;
-    let new = consented(&world, "one", "u1");
+    let new = consented(&world, "one", "u1").await;
     is_away(&world, true);
     let credentials = world.credentials.clone();
     let caller = tokio::spawn(async move { credentials.connect(&id, new).await });
@@ -127,7 +130,7 @@ async fn what_comes_too_late_for_its_session_is_revoked() {
     let world = World::new().await;
     let _background = world.credentials.start().await.unwrap();
     let id = opened(&world).await;
-    let new = consented(&world, "one", "u1");
+    let new = consented(&world, "one", "u1").await;
     pass(&world, 10 * MINUTE).await;
     assert_eq!(world.credentials.connect(&id, new).await, Err(ConsentError::Unknown));
     assert_eq!(grant(&world).await, GrantState::NeverConnected);
@@ -140,9 +143,8 @@ async fn of_two_tabs_one_connects_and_the_other_ends_nothing() {
     let world = World::new().await;
     let _background = world.credentials.start().await.unwrap();
     let id = opened(&world).await;
-    let both = ["one", "two"].map(|line| world.credentials.connect(&id, consented(&world, line, "u1")));
-    let [first, second] = both;
-    let (first, second) = tokio::join!(first, second);
+    let (one, two) = (consented(&world, "one", "u1").await, consented(&world, "two", "u1").await);
+    let (first, second) = tokio::join!(world.credentials.connect(&id, one), world.credentials.connect(&id, two));
     assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
     pass(&world, MINUTE).await;
     assert!(world.flexslot.revoked().is_empty(), "it would end what the first has brought");
@@ -154,7 +156,7 @@ async fn what_an_app_does_not_complete_is_revoked_by_whichever_sidecar_lives() {
     let world = World::new().await;
     let id = opened(&world).await;
     let awaiting = Awaiting::Completion { code: Secret::new("the code") };
-    world.credentials.park(&id, consented(&world, "one", "u1"), awaiting).await.unwrap();
+    world.credentials.park(&id, consented(&world, "one", "u1").await, awaiting).await.unwrap();
     assert_eq!(world.credentials.complete(&id, "a guess").await, Err(ConsentError::Mismatch));
     let other = world.another();
     drop(world);
@@ -172,13 +174,33 @@ async fn what_an_app_completes_is_used_at_once_and_never_revoked() {
     let _background = world.credentials.start().await.unwrap();
     let id = opened(&world).await;
     let awaiting = Awaiting::Completion { code: Secret::new("the code") };
-    world.credentials.park(&id, consented(&world, "one", "u1"), awaiting).await.unwrap();
+    world.credentials.park(&id, consented(&world, "one", "u1").await, awaiting).await.unwrap();
     assert_eq!(refusal(&pick(&world, "acme").await), &Refusal::NotConnected);
     let connected = world.credentials.complete(&id, "the code").await.unwrap();
     assert_eq!(connected.identity.unwrap().sub, "u1");
     assert_eq!(value(&pick(&world, "acme").await), "Bearer at.one.0");
     pass(&world, 20 * MINUTE).await;
     assert!(world.flexslot.revoked().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_last_word_counts_although_the_stores_answer_was_lost() {
+    for by_app in [true, false] {
+        let world = World::new().await;
+        let id = opened(&world).await;
+        let awaiting = match by_app {
+            true => Awaiting::Completion { code: Secret::new("the proof") },
+            false => Awaiting::Confirmation { binding: Secret::new("the proof") },
+        };
+        world.credentials.park(&id, consented(&world, "one", "u1").await, awaiting).await.unwrap();
+        world.backend.next_write(Fault::AnswerLost);
+        let connected = match by_app {
+            true => world.credentials.complete(&id, "the proof").await,
+            false => world.credentials.confirm(&id, "the proof").await,
+        };
+        assert_eq!(connected.unwrap().identity.unwrap().sub, "u1");
+        assert_eq!(value(&pick(&world, "acme").await), "Bearer at.one.0");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,7 +211,7 @@ async fn another_users_grant_replaces_the_old_one_when_confirmed_and_the_old_one
     assert_eq!(world.credentials.identity(&tenant("acme")).await.unwrap().unwrap().sub, "u1");
     let id = opened(&world).await;
     let awaiting = Awaiting::Confirmation { binding: Secret::new("the cookie") };
-    world.credentials.park(&id, consented(&world, "two", "u2"), awaiting).await.unwrap();
+    world.credentials.park(&id, consented(&world, "two", "u2").await, awaiting).await.unwrap();
     assert_eq!(value(&pick(&world, "acme").await), "Bearer at.one.0", "until then the old one serves");
     world.credentials.confirm(&id, "the cookie").await.unwrap();
     assert_eq!(value(&pick(&world, "acme").await), "Bearer at.two.0");
@@ -204,7 +226,7 @@ async fn who_cancels_keeps_the_old_grant() {
     connect(&world, "one", "u1").await.unwrap();
     let id = opened(&world).await;
     let awaiting = Awaiting::Confirmation { binding: Secret::new("the cookie") };
-    world.credentials.park(&id, consented(&world, "two", "u2"), awaiting).await.unwrap();
+    world.credentials.park(&id, consented(&world, "two", "u2").await, awaiting).await.unwrap();
     world.credentials.end_session(&id, SessionOutcome::Denied).await.unwrap();
     pass(&world, 10 * SECOND).await;
     assert_eq!(world.flexslot.revoked(), ["two.0"]);
@@ -220,13 +242,30 @@ async fn a_grant_that_ended_by_itself_is_remembered_as_its_users() {
     let _ = pick(&world, "acme").await;
     assert!(matches!(grant(&world).await, GrantState::Disconnected(_)));
     assert_eq!(world.credentials.identity(&tenant("acme")).await.unwrap().unwrap().sub, "u1");
-    assert_eq!(disconnect(&world).await, DisconnectOutcome::Revoked, "it is over already");
+    assert_eq!(disconnect(&world).await, DisconnectOutcome::Ended);
     assert_eq!(world.credentials.identity(&tenant("acme")).await, Ok(None));
     assert!(world.flexslot.revoked().is_empty());
     assert_eq!(disconnect(&world).await, DisconnectOutcome::NothingToDisconnect);
 }
 
 // === disconnecting ===
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_last_word_is_revoked_with_a_disconnect() {
+    let world = World::new().await;
+    for (line, connected) in [("one", false), ("two", true)] {
+        let id = opened(&world).await;
+        let awaiting = Awaiting::Completion { code: Secret::new("the code") };
+        world.credentials.park(&id, consented(&world, line, "u1").await, awaiting).await.unwrap();
+        if connected {
+            world.connect_to("acme", "three", HOUR, None).await;
+        }
+        assert_eq!(world.credentials.has_parked(&tenant("acme")).await, Ok(true));
+        assert_eq!(disconnect(&world).await, DisconnectOutcome::Revoked);
+        assert!(world.credentials.complete(&id, "the code").await.is_err());
+    }
+    assert_eq!(world.flexslot.revoked(), ["one.0", "three.0", "two.0"]);
+}
 
 #[tokio::test(start_paused = true)]
 async fn with_flexslot_out_of_reach_a_grant_is_forgotten_at_once_and_revoked_later() {
@@ -260,7 +299,7 @@ async fn a_disconnect_does_not_wait_for_ever() {
 async fn what_the_store_did_not_take_for_too_long_is_revoked_when_it_is_back() {
     let world = World::new().await;
     let _background = world.credentials.start().await.unwrap();
-    let (id, new) = (opened(&world).await, consented(&world, "one", "u1"));
+    let (id, new) = (opened(&world).await, consented(&world, "one", "u1").await);
     is_away(&world, true);
     assert!(matches!(world.credentials.connect(&id, new).await, Err(ConsentError::Store(_))));
     is_away(&world, false);
@@ -347,7 +386,7 @@ async fn a_grant_waits_for_a_revocation_that_is_under_way() {
     let disconnecting = tokio::spawn(async move { credentials.disconnect(&tenant("acme")).await });
     world.settle().await;
     let (other, id) = (world.another(), opened(&world).await);
-    let (credentials, new) = (other.credentials.clone(), consented(&world, "two", "u1"));
+    let (credentials, new) = (other.credentials.clone(), consented(&world, "two", "u1").await);
     let connecting = tokio::spawn(async move { credentials.connect(&id, new).await });
     pass(&world, 5 * SECOND).await;
     assert!(matches!(grant(&world).await, GrantState::Disconnected(_)), "not stored yet");
@@ -361,10 +400,8 @@ async fn a_grant_waits_for_a_revocation_that_is_under_way() {
 async fn a_revocation_whose_owner_dies_is_taken_over() {
     let world = World::new().await;
     connect(&world, "one", "u1").await.unwrap();
-    let id = match world.store.disconnect(&tenant("acme")).await.unwrap() {
-        Disconnection::ToRevoke(grant) => RevocationId { tenant: tenant("acme"), grant },
-        other => panic!("{other:?}"),
-    };
+    let Disconnection::ToRevoke(grants) = world.store.disconnect(&tenant("acme")).await.unwrap() else { panic!() };
+    let id = RevocationId { tenant: tenant("acme"), grant: grants[0] };
     let claim = world.store.claim_revocation(&id, Patience::AtOnce).await.unwrap();
     assert!(matches!(claim, Claim::Ours(_)), "and is never heard of again");
     let _background = world.credentials.start().await.unwrap();
@@ -538,6 +575,30 @@ async fn a_pair_does_not_outlive_its_disconnect_by_a_store_that_comes_back_older
     pass(&world, 30 * SECOND).await;
     assert!(matches!(grant(&world).await, GrantState::Disconnected(_)));
     assert!(!world.flexslot.is_active("one"), "{:?}", world.flexslot.revoked());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_pair_in_a_store_that_has_lost_the_disconnect_does_not_bring_the_grant_back() {
+    let world = World::new().await;
+    let other = world.another();
+    connect(&world, "one", "u1").await.unwrap();
+    assert!(pick(&other, "acme").await.is_ok(), "who has it in memory knows of its end too");
+    pass(&world, HOUR).await;
+    let gate = world.flexslot.hold();
+    drop(caller(&world, "acme"));
+    world.settle().await;
+    assert_eq!(world.flexslot.requests(), 1);
+    let copy = world.backend.inner.snapshot();
+    assert_eq!(disconnect(&other).await, DisconnectOutcome::Revoked);
+    world.backend.inner.restore(copy);
+    gate.add_permits(1);
+    world.settle().await;
+    assert!(matches!(grant(&world).await, GrantState::Connected(grant) if grant.version.number() == 2));
+    let _background = other.credentials.start().await.unwrap();
+    pass(&world, 30 * SECOND).await;
+    assert!(matches!(grant(&world).await, GrantState::Disconnected(_)));
+    assert_eq!(world.flexslot.revoked(), ["one.0", "one.1"]);
+    assert!(!world.flexslot.is_active("one"));
 }
 
 // === what apps and people put in ===

@@ -18,8 +18,8 @@ use url::Url;
 use super::world::CLIENT;
 use crate::{
     flexslot::{
-        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
-        TokenError,
+        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, Revoke, TokenAnswer,
+        TokenEndpoint, TokenError,
     },
     model::{Identity, ProofKey, Secret, TokenType},
 };
@@ -219,7 +219,7 @@ impl AuthorizationServer for Flexslot {
         unreachable!("codes are redeemed elsewhere")
     }
 
-    async fn revoke(&self, _client_id: &str, refresh: &Secret) -> Result<Revocation, TokenError> {
+    async fn revoke(&self, _client_id: &str, what: Revoke<'_>) -> Result<Revocation, TokenError> {
         let does = self.on_revoke.lock().pop_front();
         let gate = self.revoke_gate.lock().clone();
         if let Some(gate) = gate {
@@ -227,7 +227,7 @@ impl AuthorizationServer for Flexslot {
         }
         match does {
             None => {
-                self.end(refresh);
+                self.end(what.token());
                 Ok(Revocation::Accepted)
             }
             Some(OnRevoke::Refuse) => Ok(Revocation::Refused("400".into())),

@@ -13,8 +13,8 @@ use url::Url;
 use crate::{
     credential::{self, Credentials, RefreshPolicy, TenantPolicy, coordinator::Parts},
     flexslot::{
-        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
-        TokenError,
+        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, Revoke, TokenAnswer,
+        TokenEndpoint, TokenError,
     },
     model::{ProofKey, Random, Secret, Timestamp, clock::TokioClock, observe::Unobserved},
     proxy::{
@@ -68,7 +68,7 @@ impl AuthorizationServer for NoEndpoint {
         unreachable!("nobody connects")
     }
 
-    async fn revoke(&self, _: &str, _: &Secret) -> Result<Revocation, TokenError> {
+    async fn revoke(&self, _: &str, _: Revoke<'_>) -> Result<Revocation, TokenError> {
         unreachable!("nobody disconnects")
     }
 

@@ -7,17 +7,26 @@ use super::{
     sessions::{Read, is_open},
 };
 use crate::{
-    model::{Grant, GrantId, Identity, ScopeSet, SessionId, TenantId, Timestamp, Version},
+    model::{Grant, GrantId, Identity, ScopeSet, Secret, SessionId, TenantId, Timestamp, Version},
     store::{
         Cas, NewGrant, StoreError, TOMBSTONE_LIFE, TokenStore, all,
         backend::{Change, Expect, Key, Kind, Row, RowState},
-        identity::{IdentityRecord, identity_change, identity_key, sub_of},
+        identity::{IdentityRecord, identity_change, identity_key, remembered, sub_of},
         intent::tombstone,
         record::{self, StoredSession},
-        revocation::{Pending, Revocation, RevocationId, may_be_one_user, over},
+        revocation::{Pending, Revocation, RevocationId, disconnected_here, may_be_one_user, over},
         tenants::is_there,
     },
 };
+
+/// How a tenant stands when a code is about to be redeemed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outset {
+    /// Whose its grant is, or was before it ended by itself.
+    pub identity: Option<Identity>,
+    /// The grant that was disconnected here before. Of any other the disconnect is a later word than the consent.
+    disconnected: Option<GrantId>,
+}
 
 /// A grant that Flexslot has given, with an id of its own.
 #[derive(Debug, Clone)]
@@ -25,6 +34,8 @@ pub struct NewConsent {
     pub grant: Grant,
     /// Whose it is, where Flexslot has said so.
     pub identity: Option<Identity>,
+    /// How its tenant stood before.
+    outset: Outset,
 }
 
 /// A tenant's new connection.
@@ -47,22 +58,42 @@ pub enum Connecting {
 struct Before {
     grant: Option<Row>,
     identity: Option<Row>,
+    /// The grant that was disconnected here last, if the tenant has had none since.
+    disconnected: Option<GrantId>,
     pending: Vec<Pending>,
     now: Timestamp,
 }
 
-/// The last word on a parked grant.
-enum Word<'a> {
-    Confirmed { binding: &'a str },
-    Completed { code: &'a str },
+/// The last word on a parked grant. It may be said again where its answer was lost.
+#[derive(Debug)]
+pub struct Word {
+    proof: Proven,
+    /// The grant that it was said on, once it was found to be the right word.
+    on: Option<NewConsent>,
+}
+
+/// What the word is proved with.
+#[derive(Debug)]
+enum Proven {
+    Confirmed { binding: Secret },
+    Completed { code: Secret },
 }
 
 // === impl TokenStore ===
 
 impl TokenStore {
+    /// How `tenant` stands. To be asked before a code of its is redeemed.
+    pub async fn outset(&self, tenant: &TenantId) -> Result<Outset, StoreError> {
+        let keys = [Key::new(Kind::Grant, tenant.as_str()), identity_key(tenant)];
+        let [grant, identity] = all(self.backend.get(&keys).await?)?;
+        let identity = remembered(tenant, grant.as_ref(), identity.as_ref())?;
+        let disconnected = grant.and_then(|row| disconnected_here(tenant, &row));
+        Ok(Outset { identity: identity.and_then(|record| record.identity), disconnected })
+    }
+
     /// Gives a grant an id that was never used.
-    pub fn new_consent(&self, new: NewGrant, identity: Option<Identity>) -> NewConsent {
-        NewConsent { grant: self.first_of(new), identity }
+    pub fn new_consent(&self, new: NewGrant, identity: Option<Identity>, outset: Outset) -> NewConsent {
+        NewConsent { grant: self.first_of(new), identity, outset }
     }
 
     /// Makes what an open session has brought the grant of its tenant. May be called again where its answer was lost.
@@ -74,6 +105,7 @@ impl TokenStore {
             }
             is_open(&session.stored.session.progress)?;
             let before = self.before(&session).await?;
+            before.goes_on_from(&new.outset)?;
             if let Some(connecting) = self.take_in(session, &before, new, None).await? {
                 return Ok(connecting);
             }
@@ -92,8 +124,9 @@ impl TokenStore {
             }
             is_open(&session.stored.session.progress)?;
             let before = self.before(&session).await?;
+            before.goes_on_from(&new.outset)?;
             let Read { key, row, stored, .. } = session;
-            let StoredSession { session, opened_at, tries, .. } = stored;
+            let StoredSession { session, opened_at, tries, flows, .. } = stored;
             let id = RevocationId { tenant: session.tenant.clone(), grant: new.grant.id };
             let sub = new.identity.as_ref().map(|identity| identity.sub.as_str());
             let revocation = Revocation {
@@ -104,20 +137,20 @@ impl TokenStore {
             let parked = Parked { identity: new.identity.clone(), awaiting: awaiting.into() };
             let session = Session { progress: Progress::Parked(parked), ..session };
             let grant = Some(new.grant.id);
-            let (label, body) = record::session(&StoredSession { session, opened_at, grant, tries });
+            let (label, body) = record::session(&StoredSession { session, opened_at, grant, tries, flows });
             let expect = Expect::Revision(row.revision);
-            let changes =
+            let mut changes =
                 vec![Change { key, expect, label, body }, self.revocation_change(&id, Expect::Absent, &revocation)];
-            // A conflict means that the session has gone on meanwhile.
+            // Written anew, so that of this and of a disconnect at the same moment one sees the other.
+            changes.extend(before.grant.filter(is_there).map(|row| {
+                let (key, expect) = (Key::new(Kind::Grant, id.tenant.as_str()), Expect::Revision(row.revision));
+                Change { key, expect, label: row.label, body: row.body }
+            }));
+            // A conflict means that the session or its tenant's grant has gone on meanwhile.
             if Cas::from(self.write(changes).await?) == Cas::Stored {
                 return Ok(());
             }
         }
-    }
-
-    /// The last word of the browser whose `binding` a grant was parked for.
-    pub async fn confirm(&self, id: &SessionId, binding: &str) -> Result<Connecting, ConsentError> {
-        self.have_last_word(id, Word::Confirmed { binding }).await
     }
 
     /// The word of the browser whose `binding` a grant was parked for, where an app has the very last one: from now on
@@ -134,7 +167,7 @@ impl TokenStore {
             if parked.awaiting == (Awaited::Completion { code }) {
                 return Ok(());
             }
-            Word::Confirmed { binding }.fits(&parked.awaiting)?;
+            Word::confirmed(binding).fits(&parked.awaiting)?;
             let parked = Parked { awaiting: Awaited::Completion { code }, ..parked };
             let session = Session { progress: Progress::Parked(parked), ..stored.session };
             let (label, body) = record::session(&StoredSession { session, ..stored });
@@ -146,14 +179,14 @@ impl TokenStore {
         }
     }
 
-    /// The last word of the app whose `code` a grant was parked for.
-    pub async fn complete(&self, id: &SessionId, code: &str) -> Result<Connecting, ConsentError> {
-        self.have_last_word(id, Word::Completed { code }).await
-    }
-
-    async fn have_last_word(&self, id: &SessionId, word: Word<'_>) -> Result<Connecting, ConsentError> {
+    /// The last word of the browser or the app that a grant was parked for. Said again where its answer was lost, it
+    /// counts once.
+    pub async fn last_word(&self, id: &SessionId, word: &mut Word) -> Result<Connecting, ConsentError> {
         loop {
             let session = self.read_session(id).await?.ok_or(ConsentError::Unknown)?;
+            if let Some(new) = word.on.as_ref().filter(|new| has_brought(&session.stored, new.grant.id)) {
+                return Ok(Connecting::Connected(connected(&session.stored, new)));
+            }
             let Session { tenant, progress, .. } = &session.stored.session;
             let (parked, grant) = match (progress, session.stored.grant) {
                 (Progress::Parked(parked), Some(grant)) => (parked.clone(), grant),
@@ -164,7 +197,8 @@ impl TokenStore {
             let revocation = RevocationId { tenant: tenant.clone(), grant };
             let before = self.before(&session).await?;
             let (key, consent) = before.parked(&revocation, parked.identity)?;
-            if let Some(connecting) = self.take_in(session, &before, &consent, Some(&key)).await? {
+            let consent = word.on.insert(consent);
+            if let Some(connecting) = self.take_in(session, &before, consent, Some(&key)).await? {
                 return Ok(connecting);
             }
         }
@@ -179,7 +213,8 @@ impl TokenStore {
         if removed_at.is_some_and(|due| due.minus(TOMBSTONE_LIFE) >= stored.opened_at) {
             return Err(ConsentError::Overtaken);
         }
-        Ok(Before { grant, identity, pending: self.pending(tenant).await?, now: *now })
+        let disconnected = grant.as_ref().and_then(|row| disconnected_here(tenant, row));
+        Ok(Before { grant, identity, disconnected, pending: self.pending(tenant).await?, now: *now })
     }
 
     /// Writes, in one, all that comes with a new grant; `None` where somebody else has written in between.
@@ -253,6 +288,14 @@ fn id_in(row: Option<&Row>) -> Option<GrantId> {
 // === impl Before ===
 
 impl Before {
+    /// Nobody has disconnected the tenant since.
+    fn goes_on_from(&self, outset: &Outset) -> Result<(), ConsentError> {
+        match self.disconnected {
+            Some(grant) if outset.disconnected != Some(grant) => Err(ConsentError::Overtaken),
+            _ => Ok(()),
+        }
+    }
+
     /// The parked grant, if it may still become the tenant's.
     fn parked(&self, id: &RevocationId, identity: Option<Identity>) -> Result<(Key, NewConsent), ConsentError> {
         let key = id.key();
@@ -266,7 +309,8 @@ impl Before {
             // Whoever has claimed it, voided it or stored another grant meanwhile was first.
             Some(tokens) if beside == id_in(self.grant.as_ref()) => {
                 let grant = Grant { id: grant, version: Version::FIRST, client_id, origin, tokens };
-                Ok((key, NewConsent { grant, identity }))
+                // A disconnect has voided what was parked.
+                Ok((key, NewConsent { grant, identity, outset: Outset::default() }))
             }
             _ => Err(ConsentError::Overtaken),
         }
@@ -285,12 +329,22 @@ impl Before {
 
 // === impl Word ===
 
-impl Word<'_> {
+impl Word {
+    /// That of the browser with this binding.
+    pub fn confirmed(binding: &str) -> Self {
+        Self { proof: Proven::Confirmed { binding: Secret::new(binding) }, on: None }
+    }
+
+    /// That of the app with this code.
+    pub fn completed(code: &str) -> Self {
+        Self { proof: Proven::Completed { code: Secret::new(code) }, on: None }
+    }
+
     /// Whether it is the one that is waited for.
     fn fits(&self, awaited: &Awaited) -> Result<(), ConsentError> {
-        let fits = match (self, awaited) {
-            (Self::Confirmed { binding }, Awaited::Confirmation { binding: proof }) => proof.is_of(binding),
-            (Self::Completed { code }, Awaited::Completion { code: proof }) => proof.is_of(code),
+        let fits = match (&self.proof, awaited) {
+            (Proven::Confirmed { binding }, Awaited::Confirmation { binding: proof }) => proof.is_of(binding.expose()),
+            (Proven::Completed { code }, Awaited::Completion { code: proof }) => proof.is_of(code.expose()),
             _ => return Err(ConsentError::OutOfStep),
         };
         if fits { Ok(()) } else { Err(ConsentError::Mismatch) }

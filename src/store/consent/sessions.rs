@@ -12,7 +12,7 @@ use crate::{
     model::{GrantId, Secret, SessionId, TenantId, Timestamp},
     store::{
         Cas, StoreError, TokenStore,
-        backend::{Change, Expect, Key, Row},
+        backend::{Change, Expect, Key, Row, Written},
         record::{self, StoredSession, Tries},
         revocation::{Revocation, RevocationId, over},
         tenants::is_there,
@@ -21,6 +21,9 @@ use crate::{
 
 /// How long a session lasts, and whatever it has begun.
 const SESSION_LIFE: Duration = Duration::from_secs(600);
+
+/// How many flows a session can begin. Each leaves a row until the session is over, and nobody needs as many.
+pub const MOST_FLOWS: u64 = 20;
 
 /// How long a sign-in link can be used.
 const SIGN_IN_LIFE: Duration = Duration::from_secs(300);
@@ -39,6 +42,14 @@ pub(super) struct Read {
 pub enum Again {
     Possible,
     Over,
+}
+
+/// What a session is at that was to end.
+enum Left {
+    Open,
+    /// What another flow has brought waits for a last word.
+    Parked,
+    Ended(SessionOutcome),
 }
 
 /// What becomes of a grant that is parked when its session ends.
@@ -66,7 +77,7 @@ impl TokenStore {
         let (id, now) = (SessionId::random(&self.random), self.backend.now().await?);
         let expires_at = now.plus(SESSION_LIFE);
         let session = Session { tenant, scopes, return_to, expires_at, progress: Progress::Open };
-        let (label, body) = record::session(&StoredSession { session, opened_at: now, grant: None, tries });
+        let (label, body) = record::session(&StoredSession { session, opened_at: now, grant: None, tries, flows: 0 });
         self.put_new(Change { key: key(SESSION, id.expose()), expect: Expect::Absent, label, body }).await?;
         Ok(OpenedSession { id, expires_at })
     }
@@ -96,16 +107,29 @@ impl TokenStore {
     }
 
     /// Writes down a flow that an open session is about to begin. A session may begin several; one of them ends it.
-    pub async fn begin_flow(&self, id: &SessionId, new: NewFlow) -> Result<Session, ConsentError> {
-        let session = self.read_session(id).await?.ok_or(ConsentError::Unknown)?.stored.session;
-        is_open(&session.progress)?;
-        let NewFlow { state, verifier, binding, client_id, redirect_uri } = new;
+    pub async fn begin_flow(&self, id: &SessionId, new: NewFlow) -> Result<(), ConsentError> {
+        let NewFlow { state, verifier, binding, client_id, redirect_uri, scopes } = new;
         let key = key(STATE, state.expose());
         let binding = Proof::of(binding.expose());
-        let flow = Flow { session: id.clone(), verifier, binding, client_id, redirect_uri };
-        let (label, body) = record::flow(&self.sealer, &key, &flow, session.expires_at);
-        self.put_new(Change { key, expect: Expect::Absent, label, body }).await?;
-        Ok(session)
+        let flow = Flow { session: id.clone(), verifier, binding, client_id, redirect_uri, scopes: Some(scopes) };
+        loop {
+            let Read { key: of_session, row, stored, .. } =
+                self.read_session(id).await?.ok_or(ConsentError::Unknown)?;
+            is_open(&stored.session.progress)?;
+            if stored.flows >= MOST_FLOWS {
+                return Err(ConsentError::TooManyFlows);
+            }
+            let (label, body) = record::flow(&self.sealer, &key, &flow, stored.session.expires_at);
+            let begun = Change { key: key.clone(), expect: Expect::Absent, label, body };
+            let (label, body) = record::session(&StoredSession { flows: stored.flows + 1, ..stored });
+            let counted = Change { key: of_session, expect: Expect::Revision(row.revision), label, body };
+            match self.write(vec![begun, counted]).await? {
+                Written::Done(_) => return Ok(()),
+                Written::Conflict(0) => return Err(name_was_taken().into()),
+                // The session has gone on meanwhile.
+                Written::Conflict(_) => {}
+            }
+        }
     }
 
     /// The flow with this `state`, to one caller; `None` where there is none, it was taken, or it is over.
@@ -117,28 +141,35 @@ impl TokenStore {
     }
 
     /// Notes that nothing has come of a session. One that somebody waits for is used up with that, and so is one whose
-    /// grant was parked, which is revoked now. Any other can be tried again.
-    pub async fn end_session(&self, id: &SessionId, outcome: SessionOutcome) -> Result<(), ConsentError> {
-        self.end_at(id, outcome, OfParked::IsRevoked).await.map(drop)
+    /// grant was parked, which is revoked now. Any other can be tried again. Answers what has come of it instead, where
+    /// that was first.
+    pub async fn end_session(&self, id: &SessionId, outcome: SessionOutcome) -> Result<SessionOutcome, ConsentError> {
+        Ok(match self.end_at(id, outcome.clone(), OfParked::IsRevoked).await? {
+            Left::Ended(first) => first,
+            Left::Open | Left::Parked => outcome,
+        })
     }
 
     /// Notes that one flow of a session has come to nothing. What another window of it has brought stays. Answers whether
     /// the session can be tried again.
     pub async fn fail_flow(&self, id: &SessionId, outcome: SessionOutcome) -> Result<Again, ConsentError> {
-        self.end_at(id, outcome, OfParked::Stays).await
+        Ok(match self.end_at(id, outcome, OfParked::Stays).await? {
+            Left::Open => Again::Possible,
+            Left::Parked | Left::Ended(_) => Again::Over,
+        })
     }
 
-    async fn end_at(&self, id: &SessionId, outcome: SessionOutcome, of: OfParked) -> Result<Again, ConsentError> {
+    async fn end_at(&self, id: &SessionId, outcome: SessionOutcome, of: OfParked) -> Result<Left, ConsentError> {
         if outcome == SessionOutcome::Connected {
             return Err(ConsentError::OutOfStep);
         }
         loop {
             let Read { key, row, stored, now } = self.read_session(id).await?.ok_or(ConsentError::Unknown)?;
             let parked = match (&stored.session.progress, &stored.session.return_to) {
-                (Progress::Ended(_), _) => return Ok(Again::Over),
-                (Progress::Open, None) if stored.tries == Tries::Many => return Ok(Again::Possible),
+                (Progress::Ended(first), _) => return Ok(Left::Ended(first.clone())),
+                (Progress::Open, None) if stored.tries == Tries::Many => return Ok(Left::Open),
                 (Progress::Open, _) => None,
-                (Progress::Parked(_), _) if of == OfParked::Stays => return Ok(Again::Over),
+                (Progress::Parked(_), _) if of == OfParked::Stays => return Ok(Left::Parked),
                 (Progress::Parked(_), _) => stored.grant,
             };
             let mut changes = Vec::new();
@@ -155,7 +186,7 @@ impl TokenStore {
             changes.push(Change { key, expect: Expect::Revision(row.revision), label, body });
             // A conflict means that it has gone on meanwhile, or that what was parked is being revoked.
             if Cas::from(self.write(changes).await?) == Cas::Stored {
-                return Ok(Again::Over);
+                return Ok(Left::Ended(outcome));
             }
         }
     }
@@ -191,9 +222,13 @@ impl TokenStore {
     async fn put_new(&self, change: Change) -> Result<(), StoreError> {
         match self.write(vec![change]).await?.into() {
             Cas::Stored => Ok(()),
-            Cas::Moved => Err(StoreError::Unavailable("a random name was there already".into())),
+            Cas::Moved => Err(name_was_taken()),
         }
     }
+}
+
+fn name_was_taken() -> StoreError {
+    StoreError::Unavailable("a random name was there already".into())
 }
 
 /// Whether a grant may still come to a session that has come so far.

@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Again, Awaited, Awaiting, Connected, Connecting, ConsentError, NewConsent, NewFlow, Parked, Progress, SESSION,
-    STATE, SessionOutcome, SessionWish, key,
+    Again, Awaited, Awaiting, Connected, Connecting, ConsentError, NewConsent, NewFlow, Outset, Parked, Progress,
+    SESSION, STATE, SessionOutcome, SessionWish, Word, key,
 };
 use crate::{
     model::{GrantState, Identity, Random, ScopeSet, Secret, SessionId, token::DisconnectReason},
@@ -30,9 +30,15 @@ fn user(sub: &str) -> Option<Identity> {
     Some(Identity { sub: sub.into(), username: Some(format!("{sub}-name")) })
 }
 
-/// What a user of Flexslot has consented to.
+/// What a user of Flexslot has consented to, of a tenant that was not disconnected before.
 fn consent(store: &TokenStore, name: &str, sub: &str) -> NewConsent {
-    store.new_consent(new_grant(name), user(sub))
+    store.new_consent(new_grant(name), user(sub), Outset::default())
+}
+
+/// The same of a tenant as it stands now.
+async fn consent_now(store: &TokenStore, of: &str, name: &str, sub: &str) -> NewConsent {
+    let outset = store.outset(&tenant(of)).await.expect("read");
+    store.new_consent(new_grant(name), user(sub), outset)
 }
 
 fn completion() -> Awaiting {
@@ -50,6 +56,7 @@ fn new_flow() -> NewFlow {
         binding: Secret::new("binding-canary"),
         client_id: "flx_client_1".into(),
         redirect_uri: "http://127.0.0.1:4180/oauth/callback".into(),
+        scopes: ScopeSet::new("decks:read"),
     }
 }
 
@@ -71,7 +78,7 @@ async fn to_revoke(store: &TokenStore) -> Vec<String> {
 }
 
 async fn connect(store: &TokenStore, name: &str, sub: &str) -> NewConsent {
-    let (id, new) = (opened(store, name).await, consent(store, name, sub));
+    let (id, new) = (opened(store, name).await, consent_now(store, name, name, sub).await);
     assert!(matches!(store.connect(&id, &new).await, Ok(Connecting::Connected(_))));
     new
 }
@@ -271,7 +278,7 @@ async fn the_old_grant_of_another_user_is_revoked() {
 async fn a_record_that_cannot_be_read_can_be_connected_over() {
     let world = World::new().await;
     let elsewhere = TokenStore::open(Arc::clone(&world.backend), sealer(1), Random::system()).await.expect("opened");
-    let grant = elsewhere.new_consent(new_grant("acme"), None).grant;
+    let grant = elsewhere.new_consent(new_grant("acme"), None, Outset::default()).grant;
     let change = Change {
         key: Key::new(Kind::Grant, "acme"),
         expect: Expect::Anything,
@@ -298,7 +305,10 @@ async fn a_session_is_void_once_its_tenant_was_removed() {
         world.clock.pass(MINUTE);
         let _ = world.store.remove(&tenant("acme")).await.expect("removed");
         assert_eq!(world.store.connect(&ids[0], &new).await, Err(ConsentError::Overtaken));
-        assert_eq!(world.store.complete(&ids[1], "the code").await, Err(ConsentError::Overtaken));
+        assert_eq!(
+            world.store.last_word(&ids[1], &mut Word::completed("the code")).await,
+            Err(ConsentError::Overtaken)
+        );
         assert_eq!(world.grant("acme").await, None);
         world.clock.pass(9 * MINUTE);
         assert_eq!(to_revoke(&world.store).await, ["refresh-canary-new"]);
@@ -320,14 +330,30 @@ async fn a_parked_grant_is_nobodys_until_the_app_says_so() {
     let awaiting = Awaited::from(&completion());
     assert_eq!(progress(&world.store, &id).await, Some(Progress::Parked(Parked { identity: user("u1"), awaiting })));
     assert_eq!(world.store.connect(&id, &new).await, Err(ConsentError::OutOfStep));
-    assert_eq!(world.store.complete(&id, "a guess").await, Err(ConsentError::Mismatch));
-    assert_eq!(world.store.confirm(&id, "the cookie").await, Err(ConsentError::OutOfStep));
-    assert!(is_connected(&world.store.complete(&id, "the code").await));
+    assert_eq!(world.store.last_word(&id, &mut Word::completed("a guess")).await, Err(ConsentError::Mismatch));
+    assert_eq!(world.store.last_word(&id, &mut Word::confirmed("the cookie")).await, Err(ConsentError::OutOfStep));
+    assert!(is_connected(&world.store.last_word(&id, &mut Word::completed("the code")).await));
     assert_eq!(world.grant("acme").await, Some(new.grant));
     let ended = ConsentError::Ended(SessionOutcome::Connected);
-    assert_eq!(world.store.complete(&id, "the code").await, Err(ended), "a code works once");
+    assert_eq!(world.store.last_word(&id, &mut Word::completed("the code")).await, Err(ended), "a code works once");
     world.clock.pass(11 * MINUTE);
     assert!(to_revoke(&world.store).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_last_word_whose_answer_was_lost_can_be_said_again_and_no_other_word_stands_for_it() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    world.store.park(&id, &new, &completion()).await.expect("parked");
+    let [mut right, mut wrong] = ["the code", "a guess"].map(Word::completed);
+    assert_eq!(world.store.last_word(&id, &mut wrong).await, Err(ConsentError::Mismatch));
+    let first = world.store.last_word(&id, &mut right).await;
+    assert!(is_connected(&first));
+    assert_eq!(world.store.last_word(&id, &mut right).await, first);
+    let ended = ConsentError::Ended(SessionOutcome::Connected);
+    for mut other in [wrong, Word::completed("the code")] {
+        assert_eq!(world.store.last_word(&id, &mut other).await, Err(ended.clone()));
+    }
 }
 
 #[tokio::test]
@@ -338,8 +364,8 @@ async fn another_users_grant_is_taken_when_the_browser_confirms_and_the_old_one_
     world.store.park(&id, &new, &confirmation()).await.expect("parked");
     let Some(Progress::Parked(parked)) = progress(&world.store, &id).await else { panic!("not parked") };
     assert!(parked.is_bound_to("the cookie") && !parked.is_bound_to("another"));
-    assert_eq!(world.store.confirm(&id, "another").await, Err(ConsentError::Mismatch));
-    assert!(is_connected(&world.store.confirm(&id, "the cookie").await));
+    assert_eq!(world.store.last_word(&id, &mut Word::confirmed("another")).await, Err(ConsentError::Mismatch));
+    assert!(is_connected(&world.store.last_word(&id, &mut Word::confirmed("the cookie")).await));
     assert_eq!(world.grant("acme").await, Some(new.grant));
     let known = world.store.identity(&tenant("acme")).await.expect("read").and_then(|record| record.identity);
     assert_eq!(known, user("u2"));
@@ -352,13 +378,13 @@ async fn what_the_browser_confirms_may_still_wait_for_the_app() {
     let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u2"));
     world.store.park(&id, &new, &confirmation()).await.expect("parked");
     assert_eq!(world.store.hand_over(&id, "another", "the code").await, Err(ConsentError::Mismatch));
-    assert_eq!(world.store.complete(&id, "the code").await, Err(ConsentError::OutOfStep));
+    assert_eq!(world.store.last_word(&id, &mut Word::completed("the code")).await, Err(ConsentError::OutOfStep));
     for _ in 0..2 {
         assert_eq!(world.store.hand_over(&id, "the cookie", "the code").await, Ok(()));
     }
     assert_eq!(world.grant("acme").await, None);
-    assert_eq!(world.store.confirm(&id, "the cookie").await, Err(ConsentError::OutOfStep));
-    assert!(is_connected(&world.store.complete(&id, "the code").await));
+    assert_eq!(world.store.last_word(&id, &mut Word::confirmed("the cookie")).await, Err(ConsentError::OutOfStep));
+    assert!(is_connected(&world.store.last_word(&id, &mut Word::completed("the code")).await));
     assert_eq!(world.grant("acme").await, Some(new.grant));
 }
 
@@ -372,7 +398,7 @@ async fn what_nobody_completes_is_revoked_when_the_session_is_over() {
     let early = world.store.claim_revocation(&revocation, Patience::AtOnce).await.expect("answered");
     assert!(matches!(early, Claim::NotYet) && to_revoke(&world.store).await.is_empty());
     world.clock.pass(Duration::from_millis(1));
-    assert_eq!(world.store.complete(&id, "the code").await, Err(ConsentError::Unknown));
+    assert_eq!(world.store.last_word(&id, &mut Word::completed("the code")).await, Err(ConsentError::Unknown));
     assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
 }
 
@@ -390,7 +416,7 @@ async fn who_completes_is_never_overtaken_by_the_end_of_the_session() {
         clock.pass(10 * MINUTE);
         assert_eq!(to_revoke(&theirs).await, ["refresh-canary-acme"]);
     });
-    assert_eq!(ours.complete(&id, "the code").await, Err(ConsentError::Unknown));
+    assert_eq!(ours.last_word(&id, &mut Word::completed("the code")).await, Err(ConsentError::Unknown));
     assert_eq!(world.grant("acme").await, None);
 }
 
@@ -400,7 +426,10 @@ async fn who_cancels_has_what_was_parked_revoked_at_once() {
     let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
     world.store.park(&id, &new, &confirmation()).await.expect("parked");
     world.store.end_session(&id, SessionOutcome::Denied).await.expect("ended");
-    assert_eq!(world.store.confirm(&id, "the cookie").await, Err(ConsentError::Ended(SessionOutcome::Denied)));
+    assert_eq!(
+        world.store.last_word(&id, &mut Word::confirmed("the cookie")).await,
+        Err(ConsentError::Ended(SessionOutcome::Denied))
+    );
     assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
 }
 
@@ -411,7 +440,7 @@ async fn a_flow_that_fails_leaves_what_another_window_has_brought() {
     world.store.park(&id, &consent(&world.store, "acme", "u1"), &completion()).await.expect("parked");
     let failed = SessionOutcome::Failed("late".into());
     assert_eq!(world.store.fail_flow(&id, failed.clone()).await, Ok(Again::Over));
-    assert!(is_connected(&world.store.complete(&id, "the code").await));
+    assert!(is_connected(&world.store.last_word(&id, &mut Word::completed("the code")).await));
 
     let open = opened(&world.store, "acme").await;
     assert_eq!(world.store.fail_flow(&open, failed).await, Ok(Again::Possible));
@@ -422,18 +451,69 @@ async fn a_parked_grant_is_void_after_a_disconnect_and_after_another_grant() {
     let world = World::new().await;
     connect(&world.store, "acme", "u1").await;
     let ids = [opened(&world.store, "acme").await, opened(&world.store, "acme").await];
-    let [first, second] = ["first", "second"].map(|name| consent(&world.store, name, "u1"));
+    let first = consent(&world.store, "first", "u1");
     world.store.park(&ids[0], &first, &completion()).await.expect("parked");
     assert!(matches!(world.store.disconnect(&tenant("acme")).await, Ok(Disconnection::ToRevoke(_))));
-    assert_eq!(world.store.complete(&ids[0], "the code").await, Err(ConsentError::Overtaken));
+    assert_eq!(world.store.last_word(&ids[0], &mut Word::completed("the code")).await, Err(ConsentError::Overtaken));
     assert_eq!(to_revoke(&world.store).await.len(), 2, "both at once");
     world.clock.pass(MINUTE);
+    let second = consent_now(&world.store, "acme", "second", "u1").await;
     world.store.park(&ids[1], &second, &completion()).await.expect("parked");
     let newest = connect(&world.store, "acme", "u1").await;
-    assert_eq!(world.store.complete(&ids[1], "the code").await, Err(ConsentError::Overtaken));
+    assert_eq!(world.store.last_word(&ids[1], &mut Word::completed("the code")).await, Err(ConsentError::Overtaken));
     assert_eq!(world.grant("acme").await, Some(newest.grant));
     world.clock.pass(20 * MINUTE);
     assert!(to_revoke(&world.store).await.is_empty(), "dropped with the grant of the same user");
+}
+
+#[tokio::test]
+async fn who_disconnects_after_a_code_came_back_has_the_last_word() {
+    for parks in [false, true] {
+        let world = World::new().await;
+        connect(&world.store, "acme", "u1").await;
+        let ids = [opened(&world.store, "acme").await, opened(&world.store, "acme").await];
+        let before = consent_now(&world.store, "acme", "before", "u1").await;
+        let _ = world.store.disconnect(&tenant("acme")).await.expect("disconnected");
+        let after = consent_now(&world.store, "acme", "after", "u1").await;
+        let came = async |id, new| match parks {
+            true => world.store.park(id, new, &completion()).await,
+            false => world.store.connect(id, new).await.map(drop),
+        };
+        assert_eq!(came(&ids[0], &before).await, Err(ConsentError::Overtaken));
+        assert_eq!(world.grant("acme").await, None);
+        assert_eq!(came(&ids[1], &after).await, Ok(()), "who consents anew connects again");
+    }
+}
+
+#[tokio::test]
+async fn of_one_who_parks_and_one_who_disconnects_at_once_the_disconnect_wins() {
+    // In whichever order the two write.
+    for parks_first in [false, true] {
+        let world = World::new().await;
+        connect(&world.store, "acme", "u1").await;
+        let (id, new) = (opened(&world.store, "acme").await, consent_now(&world.store, "acme", "new", "u1").await);
+        let meddled = Meddled::new(Arc::clone(&world.backend));
+        let backend = Arc::clone(&meddled) as Arc<dyn Backend>;
+        let ours = TokenStore::open(backend, sealer(1), Random::system()).await.expect("opened");
+        let theirs = world.store.clone();
+        if parks_first {
+            let id = id.clone();
+            meddled.before_the_next_write(async move {
+                theirs.park(&id, &new, &completion()).await.expect("parked");
+            });
+            assert!(matches!(ours.disconnect(&tenant("acme")).await, Ok(Disconnection::ToRevoke(_))));
+        } else {
+            meddled.before_the_next_write(async move {
+                assert!(matches!(theirs.disconnect(&tenant("acme")).await, Ok(Disconnection::ToRevoke(_))));
+            });
+            assert_eq!(ours.park(&id, &new, &completion()).await, Err(ConsentError::Overtaken));
+            ours.discard(&id, &new.grant, Some("u1")).await.expect("queued");
+        }
+        assert!(!is_connected(&world.store.last_word(&id, &mut Word::completed("the code")).await));
+        let mut revoked = to_revoke(&world.store).await;
+        revoked.sort();
+        assert_eq!(revoked, ["refresh-canary-acme", "refresh-canary-new"]);
+    }
 }
 
 #[tokio::test]
@@ -450,7 +530,7 @@ async fn a_grant_that_is_parked_while_another_is_stored_is_void_as_well() {
         theirs.park(&other, &parked, &completion()).await.expect("parked");
     });
     assert!(is_connected(&ours.connect(&ids[0], &stored).await));
-    assert_eq!(world.store.complete(&ids[1], "the code").await, Err(ConsentError::Overtaken));
+    assert_eq!(world.store.last_word(&ids[1], &mut Word::completed("the code")).await, Err(ConsentError::Overtaken));
     world.clock.pass(10 * MINUTE);
     assert!(to_revoke(&world.store).await.is_empty(), "it would be sent after a later grant of the same user");
 }
@@ -461,7 +541,7 @@ async fn a_grant_that_is_parked_while_another_is_stored_is_void_as_well() {
 async fn a_disconnect_forgets_the_grant_and_queues_its_revocation() {
     let world = World::new().await;
     let new = connect(&world.store, "acme", "u1").await;
-    assert_eq!(world.store.disconnect(&tenant("acme")).await, Ok(Disconnection::ToRevoke(new.grant.id)));
+    assert_eq!(world.store.disconnect(&tenant("acme")).await, Ok(Disconnection::ToRevoke(vec![new.grant.id])));
     let record = world.store.load(&tenant("acme")).await.expect("loaded");
     assert!(matches!(record.grant, GrantState::Disconnected(end) if end.reason == DisconnectReason::Disconnected));
     assert_eq!(world.store.identity(&tenant("acme")).await, Ok(None));
@@ -469,6 +549,19 @@ async fn a_disconnect_forgets_the_grant_and_queues_its_revocation() {
     assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
     assert_eq!(world.store.disconnect(&tenant("acme")).await, Ok(Disconnection::Nothing));
     assert_eq!(world.store.disconnect(&tenant("nobody")).await, Ok(Disconnection::Nothing));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_last_word_is_disconnected_too() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    assert_eq!(world.store.has_parked(&tenant("acme")).await, Ok(false));
+    world.store.park(&id, &new, &completion()).await.expect("parked");
+    assert_eq!(world.store.has_parked(&tenant("acme")).await, Ok(true));
+    assert_eq!(world.store.has_parked(&tenant("acm")).await, Ok(false));
+    assert_eq!(world.store.disconnect(&tenant("acme")).await, Ok(Disconnection::ToRevoke(vec![new.grant.id])));
+    assert_eq!(world.store.has_parked(&tenant("acme")).await, Ok(false));
+    assert_eq!(to_revoke(&world.store).await, ["refresh-canary-acme"]);
 }
 
 #[tokio::test]
@@ -524,7 +617,7 @@ async fn a_grant_is_not_stored_while_an_earlier_one_is_being_revoked() {
     connect(&world.store, "acme", "u1").await;
     let _ = world.store.disconnect(&tenant("acme")).await.expect("disconnected");
     assert_eq!(to_revoke(&world.store).await.len(), 1, "claimed");
-    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    let (id, new) = (opened(&world.store, "acme").await, consent_now(&world.store, "acme", "acme", "u1").await);
     assert_eq!(world.store.connect(&id, &new).await, Ok(Connecting::Wait(CLAIM)));
     assert_eq!(world.grant("acme").await, None);
     world.clock.pass(CLAIM);
@@ -537,7 +630,7 @@ async fn a_claim_between_reading_and_storing_is_seen() {
     let world = World::new().await;
     connect(&world.store, "acme", "u1").await;
     let _ = world.store.disconnect(&tenant("acme")).await.expect("disconnected");
-    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    let (id, new) = (opened(&world.store, "acme").await, consent_now(&world.store, "acme", "acme", "u1").await);
     let meddled = Meddled::new(Arc::clone(&world.backend));
     let backend = Arc::clone(&meddled) as Arc<dyn Backend>;
     let ours = TokenStore::open(backend, sealer(1), Random::system()).await.expect("opened");

@@ -25,6 +25,8 @@ pub(in crate::store) struct StoredSession {
     /// The grant that is parked for it, or that it has brought.
     pub(in crate::store) grant: Option<GrantId>,
     pub(in crate::store) tries: Tries,
+    /// How many flows it has begun.
+    pub(in crate::store) flows: u64,
 }
 
 /// How often a session's user can be asked.
@@ -40,7 +42,7 @@ pub(in crate::store) enum Tries {
 
 /// A session's row.
 pub(in crate::store) fn session(stored: &StoredSession) -> (Label, Body) {
-    let StoredSession { session, opened_at, grant, tries } = stored;
+    let StoredSession { session, opened_at, grant, tries, flows } = stored;
     let Session { tenant, scopes, return_to, expires_at, progress } = session;
     let writer = Writer::new()
         .with("tenant", tenant.as_str())
@@ -49,7 +51,8 @@ pub(in crate::store) fn session(stored: &StoredSession) -> (Label, Body) {
         .with_time("opened_at", *opened_at)
         .with_time("expires_at", *expires_at)
         .with_some("grant", grant.map(|grant| grant.to_string()))
-        .with_some("tries", (*tries == Tries::One).then_some("one"));
+        .with_some("tries", (*tries == Tries::One).then_some("one"))
+        .with("flows", *flows);
     let writer = match progress {
         Progress::Open => writer.with("progress", "open"),
         Progress::Parked(Parked { identity, awaiting }) => {
@@ -80,6 +83,8 @@ pub(in crate::store) fn read_session(key: &Key, row: &Row) -> Result<StoredSessi
             opened_at: fields.time("opened_at")?,
             grant: fields.optional_grant_id("grant")?,
             tries: read_tries(&mut fields)?,
+            // An earlier version did not count.
+            flows: if fields.has("flows") { fields.number("flows")? } else { 0 },
             session: Session {
                 tenant,
                 scopes: scopes.map(|text| ScopeSet::new(&text)),
@@ -130,6 +135,7 @@ pub(in crate::store) fn flow(sealer: &Sealer, key: &Key, flow: &Flow, expires_at
     let writer = Writer::new()
         .with("client_id", flow.client_id.as_str())
         .with("redirect_uri", flow.redirect_uri.as_str())
+        .with_some("scope", flow.scopes.as_ref().map(|scopes| scopes.as_str().unwrap_or_default()))
         .with("binding", proof_text(&flow.binding))
         .with_sealed("session", &seal("session", &Secret::new(flow.session.expose())))
         .with_sealed("verifier", &seal("verifier", &flow.verifier))
@@ -142,13 +148,14 @@ pub(in crate::store) fn read_flow(sealer: &Sealer, key: &Key, row: &Row) -> Resu
     let read = || {
         let mut fields = Reader::new(row.body.as_bytes())?;
         let (client_id, redirect_uri) = (fields.text("client_id")?, fields.text("redirect_uri")?);
+        let scopes = fields.optional_text("scope")?.map(|text| ScopeSet::new(&text));
         let binding = fields.parsed("binding", "32 bytes in base64", proof)?;
         let (session, verifier) = (fields.sealed("session")?, fields.sealed("verifier")?);
         let expires_at = fields.time("expires_at")?;
         fields.end()?;
         let session = SessionId::from_text(open(sealer, place(key, "session"), &session)?.expose());
         let verifier = open(sealer, place(key, "verifier"), &verifier)?;
-        Ok((Flow { session, verifier, binding, client_id, redirect_uri }, expires_at))
+        Ok((Flow { session, verifier, binding, client_id, redirect_uri, scopes }, expires_at))
     };
     read().map_err(unreadable(key.kind, &key.name))
 }

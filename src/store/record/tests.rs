@@ -281,6 +281,7 @@ fn a_session_comes_back_as_it_was_however_far_it_has_come() {
             opened_at: Timestamp::from_secs(0),
             grant: some.then(|| GrantId::from_stored([7; 16])),
             tries: if some { Tries::One } else { Tries::Many },
+            flows: if some { 3 } else { 0 },
         };
         let row = row(session(&stored));
         assert_eq!(read_session(&key, &row), Ok(stored));
@@ -313,13 +314,18 @@ fn what_is_sealed_for_a_consent_opens_in_its_own_row_only() {
         binding: Proof::of("binding"),
         client_id: "flx_client_1".into(),
         redirect_uri: "http://127.0.0.1/cb".into(),
+        scopes: Some(ScopeSet::new("decks:read")),
     };
     let [key, other] = ["state 00", "state 11"].map(|name| Key::new(Kind::Flow, name));
     let there = row(flow(&sealer(1), &key, &new, Timestamp::from_secs(600)));
     let (read, expires_at) = read_flow(&sealer(1), &key, &there).expect("opens");
-    assert_eq!((read.session, read.verifier, expires_at), (new.session, new.verifier, Timestamp::from_secs(600)));
+    assert_eq!((read.session, &read.verifier), (new.session.clone(), &new.verifier));
+    assert_eq!((read.scopes, expires_at), (new.scopes.clone(), Timestamp::from_secs(600)));
     let what = read_flow(&sealer(1), &other, &there).expect_err("refused").to_string();
     assert!(what.contains("session: altered, or sealed for another place") && !what.contains("canary"), "{what}");
+    let earlier = row(flow(&sealer(1), &key, &Flow { scopes: None, ..new }, Timestamp::from_secs(600)));
+    assert!(!String::from_utf8_lossy(earlier.body.as_bytes()).contains("scope"), "as an earlier version wrote it");
+    assert_eq!(read_flow(&sealer(1), &key, &earlier).map(|(flow, _)| flow.scopes), Ok(None));
 }
 
 #[test]

@@ -3,9 +3,9 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::{
-    model::{GrantState, Random, Secret, Timestamp, token::DisconnectReason},
+    model::{GrantState, Random, ScopeSet, Secret, Timestamp, token::DisconnectReason},
     store::{
-        Awaiting, Cas, Connecting, NewFlow, SessionWish, Settlement, StoreError, TokenStore,
+        Awaiting, Cas, Connecting, NewFlow, Outset, SessionWish, Settlement, StoreError, TokenStore, Word,
         backend::{Backend, Change, Expect, Key, Kind, Label, Row},
         record::{self, Body},
         seal::Sealer,
@@ -196,11 +196,12 @@ async fn what_is_on_its_way_to_a_consent_is_sealed_anew_too() {
         binding: Secret::new("binding"),
         client_id: "flx_client_1".into(),
         redirect_uri: "http://127.0.0.1/cb".into(),
+        scopes: ScopeSet::new("decks:read"),
     };
     let [begun, parked] = [world.store.open_session(wish()).await, world.store.open_session(wish()).await]
         .map(|opened| opened.expect("opened").id);
     world.store.begin_flow(&begun, flow).await.expect("begun");
-    let new = world.store.new_consent(new_grant("acme"), None);
+    let new = world.store.new_consent(new_grant("acme"), None, Outset::default());
     let code = Awaiting::Completion { code: Secret::new("code") };
     world.store.park(&parked, &new, &code).await.expect("parked");
     let store = open(&world.backend, rotating()).await;
@@ -208,6 +209,6 @@ async fn what_is_on_its_way_to_a_consent_is_sealed_anew_too() {
     assert_eq!(store.survey().await.expect("looked at").unreadable, 0);
     let after = open(&world.backend, sealer(2)).await;
     assert_eq!(after.take_flow("state").await.expect("read").map(|flow| flow.session), Some(begun));
-    assert!(matches!(after.complete(&parked, "code").await, Ok(Connecting::Connected(_))));
+    assert!(matches!(after.last_word(&parked, &mut Word::completed("code")).await, Ok(Connecting::Connected(_))));
     assert_eq!(after.load(&tenant("acme")).await.expect("loaded").grant, GrantState::Connected(new.grant));
 }

@@ -3,6 +3,7 @@
 use flexslot_proxy::{
     model::Secret,
     sandbox::{Client, Consent, End, Settings},
+    store::Word,
 };
 use http::Method;
 
@@ -140,7 +141,7 @@ async fn the_app_that_opened_the_link_has_the_last_word() {
     let sent = format!("{return_to}&flexslot_session={}&flexslot_result=ok&flexslot_code=", session.expose());
     let code = back.as_str().strip_prefix(&sent).unwrap_or_else(|| panic!("{back}"));
     assert!(!is_connected(&world, "acme").await);
-    world.store.complete(&session, code).await.unwrap();
+    world.store.last_word(&session, &mut Word::completed(code)).await.unwrap();
     assert!(is_connected(&world, "acme").await);
 
     let link = link_for(&world, "acme", None, Some(return_to)).await;

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     credential::tests::world::CLIENT,
     flexslot::{
-        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, TokenAnswer, TokenEndpoint,
-        TokenError,
+        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, Revoke, TokenAnswer,
+        TokenEndpoint, TokenError,
     },
     model::{GrantId, GrantState, ProofKey, Secret, TenantId, Timestamp, token::Owner},
     store::{
@@ -295,9 +295,9 @@ impl AuthorizationServer for Neighbours {
         unreachable!("codes are redeemed elsewhere")
     }
 
-    async fn revoke(&self, _client_id: &str, refresh: &Secret) -> Result<Revocation, TokenError> {
-        let what = format!("{}: revoke {}", self.process, refresh.expose());
-        let (shared, process, token) = (Arc::clone(&self.shared), self.process, refresh.clone());
+    async fn revoke(&self, _client_id: &str, what: Revoke<'_>) -> Result<Revocation, TokenError> {
+        let asked = format!("{}: revoke {}", self.process, what.token().expose());
+        let (shared, process, token) = (Arc::clone(&self.shared), self.process, what.token().clone());
         shared.monitor.may_revoke(process, &token, |tenant| shared.grant_of(tenant));
         let happen = move |fate: Fate, listening: bool| {
             let lost = || Err(TokenError::Unknown("scripted".into()));
@@ -320,7 +320,7 @@ impl AuthorizationServer for Neighbours {
                 Fate::Misconfigured | Fate::Refused | Fate::QuestionLost => lost(),
             }
         };
-        let answer = self.shared.stage.ask(self.process, Asked::Token, what, GIVE_UP, happen).await;
+        let answer = self.shared.stage.ask(self.process, Asked::Token, asked, GIVE_UP, happen).await;
         answer.unwrap_or_else(|| Err(TokenError::Unknown("gave up".into())))
     }
 

@@ -342,7 +342,8 @@ impl Play {
         self.with_record(name, |play| {
             let store = &play.shared.store;
             let id = at_once(store.open_session(wish)).expect("opened").id;
-            let new = store.new_consent(grant, None);
+            let outset = at_once(store.outset(&tenant(name))).expect("read");
+            let new = store.new_consent(grant, None, outset);
             came = Some(at_once(store.connect(&id, &new)));
         });
         self.note(format!("{name} consents to {line}: {came:?}"));
