@@ -133,7 +133,9 @@ impl From<EditError> for Failure {
             )
             .for_operator(),
             EditError::Malformed => Fault::whole("a token holds a character that no token has").into(),
-            EditError::UnknownClient(_) => Fault::field("client_id", "[oauth] does not name this client").into(),
+            EditError::UnknownClient(_) => {
+                Fault::field("client_id", "neither [oauth] nor the store has this client").into()
+            }
             EditError::Store(error) => error.into(),
         }
     }

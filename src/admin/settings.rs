@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::model::{BaseUrl, Secret, WebOrigin};
+use crate::model::{BaseUrl, RedirectUri, Secret, WebOrigin};
 
 /// What a reload may change, as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +20,10 @@ pub struct Settings {
     pub connect_at: BaseUrl,
     /// Where a connect session may send a browser back to.
     pub return_origins: Vec<WebOrigin>,
-    /// `None`: nobody can connect.
+    /// That of grants which are brought without one.
     pub client_id: Option<String>,
+    /// Where browsers come back to from Flexslot.
+    pub redirect_uri: RedirectUri,
     /// Where users see and revoke what they allowed, at Flexslot.
     pub manage_url: String,
 }

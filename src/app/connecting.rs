@@ -10,7 +10,9 @@ use std::{
 
 use http::{StatusCode, header::LOCATION};
 
-use super::{StartFailure, Surroundings, door, outbound::Outbound, serving::Serving, settings, storage::Storage};
+use super::{
+    StartFailure, Surroundings, door, outbound::Outbound, serving::Serving, settings, storage::Storage, stored_clients,
+};
 use crate::{
     config::{Callback, Config},
     connect_flow::{self, Answer, ConnectFlow},
@@ -27,7 +29,7 @@ use crate::{
 
 pub use crate::{
     connect_flow::{Explained, Outcome, Refusal, Refused, begin::Begun, confirm::LastWord, outcome::Confirmation},
-    credential::{Connected, OpenedSession, Progress, SessionOutcome, SessionWish},
+    credential::{Connected, ConsentClient, NoClient, OpenedSession, Progress, SessionOutcome, SessionWish},
 };
 
 /// What a command connects tenants with.
@@ -63,15 +65,16 @@ const LAST_PAGE: Duration = Duration::from_secs(5);
 
 impl Connecting {
     /// On a store that is open.
-    pub fn new(config: &Config, storage: Storage, around: &Surroundings) -> Result<Self, StartFailure> {
+    pub async fn new(config: &Config, storage: Storage, around: &Surroundings) -> Result<Self, StartFailure> {
         let bound = match config.oauth.callback {
             Callback::AdminPort(0) => bind(&[(Ipv4Addr::LOCALHOST, 0).into()]).map_err(|error| unlistened(&error))?,
             Callback::AdminPort(_) | Callback::Fixed(_) => Vec::new(),
         };
         let port = bound.first().and_then(Listener::local_addr).map(|address| address.port());
         let outbound = Outbound::new(config)?;
-        let server = outbound.authorization_server(config, around)?;
-        let credentials = door::open(config, storage, around)?;
+        let stored = stored_clients::loaded(&storage.store, &config.upstream.origin).await;
+        let server = outbound.authorization_server(config, &stored, around)?;
+        let credentials = door::open(config, storage, around).await?;
         let flow = ConnectFlow::new(
             credentials.clone(),
             settings::connect_flow(config, server, port),
@@ -92,6 +95,11 @@ impl Connecting {
     /// Where the browser comes back to.
     pub fn redirect_uri(&self) -> RedirectUri {
         self.flow.settings().redirect_uri.clone()
+    }
+
+    /// The client that asks: the one that `wish` names, else the usual one.
+    pub fn client(&self, wish: Option<&str>) -> Result<ConsentClient, NoClient> {
+        self.credentials.consent_client(wish, &self.redirect_uri())
     }
 
     /// Where a browser begins with a session.

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use super::{StartFailure, Surroundings, outbound::Outbound, settings, storage::Storage};
+use super::{
+    StartFailure, Surroundings, client_desk::notes, outbound::Outbound, settings, storage::Storage, stored_clients,
+};
 use crate::{
     config::{self, Config, Engine, StoreConfig},
     credential::{self, TenantPolicy, coordinator::Parts},
@@ -18,14 +20,17 @@ pub struct Looking {
     pub credentials: Credentials,
     /// A store that has still to be made is an empty one, and stays so for who looks at it.
     pub has_store: bool,
+    /// What `client` commands have begun and not ended, each as a line that says what to do.
+    pub notes: Vec<String>,
 }
 
 /// Stands for a PAT of the file that nobody has read.
 const UNREAD: &str = "unread";
 
 /// The door on a store that is open.
-pub fn open(config: &Config, storage: Storage, around: &Surroundings) -> Result<Credentials, StartFailure> {
-    let server = Outbound::new(config)?.authorization_server(config, around)?;
+pub async fn open(config: &Config, storage: Storage, around: &Surroundings) -> Result<Credentials, StartFailure> {
+    let stored = stored_clients::loaded(&storage.store, &config.upstream.origin).await;
+    let server = Outbound::new(config)?.authorization_server(config, &stored, around)?;
     Ok(with(settings::credential(config, server), storage, around))
 }
 
@@ -38,13 +43,16 @@ pub async fn look(config: &Config, file: &StoreConfig, around: &Surroundings) ->
             (Storage::open(&empty, around, Arc::new(Unobserved)).await?, false)
         }
     };
-    let server = Outbound::new(config)?.authorization_server(config, around)?;
+    let stored = stored_clients::loaded(&storage.store, &config.upstream.origin).await;
+    let server = Outbound::new(config)?.authorization_server(config, &stored, around)?;
     let mut settings = settings::credential(config, server);
     for (_, policy) in settings.tenants.iter_mut().filter(|(tenant, _)| file.sets_pat_of(tenant)) {
         let pat = policy.pat.clone().or_else(|| Some(Secret::new(UNREAD)));
         *policy = Arc::new(TenantPolicy { pat, ..(**policy).clone() });
     }
-    Ok(Looking { credentials: with(settings, storage, around), has_store })
+    // Whoever cannot read them is told so by what he came for.
+    let notes = storage.store.clients().await.map(|kept| notes(&kept)).unwrap_or_default();
+    Ok(Looking { credentials: with(settings, storage, around), has_store, notes })
 }
 
 fn with(settings: credential::Settings, storage: Storage, around: &Surroundings) -> Credentials {

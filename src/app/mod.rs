@@ -3,6 +3,7 @@
 //! Rooms do not know `Config`: [`settings`] says what each of them is told of it.
 
 pub mod admin_token;
+pub mod client_desk;
 pub mod connecting;
 pub mod door;
 pub mod failure;
@@ -12,6 +13,7 @@ pub mod reload;
 mod serving;
 pub mod settings;
 pub mod storage;
+mod stored_clients;
 
 use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
@@ -31,6 +33,7 @@ use crate::{
     config::{self, Config},
     connect_flow::{self, ConnectFlow},
     credential::{Credentials, coordinator::Parts},
+    flexslot::StoredClients,
     model::{Clock, Random},
     proxy::{Corridor, replay::ReplayMemory},
     server::{
@@ -40,7 +43,7 @@ use crate::{
         dispatch::{self, Front},
         request_id::RequestIds,
     },
-    store::seal::Sealer,
+    store::{TokenStore, seal::Sealer},
 };
 use admin_token::OwnToken;
 pub use failure::StartFailure;
@@ -80,6 +83,9 @@ pub struct App {
     around: Surroundings,
     sealer: Sealer,
     outbound: Outbound,
+    store: TokenStore,
+    /// The OAuth clients of the store that are registered at the upstream.
+    stored: Arc<StoredClients>,
     memory: ReplayMemory,
     draining: watch::Sender<bool>,
 }
@@ -127,8 +133,10 @@ impl App {
         counters: Arc<Metrics>,
     ) -> Result<Self, StartFailure> {
         let outbound = Outbound::new(&config)?;
-        let server = outbound.authorization_server(&config, around)?;
+        let stored = stored_clients::of_store(&storage.store, &config.upstream.origin);
+        let server = outbound.authorization_server(&config, &stored, around)?;
         let instance = storage.instance_lock(around)?;
+        let store = storage.store.clone();
         let credentials = Credentials::new(Parts {
             settings: settings::credential(&config, Arc::clone(&server)),
             store: storage.store,
@@ -196,6 +204,8 @@ impl App {
             around: around.clone(),
             sealer: storage.sealer,
             outbound,
+            store,
+            stored,
             memory,
             draining,
         })
@@ -218,7 +228,7 @@ impl App {
     ) -> Result<Ended, StartFailure> {
         let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
         self.admin_port = Some(listeners.ports().1).filter(|port| *port != 0);
-        let server = self.outbound.authorization_server(&self.config, &self.around)?;
+        let server = self.outbound.authorization_server(&self.config, &self.stored, &self.around)?;
         self.connecting.reload(settings::connect_flow(&self.config, server, self.admin_port));
         self.admin_settings.replace(self.admin_settings_of(&self.config)?);
         if let Some(page) = listeners.connections_page() {

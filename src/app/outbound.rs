@@ -8,10 +8,17 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::{StartFailure, Surroundings};
 use crate::{
-    config::{Config, OutboundProxy},
-    flexslot::{Endpoints, HttpAuthorizationServer, OAuthClient, http::client_builder},
+    config::{self, Config, OutboundProxy},
+    flexslot::{
+        Endpoints, HttpAuthorizationServer, KnownClients, OAuthClient, StoredClients, clients::HttpClientManagement,
+        http::client_builder,
+    },
+    model::token::DpopMode,
     proxy::upstream::{ProxySetting, Upstream, UpstreamParams, tls},
 };
+
+/// How long a request to manage clients may take. Who waits for it is a person.
+const MANAGEMENT: Duration = Duration::from_secs(30);
 
 /// What all ways out share.
 #[derive(Clone)]
@@ -58,45 +65,73 @@ impl Outbound {
         built.map_err(|error| StartFailure::new(format!("no client for pages could be made: {error}")))
     }
 
-    /// The OAuth server, with the clients of the configuration.
+    /// The OAuth server, with the clients of the configuration and those of the store.
     pub fn authorization_server(
         &self,
         config: &Config,
+        stored: &Arc<StoredClients>,
         around: &Surroundings,
     ) -> Result<Arc<HttpAuthorizationServer>, StartFailure> {
-        // Requests to it speak HTTP/1.1 on connections of their own.
-        let mut tls = (*self.tls).clone();
-        tls.alpn_protocols.clear();
-        let mut builder = client_builder(config.upstream.connect_timeout, config.refresh.give_up)
-            .tls_backend_preconfigured(tls)
-            .no_proxy();
-        if let Some(proxy) = &config.upstream.proxy {
-            let all = reqwest::Proxy::https(proxy.url.expose())
-                .map_err(|_| StartFailure::new("upstream.proxy is no URL of a proxy"))?;
-            builder = builder.proxy(all.no_proxy(reqwest::NoProxy::from_string(&proxy.bypass)));
-        }
-        let http = builder
-            .build()
-            .map_err(|error| StartFailure::new(format!("no client for the OAuth server could be made: {error}")))?;
-        let client = config.oauth.client.as_ref().map(|client| OAuthClient {
-            client_id: client.id.clone(),
-            client_secret: client.secret.as_ref().map(|configured| configured.secret.clone()),
-            dpop: config.oauth.dpop,
-        });
-        let clients = client.into_iter().collect();
+        let http = self.asking(config, config.refresh.give_up)?;
+        let dpop = config.oauth.dpop;
+        let own = config.oauth.client.iter().map(|client| own_client(client, dpop));
+        let configured = own.chain(config.oauth.clients.iter().map(named_client)).collect();
+        let clients = KnownClients { configured, stored: Arc::clone(stored), dpop };
         let endpoints = Endpoints {
             authorize: config.oauth.authorize_url.clone(),
             token: config.oauth.token_url.clone(),
             revoke: config.oauth.revoke_url.clone(),
             introspect: config.oauth.introspect_url.clone(),
         };
-        Ok(Arc::new(HttpAuthorizationServer::new(
-            http,
-            endpoints,
-            clients,
-            Arc::clone(&around.clock),
-            around.random.clone(),
-        )))
+        let (clock, random) = (Arc::clone(&around.clock), around.random.clone());
+        Ok(Arc::new(HttpAuthorizationServer::new(http, endpoints, clients, clock, random)))
+    }
+
+    /// Flexslot's management of OAuth clients.
+    pub fn client_management(
+        &self,
+        config: &Config,
+        around: &Surroundings,
+    ) -> Result<Arc<HttpClientManagement>, StartFailure> {
+        let http = self.asking(config, MANAGEMENT)?;
+        Ok(Arc::new(HttpClientManagement::new(http, config.upstream.origin.clone(), Arc::clone(&around.clock))))
+    }
+
+    /// A client for requests that are sent once.
+    fn asking(&self, config: &Config, give_up: Duration) -> Result<reqwest::Client, StartFailure> {
+        // Requests to it speak HTTP/1.1 on connections of their own.
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols.clear();
+        let mut builder =
+            client_builder(config.upstream.connect_timeout, give_up).tls_backend_preconfigured(tls).no_proxy();
+        if let Some(proxy) = &config.upstream.proxy {
+            let all = reqwest::Proxy::https(proxy.url.expose())
+                .map_err(|_| StartFailure::new("upstream.proxy is no URL of a proxy"))?;
+            builder = builder.proxy(all.no_proxy(reqwest::NoProxy::from_string(&proxy.bypass)));
+        }
+        builder
+            .build()
+            .map_err(|error| StartFailure::new(format!("no client for the OAuth server could be made: {error}")))
+    }
+}
+
+fn named_client(named: &config::NamedClient) -> OAuthClient {
+    OAuthClient {
+        name: Some(named.name.clone()),
+        redirect_uri: named.redirect_uri.clone(),
+        scopes: named.scopes.clone(),
+        ..own_client(&named.client, named.dpop)
+    }
+}
+
+fn own_client(client: &config::OAuthClient, dpop: DpopMode) -> OAuthClient {
+    OAuthClient {
+        name: None,
+        client_id: client.id.clone(),
+        client_secret: client.secret.as_ref().map(|configured| configured.secret.clone()),
+        redirect_uri: None,
+        scopes: None,
+        dpop,
     }
 }
 

@@ -8,11 +8,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{App, StartFailure, outbound::Outbound, settings, storage};
+use super::{App, StartFailure, outbound::Outbound, settings, storage, stored_clients};
 use crate::{
     admin,
     config::Config,
     connect_flow, credential,
+    flexslot::StoredClients,
     proxy::{self, replay::ReplayMemory},
     store::seal::KeyRing,
 };
@@ -47,6 +48,7 @@ pub(super) struct Request {
 struct Prepared {
     config: Config,
     outbound: Outbound,
+    stored: Arc<StoredClients>,
     memory: ReplayMemory,
     keys: Option<KeyRing>,
     corridor: proxy::Settings,
@@ -101,16 +103,20 @@ impl App {
             // The store may have left our key behind while this process was stopped.
             let _ = timeout(LOOK_AT_KEY, self.credentials.look_at_key()).await;
         }
-        let prepared = self.prepare(config)?;
+        let prepared = self.prepare(config).await?;
         self.adopt(prepared);
         Ok(())
     }
 
-    fn prepare(&self, config: Config) -> Result<Prepared, StartFailure> {
+    async fn prepare(&self, config: Config) -> Result<Prepared, StartFailure> {
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
         let outbound =
             if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(&config)? };
-        let server = outbound.authorization_server(&config, &self.around)?;
+        let stored = match config.upstream.origin == self.config.upstream.origin {
+            true => Arc::clone(&self.stored),
+            false => stored_clients::loaded(&self.store, &config.upstream.origin).await,
+        };
+        let server = outbound.authorization_server(&config, &stored, &self.around)?;
         let keys = self.changed_keys(&config)?;
         let memory = if config.limits.replay_memory == self.config.limits.replay_memory {
             self.memory.clone()
@@ -121,11 +127,11 @@ impl App {
         let credential = settings::credential(&config, Arc::clone(&server) as _);
         let connecting = settings::connect_flow(&config, server, self.admin_port);
         let admin = self.admin_settings_of(&config)?;
-        Ok(Prepared { config, outbound, memory, keys, corridor, credential, connecting, admin })
+        Ok(Prepared { config, outbound, stored, memory, keys, corridor, credential, connecting, admin })
     }
 
     fn adopt(&mut self, prepared: Prepared) {
-        let Prepared { config, outbound, memory, keys, corridor, credential, connecting, admin } = prepared;
+        let Prepared { config, outbound, stored, memory, keys, corridor, credential, connecting, admin } = prepared;
         if let Some(ring) = keys {
             self.sealer.replace(ring);
         }
@@ -136,7 +142,7 @@ impl App {
         self.admin_settings.replace(admin);
         self.admin.set_guard(settings::admin_guard(&config));
         self.metrics.set_guard(settings::metrics_guard(&config));
-        (self.config, self.outbound, self.memory) = (config, outbound, memory);
+        (self.config, self.outbound, self.stored, self.memory) = (config, outbound, stored, memory);
     }
 
     /// The keys of the store that is open, as the new configuration has them; another store's are for the next start.

@@ -84,6 +84,7 @@ pub fn admin(config: &Config, token: Secret, admin_port: Option<u16>) -> admin::
         public_url,
         return_origins: config.admin.return_origins.clone(),
         client_id: config.oauth.client.as_ref().map(|client| client.id.clone()),
+        redirect_uri: redirect_uri(config, admin_port),
         manage_url: manage_url(config),
     }
 }
@@ -97,8 +98,8 @@ pub fn connect_flow(
     connect_flow::Settings {
         server,
         origin: config.upstream.origin.clone(),
-        client_id: config.oauth.client.as_ref().map(|client| client.id.clone()),
         redirect_uri: redirect_uri(config, admin_port),
+        further_uris: config.oauth.clients.iter().filter_map(|named| named.redirect_uri.clone()).collect(),
         public_url: config.admin.public_url.clone(),
         scopes: config.oauth.scopes.clone(),
         issuer: config.oauth.issuer.clone(),

@@ -4,9 +4,9 @@ use std::{fmt, io, path::Path, sync::Arc, time::Duration};
 
 use rustix::fs::{Access, access};
 
-use super::{Console, Failure, GlobalArgs, ServeOverrides, World, progress::counted};
+use super::{Console, Failure, GlobalArgs, ServeOverrides, World, console::printable, progress::counted};
 use crate::{
-    app::{StartFailure, Surroundings, outbound::Outbound, storage::Storage},
+    app::{StartFailure, Surroundings, client_desk::notes, outbound::Outbound, storage::Storage},
     config::{Config, ConfigSource, Engine},
     model::{TenantId, Unobserved, token::Owner},
     store::{OpenError, backend::Bid},
@@ -94,6 +94,8 @@ async fn storage(config: &Config) -> Vec<(&'static str, Finding)> {
     // What cannot be found out is told by the other findings.
     let caveats = storage.store.caveats().await.unwrap_or_default();
     let caveats = storage.store.exposure().into_iter().chain(caveats);
+    let notes = storage.store.clients().await.map(|kept| notes(&kept)).unwrap_or_default();
+    findings.extend(notes.into_iter().map(|note| ("clients", Finding::Doubtful(printable(&note)))));
     findings.extend(caveats.map(|caveat| ("store", Finding::Doubtful(caveat))));
     findings
 }

@@ -45,7 +45,7 @@ impl DisconnectArgs {
         }
         let around = world.surroundings();
         let storage = store::open_storage(&config.store, world).await?;
-        let credentials = door::open(&config, storage, &around)?;
+        let credentials = door::open(&config, storage, &around).await?;
         let card = credentials.card(&tenant).await?;
         let connected = card.as_ref().filter(|card| card.state != ConnectionState::NotConnected);
         if connected.is_none() && !credentials.has_parked(&tenant).await? {

@@ -1,6 +1,7 @@
 //! Commands: one file each. The only room that prints.
 
 mod check;
+mod client;
 mod completions;
 mod connect;
 mod console;
@@ -78,6 +79,7 @@ enum Command {
     Disconnect(disconnect::DisconnectArgs),
     Page(page::PageArgs),
     Tenant(tenant::TenantArgs),
+    Client(client::ClientArgs),
     Key(key::KeyArgs),
     Completions(completions::CompletionsArgs),
     /// Print the manual page, in roff
@@ -145,6 +147,17 @@ fn tell_usage(answer: &clap::Error, console: &mut Console) -> Status {
     }
 }
 
+/// A test may want this process to die at some step.
+#[cfg(debug_assertions)]
+fn arm_failpoint(environment: &dyn Environment) -> Result<(), Failure> {
+    use crate::model::failpoint::{DIE_AT, Step, arm};
+    let Some(text) = environment.variable(DIE_AT) else { return Ok(()) };
+    arm(&text.to_string_lossy()).map_err(|unknown| {
+        let steps: Vec<_> = Step::ALL.iter().map(|step| step.as_str()).collect();
+        Failure::misuse(unknown.to_string()).hint(format!("the steps are {}", steps.join(", ")))
+    })
+}
+
 /// The runtime of the commands that talk to anybody.
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -191,6 +204,7 @@ impl Command {
             Self::Disconnect(args) => args.run(global, world),
             Self::Page(args) => args.run(global, world),
             Self::Tenant(args) => args.run(global, world),
+            Self::Client(args) => args.run(global, world),
             Self::Key(args) => args.run(global, world),
             Self::Completions(args) => args.run(&mut world.console),
             Self::Man => man::run(&mut world.console),

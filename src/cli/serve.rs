@@ -31,23 +31,12 @@ pub(super) struct ServeArgs {
 impl ServeArgs {
     pub(super) fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         #[cfg(debug_assertions)]
-        arm_failpoint(world.environment)?;
+        super::arm_failpoint(world.environment)?;
         let origin = Origin { source: global.source(world.environment), overrides: self.overrides.into() };
         let config = origin.read(world.environment)?;
         let logging = Logging::start(&config.log, world.console.err_kind())?;
         super::runtime()?.block_on(serve(config, origin, logging, &mut world.console))
     }
-}
-
-/// A test may want this process to die at some step.
-#[cfg(debug_assertions)]
-fn arm_failpoint(environment: &dyn crate::config::Environment) -> Result<(), Failure> {
-    use crate::model::failpoint::{DIE_AT, Step, arm};
-    let Some(text) = environment.variable(DIE_AT) else { return Ok(()) };
-    arm(&text.to_string_lossy()).map_err(|unknown| {
-        let steps: Vec<_> = Step::ALL.iter().map(|step| step.as_str()).collect();
-        Failure::misuse(unknown.to_string()).hint(format!("the steps are {}", steps.join(", ")))
-    })
 }
 
 async fn serve(config: Config, origin: Origin, logging: Logging, console: &mut Console) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! Commands as a user runs them, without a process.
 
 mod carried;
+mod clients;
 mod connections;
 mod tenants;
 

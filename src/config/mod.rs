@@ -6,6 +6,7 @@
 
 pub mod environment;
 pub mod fault;
+mod for_clients;
 mod for_probe;
 mod for_store;
 mod listen;
@@ -29,14 +30,15 @@ mod written;
 
 pub use environment::{Environment, SystemEnvironment};
 pub use fault::{Fault, Faults, Place};
+pub use for_clients::ClientConfig;
 pub use for_store::{FilePat, StoreConfig};
 pub use meaning::ServiceSecrets;
 pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{
-    Admin, Callback, Engine, ExtraRoots, Limits, Log, LogFormat, OAuth, OAuthClient, Refresh, RewriteUrls, Server,
-    ServerKind, ServerUrl, Store, StoreKey, Tenant, Upstream,
+    Admin, Callback, Engine, ExtraRoots, Limits, Log, LogFormat, NamedClient, OAuth, OAuthClient, Refresh, RewriteUrls,
+    Server, ServerKind, ServerUrl, Store, StoreKey, Tenant, Upstream,
 };
 pub use source::ConfigSource;
 pub use units::parse_duration;

@@ -66,7 +66,7 @@ impl<'a> Table<'a> {
     pub(super) fn tables(&mut self, name: &'static str) -> Vec<Self> {
         let Some(value) = self.take(name) else { return Vec::new() };
         let Some(items) = value.raw.as_array() else {
-            value.fault(Wrong::new("expected an array of tables").hint(format!("write [[{name}]]")));
+            value.fault(Wrong::new("expected an array of tables").hint(format!("write [[{}]]", value.spot.key)));
             return Vec::new();
         };
         value.items_of(items).iter().filter_map(Value::table).collect()

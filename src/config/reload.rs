@@ -10,11 +10,12 @@ impl Config {
     /// The files whose change is a reason to read the configuration again: proxy.toml, every secret's file, the CA
     /// files, the key file.
     pub fn watched_files(&self) -> Vec<PathBuf> {
-        let client_secret = self.oauth.client.as_ref().and_then(|client| client.secret.as_ref());
-        let secrets = [self.server.client_token.as_ref(), self.admin.token.as_ref(), client_secret];
+        let secrets = [self.server.client_token.as_ref(), self.admin.token.as_ref()];
+        let of_clients = self.oauth.all_clients().map(|client| client.secret.as_ref());
         let pats = self.tenants.iter().map(|tenant| tenant.pat.as_ref());
         let mut files: Vec<PathBuf> = secrets
             .into_iter()
+            .chain(of_clients)
             .chain(pats)
             .flatten()
             .filter_map(|ConfiguredSecret { source, .. }| source.file())

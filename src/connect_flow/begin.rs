@@ -8,7 +8,7 @@ use url::Url;
 use super::{ConnectFlow, Refusal, Refused, Settings, outcome::Confirmation};
 use crate::{
     credential::{NewFlow, Progress, Session, consent::Awaited},
-    flexslot::{AuthorizationRequest, Verifier},
+    flexslot::{AuthorizationRequest, ConsentClient, NoClient, Verifier},
     model::{Card, ConnectionState, Random, Reason, ScopeSet, Secret, SessionId, TenantId},
 };
 
@@ -78,14 +78,14 @@ impl ConnectFlow {
                 return Ok(Look::Confirm(Confirmation { session: id.clone(), tenant, before, now }));
             }
         }
-        let Some(client_id) = settings.client_id.clone() else { return Err(refused(Refusal::NoClient)) };
+        let client = settings.client(&session).map_err(|none| refused(none.into()))?;
         let card = self.credentials().card(&session.tenant).await.map_err(|error| refused(error.into()))?;
         let identity = self.credentials().identity(&session.tenant).await.map_err(|error| refused(error.into()))?;
         let username = identity.and_then(|identity| identity.username);
         Ok(Look::Offer(Offer {
-            scopes: wanted(&session, card.as_ref(), &settings),
+            scopes: wanted(&session, card.as_ref(), Some(&client), &settings),
             tenant: session.tenant,
-            client_id,
+            client_id: client.client_id,
             standing: match card.map(|card| card.state) {
                 None | Some(ConnectionState::NotConnected) => Standing::New,
                 Some(ConnectionState::ReconnectRequired) => Standing::Ended(username),
@@ -99,9 +99,10 @@ impl ConnectFlow {
     /// Begins a flow at Flexslot.
     pub async fn begin(&self, id: &SessionId) -> Result<Begun, Refused> {
         let settings = self.settings();
-        let Some(client_id) = settings.client_id.clone() else { return Err(Refused::outright(Refusal::NoClient)) };
+        let outright = |none: NoClient| Refused::outright(none.into());
         let session = self.session(id).await?;
-        let scopes = self.scopes(&session, &settings).await?;
+        let client = settings.client(&session).map_err(outright)?;
+        let scopes = self.scopes(&session, &client, &settings).await?;
         let random = &self.0.random;
         let (verifier, state, binding) = (Verifier::random(random), secret(random), secret(random));
         let challenge = verifier.challenge();
@@ -109,14 +110,14 @@ impl ConnectFlow {
             state: state.clone(),
             verifier: verifier.into_stored(),
             binding: binding.clone(),
-            client_id: client_id.clone(),
-            redirect_uri: settings.redirect_uri.as_str().to_owned(),
+            client_id: client.client_id.clone(),
+            redirect_uri: client.redirect_uri.as_str().to_owned(),
             scopes: scopes.clone(),
         };
         self.credentials().begin_flow(id, flow).await.map_err(|error| Refused::outright(error.into()))?;
         let request = AuthorizationRequest {
-            client_id: &client_id,
-            redirect_uri: settings.redirect_uri.as_str(),
+            client_id: &client.client_id,
+            redirect_uri: client.redirect_uri.as_str(),
             scope: scopes.as_str().unwrap_or_default(),
             state: &state,
             challenge: &challenge,
@@ -131,14 +132,19 @@ impl ConnectFlow {
         found.ok_or(Refused::outright(Refusal::UnknownLink))
     }
 
-    async fn scopes(&self, session: &Session, settings: &Settings) -> Result<ScopeSet, Refused> {
+    async fn scopes(
+        &self,
+        session: &Session,
+        client: &ConsentClient,
+        settings: &Settings,
+    ) -> Result<ScopeSet, Refused> {
         let card = self.credentials().card(&session.tenant).await;
         let refused = |error: crate::credential::StoreError| Refused {
             why: error.into(),
             tenant: Some(session.tenant.clone()),
             again: None,
         };
-        Ok(wanted(session, card.map_err(refused)?.as_ref(), settings))
+        Ok(wanted(session, card.map_err(refused)?.as_ref(), Some(client), settings))
     }
 }
 
@@ -147,15 +153,24 @@ pub(super) fn secret(random: &Random) -> Secret {
     Secret::new(BASE64_URL_SAFE_NO_PAD.encode(random.bytes::<32>()))
 }
 
-/// The scopes to ask for: the session's, or the configuration's, and those that the tenant's grant has already. Flexslot
-/// does not say whether a new grant adds to the old one, so that it is asked for everything each time.
-pub(super) fn wanted(session: &Session, card: Option<&Card>, settings: &Settings) -> ScopeSet {
-    let asked = session.scopes.as_ref().unwrap_or(&settings.scopes);
+/// The scopes to ask for: the session's, or the client's, or the configuration's, and those that the tenant's grant has
+/// already, as far as the client may ask for them. Flexslot does not say whether a new grant adds to the old one, so that
+/// it is asked for everything each time.
+pub(super) fn wanted(
+    session: &Session,
+    card: Option<&Card>,
+    client: Option<&ConsentClient>,
+    settings: &Settings,
+) -> ScopeSet {
+    let usual = || client.map_or_else(|| settings.scopes.clone(), |client| client.asks(&settings.scopes));
+    let asked = session.scopes.clone().unwrap_or_else(usual);
+    let may = |scope: &&str| client.is_none_or(|client| client.may_ask(scope));
     // A grant of another client, or of another Flexslot, says nothing of what this client may ask for.
     let comparable = |card: &&Card| !matches!(card.reason, Some(Reason::OtherClient(_) | Reason::OtherOrigin(_)));
     let held = card.filter(comparable).and_then(|card| card.scopes.as_str());
     let mut scopes: Vec<&str> = Vec::new();
-    for scope in [asked.as_str(), held].into_iter().flatten().flat_map(str::split_ascii_whitespace) {
+    let held = held.into_iter().flat_map(str::split_ascii_whitespace).filter(may);
+    for scope in asked.as_str().into_iter().flat_map(str::split_ascii_whitespace).chain(held) {
         if !scopes.contains(&scope) {
             scopes.push(scope);
         }

@@ -134,7 +134,7 @@ impl ConnectFlow {
             (Some(scope), _) => ScopeSet::new(&scope),
             // What was asked for (RFC 6749 section 5.1).
             (None, Some(asked)) => asked.clone(),
-            (None, None) => wanted(&back.session, None, settings),
+            (None, None) => wanted(&back.session, None, settings.client(&back.session).ok().as_ref(), settings),
         };
         let now = self.0.clock.now();
         Ok(TokenSet {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     credential::{Connected, ConsentError, SessionOutcome, StoreError},
-    flexslot::TokenError,
+    flexslot::{NoClient, TokenError},
     model::{Identity, SessionId, TenantId},
 };
 
@@ -58,7 +58,7 @@ pub enum Refusal {
     /// A grant waits for the last word, which is not this caller's.
     Waiting,
     /// No OAuth client is configured.
-    NoClient,
+    NoClient(NoClient),
     /// What came back is no authorization response (RFC 6749 section 4.1.2).
     NoAnswer,
     /// It came back to a browser that did not begin the flow, or once more to the one that did.
@@ -140,7 +140,7 @@ impl Refusal {
             Self::UsedLink(_) => "used_link",
             Self::TooManyFlows => "too_many_flows",
             Self::Waiting => "waiting",
-            Self::NoClient => "no_client",
+            Self::NoClient(_) => "no_client",
             Self::NoAnswer => "no_answer",
             Self::OtherBrowser => "other_browser",
             Self::Spent => "state_spent",
@@ -169,6 +169,12 @@ impl Refusal {
             Self::Unusable(what, _) => Some((*what).to_owned()),
             _ => None,
         }
+    }
+}
+
+impl From<NoClient> for Refusal {
+    fn from(why: NoClient) -> Self {
+        Self::NoClient(why)
     }
 }
 

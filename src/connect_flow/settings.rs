@@ -3,7 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    flexslot::AuthorizationServer,
+    credential::Session,
+    flexslot::{AuthorizationServer, ConsentClient, NoClient},
     model::{
         BaseUrl, Origin, RedirectUri, ScopeSet, SessionId, WebOrigin, connection::CONNECT_PATH, redirect_uri::CALLBACK,
     },
@@ -15,9 +16,9 @@ pub struct Settings {
     pub server: Arc<dyn AuthorizationServer>,
     /// The upstream's, to which alone goes what comes of a consent.
     pub origin: Origin,
-    /// In whose name users are asked; `None`: only PATs work.
-    pub client_id: Option<String>,
     pub redirect_uri: RedirectUri,
+    /// Those of further clients, of the same origin.
+    pub further_uris: Vec<RedirectUri>,
     /// Where browsers reach us, where that is not our own address.
     pub public_url: Option<BaseUrl>,
     /// Asked for where a session does not say.
@@ -35,6 +36,11 @@ pub struct Settings {
 // === impl Settings ===
 
 impl Settings {
+    /// The client that asks the session's user.
+    pub(super) fn client(&self, session: &Session) -> Result<ConsentClient, NoClient> {
+        self.server.client(session.client.as_deref(), &self.redirect_uri)
+    }
+
     /// Where browsers have to be for a flow, because its cookie has to come with the callback: at the redirect URI's
     /// origin, below the public URL where that has the same.
     pub fn home(&self) -> BaseUrl {
@@ -67,7 +73,8 @@ impl Settings {
         if is_inner(path) {
             return None;
         }
-        if path == self.redirect_uri.path() && path != "/" {
+        let mut uris = std::iter::once(&self.redirect_uri).chain(&self.further_uris);
+        if path != "/" && uris.any(|uri| uri.path() == path) {
             return Some(CALLBACK);
         }
         path.strip_prefix(self.public_url.as_ref()?.path()).filter(|rest| is_inner(rest))
@@ -77,7 +84,6 @@ impl Settings {
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings")
-            .field("client_id", &self.client_id)
             .field("redirect_uri", &self.redirect_uri.as_str())
             .field("scopes", &self.scopes)
             .finish_non_exhaustive()
@@ -133,6 +139,9 @@ mod tests {
         ] {
             assert_eq!(app.inner_path(path), inner, "{path}");
         }
+        let other = "https://app.example.com/auth/other".parse().unwrap();
+        let two = Settings { further_uris: vec![other], ..app };
+        assert_eq!(two.inner_path("/auth/other"), Some("/oauth/callback"));
         assert_eq!(settings().inner_path("/flexslot/connect/x"), None);
         assert_eq!(behind("https://app.example.com", "https://app.example.com/").inner_path("/"), None);
     }

@@ -94,6 +94,7 @@ impl Credentials {
     pub async fn start(&self) -> Result<Background, StoreError> {
         let works = &self.works;
         works.vitals().await?;
+        works.settings().endpoint.clients_changed().await;
         works.custody.empty_spool().await;
         works.tell_exposure();
         Ok(Background::start(works))

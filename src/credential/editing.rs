@@ -39,7 +39,7 @@ pub enum EditError {
     PatIsConfigured,
     /// It cannot stand in a header.
     Malformed,
-    /// The configuration does not name the OAuth client that the grant was given to.
+    /// Neither the configuration nor the store has the OAuth client that the grant was given to.
     UnknownClient(String),
     Store(StoreError),
 }
@@ -57,7 +57,7 @@ impl std::fmt::Display for EditError {
         match self {
             Self::PatIsConfigured => f.write_str("proxy.toml sets the tenant's PAT; change it there"),
             Self::Malformed => f.write_str("the token has characters that cannot stand in a header"),
-            Self::UnknownClient(client) => write!(f, "[oauth] does not name the OAuth client {client}"),
+            Self::UnknownClient(client) => write!(f, "neither [oauth] nor the store has the OAuth client {client}"),
             Self::Store(error) => error.fmt(f),
         }
     }

@@ -92,7 +92,10 @@ pub use permit::Permission;
 pub use policy::{RefreshPolicy, Settings, TenantPolicy};
 pub use proof::Binding;
 
-pub use crate::flexslot::dpop::{DPOP, Proof};
+pub use crate::flexslot::{
+    ConsentClient, NoClient,
+    dpop::{DPOP, Proof},
+};
 pub use crate::store::{Existing, Removed, StoreError};
 
 /// What a request needs of a credential.

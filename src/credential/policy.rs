@@ -115,7 +115,7 @@ impl fmt::Display for Objection {
                 )
             }
             Self::OtherClient(client) => {
-                write!(f, "it belongs to the OAuth client {client}, which [oauth] does not name")
+                write!(f, "it belongs to the OAuth client {client}, which neither [oauth] nor the store has")
             }
             Self::Bound => {
                 f.write_str("its tokens are bound to a key (DPoP), and oauth.dpop is \"off\"; set it to \"auto\"")

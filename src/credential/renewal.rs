@@ -62,6 +62,10 @@ pub(super) async fn run(
     cause: Cause,
     mut awaited: watch::Receiver<bool>,
 ) -> Landing {
+    // Before the lease, so that nobody is kept from his turn meanwhile.
+    if let Some(client) = slot.with(|state| state.live().map(|live| live.grant.client_id.clone())) {
+        works.settings().endpoint.settled(&client).await;
+    }
     let lease = match lease::win(works, slot, at, cause, &mut awaited).await {
         Ok(lease) => lease,
         Err(landing) => return landing,

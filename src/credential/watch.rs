@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     backlog::{Entry, Failures, List},
     reading::{AT_ONCE, read_again},
+    travel::Travels,
     works::Works,
 };
 use crate::{
@@ -26,6 +27,8 @@ const LONG_AGO: Duration = Duration::from_secs(TOMBSTONE_LIFE.as_secs() / 2);
 struct Watch {
     /// How often the encryption keys had changed.
     keys: u64,
+    /// How often the store had travelled.
+    travels: Travels,
     /// When, by the store's clock.
     at: Option<Timestamp>,
 }
@@ -54,6 +57,12 @@ impl Watch {
                 self.at = Some(now);
             }
             works.list_backlog();
+            let travels = works.travels();
+            if travels != self.travels {
+                // It may have lost clients, too, and be told of none of that.
+                works.settings().endpoint.clients_changed().await;
+                self.travels = travels;
+            }
             let keys = works.store.key_changes();
             if keys != self.keys {
                 works.unreadable.forget_all();
@@ -115,6 +124,9 @@ async fn read_left(works: &Arc<Works>, failures: &mut Failures) -> Result<(), St
 async fn read_changes(works: &Arc<Works>, failures: &mut Failures) -> Result<bool, StoreError> {
     let (since, travels) = works.followed();
     let changes = works.store.changed_since(since).await?;
+    if changes.clients {
+        works.settings().endpoint.clients_changed().await;
+    }
     changes.tenants.iter().for_each(|tenant| works.unreadable.forget(tenant));
     let changed: Vec<_> = changes.tenants.into_iter().map(Entry::changed).collect();
     for batch in changed.chunks(AT_ONCE) {

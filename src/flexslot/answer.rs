@@ -120,6 +120,12 @@ pub fn introspection(
     })
 }
 
+/// Whether the server has refused the client itself (RFC 6749 section 5.2), before it has looked at anything else.
+pub(super) fn is_invalid_client(status: StatusCode, body: &[u8]) -> bool {
+    let error = || serde_json::from_slice::<Failure>(body).ok().map(|failure| failure.error);
+    status.is_client_error() && error().as_deref() == Some("invalid_client")
+}
+
 /// What an answer other than the one hoped for means.
 fn failure(endpoint: &Endpoint, status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> TokenError {
     let error = serde_json::from_slice::<Failure>(body).ok().map(|failure| error_code(&failure.error));

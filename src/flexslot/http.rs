@@ -1,12 +1,6 @@
 //! The OAuth server over HTTP.
 
-use std::{
-    collections::{HashMap, HashSet},
-    error::Error,
-    fmt, io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, error::Error, fmt, io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -21,12 +15,12 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
-    AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, Revoke, TokenAnswer,
-    TokenEndpoint, TokenError, answer,
+    AuthorizationRequest, AuthorizationServer, ConsentClient, Introspection, NoClient, Redemption, Revocation, Revoke,
+    StoredClients, TokenAnswer, TokenEndpoint, TokenError, answer, choice,
     dpop::{DPOP, Proof, Proven, Prover, without_query},
 };
 use crate::model::{
-    Clock, ProofKey, Random, Secret, TokenType,
+    Clock, ProofKey, Random, RedirectUri, ScopeSet, Secret, TokenType,
     failpoint::{Step, reach},
     token::DpopMode,
 };
@@ -34,12 +28,29 @@ use crate::model::{
 /// An answer is a few hundred bytes; whatever is longer than this is none.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
-/// An OAuth client of the configuration. Without a secret it is a public client (RFC 6749 section 2.1).
+/// An OAuth client of the configuration. Without a secret it is a public client (RFC 6749 section 2.1), unless the store
+/// has one for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuthClient {
+    /// What operators call it; the one of `[oauth]` itself has no name.
+    pub name: Option<String>,
     pub client_id: String,
     pub client_secret: Option<Secret>,
+    /// Its own, where that is another than the sidecar's.
+    pub redirect_uri: Option<RedirectUri>,
+    /// What a user is asked for in its name, where that is its own.
+    pub scopes: Option<ScopeSet>,
     /// Whether its tokens are bound to keys.
+    pub dpop: DpopMode,
+}
+
+/// All clients that this process may speak for.
+#[derive(Debug, Clone)]
+pub struct KnownClients {
+    /// Those of the configuration, that of `[oauth]` itself first.
+    pub configured: Vec<OAuthClient>,
+    pub stored: Arc<StoredClients>,
+    /// Whether the tokens of the store's are bound to keys.
     pub dpop: DpopMode,
 }
 
@@ -60,7 +71,7 @@ pub struct Endpoints {
 pub struct HttpAuthorizationServer {
     http: reqwest::Client,
     endpoints: Endpoints,
-    clients: HashMap<String, OAuthClient>,
+    clients: KnownClients,
     /// Clients whose tokens Flexslot binds to keys, as far as it has shown.
     bound: Mutex<HashSet<String>>,
     prover: Prover,
@@ -69,10 +80,10 @@ pub struct HttpAuthorizationServer {
 }
 
 /// A complete answer. Its body may hold tokens, and is wiped.
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Zeroizing<Vec<u8>>,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Zeroizing<Vec<u8>>,
 }
 
 // === impl HttpAuthorizationServer ===
@@ -82,18 +93,11 @@ impl HttpAuthorizationServer {
     pub fn new(
         http: reqwest::Client,
         endpoints: Endpoints,
-        clients: Vec<OAuthClient>,
+        clients: KnownClients,
         clock: Arc<dyn Clock>,
         random: Random,
     ) -> Self {
-        let clients = clients.into_iter().map(|client| (client.client_id.clone(), client)).collect();
         Self { http, endpoints, clients, bound: Mutex::default(), prover: Prover::default(), clock, random }
-    }
-
-    fn client(&self, client_id: &str) -> Result<&OAuthClient, TokenError> {
-        self.clients.get(client_id).ok_or_else(|| {
-            TokenError::Misconfigured("the grant's OAuth client is not configured; check [oauth]".into())
-        })
     }
 
     /// Asks for tokens, bound to `key` where the grant has one; else to a new one, where they are to be bound.
@@ -107,17 +111,16 @@ impl HttpAuthorizationServer {
         form: &[(&str, &str)],
         key: Option<&ProofKey>,
     ) -> Result<TokenAnswer, TokenError> {
-        let mode = self.client(client_id)?.dpop;
+        let mode = self.clients.dpop(client_id);
         let mut key = match mode {
             DpopMode::Off => None,
             DpopMode::Always => Some(key.cloned().unwrap_or_else(ProofKey::generate)),
-            DpopMode::Auto => key.cloned().or_else(|| self.bound.lock().contains(client_id).then(ProofKey::generate)),
+            DpopMode::Auto => key.cloned().or_else(|| self.is_bound(client_id).then(ProofKey::generate)),
         };
         let mut sent_again = false;
         loop {
-            let proof = key.as_ref().map(|key| self.proof(key));
-            let Answer { status, headers, body } =
-                self.post(&self.endpoints.token, client_id, form, proof.as_ref()).await?;
+            let (Answer { status, headers, body }, proof) =
+                self.post(&self.endpoints.token, client_id, form, key.as_ref()).await?;
             self.prover.heard(&headers, self.clock.now());
             if answer::refuses_proof(status, &body) {
                 match &proof {
@@ -141,6 +144,12 @@ impl HttpAuthorizationServer {
         }
     }
 
+    /// Whether Flexslot binds the client's tokens, as far as it has shown or as its client object says.
+    fn is_bound(&self, client_id: &str) -> bool {
+        let kept = self.clients.stored.get(client_id);
+        kept.is_some_and(|kept| kept.client.dpop_bound_access_tokens) || self.bound.lock().contains(client_id)
+    }
+
     fn learn_bound(&self, client_id: &str) {
         if self.bound.lock().insert(client_id.to_owned()) {
             tracing::info!(client_id, "Flexslot binds this OAuth client's tokens to keys (DPoP)");
@@ -153,45 +162,111 @@ impl HttpAuthorizationServer {
         self.prover.prove(key, &proven, self.clock.now(), &self.random)
     }
 
-    /// Posts `form` in the name of `client_id`, and reads the answer to its end.
+    /// Posts `form` in the name of `client_id`, with a proof by `key`, and reads the answer to its end. Answers which
+    /// proof that was for.
+    ///
+    /// A secret that Flexslot refuses (`invalid_client`) may have been replaced a moment ago: then the same form goes out
+    /// with another one, and a proof of its own, where there is one. That presents no token twice, because a server
+    /// authenticates the client before it looks at the grant (RFC 6749 sections 3.2.1 and 6), and spends nothing of a
+    /// client that it does not know. The store is looked at once.
     async fn post(
         &self,
         url: &Url,
         client_id: &str,
         form: &[(&str, &str)],
+        key: Option<&ProofKey>,
+    ) -> Result<(Answer, Option<Proof>), TokenError> {
+        let mut refused = None;
+        let (mut tried, mut looked) = (Vec::new(), false);
+        loop {
+            if let Some(secret) = self.clients.secrets(client_id).into_iter().find(|secret| !tried.contains(secret)) {
+                let proof = key.map(|key| self.proof(key));
+                let answer = self.send(url, (client_id, secret.as_ref()), form, proof.as_ref()).await?;
+                if !answer::is_invalid_client(answer.status, &answer.body) {
+                    secret.iter().for_each(|secret| self.clients.stored.took(client_id, secret));
+                    return Ok((answer, proof));
+                }
+                tried.push(secret);
+                refused = Some((answer, proof));
+            } else if !looked {
+                looked = true;
+                self.clients.stored.load().await;
+                // Whoever replaces it may not have got it into the store yet.
+                self.clients.stored.settled(client_id).await;
+            } else {
+                let what = "the grant's OAuth client is not configured; check [oauth], and client list";
+                return refused.ok_or_else(|| TokenError::Misconfigured(what.into()));
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        url: &Url,
+        (client_id, secret): (&str, Option<&Secret>),
+        form: &[(&str, &str)],
         proof: Option<&Proof>,
     ) -> Result<Answer, TokenError> {
-        let client = self.client(client_id)?;
         let mut request = self.http.post(url.clone()).header(ACCEPT, "application/json");
         if let Some(proof) = proof {
             request = request.header(DPOP, proof.value());
         }
-        if let Some(secret) = &client.client_secret {
-            request = request.header(AUTHORIZATION, basic(&client.client_id, secret)?);
+        if let Some(secret) = secret {
+            request = request.header(AUTHORIZATION, basic(client_id, secret)?);
         }
         let request = request
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body(client, form))
+            .body(body(client_id, secret, form))
             .build()
             .map_err(|_| cannot_be_asked(url))?;
-        let mut response = self.http.execute(request).await.map_err(|error| unanswered(url, &error))?;
+        let response = self.http.execute(request).await.map_err(|error| unanswered(url, &error))?;
         reach(Step::AnswerBegun);
-        let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Zeroizing::new(Vec::new());
-        while let Some(chunk) =
-            response.chunk().await.map_err(|_| TokenError::Unknown("the answer broke off".into()))?
-        {
-            if body.len() + chunk.len() > LONGEST_ANSWER {
-                return Err(TokenError::Unknown("the answer is too long".into()));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, headers, body })
+        read_answer(response).await
     }
 }
 
+// === impl KnownClients ===
+
+impl KnownClients {
+    fn configured(&self, client_id: &str) -> Option<&OAuthClient> {
+        self.configured.iter().find(|client| client.client_id == client_id)
+    }
+
+    fn dpop(&self, client_id: &str) -> DpopMode {
+        self.configured(client_id).map_or(self.dpop, |client| client.dpop)
+    }
+
+    /// The client's secrets, each once, the likeliest first; `None` among them where it has none. Nothing of a client
+    /// that is not known.
+    fn secrets(&self, client_id: &str) -> Vec<Option<Secret>> {
+        let (configured, kept) = (self.configured(client_id), self.stored.get(client_id));
+        let is_known = configured.is_some() || kept.is_some();
+        let of_file = configured.and_then(|client| client.client_secret.clone());
+        let mut secrets: Vec<_> = [of_file, kept.and_then(|kept| kept.secret)].into_iter().flatten().collect();
+        secrets.dedup();
+        secrets.sort_by_key(|secret| !self.stored.was_taken(client_id, secret));
+        match secrets.is_empty() && is_known {
+            true => vec![None],
+            false => secrets.into_iter().map(Some).collect(),
+        }
+    }
+}
+
+/// Reads an answer to its end.
+pub(super) async fn read_answer(mut response: reqwest::Response) -> Result<Answer, TokenError> {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut body = Zeroizing::new(Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(|_| TokenError::Unknown("the answer broke off".into()))? {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            return Err(TokenError::Unknown("the answer is too long".into()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, headers, body })
+}
+
 /// Before a connection stands nothing can have been sent; after that nobody knows.
-fn unanswered(url: &Url, error: &reqwest::Error) -> TokenError {
+pub(super) fn unanswered(url: &Url, error: &reqwest::Error) -> TokenError {
     if error.is_connect() {
         let origin = url.origin().ascii_serialization();
         TokenError::NotSent(format!("could not connect to {origin}: {}", no_connection(error)))
@@ -223,11 +298,19 @@ pub fn client_builder(connect_timeout: Duration, give_up: Duration) -> reqwest::
 #[async_trait]
 impl TokenEndpoint for HttpAuthorizationServer {
     fn knows(&self, client_id: &str) -> bool {
-        self.clients.contains_key(client_id)
+        self.clients.configured(client_id).is_some() || self.clients.stored.has(client_id)
+    }
+
+    async fn settled(&self, client_id: &str) {
+        self.clients.stored.settled(client_id).await;
+    }
+
+    async fn clients_changed(&self) {
+        self.clients.stored.load().await;
     }
 
     fn may_prove(&self, client_id: &str) -> bool {
-        self.clients.get(client_id).is_none_or(|client| client.dpop != DpopMode::Off)
+        self.clients.dpop(client_id) != DpopMode::Off
     }
 
     async fn refresh(
@@ -243,6 +326,10 @@ impl TokenEndpoint for HttpAuthorizationServer {
 
 #[async_trait]
 impl AuthorizationServer for HttpAuthorizationServer {
+    fn client(&self, wish: Option<&str>, callback: &RedirectUri) -> Result<ConsentClient, NoClient> {
+        choice::choose(&self.clients.configured, &self.clients.stored.active(), wish, callback)
+    }
+
     fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Url {
         request.url(&self.endpoints.authorize)
     }
@@ -259,13 +346,14 @@ impl AuthorizationServer for HttpAuthorizationServer {
 
     async fn revoke(&self, client_id: &str, what: Revoke<'_>) -> Result<Revocation, TokenError> {
         let form = [("token", what.token().expose()), ("token_type_hint", what.hint())];
-        let Answer { status, headers, body } = self.post(&self.endpoints.revoke, client_id, &form, None).await?;
+        let (Answer { status, headers, body }, _) = self.post(&self.endpoints.revoke, client_id, &form, None).await?;
         answer::revocation(status, &headers, &body, self.clock.now())
     }
 
     async fn introspect(&self, client_id: &str, token: &Secret) -> Result<Introspection, TokenError> {
         let form = [("token", token.expose()), ("token_type_hint", "access_token")];
-        let Answer { status, headers, body } = self.post(&self.endpoints.introspect, client_id, &form, None).await?;
+        let (Answer { status, headers, body }, _) =
+            self.post(&self.endpoints.introspect, client_id, &form, None).await?;
         answer::introspection(status, &headers, &body, self.clock.now())
     }
 }
@@ -277,11 +365,11 @@ impl fmt::Debug for HttpAuthorizationServer {
 }
 
 /// The body of a request. A public client names itself in it; a confidential one does so in its header.
-fn body(client: &OAuthClient, form: &[(&str, &str)]) -> String {
+fn body(client_id: &str, secret: Option<&Secret>, form: &[(&str, &str)]) -> String {
     let mut body = form_urlencoded::Serializer::new(String::new());
     body.extend_pairs(form);
-    if client.client_secret.is_none() {
-        body.append_pair("client_id", &client.client_id);
+    if secret.is_none() {
+        body.append_pair("client_id", client_id);
     }
     body.finish()
 }
@@ -337,5 +425,7 @@ fn no_trust(error: &rustls::Error) -> &'static str {
     }
 }
 
+#[cfg(test)]
+mod secrets_tests;
 #[cfg(test)]
 mod tests;

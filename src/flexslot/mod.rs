@@ -3,25 +3,31 @@
 //! [`TokenEndpoint`] and [`AuthorizationServer`] are traits so that a renewal and a connect flow can be tested against a
 //! scripted server; [`http::HttpAuthorizationServer`] is the real thing, and [`answer`] reads what it says without doing
 //! any I/O. [`authorize`] and [`pkce`] make what the browser is sent there with, and [`dpop`] the proofs that tokens are
-//! presented with that are bound to a key.
+//! presented with that are bound to a key. [`clients`] is the management of OAuth clients, [`registry`] those that the
+//! store keeps, and [`choice`] which of all of them asks a user.
 
 pub mod answer;
 pub mod authorize;
+pub mod choice;
+pub mod clients;
 pub mod dpop;
 pub mod http;
 pub mod pkce;
+pub mod registry;
 
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use url::Url;
 
-use crate::model::{Identity, ProofKey, Secret, TokenType};
+use crate::model::{Identity, ProofKey, RedirectUri, Secret, TokenType};
 
 pub use self::{
     authorize::AuthorizationRequest,
-    http::{Endpoints, HttpAuthorizationServer, OAuthClient},
+    choice::{ConsentClient, NoClient},
+    http::{Endpoints, HttpAuthorizationServer, KnownClients, OAuthClient},
     pkce::{Challenge, Verifier},
+    registry::{ClientSource, StoredClient, StoredClients},
 };
 
 /// A successful answer of the token endpoint (RFC 6749 section 5.1), as far as it was usable.
@@ -108,8 +114,16 @@ pub trait TokenEndpoint: Send + Sync + 'static {
         true
     }
 
-    /// Presents `refresh` (RFC 6749 section 6), with a proof by `key` where the grant has one. Never sends it a second
-    /// time by itself, but where the first was refused for its proof alone.
+    /// Waits, for a bounded time, while the secret of `client_id` is being replaced: the one that there is may be void,
+    /// and the next not there yet.
+    async fn settled(&self, _client_id: &str) {}
+
+    /// The store's clients have changed.
+    async fn clients_changed(&self) {}
+
+    /// Presents `refresh` (RFC 6749 section 6), with a proof by `key` where the grant has one; once to a server that
+    /// looks at it. One that refuses the proof, or the client itself (`invalid_client`), has not, and may be asked again
+    /// with another proof or another secret.
     async fn refresh(
         &self,
         client_id: &str,
@@ -121,6 +135,12 @@ pub trait TokenEndpoint: Send + Sync + 'static {
 /// The rest of the OAuth server, as connecting and disconnecting see it.
 #[async_trait]
 pub trait AuthorizationServer: Send + Sync + 'static {
+    /// The client that asks a user: the one that `wish` names, by its name or its id, else the usual one. `callback` is
+    /// where browsers come back to unless the client has a place of its own. A server without clients has none that asks.
+    fn client(&self, _wish: Option<&str>, _callback: &RedirectUri) -> Result<ConsentClient, NoClient> {
+        Err(NoClient::None)
+    }
+
     /// Where the browser goes to ask its user.
     fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Url;
 

@@ -42,6 +42,8 @@ pub enum Reason {
     RefreshOutcomeLost,
     /// Somebody disconnected it here.
     Disconnected,
+    /// The OAuth client that it was given to was revoked.
+    ClientRevoked,
     /// A token request is out and nobody knows yet how it ended.
     RefreshUncertain,
     /// Its token has expired, and no refresh can be had for now.
@@ -50,7 +52,7 @@ pub enum Reason {
     RefreshMisconfigured,
     /// The last token answer was 30 days ago: Flexslot may have ended it, and the next call will tell.
     ProbablyExpired,
-    /// It was given to an OAuth client that the configuration does not name.
+    /// It was given to an OAuth client that neither the configuration nor the store has.
     OtherClient(String),
     /// It belongs to another origin than the configured upstream.
     OtherOrigin(Origin),
@@ -165,6 +167,7 @@ impl Reason {
             Self::InvalidGrant => "invalid_grant",
             Self::RefreshOutcomeLost => "refresh_outcome_lost",
             Self::Disconnected => "disconnected",
+            Self::ClientRevoked => "client_revoked",
             Self::RefreshUncertain => "refresh_uncertain",
             Self::RefreshUnavailable => "refresh_unavailable",
             Self::RefreshMisconfigured => "refresh_misconfigured",

@@ -1,6 +1,6 @@
-//! Steps of a renewal at which a process can be made to die, so that a test sees what each of them leaves behind.
+//! Steps of a renewal, and of a command that manages clients, at which a process can be made to die, so that a test sees what each of them leaves behind.
 //!
-//! `FLEXSLOT_PROXY_DIE_AT=STEP`, or `STEP:N` for the N-th time that it gets there, in the environment of `serve` makes
+//! `FLEXSLOT_PROXY_DIE_AT=STEP`, or `STEP:N` for the N-th time that it gets there, in the environment of `serve` or `client` makes
 //! the process kill itself at that step: SIGKILL, so that nothing is unwound, flushed or given back. There is one
 //! process to die, hence one static; it is armed by `cli` alone.
 //!
@@ -73,6 +73,12 @@ steps! {
     /// The store has travelled; it has not been asked to take back what it has lost. Once for the marker, and once for
     /// what is written over the marker.
     WriteBackDue => "write-back-due",
+    /// A command has noted what it is about to ask Flexslot to do with an OAuth client; it has not asked.
+    ClientNoted => "client-noted",
+    /// Flexslot has done it; the store has not been told.
+    ClientAnswered => "client-answered",
+    /// The store has the outcome; nothing of it was printed.
+    ClientStored => "client-stored",
 }
 
 /// Nothing.

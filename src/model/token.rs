@@ -87,6 +87,8 @@ pub enum DisconnectReason {
     RefreshOutcomeLost,
     /// Somebody disconnected it here.
     Disconnected,
+    /// Its OAuth client was revoked, and with it everything that it was given.
+    ClientRevoked,
 }
 
 /// What the store knows of a tenant's consent.
@@ -240,12 +242,13 @@ impl DisconnectReason {
             Self::InvalidGrant => "invalid_grant",
             Self::RefreshOutcomeLost => "refresh_outcome_lost",
             Self::Disconnected => "disconnected",
+            Self::ClientRevoked => "client_revoked",
         }
     }
 
     /// The reason named `text`.
     pub fn from_name(text: &str) -> Option<Self> {
-        [Self::InvalidGrant, Self::RefreshOutcomeLost, Self::Disconnected]
+        [Self::InvalidGrant, Self::RefreshOutcomeLost, Self::Disconnected, Self::ClientRevoked]
             .into_iter()
             .find(|reason| reason.as_str() == text)
     }

@@ -197,6 +197,9 @@ fn reconnect_detail(reason: DisconnectReason, tenant: &TenantId) -> String {
         DisconnectReason::RefreshOutcomeLost => {
             "The answer to a token request was lost, and Flexslot no longer accepts this connection. Connect it again"
         }
+        DisconnectReason::ClientRevoked => {
+            "The OAuth client that this connection was given to was revoked, and the connection ended with it. Connect it again"
+        }
         DisconnectReason::Disconnected => "This connection was disconnected here. To use it again, connect it",
     };
     format!(

@@ -39,6 +39,8 @@ pub struct SessionWish {
     pub scopes: Option<ScopeSet>,
     /// Where the browser goes in the end. With it the app has the last word.
     pub return_to: Option<String>,
+    /// Which OAuth client asks; `None`: the usual one.
+    pub client: Option<String>,
 }
 
 /// A session that has just been opened.
@@ -54,6 +56,7 @@ pub struct Session {
     pub tenant: TenantId,
     pub scopes: Option<ScopeSet>,
     pub return_to: Option<String>,
+    pub client: Option<String>,
     pub expires_at: Timestamp,
     pub progress: Progress,
 }

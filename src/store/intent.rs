@@ -91,7 +91,7 @@ impl TokenStore {
         }
     }
 
-    async fn end(&self, tenant: &TenantId, expect: Expect, end: &Disconnected) -> Result<Cas, StoreError> {
+    pub(super) async fn end(&self, tenant: &TenantId, expect: Expect, end: &Disconnected) -> Result<Cas, StoreError> {
         let now = self.backend.now().await?;
         let (label, body) = record::disconnected(end);
         let mut row = Change { key: Key::new(Kind::Grant, tenant.as_str()), expect, label, body };

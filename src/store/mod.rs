@@ -2,7 +2,7 @@
 //!
 //! [`TokenStore`] speaks of tenants, grants and PATs: `intent` has the two writes around a token request, `tenants` the
 //! lists and the change feed, `look` tells who of many has changed, `import` takes what comes from outside in numbers,
-//! [`consent`] what Flexslot has just given; `disconnect` and [`revocation`] are how that ends, [`identity`] is whose it is;
+//! [`consent`] what Flexslot has just given; [`clients`] keeps OAuth clients; `disconnect` and [`revocation`] are how that ends, [`identity`] is whose it is;
 //! [`key`] knows which encryption key seals, and [`rotate`] the change to another; [`era`] and `write_back` are for a store that comes back empty or older. Below it
 //! a [`Backend`] keeps rows and compares before it writes, and never sees a secret: [`record`] makes the bytes, [`seal`]
 //! closes them. The engines are [`sqlite`], [`redis`], [`postgres`] and [`memory`]; one suite, `conformance`, holds for
@@ -11,6 +11,7 @@
 //! still alive.
 
 pub mod backend;
+pub mod clients;
 pub mod consent;
 mod disconnect;
 pub mod era;
@@ -54,6 +55,7 @@ use self::{
     seal::{SealFault, Sealer},
 };
 pub use self::{
+    clients::{BegunStep, ClientGrants, ClientIntent, ClientStep, Creation, KeptClient, KeptClients, Rotated},
     consent::{
         Again, Awaited, Awaiting, Connected, Connecting, ConsentError, Flow, NewConsent, NewFlow, OpenedSession,
         Outset, Parked, Progress, Proof, Session, SessionOutcome, SessionWish, SignIn, Word,

@@ -101,6 +101,8 @@ pub struct Changed {
     pub next: Revision,
     /// Each tenant once, in no order.
     pub tenants: Vec<TenantId>,
+    /// Whether any OAuth client has.
+    pub clients: bool,
     /// Rows in between whose name is no tenant's, so that nobody can ask for them.
     pub unreadable: Vec<StoreError>,
     /// There is more to be had right away.
@@ -226,9 +228,10 @@ impl TokenStore {
             false => Told::Unchanged,
         };
         self.told_of_key(since, next, began, told).await?;
+        let clients = keys.iter().any(|(key, _)| key.kind == Kind::Client);
         let names: BTreeSet<_> = keys.into_iter().map(|(key, _)| key).filter(is_tenants).map(|key| key.name).collect();
         let mut changed =
-            Changed { head, next, tenants: Vec::with_capacity(names.len()), unreadable: Vec::new(), more };
+            Changed { head, next, tenants: Vec::with_capacity(names.len()), clients, unreadable: Vec::new(), more };
         for name in &names {
             match tenant_named(name) {
                 Ok(tenant) => changed.tenants.push(tenant),

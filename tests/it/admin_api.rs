@@ -82,6 +82,12 @@ async fn what_cannot_be_used_is_told_by_its_field_and_never_repeated() {
             json!({"return_to": "https://app.example.com@canary.example/"}),
             "return_to: credentials",
         ),
+        (
+            Method::POST,
+            "/v1/tenants/acme/connect-sessions",
+            json!({"client": "canary"}),
+            "client: no OAuth client has this name or id",
+        ),
         (Method::POST, "/v1/connect-sessions/canary/complete", json!({}), "code: missing"),
     ] {
         let reply = world.api(method, target).json(&body).send().await;
@@ -247,6 +253,7 @@ async fn a_connect_session_is_a_link_for_ten_minutes() {
         json!({}),
         json!({"scopes": null, "return_to": null}),
         json!({"scopes": ["decks:read"]}),
+        json!({"client": CLIENT}),
         json!({"scopes": "decks:read  cards:read"}),
         json!({"return_to": "https://app.example.com/settings?tab=flexslot#connections"}),
     ] {

@@ -53,6 +53,7 @@ async fn link_for(world: &World, tenant: &str, scopes: Option<&str>, return_to: 
         tenant: tenant.parse().unwrap(),
         scopes: scopes.map(ScopeSet::new),
         return_to: return_to.map(str::to_owned),
+        client: None,
     };
     let session = world.store.open_session(wish).await.unwrap();
     format!("{}/connect/{}", home(world), session.id.expose())

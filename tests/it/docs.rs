@@ -150,7 +150,8 @@ fn every_key_of_the_example_is_described_in_its_table_and_no_other() {
     }
     let mut documented = BTreeSet::new();
     for table in keys.iter().map(|(table, _)| table).collect::<BTreeSet<_>>() {
-        let heading = if table == "tenants" { "## `[[tenants]]`".to_owned() } else { format!("## `[{table}]`") };
+        let is_array = ["tenants", "oauth.clients"].contains(&table.as_str());
+        let heading = if is_array { format!("## `[[{table}]]`") } else { format!("## `[{table}]`") };
         documented.extend(rows(section(&described, &heading)).map(|(key, _)| (table.clone(), key.to_owned())));
     }
     assert_eq!(documented, keys);

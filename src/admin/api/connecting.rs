@@ -15,7 +15,7 @@ use crate::{
         error::{Code, Failure},
         request::{self, Named},
     },
-    credential::{DisconnectOutcome, SessionWish},
+    credential::{DisconnectOutcome, NoClient, SessionWish},
     model::{
         ScopeSet, SessionId,
         json::{self, Fault},
@@ -33,19 +33,34 @@ pub(super) async fn open(
     request::Json(body): request::Json,
 ) -> Result<(StatusCode, Json<ConnectSession>), Failure> {
     let settings = admin.settings.get();
-    let [scopes, return_to] = body.fields([&["scopes"], &["return_to"]])?;
+    let [scopes, return_to, client] = body.fields([&["scopes"], &["return_to"], &["client"]])?;
     let scopes = scopes.map(wished).transpose()?;
     let return_to = json::text("return_to", return_to)?.map(|text| allowed_return(&text, &settings)).transpose()?;
-    Ok((StatusCode::CREATED, Json(open_session(&admin, SessionWish { tenant, scopes, return_to }).await?)))
+    let client = json::text("client", client)?;
+    Ok((StatusCode::CREATED, Json(open_session(&admin, SessionWish { tenant, scopes, return_to, client }).await?)))
 }
 
 /// A new connect session, with the link to its page.
 pub(in crate::admin) async fn open_session(admin: &Admin, wish: SessionWish) -> Result<ConnectSession, Failure> {
     let settings = admin.settings.get();
-    if settings.client_id.is_none() {
-        let problem = Code::Conflict.problem("Nobody can connect before oauth.client_id is set.");
-        return Err(Failure::from(problem).for_operator());
-    }
+    let wish = match admin.credentials.consent_client(wish.client.as_deref(), &settings.redirect_uri) {
+        // From here on by its id: a name can become another's.
+        Ok(client) => SessionWish { client: wish.client.map(|_| client.client_id), ..wish },
+        Err(NoClient::None) => {
+            let what =
+                "Nobody can connect before oauth.client_id is set, or a client is made: flexslot-proxy client create.";
+            return Err(Failure::from(Code::Conflict.problem(what)).for_operator());
+        }
+        // In words that do not repeat what was given, whatever that is.
+        Err(NoClient::Unknown(_)) => return Err(Fault::field("client", "no OAuth client has this name or id").into()),
+        Err(NoClient::Ambiguous(_)) => {
+            return Err(Fault::field("client", "more than one OAuth client has this name; give its client_id").into());
+        }
+        Err(NoClient::Unregistered { callback, .. }) => {
+            let what = format!("browsers come back to {callback}, which is none of its redirect URIs");
+            return Err(Fault::field("client", &what).into());
+        }
+    };
     let opened = admin.credentials.open_session(wish).await?;
     Ok(ConnectSession {
         url: settings.connect_at.at(&opened.id.path()),

@@ -77,7 +77,8 @@ async fn connect(
     // Where calls were refused for want of scopes, its user is asked for these besides what there is.
     let card = admin.credentials.card(&tenant).await?;
     let scopes = card.map(|card| card.lacks).filter(|lacks| !lacks.is_empty());
-    let session = api::open_session(&admin, SessionWish { tenant, scopes, return_to: None }).await?;
+    let wish = SessionWish { tenant, scopes, return_to: None, client: None };
+    let session = api::open_session(&admin, wish).await?;
     Ok(see_other(&session.url))
 }
 

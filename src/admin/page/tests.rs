@@ -188,7 +188,7 @@ fn a_connection_that_lacks_a_scope_says_which_and_how_to_allow_it() {
 fn trouble_that_a_consent_does_not_mend_has_no_button_for_one() {
     let reason = Some(Reason::OtherClient("flx_client_old".into()));
     let html = card(Card { reason, next_step: Some(NextStep::FixConfig), ..broken("acme") });
-    says(&html, "which the configuration does not name. Whoever runs flexslot-proxy can mend this");
+    says(&html, "which neither the configuration nor the store has. Whoever runs flexslot-proxy can mend this");
     assert!(!said(&html).contains("onnect Flexslot"), "{html}");
     let (reason, pat) = (Some(Reason::PatRejected), PatState::Rejected);
     let state = ConnectionState::Error;

@@ -14,7 +14,7 @@ use super::{
     status::card::permissions, store,
 };
 use crate::{
-    app::connecting::{Connecting, OpenedSession, Refusal, SessionOutcome, SessionWish},
+    app::connecting::{Connecting, NoClient, OpenedSession, Refusal, SessionOutcome, SessionWish},
     config::{Config, Overrides, ServiceSecrets},
     model::{ScopeSet, TenantId, scope::CATALOGUE},
 };
@@ -32,6 +32,10 @@ pub(super) struct ConnectArgs {
     /// What to ask for, in place of oauth.scopes; can be given several times
     #[arg(long = "scope", value_name = "SCOPE", value_parser = PossibleValuesParser::new(CATALOGUE.map(|(name, _)| name)))]
     scopes: Vec<String>,
+    /// Which OAuth client asks, by its name or its client_id; by default that of [oauth], else the newest of the store
+    /// that knows where browsers come back to
+    #[arg(long, value_name = "NAME")]
+    client: Option<String>,
     /// Open nothing: print the address at Flexslot, and read from standard input the one that the browser ends on
     ///
     /// For machines without a browser; any browser anywhere will do. It does not matter whether its last page loads.
@@ -64,21 +68,20 @@ impl ConnectArgs {
     }
 
     async fn connect(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
-        let Self { tenant, scopes, no_browser, admin, overrides } = self;
+        let Self { tenant, scopes, client, no_browser, admin, overrides } = self;
         let source = global.source(world.environment);
         let overrides = Overrides { admin_listen: admin.admin_listen, ..overrides.into() };
         let config = Config::load_with(ServiceSecrets::OfClient, &source, &overrides, world.environment)?;
-        if config.oauth.client.is_none() {
-            return Err(Failure::misuse("only personal access tokens work: the configuration names no OAuth client")
-                .hint(format!(
-                    "set oauth.client_id, or give {tenant} a token: flexslot-proxy tenant set-pat {tenant}"
-                )));
+        if !config.oauth.names_a_client() && !store::exists(&config.store) {
+            return Err(no_client(&NoClient::None, &tenant));
         }
         let mut signals = Signals::of_a_terminal()?;
         let storage = store::open_storage(&config.store, world).await?;
-        let connecting = Connecting::new(&config, storage, &world.surroundings())?;
+        let connecting = Connecting::new(&config, storage, &world.surroundings()).await?;
+        let chosen = connecting.client(client.as_deref()).map_err(|none| no_client(&none, &tenant))?;
         let scopes = (!scopes.is_empty()).then(|| ScopeSet::new(&scopes.join(" ")));
-        let wish = SessionWish { tenant: tenant.clone(), scopes, return_to: None };
+        let wish =
+            SessionWish { tenant: tenant.clone(), scopes, return_to: None, client: client.map(|_| chosen.client_id) };
         let session = connecting.credentials.open_awaited_session(wish).await?;
         let mut asking = Asking { tenant: &tenant, connecting, session };
         let walk =
@@ -99,6 +102,25 @@ impl ConnectArgs {
                 asking.leave_nothing().await;
                 Err(failure)
             }
+        }
+    }
+}
+
+fn no_client(why: &NoClient, tenant: &TenantId) -> Failure {
+    match why {
+        NoClient::None => Failure::misuse(
+            "only personal access tokens work: neither the configuration nor the store has an OAuth client",
+        )
+        .hint(format!(
+            "set oauth.client_id, make one with flexslot-proxy client create, or give {tenant} a token: flexslot-proxy \
+             tenant set-pat {tenant}"
+        )),
+        NoClient::Unregistered { client, .. } => Failure::misuse(why.to_string()).hint(format!(
+            "a client cannot be changed at Flexslot: make one that has it (client create), or set oauth.redirect_uri to \
+             one that {client} has"
+        )),
+        NoClient::Unknown(_) | NoClient::Ambiguous(_) => {
+            Failure::misuse(why.to_string()).hint("flexslot-proxy client list shows those of the store")
         }
     }
 }

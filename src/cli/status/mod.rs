@@ -9,7 +9,12 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Console, Failure, GlobalArgs, StoreOverrides, World, console::Reader, signals::Signals, store};
+use super::{
+    Console, Failure, GlobalArgs, StoreOverrides, World,
+    console::{Reader, printable},
+    signals::Signals,
+    store,
+};
 use crate::{
     admin::client::CardDocument,
     app::{
@@ -111,7 +116,9 @@ impl StatusArgs {
 
 impl Look<'_> {
     async fn once(&self, console: &mut Console) -> Result<(), Failure> {
-        let shown = self.write(&self.see().await?, |piece| console.data_to_reader(piece.as_bytes())).await?;
+        let seen = self.see().await?;
+        let shown = self.write(&seen, |piece| console.data_to_reader(piece.as_bytes())).await?;
+        seen.looking.notes.iter().for_each(|note| console.tell(printable(note)));
         if shown == 0 && self.is_for_people() {
             console.tell(NOBODY);
         }

@@ -152,7 +152,7 @@ fn trouble_says_what_mends_it() {
     says(&other, "flexslot-proxy disconnect acme");
     let reason = Some(Reason::OtherClient("flx_client_old".into()));
     let client = Card { reason, next_step: Some(NextStep::FixConfig), ..other.clone() };
-    says(&client, "the OAuth client flx_client_old, which the configuration does not name.");
+    says(&client, "the OAuth client flx_client_old, which neither the configuration nor the store has.");
     says(&client, "To be mended in the configuration, proxy.toml: flexslot-proxy check");
     let (reason, next_step) = (Some(Reason::PatRejected), Some(NextStep::SetPat));
     let pat = Card { state: error, reason, next_step, pat: PatState::Rejected, ..never_connected() };

@@ -47,7 +47,7 @@ impl Home {
         };
         let origin = "http://127.0.0.1:1".parse().unwrap();
         let grant = NewGrant { client_id: "flx_client_1".into(), origin, tokens };
-        let wish = SessionWish { tenant: tenant.parse().unwrap(), scopes: None, return_to: None };
+        let wish = SessionWish { tenant: tenant.parse().unwrap(), scopes: None, return_to: None, client: None };
         let backend = SqliteBackend::open(&dir.join("flexslot-proxy.db"), Arc::new(SystemClock), &random).unwrap();
         let parking = async {
             let store = TokenStore::open(Arc::new(backend), sealer, random).await.unwrap();

@@ -98,6 +98,27 @@ impl Sources<'_> {
     }
 }
 
+/// Another client's redirect URI has to be of the same origin as the first one's: that is where browsers are given what
+/// they have to bring back.
+pub(super) fn check_further(callback: &Callback, uri: &RedirectUri, spot: &Spot, resolver: &Resolver<'_>) {
+    let first = match callback {
+        Callback::Fixed(first) => first.clone(),
+        Callback::AdminPort(0) => {
+            let wrong = Wrong::new("the admin listener has no fixed port for browsers to come back to");
+            resolver.fault(spot, wrong.hint("set oauth.redirect_uri, too"));
+            return;
+        }
+        Callback::AdminPort(port) => RedirectUri::on_loopback(*port),
+    };
+    if uri.origin() != first.origin() {
+        let wrong = Wrong::new(format!("not of the origin {}, where browsers have to come back to", first.origin()));
+        resolver.fault(spot, wrong.hint(format!("write \"{first}\", or another path there")));
+    } else if uri.is_loopback() && uri.path() != CALLBACK {
+        let wrong = Wrong::new("browsers would come back to a path that is nothing here");
+        resolver.fault(spot, wrong.hint(format!("write \"{}{CALLBACK}\"", uri.origin())));
+    }
+}
+
 /// A redirect URI as Flexslot registers them.
 pub(super) fn redirect_uri(text: &str) -> Result<RedirectUri, Wrong> {
     text.parse().map_err(|invalid| {

@@ -5,6 +5,7 @@ use url::Url;
 use super::{
     Admin,
     callback::{self, Callback, redirect_uri},
+    oauth_clients::{self, NamedClient},
 };
 use crate::{
     config::{
@@ -24,6 +25,8 @@ use crate::{
 pub struct OAuth {
     /// Without one only PATs work.
     pub client: Option<OAuthClient>,
+    /// Further ones; neither name nor id comes twice.
+    pub clients: Vec<NamedClient>,
     pub callback: Callback,
     /// What a user is asked for; at least one of Flexslot's catalogue, none twice.
     pub scopes: ScopeSet,
@@ -46,6 +49,20 @@ pub struct OAuthClient {
     pub secret: Option<ConfiguredSecret>,
 }
 
+// === impl OAuth ===
+
+impl OAuth {
+    /// Whether the file names any client.
+    pub fn names_a_client(&self) -> bool {
+        self.client.is_some() || !self.clients.is_empty()
+    }
+
+    /// All that the file names, that of `[oauth]` itself first.
+    pub fn all_clients(&self) -> impl Iterator<Item = &OAuthClient> {
+        self.client.iter().chain(self.clients.iter().map(|named| &named.client))
+    }
+}
+
 /// `[oauth]` as written.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Written {
@@ -59,6 +76,7 @@ pub(in crate::config) struct Written {
     token_url: Setting<Url>,
     revoke_url: Setting<Url>,
     introspect_url: Setting<Url>,
+    clients: Vec<oauth_clients::Written>,
 }
 
 /// Where Flexslot's endpoints lie (its documentation).
@@ -82,15 +100,26 @@ impl Written {
             client_secret: table.key("client_secret", SecretSource::read_written),
             redirect_uri: table.key("redirect_uri", |value| value.text("a URL", redirect_uri)),
             scopes: table.key("scopes", scopes),
-            dpop: table.key("dpop", |value| value.word(&DPOP_MODES)),
+            dpop: table.key("dpop", dpop_mode),
             issuer: table.key("issuer", |value| value.text("a URL", issuer)),
             authorize_url: endpoint(&mut table, "authorize_url", "authorize"),
             token_url: endpoint(&mut table, "token_url", "token"),
             revoke_url: endpoint(&mut table, "revoke_url", "revoke"),
             introspect_url: endpoint(&mut table, "introspect_url", "introspect"),
+            clients: table.tables("clients").into_iter().map(oauth_clients::Written::read).collect(),
         };
         table.finish();
         written
+    }
+
+    /// Where the secrets of clients are, by their ids.
+    pub(in crate::config) fn secret_sources(&self, resolver: &Resolver<'_>) -> Vec<(String, SecretSource)> {
+        let of = |id: &Setting<String>, secret: &Setting<SecretSource>| {
+            let (id, secret) = (id.given()?, secret.given()?);
+            Some((id.value.clone(), resolver.source(secret.value.clone(), secret.spot.place)))
+        };
+        let further = self.clients.iter().map(|client| of(&client.client_id, &client.client_secret));
+        std::iter::once(of(&self.client_id, &self.client_secret)).chain(further).flatten().collect()
     }
 
     /// `admin` and `public_url` say where browsers can come back to.
@@ -110,11 +139,14 @@ impl Written {
         let at = |written: Setting<Url>, name: &str| {
             written.into_given().map_or_else(|| upstream.at(&format!("{ENDPOINTS}/{name}")), |at| at.value)
         };
+        let callback = callback::Sources { redirect_uri: self.redirect_uri, public_url, admin }.meaning(resolver);
+        let dpop = self.dpop.or(DpopMode::default());
         OAuth {
+            clients: oauth_clients::meaning(self.clients, &self.client_id, &callback, dpop, resolver),
             client: self.client_id.into_given().map(|id| OAuthClient { id: id.value, secret }),
-            callback: callback::Sources { redirect_uri: self.redirect_uri, public_url, admin }.meaning(resolver),
+            callback,
             scopes: self.scopes.or(ScopeSet::new(DEFAULT_SCOPES)),
-            dpop: self.dpop.or(DpopMode::default()),
+            dpop,
             issuer: self.issuer.or(upstream.as_str().to_owned()),
             authorize_url: at(self.authorize_url, "authorize"),
             token_url: at(self.token_url, "token"),
@@ -125,7 +157,7 @@ impl Written {
 }
 
 /// RFC 6749 appendix A.1: visible ASCII and spaces.
-fn client_id(text: &str) -> Result<String, Wrong> {
+pub(super) fn client_id(text: &str) -> Result<String, Wrong> {
     let visible = text.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
     match visible && !text.trim().is_empty() {
         true => Ok(text.to_owned()),
@@ -154,7 +186,11 @@ fn issuer(text: &str) -> Result<String, Wrong> {
     Ok(text.to_owned())
 }
 
-fn scopes(value: &Value<'_>) -> Option<ScopeSet> {
+pub(super) fn dpop_mode(value: &Value<'_>) -> Option<DpopMode> {
+    value.word(&DPOP_MODES)
+}
+
+pub(super) fn scopes(value: &Value<'_>) -> Option<ScopeSet> {
     let names = CATALOGUE.map(|(name, _)| name);
     let scopes = value.list("scopes", |scope| {
         scope.text("a scope", |text| match names.into_iter().find(|name| *name == text) {

@@ -75,6 +75,12 @@ impl Written {
         self.name.given().map(|name| (&name.value, pat))
     }
 
+    /// Its name and where its PAT is, where it has both.
+    pub(in crate::config) fn pat_source(&self, resolver: &Resolver<'_>) -> Option<(TenantId, SecretSource)> {
+        let (name, pat) = (self.name.given()?, self.pat.given()?);
+        Some((name.value.clone(), resolver.source(pat.value.clone(), pat.spot.place)))
+    }
+
     /// `None` where it has no name; that is a fault by now.
     fn meaning(self, resolver: &Resolver<'_>) -> Option<Tenant> {
         let pat = resolver.header_secret(self.pat);

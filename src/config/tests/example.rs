@@ -68,6 +68,7 @@ fn the_commented_values_work_too() {
         .file("/etc/fp/corporate-ca.pem", &authority().pem())
         .file("/etc/fp/database-ca.pem", &authority().pem())
         .variable("FLEXSLOT_CLIENT_SECRET", "s")
+        .variable("FLEXSLOT_BILLING_SECRET", "s")
         .variable("ACME_FLEXSLOT_PAT", "flx_pat_x");
     let config = machine.load().unwrap();
     let plain = FakeEnvironment::with_config("").load().unwrap();

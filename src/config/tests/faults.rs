@@ -46,14 +46,35 @@ proxy.toml:17: tenants[1].pat_fallback: expected "always" or "unless_revoked" or
 
 #[test]
 fn unknown_keys_are_named_with_what_was_meant() {
-    let text = "[server]\nlistn = \"x\"\n[serverr]\n[admin]\ntokn = { file = \"t\" }\n[[oauth.clients]]\nname = 1\n";
+    let text = "[server]\nlistn = \"x\"\n[serverr]\n[admin]\ntokn = { file = \"t\" }\n[[oauth.clientz]]\nname = 1\n";
     assert_eq!(
         faults(text),
         "proxy.toml:2: server.listn: unknown key (column 1)\n  hint: did you mean listen?\n\
          proxy.toml:3: serverr: unknown key (column 2)\n  hint: did you mean server?\n\
          proxy.toml:5: admin.tokn: unknown key (column 1)\n  hint: did you mean token?\n\
-         proxy.toml:6: oauth.clients: unknown key (column 9)\n  hint: known here: client_id, client_secret, redirect_uri, scopes, \
-         dpop, issuer, authorize_url, token_url, revoke_url, introspect_url"
+         proxy.toml:6: oauth.clientz: unknown key (column 9)\n  hint: did you mean clients?"
+    );
+}
+
+#[test]
+fn further_clients_are_checked_each_and_together() {
+    let text = "[oauth]\nclient_id = \"c1\"\n[[oauth.clients]]\nname = \"billing\"\nclient_id = \"c1\"\n\
+                [[oauth.clients]]\nname = \"billing\"\nclient_id = \"c2\"\nredirect_uri = \"http://localhost:3540/oauth/callback\"\n\
+                scopes = [\"decks:raed\"]\nsecret = 1\n[[oauth.clients]]\nredirect_uri = \"http://127.0.0.1:3540/other\"\n";
+    assert_eq!(
+        faults(text),
+        "proxy.toml:5: oauth.clients[0].client_id: the same client as in line 2 (column 13)\n\
+         proxy.toml:7: oauth.clients[1].name: the same name as in line 4 (column 8)\n\
+         proxy.toml:9: oauth.clients[1].redirect_uri: not of the origin http://127.0.0.1:3540, where browsers have to come \
+         back to (column 16)\n  hint: write \"http://127.0.0.1:3540/oauth/callback\", or another path there\n\
+         proxy.toml:10: oauth.clients[1].scopes[0]: not a scope of Flexslot (column 11)\n  hint: did you mean \"decks:read\"?\n\
+         proxy.toml:11: oauth.clients[1].secret: unknown key (column 1)\n  hint: known here: name, client_id, client_secret, \
+         redirect_uri, scopes, dpop\n\
+         proxy.toml:12: oauth.clients[2].name: missing (column 1)\n  hint: write name = \"billing\", which connect --client takes\n\
+         proxy.toml:12: oauth.clients[2].client_id: missing (column 1)\n  hint: write the client_id that Flexslot shows, such as \
+         \"flx_client_…\"\n\
+         proxy.toml:13: oauth.clients[2].redirect_uri: browsers would come back to a path that is nothing here (column 16)\n  \
+         hint: write \"http://127.0.0.1:3540/oauth/callback\""
     );
 }
 

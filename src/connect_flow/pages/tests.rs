@@ -12,7 +12,7 @@ use crate::{
         tests::settings,
     },
     credential::{Connected, SessionOutcome, StoreError},
-    flexslot::TokenError,
+    flexslot::{NoClient, TokenError},
     model::{Identity, ScopeSet, SessionId},
     web::Page,
 };
@@ -42,7 +42,7 @@ fn every_refusal() -> Vec<Refusal> {
         Refusal::UsedLink(SessionOutcome::Failed("server_error".into())),
         Refusal::TooManyFlows,
         Refusal::Waiting,
-        Refusal::NoClient,
+        Refusal::NoClient(NoClient::None),
         Refusal::NoAnswer,
         Refusal::OtherBrowser,
         Refusal::Spent,

@@ -9,7 +9,7 @@ use crate::{
         outcome::{ErrorCode, GivenBack},
     },
     credential::SessionOutcome,
-    flexslot::TokenError,
+    flexslot::{NoClient, TokenError},
     web::Sign,
 };
 
@@ -59,13 +59,18 @@ impl Words {
                 "Somebody has allowed access by this link, and it is still being completed.",
                 Next::Do("Finish it in the window in which it was begun, or ask for a new link."),
             ),
-            Refusal::NoClient => Self::new(
+            Refusal::NoClient(why) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Connecting is not set up",
                 "Without an OAuth client of Flexslot only personal access tokens work here.",
                 TELL_THEM,
             )
-            .operator("set oauth.client_id in proxy.toml, or make a client: flexslot-proxy client create"),
+            .operator(match why {
+                NoClient::None => {
+                    "set oauth.client_id in proxy.toml, or make a client: flexslot-proxy client create".to_owned()
+                }
+                why => format!("{why}; flexslot-proxy client list shows those of the store"),
+            }),
             Refusal::NoAnswer => Self::new(
                 StatusCode::BAD_REQUEST,
                 "Something is missing here",

@@ -6,11 +6,11 @@ use super::{
 };
 use crate::{
     connect_flow::{
-        Answer, Outcome, Refusal, Settings,
+        Answer, Outcome, Refusal,
         outcome::{ErrorCode, GivenBack},
     },
     credential::SessionOutcome,
-    flexslot::{Introspection, Revocation, TokenAnswer, TokenError},
+    flexslot::{Introspection, NoClient, Revocation, TokenAnswer, TokenError},
     model::TokenType,
 };
 
@@ -241,9 +241,10 @@ async fn a_link_begins_only_so_many_flows() {
 async fn without_a_client_nobody_is_sent_anywhere() {
     let world = World::new().await;
     let link = world.link().await;
-    world.flow.reload(Settings { client_id: None, ..world.settings.clone() });
-    assert_eq!(world.flow.look(&link, &[]).await.unwrap_err().why, Refusal::NoClient);
-    assert_eq!(world.flow.begin(&link).await.unwrap_err().why, Refusal::NoClient);
+    world.server.no_client.store(true, std::sync::atomic::Ordering::Relaxed);
+    let why = Refusal::NoClient(NoClient::None);
+    assert_eq!(world.flow.look(&link, &[]).await.unwrap_err().why, why);
+    assert_eq!(world.flow.begin(&link).await.unwrap_err().why, why);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,13 @@
 //! An OAuth server that says what a test wants, and remembers what it was asked.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -9,10 +16,10 @@ use url::Url;
 
 use crate::{
     flexslot::{
-        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, Revoke, TokenAnswer,
-        TokenEndpoint, TokenError,
+        AuthorizationRequest, AuthorizationServer, ConsentClient, Introspection, NoClient, Redemption, Revocation,
+        Revoke, TokenAnswer, TokenEndpoint, TokenError,
     },
-    model::{Identity, ProofKey, Secret, TokenType},
+    model::{Identity, ProofKey, RedirectUri, Secret, TokenType},
 };
 
 /// The user of every consent, unless a test says otherwise.
@@ -29,6 +36,8 @@ pub(super) struct Server {
     pub(super) revokes: Mutex<VecDeque<Result<Revocation, TokenError>>>,
     /// When set, answers to codes wait for a permit.
     pub(super) gate: Mutex<Option<Arc<Semaphore>>>,
+    /// Whether it has a client that asks; it has one, unless a test says otherwise.
+    pub(super) no_client: AtomicBool,
     /// Whose grants are given.
     pub(super) user: Mutex<Option<&'static str>>,
     /// Every request that reached it: `redeem CODE VERIFIER-LENGTH REDIRECT_URI`, `introspect TOKEN`, `revoke HINT TOKEN`.
@@ -68,6 +77,15 @@ impl Server {
 
 #[async_trait]
 impl AuthorizationServer for Server {
+    fn client(&self, wish: Option<&str>, callback: &RedirectUri) -> Result<ConsentClient, NoClient> {
+        if self.no_client.load(Ordering::Relaxed) {
+            return Err(NoClient::None);
+        }
+        let client_id = wish.unwrap_or(super::world::CLIENT).to_owned();
+        let allowed = (wish == Some("reader")).then(|| vec!["decks:read".to_owned()]);
+        Ok(ConsentClient { client_id, redirect_uri: callback.clone(), scopes: None, allowed })
+    }
+
     fn authorization_url(&self, request: &AuthorizationRequest<'_>) -> Url {
         request.url(&"https://flexslot.test/authorize".parse().unwrap())
     }

@@ -24,7 +24,6 @@ pub(super) struct World {
     pub(super) flow: ConnectFlow,
     pub(super) credentials: Credentials,
     pub(super) server: Arc<Server>,
-    pub(super) settings: Settings,
 }
 
 /// One flow as its browser has it.
@@ -38,8 +37,8 @@ pub(in crate::connect_flow) fn settings() -> Settings {
     Settings {
         server: Arc::new(Server::default()),
         origin: ISSUER.parse().unwrap(),
-        client_id: Some(CLIENT.into()),
         redirect_uri: "http://127.0.0.1:3540/oauth/callback".parse().unwrap(),
+        further_uris: Vec::new(),
         public_url: None,
         scopes: ScopeSet::new("decks:read cards:read"),
         issuer: ISSUER.into(),
@@ -69,15 +68,15 @@ impl World {
             observer: Arc::new(Unobserved),
         });
         let settings = Settings { server: server.clone(), ..settings() };
-        let flow = ConnectFlow::new(credentials.clone(), settings.clone(), clock, random);
-        Self { flow, credentials, server, settings }
+        let flow = ConnectFlow::new(credentials.clone(), settings, clock, random);
+        Self { flow, credentials, server }
     }
 
     /// The configuration's upstream becomes another one.
     pub(super) fn move_upstream_to(&self, origin: &str) {
         let server = Arc::new(Server::default());
         self.credentials.reload(before(origin, &server));
-        self.flow.reload(Settings { origin: origin.parse().unwrap(), server, ..self.settings.clone() });
+        self.flow.reload(Settings { origin: origin.parse().unwrap(), server, ..settings() });
     }
 
     /// A link for acme that ends on our own page.
@@ -95,6 +94,7 @@ impl World {
             tenant: tenant.parse().unwrap(),
             scopes: scopes.map(ScopeSet::new),
             return_to: return_to.map(str::to_owned),
+            client: None,
         };
         self.credentials.open_session(wish).await.unwrap().id
     }

@@ -140,6 +140,7 @@ impl Sitting<'_> {
                 DisconnectReason::RefreshOutcomeLost => {
                     (ConnectionState::ReconnectRequired, Some(Reason::RefreshOutcomeLost))
                 }
+                DisconnectReason::ClientRevoked => (ConnectionState::ReconnectRequired, Some(Reason::ClientRevoked)),
                 DisconnectReason::Disconnected => self.judge_without(Some(Reason::Disconnected)),
             },
             GrantStanding::NeverConnected | GrantStanding::Unreadable(_) => self.judge_without(None),

@@ -1,11 +1,20 @@
 //! Sessions, flows and sign-in links. What they are, the store says.
 
 use super::{Again, ConsentError, Flow, NewFlow, OpenedSession, Session, SessionOutcome, SessionWish, SignIn};
-use crate::{credential::Credentials, model::SessionId, store::StoreError};
+use crate::{
+    credential::{ConsentClient, Credentials, NoClient},
+    model::{RedirectUri, SessionId},
+    store::StoreError,
+};
 
 // === impl Credentials ===
 
 impl Credentials {
+    /// The client that asks a user: the one that `wish` names, by its name or its id, else the usual one.
+    pub fn consent_client(&self, wish: Option<&str>, callback: &RedirectUri) -> Result<ConsentClient, NoClient> {
+        self.works.settings().server.client(wish, callback)
+    }
+
     /// Opens a connect session: it lasts ten minutes.
     pub async fn open_session(&self, wish: SessionWish) -> Result<OpenedSession, StoreError> {
         self.works.store.open_session(wish).await

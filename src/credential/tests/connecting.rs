@@ -39,7 +39,7 @@ fn tokens(access: Secret, refresh: Secret, expires_at: Timestamp) -> TokenSet {
 }
 
 async fn opened(world: &World) -> SessionId {
-    let wish = SessionWish { tenant: tenant("acme"), scopes: None, return_to: None };
+    let wish = SessionWish { tenant: tenant("acme"), scopes: None, return_to: None, client: None };
     world.credentials.open_session(wish).await.unwrap().id
 }
 

@@ -9,12 +9,24 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{Endpoints, HttpAuthorizationServer, OAuthClient, basic, body, client_builder};
 use crate::{
-    flexslot::{TokenEndpoint, TokenError},
+    flexslot::{KnownClients, StoredClients, TokenEndpoint, TokenError},
     model::{Random, Secret, clock::SystemClock, token::DpopMode},
 };
 
 fn client(secret: Option<&str>) -> OAuthClient {
-    OAuthClient { client_id: "cli_1".into(), client_secret: secret.map(Secret::new), dpop: DpopMode::Auto }
+    OAuthClient {
+        name: None,
+        client_id: "cli_1".into(),
+        client_secret: secret.map(Secret::new),
+        redirect_uri: None,
+        scopes: None,
+        dpop: DpopMode::Auto,
+    }
+}
+
+/// These, and none of a store.
+fn known(configured: Vec<OAuthClient>) -> KnownClients {
+    KnownClients { configured, stored: Arc::new(StoredClients::none()), dpop: DpopMode::Auto }
 }
 
 fn endpoints(origin: &str) -> Endpoints {
@@ -25,8 +37,8 @@ fn endpoints(origin: &str) -> Endpoints {
 #[test]
 fn a_public_client_names_itself_in_the_form_and_a_confidential_one_does_not() {
     let form = [("grant_type", "refresh_token"), ("refresh_token", "a+b")];
-    assert_eq!(body(&client(None), &form), "grant_type=refresh_token&refresh_token=a%2Bb&client_id=cli_1");
-    assert_eq!(body(&client(Some("s")), &form), "grant_type=refresh_token&refresh_token=a%2Bb");
+    assert_eq!(body("cli_1", None, &form), "grant_type=refresh_token&refresh_token=a%2Bb&client_id=cli_1");
+    assert_eq!(body("cli_1", Some(&Secret::new("s")), &form), "grant_type=refresh_token&refresh_token=a%2Bb");
 }
 
 #[test]
@@ -58,6 +70,7 @@ async fn a_certificate_for_another_host_is_told_without_its_names() {
     let patience = Duration::from_secs(60);
     let http = client_builder(patience, patience).tls_backend_preconfigured(trust).no_proxy().build().unwrap();
     let clients = vec![client(None)];
+    let clients = known(clients);
     let server =
         HttpAuthorizationServer::new(http, endpoints(&origin), clients, Arc::new(SystemClock), Random::system());
     let error = server.refresh("cli_1", &Secret::new("r"), None).await.unwrap_err();

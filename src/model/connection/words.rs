@@ -87,6 +87,9 @@ impl fmt::Display for Reason {
                 f.write_str("An answer from Flexslot was lost while the connection was renewed.")
             }
             Self::Disconnected => f.write_str("It was disconnected here."),
+            Self::ClientRevoked => {
+                f.write_str("The app's registration at Flexslot was withdrawn, and every connection ended with it.")
+            }
             Self::RefreshUncertain => {
                 f.write_str("The connection is being renewed, and Flexslot has not answered yet.")
             }
@@ -98,7 +101,7 @@ impl fmt::Display for Reason {
                 f.write_str("It was not used for 30 days, and Flexslot may have ended it; the next call will tell.")
             }
             Self::OtherClient(client) => {
-                write!(f, "It was given to the OAuth client {client}, which the configuration does not name.")
+                write!(f, "It was given to the OAuth client {client}, which neither the configuration nor the store has.")
             }
             Self::OtherOrigin(origin) => {
                 write!(f, "It belongs to {origin}, and not to the Flexslot that is configured.")

@@ -153,9 +153,9 @@ impl fmt::Display for GrantFinding {
             Self::NeverConnected => f.write_str("absent: never connected"),
             Self::Ended(reason) => write!(f, "ended: {}", reason.as_str()),
             Self::OtherOrigin => f.write_str("passed over: it belongs to another origin than upstream.url"),
-            Self::OtherClient => {
-                f.write_str("passed over: it was given to an OAuth client that the configuration does not name")
-            }
+            Self::OtherClient => f.write_str(
+                "passed over: it was given to an OAuth client that neither the configuration nor the store has",
+            ),
             Self::Bound => f.write_str("passed over: its tokens are bound to a key (DPoP)"),
             Self::Malformed => f.write_str("passed over: its access token cannot stand in a header"),
             Self::NotRefreshed(_) => f.write_str("passed over: it could not be refreshed"),

@@ -16,6 +16,27 @@ pub(in crate::store) async fn the_feed_names_each_row_once_by_its_last_write(eng
     assert_eq!(store.changes(Revision(third.0 + 5), 10).await, Ok((third, vec![])), "from a time before a restore");
 }
 
+pub(in crate::store) async fn clients_are_told_by_their_ids(engine: &dyn Engine) {
+    let store = engine.handle();
+    let client = |name: &str| Key::new(Kind::Client, name);
+    let (id, creation) = (client("flx_client_01HX2K"), client("creation 6f1d5b0a"));
+    let written = done(
+        &*store,
+        vec![
+            change(id.clone(), Expect::Absent, Label::default()),
+            change(creation.clone(), Expect::Absent, Label::default()),
+        ],
+    )
+    .await;
+    let (_, mut keys) = store.changes(Revision(0), 10).await.expect("read");
+    keys.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+    assert_eq!(keys, [(creation.clone(), written), (id.clone(), written)]);
+    let removed = done(&*store, vec![change(creation.clone(), Expect::Anything, gone())]).await;
+    assert_eq!(store.changes(written, 10).await, Ok((removed, vec![(creation, removed)])));
+    let listed = store.list(Kind::Client, None, Names::ALL, 10).await.expect("read");
+    assert_eq!(listed.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), [id.name]);
+}
+
 pub(in crate::store) async fn a_revision_is_never_split(engine: &dyn Engine) {
     let store = engine.handle();
     let first = done(&*store, vec![put("a"), put("b"), put("c")]).await;

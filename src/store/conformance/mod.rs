@@ -69,6 +69,7 @@ macro_rules! conformance {
             pulse::it_shows_what_another_handle_has_just_written;
             pulse::its_newest_revision_and_its_row_are_of_one_moment;
             feed::the_feed_names_each_row_once_by_its_last_write;
+            feed::clients_are_told_by_their_ids;
             feed::a_revision_is_never_split;
             feed::the_feed_goes_on_where_it_was_left;
             feed::the_counter_never_goes_back;

@@ -73,10 +73,10 @@ impl TokenStore {
     }
 
     async fn open_session_with(&self, wish: SessionWish, tries: Tries) -> Result<OpenedSession, StoreError> {
-        let SessionWish { tenant, scopes, return_to } = wish;
+        let SessionWish { tenant, scopes, return_to, client } = wish;
         let (id, now) = (SessionId::random(&self.random), self.backend.now().await?);
         let expires_at = now.plus(SESSION_LIFE);
-        let session = Session { tenant, scopes, return_to, expires_at, progress: Progress::Open };
+        let session = Session { tenant, scopes, return_to, client, expires_at, progress: Progress::Open };
         let (label, body) = record::session(&StoredSession { session, opened_at: now, grant: None, tries, flows: 0 });
         self.put_new(Change { key: key(SESSION, id.expose()), expect: Expect::Absent, label, body }).await?;
         Ok(OpenedSession { id, expires_at })

@@ -19,7 +19,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn wish(name: &str, return_to: Option<&str>) -> SessionWish {
     let scopes = Some(ScopeSet::new("decks:read"));
-    SessionWish { tenant: tenant(name), scopes, return_to: return_to.map(str::to_owned) }
+    SessionWish { tenant: tenant(name), scopes, return_to: return_to.map(str::to_owned), client: None }
 }
 
 async fn opened(store: &TokenStore, name: &str) -> SessionId {

@@ -89,6 +89,19 @@ impl Reader {
         self.optional_text(field)?.ok_or_else(|| self.fault(field, "a text"))
     }
 
+    pub(super) fn flag(&mut self, field: &str) -> Result<bool, Fault> {
+        self.fields.remove(field).and_then(|value| value.as_bool()).ok_or_else(|| self.fault(field, "true or false"))
+    }
+
+    pub(super) fn texts(&mut self, field: &str) -> Result<Vec<String>, Fault> {
+        let text = |value: Value| if let Value::String(text) = value { Some(text) } else { None };
+        let texts = match self.fields.remove(field) {
+            Some(Value::Array(values)) => values.into_iter().map(text).collect(),
+            _ => None,
+        };
+        texts.ok_or_else(|| self.fault(field, "an array of texts"))
+    }
+
     pub(super) fn number(&mut self, field: &str) -> Result<u64, Fault> {
         self.fields.remove(field).and_then(|value| value.as_u64()).ok_or_else(|| self.fault(field, "a whole number"))
     }

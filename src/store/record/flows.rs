@@ -43,11 +43,12 @@ pub(in crate::store) enum Tries {
 /// A session's row.
 pub(in crate::store) fn session(stored: &StoredSession) -> (Label, Body) {
     let StoredSession { session, opened_at, grant, tries, flows } = stored;
-    let Session { tenant, scopes, return_to, expires_at, progress } = session;
+    let Session { tenant, scopes, return_to, client, expires_at, progress } = session;
     let writer = Writer::new()
         .with("tenant", tenant.as_str())
         .with_some("scope", scopes.as_ref().and_then(ScopeSet::as_str))
         .with_some("return_to", return_to.as_deref())
+        .with_some("client", client.as_ref().map(|client| format!("={client}")))
         .with_time("opened_at", *opened_at)
         .with_time("expires_at", *expires_at)
         .with_some("grant", grant.map(|grant| grant.to_string()))
@@ -89,6 +90,7 @@ pub(in crate::store) fn read_session(key: &Key, row: &Row) -> Result<StoredSessi
                 tenant,
                 scopes: scopes.map(|text| ScopeSet::new(&text)),
                 return_to: fields.optional_text("return_to")?,
+                client: read_client(&mut fields)?,
                 expires_at: fields.time("expires_at")?,
                 progress: read_progress(&mut fields)?,
             },
@@ -103,6 +105,15 @@ fn read_tries(fields: &mut Reader) -> Result<Tries, Fault> {
         None => Ok(Tries::Many),
         Some("one") => Ok(Tries::One),
         Some(_) => Err(fields.fault("tries", "one, or nothing")),
+    }
+}
+
+/// An id of Flexslot's stands behind an `=`, so that it never looks like a sealed value.
+fn read_client(fields: &mut Reader) -> Result<Option<String>, Fault> {
+    match fields.optional_text("client")?.as_deref().map(|client| client.strip_prefix('=')) {
+        None => Ok(None),
+        Some(Some(client)) => Ok(Some(client.to_owned())),
+        Some(None) => Err(fields.fault("client", "an id with = in front")),
     }
 }
 

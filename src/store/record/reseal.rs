@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Body, Fault, SPOOL,
+    clients::read_client,
     fields::What,
     flows::{read_flow, read_session},
     grants::read_grant,
@@ -39,7 +40,8 @@ pub(in crate::store) fn examine(sealer: &Sealer, key: &Key, row: &Row) -> Result
         Kind::Flow if key.name.starts_with(STATE) => read_flow(sealer, key, row).map(drop)?,
         Kind::Revocation => read_revocation(sealer, key, row).map(drop)?,
         Kind::Identity => read_identity_record(key, row).map(drop)?,
-        Kind::Client | Kind::Flow | Kind::Tombstone | Kind::Meta => {}
+        Kind::Client => read_client(sealer, key, row).map(drop)?,
+        Kind::Flow | Kind::Tombstone | Kind::Meta => {}
     }
     examine_fields(sealer, key, &row.body).map_err(unreadable(key.kind, &key.name))
 }

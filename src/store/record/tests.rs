@@ -275,6 +275,7 @@ fn a_session_comes_back_as_it_was_however_far_it_has_come() {
                 tenant: tenant("acme"),
                 scopes: some.then(|| ScopeSet::new("decks:read")),
                 return_to: some.then(|| "https://app.test/done?a=b".into()),
+                client: some.then(|| "flx_client_1".into()),
                 expires_at: Timestamp::from_secs(600),
                 progress,
             },

@@ -189,7 +189,7 @@ proptest! {
 #[tokio::test]
 async fn what_is_on_its_way_to_a_consent_is_sealed_anew_too() {
     let world = World::new().await;
-    let wish = || SessionWish { tenant: tenant("acme"), scopes: None, return_to: None };
+    let wish = || SessionWish { tenant: tenant("acme"), scopes: None, return_to: None, client: None };
     let flow = NewFlow {
         state: Secret::new("state"),
         verifier: Secret::new("verifier"),

@@ -120,6 +120,7 @@ fn every_word_is_described() {
     let reasons = [
         Reason::InvalidGrant,
         Reason::RefreshOutcomeLost,
+        Reason::ClientRevoked,
         Reason::Disconnected,
         Reason::RefreshUncertain,
         Reason::OtherClient(String::new()),

@@ -346,7 +346,8 @@ async fn what_a_panic_could_print_shows_no_secret() {
     let around = Surroundings::system();
     let metrics = app::metrics().unwrap();
     let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await.unwrap();
-    let endpoint = Outbound::new(&config).unwrap().authorization_server(&config, &around).unwrap();
+    let stored = Arc::new(flexslot_proxy::flexslot::StoredClients::none());
+    let endpoint = Outbound::new(&config).unwrap().authorization_server(&config, &stored, &around).unwrap();
     let settings = app::settings::credential(&config, endpoint);
     let mut leavings = Leavings::default();
     leavings.add("the configuration", format!("{config:?} {config:#?}"));

@@ -17,6 +17,8 @@ mod engines;
 mod http;
 mod keys;
 mod kill;
+#[cfg(debug_assertions)]
+mod management;
 mod memory;
 mod openapi;
 mod outages;

@@ -232,7 +232,8 @@ on_each_engine!(a_sidecar_beside_the_dead_one_goes_on);
 #[test]
 fn every_step_of_a_renewal_has_a_row() {
     let rows = table::rows();
-    for step in Step::ALL.iter().filter(|step| **step != Step::WriteBackDue) {
+    let others = [Step::WriteBackDue, Step::ClientNoted, Step::ClientAnswered, Step::ClientStored];
+    for step in Step::ALL.iter().filter(|step| !others.contains(step)) {
         assert!(rows.iter().any(|row| row.deaths.last() == Some(step)), "{step:?}");
     }
 }

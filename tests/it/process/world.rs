@@ -107,6 +107,12 @@ impl World {
         self
     }
 
+    /// Nothing of what the section says so far.
+    pub(crate) fn clear(&mut self, section: &'static str) -> &mut Self {
+        self.config.remove(section);
+        self
+    }
+
     /// Lines after all sections.
     pub(crate) fn append(&mut self, lines: &str) -> &mut Self {
         self.tail.push_str(lines);

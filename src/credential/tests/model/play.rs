@@ -337,7 +337,7 @@ impl Play {
         let line = format!("{name}-{}", self.consents);
         let tokens = self.shared.monitor.issue(&line, Duration::from_secs(3600));
         let grant = NewGrant { client_id: CLIENT.into(), origin: ORIGIN.parse().unwrap(), tokens };
-        let wish = SessionWish { tenant: tenant(name), scopes: None, return_to: None };
+        let wish = SessionWish { tenant: tenant(name), scopes: None, return_to: None, client: None };
         let mut came = None;
         self.with_record(name, |play| {
             let store = &play.shared.store;

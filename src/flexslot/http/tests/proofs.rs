@@ -14,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::{client, endpoints};
+use super::{client, endpoints, known};
 use crate::{
     flexslot::{HttpAuthorizationServer, OAuthClient, TokenAnswer, TokenEndpoint, TokenError, http::client_builder},
     model::{ProofKey, Random, Secret, SystemClock, TokenType, token::DpopMode},
@@ -52,7 +52,7 @@ impl Scripted {
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();
         let http = client_builder(patience, patience).tls_backend_preconfigured(tls).no_proxy().build().unwrap();
-        let clients = vec![OAuthClient { dpop: mode, ..client(None) }];
+        let clients = known(vec![OAuthClient { dpop: mode, ..client(None) }]);
         let clock = Arc::new(SystemClock);
         Self {
             server: HttpAuthorizationServer::new(http, endpoints(&origin), clients, clock, Random::system()),

@@ -118,6 +118,8 @@ fn rows_of(step: Step) -> Vec<Row> {
         ],
         // No step of a renewal: a test of its own.
         Step::WriteBackDue => Vec::new(),
+        // Nor these: `management` has their table.
+        Step::ClientNoted | Step::ClientAnswered | Step::ClientStored => Vec::new(),
     }
 }
 

@@ -1,0 +1,237 @@
+//! The desk before a Flexslot that says what a test wants.
+
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use super::*;
+use crate::{
+    flexslot::clients::{PatMetadata, Refused, WhyRefused},
+    model::{
+        ClientStatus, NewClient, Random, Timestamp,
+        clock::TokioClock,
+        oauth_client::{ClientUrls, ClientWish},
+    },
+    store::{
+        memory::MemoryBackend,
+        seal::{KeyRing, Sealer},
+    },
+};
+
+/// A partner's clients, and what becomes of the next requests.
+#[derive(Default)]
+struct Flexslot {
+    clients: Mutex<Vec<ClientDescription>>,
+    /// What is answered instead of what was done; it is done all the same where that is not known.
+    fails: Mutex<VecDeque<ManagementError>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Flexslot {
+    /// Notes the request; an error where it is not done.
+    fn ask(&self, what: String) -> Result<Option<ManagementError>, ManagementError> {
+        self.asked.lock().push(what);
+        match self.fails.lock().pop_front() {
+            Some(unknown @ ManagementError::Unknown(_)) => Ok(Some(unknown)),
+            Some(error) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock())
+    }
+
+    fn issued(&self, client: &ClientDescription) -> Issued {
+        let number = client.secret_rotated_at.map_or(0, Timestamp::secs);
+        Issued { client: client.clone(), secret: Some(Secret::new(format!("flx_cs_{number}"))) }
+    }
+}
+
+#[async_trait]
+impl ClientManagement for Flexslot {
+    async fn list(&self, _: &Secret) -> Result<Vec<ClientDescription>, ManagementError> {
+        Ok(self.clients.lock().clone())
+    }
+
+    async fn create(&self, _: &Secret, new: &NewClient) -> Result<Issued, ManagementError> {
+        let lost = self.ask("create".into())?;
+        let mut clients = self.clients.lock();
+        let client = client(&format!("c{}", clients.len()), new.name.as_str());
+        clients.push(client.clone());
+        lost.map_or_else(|| Ok(self.issued(&client)), Err)
+    }
+
+    async fn rotate_secret(&self, _: &Secret, client_id: &str) -> Result<Issued, ManagementError> {
+        let lost = self.ask(format!("rotate {client_id}"))?;
+        let mut clients = self.clients.lock();
+        let client = clients.iter_mut().find(|client| client.client_id == client_id).unwrap();
+        client.secret_rotated_at = client.secret_rotated_at.map(|at| at.plus(Duration::from_secs(1)));
+        let client = client.clone();
+        drop(clients);
+        lost.map_or_else(|| Ok(self.issued(&client)), Err)
+    }
+
+    async fn revoke(&self, _: &Secret, client_id: &str) -> Result<(), ManagementError> {
+        let lost = self.ask(format!("revoke {client_id}"))?;
+        self.clients.lock().retain(|client| client.client_id != client_id);
+        lost.map_or(Ok(()), Err)
+    }
+
+    async fn pat_metadata(&self, _: &Secret) -> Result<PatMetadata, ManagementError> {
+        unreachable!("nobody here asks")
+    }
+}
+
+fn client(id: &str, name: &str) -> ClientDescription {
+    ClientDescription {
+        client_id: id.into(),
+        name: name.into(),
+        client_type: Some(ClientType::Confidential),
+        status: ClientStatus::Active,
+        redirect_uris: vec!["https://a.example/cb".into()],
+        scopes: vec!["decks:read".into()],
+        dpop_bound_access_tokens: false,
+        created_at: None,
+        last_used_at: None,
+        secret_rotated_at: Some(Timestamp::from_secs(100)),
+    }
+}
+
+fn new(name: &str) -> NewClient {
+    NewClient::check(ClientWish {
+        name: name.into(),
+        redirect_uris: vec!["https://a.example/cb".into()],
+        scopes: vec!["decks:read".into()],
+        client_type: ClientType::Confidential,
+        urls: ClientUrls::default(),
+    })
+    .unwrap()
+}
+
+async fn desk() -> (ClientDesk, Arc<Flexslot>) {
+    let (random, clock) = (Random::system(), Arc::new(TokioClock::starting_at(Timestamp::from_secs(1_795_200_000))));
+    let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
+    let backend = Arc::new(MemoryBackend::new(clock, &random));
+    let store = TokenStore::open(backend, sealer, random).await.unwrap();
+    let flexslot = Arc::new(Flexslot::default());
+    let desk = ClientDesk {
+        store,
+        management: Arc::clone(&flexslot) as _,
+        origin: "https://api.flexslot.gg".parse().unwrap(),
+        tenant: "george".parse().unwrap(),
+        pat: Secret::new("flx_pat_x"),
+    };
+    (desk, flexslot)
+}
+
+fn unknown() -> ManagementError {
+    ManagementError::Unknown("the answer broke off".into())
+}
+
+fn refused() -> ManagementError {
+    ManagementError::Refused(Refused { why: WhyRefused::Invalid, status: 422, code: Some("FLEXSLOT_X".into()) })
+}
+
+async fn secret(desk: &ClientDesk, id: &str) -> Option<Secret> {
+    desk.store.client(id).await.unwrap().and_then(|kept| kept.secret)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_is_in_the_store_when_the_client_is_made() {
+    let (desk, _) = desk().await;
+    let made = desk.create(&new("App")).await.unwrap();
+    assert_eq!((secret(&desk, "c0").await, made.was_there), (made.secret, false));
+    assert_eq!(desk.store.clients().await.unwrap().creations, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_is_found_out_by_the_next_run_and_makes_no_second_client() {
+    let (desk, flexslot) = desk().await;
+    flexslot.clients.lock().push(client("c-before", "App"));
+    flexslot.fails.lock().push_back(unknown());
+    let failure = desk.create(&new("App")).await.unwrap_err();
+    assert!(failure.what.contains("nobody knows") && failure.hint.unwrap().contains("same command again"));
+    let made = desk.create(&new("App")).await.unwrap();
+    assert_eq!((made.client.client_id.as_str(), made.was_there), ("c1", true));
+    assert_eq!(flexslot.asked(), ["create", "rotate c1"], "and not the one that was there before");
+    assert_eq!(secret(&desk, "c1").await, made.secret);
+    assert_eq!(desk.store.clients().await.unwrap().creations, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_flexslot_refuses_leaves_nothing_behind() {
+    let (desk, flexslot) = desk().await;
+    flexslot.fails.lock().push_back(refused());
+    assert!(desk.create(&new("App")).await.unwrap_err().what.contains("422 FLEXSLOT_X"));
+    let kept = desk.store.clients().await.unwrap();
+    assert_eq!((kept.clients, kept.creations), (vec![], vec![]));
+    desk.create(&new("App")).await.unwrap();
+    flexslot.fails.lock().push_back(refused());
+    let clients = desk.clients().await.unwrap();
+    let before = secret(&desk, "c0").await;
+    let _ = desk.rotate(clients.find("App").unwrap()).await.unwrap_err();
+    assert_eq!(secret(&desk, "c0").await, before);
+    assert_eq!(desk.store.client("c0").await.unwrap().unwrap().intent, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_eleventh_client_is_not_asked_for() {
+    let (desk, flexslot) = desk().await;
+    let mut ten: Vec<_> = (0..10).map(|at| client(&format!("c{at}"), "x")).collect();
+    ten[3].status = ClientStatus::Suspended;
+    flexslot.clients.lock().extend(ten);
+    let failure = desk.create(&new("App")).await.unwrap_err();
+    assert!(failure.what.contains("10 of 10 clients") && failure.hint.unwrap().contains("client revoke"));
+    assert_eq!(flexslot.asked(), [""; 0]);
+    flexslot.clients.lock()[0].status = ClientStatus::Revoked;
+    desk.create(&new("App")).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_rotation_leaves_a_note_that_the_next_one_takes_away() {
+    let (desk, flexslot) = desk().await;
+    desk.create(&new("App")).await.unwrap();
+    flexslot.fails.lock().push_back(unknown());
+    let clients = desk.clients().await.unwrap();
+    let failure = desk.rotate(clients.find("c0").unwrap()).await.unwrap_err();
+    assert!(failure.hint.unwrap().ends_with("client rotate-secret c0"));
+    assert!(desk.store.client("c0").await.unwrap().unwrap().intent.is_some());
+    let clients = desk.clients().await.unwrap();
+    let issued = desk.rotate(clients.find("c0").unwrap()).await.unwrap();
+    assert_eq!(issued.secret, Some(Secret::new("flx_cs_102")));
+    let kept = desk.store.client("c0").await.unwrap().unwrap();
+    assert_eq!((kept.secret, kept.intent), (issued.secret, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_revoked_elsewhere_is_forgotten_by_who_manages_it_alone() {
+    let (desk, flexslot) = desk().await;
+    desk.create(&new("App")).await.unwrap();
+    flexslot.clients.lock().clear();
+    let clients = desk.clients().await.unwrap();
+    let client = clients.find("App").unwrap();
+    let other = ClientDesk {
+        tenant: "other".parse().unwrap(),
+        store: desk.store.clone(),
+        management: flexslot.clone(),
+        origin: desk.origin.clone(),
+        pat: desk.pat.clone(),
+    };
+    assert!(other.revoke(client, &clients).await.unwrap_err().what.contains("does not list c0"));
+    let ended = desk.revoke(client, &clients).await.unwrap();
+    assert!(ended.was_over && !flexslot.asked().contains(&"revoke c0".to_owned()));
+    assert_eq!(desk.store.client("c0").await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_two_clients_have_is_not_guessed() {
+    let (desk, flexslot) = desk().await;
+    flexslot.clients.lock().extend([client("a", "App"), client("b", "App"), client("c", "One")]);
+    let clients = desk.clients().await.unwrap();
+    assert!(clients.find("App").unwrap_err().what.contains("2 OAuth clients"));
+    assert_eq!(clients.find("One").unwrap().client_id, "c");
+    assert_eq!(clients.find("b").unwrap().client_id, "b");
+    assert!(clients.find("Other").is_err());
+}

@@ -1,0 +1,96 @@
+//! `client revoke CLIENT`
+
+use super::{CommonArgs, Desk};
+use crate::{
+    app::client_desk::Ended,
+    cli::{Console, Failure, GlobalArgs, World, console::printable},
+    model::ClientDescription,
+    store::ClientGrants,
+};
+
+/// Revoke a client at Flexslot, and with it every grant that it was given
+///
+/// Every user who has connected through it is signed out. The tenants here are marked so, and the stored secret goes.
+/// Killed at any moment, it can be run again.
+#[derive(Debug, clap::Args)]
+pub(super) struct RevokeArgs {
+    /// The client's name or its client_id
+    client: String,
+    /// Do not ask: the client's name once more, or its client_id
+    #[arg(long, value_name = "NAME")]
+    confirm: Option<String>,
+    #[command(flatten)]
+    common: CommonArgs,
+}
+
+// === impl RevokeArgs ===
+
+impl RevokeArgs {
+    pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
+        if self.confirm.is_none() && !world.console.can_ask() {
+            return Err(Failure::misuse("nobody is there to be asked whether this client is to be revoked")
+                .hint("if it is, say its name: --confirm NAME"));
+        }
+        let config = self.common.load(global, world)?;
+        let Desk { desk, .. } = self.common.open(config, world).await?;
+        let clients = desk.clients().await?;
+        let client = clients.find(&self.client)?;
+        let grants = desk.grants_of(&client.client_id).await?;
+        self.confirm(client, &grants, &mut world.console).await?;
+        let Ended { tenants, was_over } = desk.revoke(client, &clients).await?;
+        let id = &client.client_id;
+        world.console.tell(match was_over {
+            true => format!("Flexslot has no client {id} any more; it is forgotten here, too."),
+            false => format!("Revoked the client {id} at Flexslot; its secret is forgotten."),
+        });
+        match tenants {
+            0 => {}
+            1 => world.console.tell("One tenant was signed out here; status says who has to connect again."),
+            _ => world
+                .console
+                .tell(format_args!("{tenants} tenants were signed out here; status says who has to connect again.")),
+        }
+        if self.common.json {
+            world.console.data_line(serde_json::json!({ "client_id": id, "tenants_signed_out": tenants }))?;
+        }
+        Ok(())
+    }
+
+    /// Says what it would do, and takes the client's name for a yes.
+    async fn confirm(
+        &self,
+        client: &ClientDescription,
+        grants: &ClientGrants,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let is_named = |text: &str| text == client.name || text == client.client_id;
+        let name = printable(&client.name);
+        console.tell(format_args!(
+            "Revoking {name:?} signs out every user who has connected through it. {}",
+            signed_out(grants)
+        ));
+        let answer = match &self.confirm {
+            Some(word) => word.clone(),
+            None => {
+                console.tell_part(format_args!("To revoke it, type its name ({name}): "));
+                console.line().await?.map(|line| line.expose().to_owned()).unwrap_or_default()
+            }
+        };
+        match is_named(answer.trim()) {
+            true => Ok(()),
+            false => Err(Failure::new("that is not its name; nothing was done")),
+        }
+    }
+}
+
+fn signed_out(ClientGrants { count, named }: &ClientGrants) -> String {
+    let names: Vec<_> = named.iter().map(ToString::to_string).collect();
+    match count {
+        0 => "No tenant is connected through it here.".to_owned(),
+        1 => format!("One tenant is connected through it here: {}.", names.join("")),
+        count if *count as usize == named.len() => {
+            format!("{count} tenants are connected through it here: {}.", names.join(", "))
+        }
+        count => format!("{count} tenants are connected through it here: {} and others.", names.join(", ")),
+    }
+}

@@ -1,0 +1,396 @@
+//! OAuth clients with their secrets, and the notes that keep a secret from getting lost.
+//!
+//! Flexslot shows a secret once, so whoever asks for one writes down before that they are about to: a [`Creation`] in a
+//! row of its own, since a new client has no id yet; a [`ClientIntent`] in the client's row. What a process that dies
+//! leaves behind then says what to do, and the secret itself is in the store before anybody uses or prints it.
+//!
+//! Two rotations at once are told apart by Flexslot's own time of each: the later secret is the one that is good.
+
+mod grants;
+
+use std::cmp::Ordering;
+
+pub use self::grants::ClientGrants;
+use super::{
+    Cas, StoreError, TOMBSTONE_LIFE, TokenStore,
+    backend::{Change, Expect, Key, Kind, Names, Row, RowState},
+    record,
+    tenants::is_there,
+};
+use crate::model::{ClientDescription, ClientType, Origin, Secret, TenantId, Timestamp};
+
+/// A client of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptClient {
+    pub client: ClientDescription,
+    /// The origin that it is registered at.
+    pub origin: Origin,
+    /// Whose PAT manages it.
+    pub tenant: TenantId,
+    /// `None` for a public client, and where only Flexslot and others have it.
+    pub secret: Option<Secret>,
+    /// What is under way with it at Flexslot, or was when its process died.
+    pub intent: Option<ClientIntent>,
+}
+
+/// What somebody is about to ask Flexslot to do with a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientIntent {
+    /// Random: tells it from every other.
+    pub id: String,
+    pub step: ClientStep,
+    /// When, by the store's clock.
+    pub at: Timestamp,
+}
+
+/// A step that has been noted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BegunStep {
+    pub intent: ClientIntent,
+    /// The secret that was kept then: whichever else is found later, somebody else has brought.
+    before: Option<Secret>,
+}
+
+/// What Flexslot is asked to do with a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientStep {
+    Rotate,
+    Revoke,
+}
+
+/// A client that Flexslot is about to be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Creation {
+    /// Its row's name.
+    pub id: String,
+    pub name: String,
+    pub origin: Origin,
+    /// Whose PAT asks.
+    pub tenant: TenantId,
+    /// When, by the store's clock.
+    pub at: Timestamp,
+    /// The ids of the clients that there were: whichever comes to them is the new one.
+    pub before: Vec<String>,
+}
+
+/// What a row of kind [`Kind::Client`] holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoredRow {
+    Client(KeptClient),
+    Creation(Creation),
+}
+
+/// Everything of the kind, at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct KeptClients {
+    pub clients: Vec<KeptClient>,
+    /// That are under way, or were when their process died.
+    pub creations: Vec<Creation>,
+    pub unreadable: Vec<StoreError>,
+}
+
+/// What became of the secret that a rotation has brought.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotated {
+    Stored,
+    /// Another rotation was later: its secret is the good one, and stands in the store.
+    Overtaken,
+    /// Another rotation was at the same time, and nobody can tell which secret is good. The note stays.
+    Unsure,
+}
+
+/// Rows per look.
+const PAGE: usize = 200;
+
+/// How the row of a creation is named. The rest is random.
+const CREATION: &str = "creation ";
+
+// === impl ClientStep ===
+
+impl ClientStep {
+    /// The word in a record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotate => "rotate",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    /// The step with that word.
+    pub fn from_name(text: &str) -> Option<Self> {
+        [Self::Rotate, Self::Revoke].into_iter().find(|step| step.as_str() == text)
+    }
+}
+
+// === impl KeptClient ===
+
+impl KeptClient {
+    /// Whether it can be presented with what is here: its secret, unless it has none at all.
+    pub fn is_presentable(&self) -> bool {
+        self.secret.is_some() || self.client.client_type == Some(ClientType::Public)
+    }
+}
+
+// === impl TokenStore ===
+
+impl TokenStore {
+    /// All clients and what is under way with them. What cannot be read spoils nothing else.
+    pub async fn clients(&self) -> Result<KeptClients, StoreError> {
+        let (mut found, mut after) = (KeptClients::default(), None::<String>);
+        loop {
+            let rows = self.backend.list(Kind::Client, None, Names::after(after.as_deref()), PAGE).await?;
+            let Some((last, _)) = rows.last() else { return Ok(found) };
+            after = Some(last.clone());
+            for (name, row) in rows {
+                match row.and_then(|row| self.read_client(&client_key(&name), Some(&row))) {
+                    Ok(Some(StoredRow::Client(client))) => found.clients.push(client),
+                    Ok(Some(StoredRow::Creation(creation))) => found.creations.push(creation),
+                    Ok(None) => {}
+                    Err(error @ StoreError::Unavailable(_)) => return Err(error),
+                    Err(error) => found.unreadable.push(error),
+                }
+            }
+        }
+    }
+
+    /// The client with this id.
+    pub async fn client(&self, client_id: &str) -> Result<Option<KeptClient>, StoreError> {
+        let key = client_key(client_id);
+        Ok(self.kept(&key, self.row(&key).await?.as_ref())?)
+    }
+
+    /// Writes down that Flexslot is about to be asked for a client.
+    pub async fn begin_creation(
+        &self,
+        name: &str,
+        origin: &Origin,
+        tenant: &TenantId,
+        before: Vec<String>,
+    ) -> Result<Creation, StoreError> {
+        let creation = Creation {
+            id: format!("{CREATION}{}", self.random_name()),
+            name: name.to_owned(),
+            origin: origin.clone(),
+            tenant: tenant.clone(),
+            at: self.backend.now().await?,
+            before,
+        };
+        let (label, body) = record::creation(&creation);
+        let change = Change { key: client_key(&creation.id), expect: Expect::Absent, label, body };
+        match self.write(vec![change]).await?.into() {
+            Cas::Stored => Ok(creation),
+            Cas::Moved => Err(StoreError::Unavailable("a name that was to be new is there already".into())),
+        }
+    }
+
+    /// Keeps what came of a creation, and its note no longer. Where somebody has found the client meanwhile, taken it for
+    /// left behind, and given it another secret, that one stays.
+    pub async fn finish_creation(&self, creation: &Creation, client: &KeptClient) -> Result<Rotated, StoreError> {
+        let key = client_key(&client.client.client_id);
+        loop {
+            let row = self.row(&key).await?;
+            let mut changes = vec![self.gone(&creation.id).await?];
+            let found = self.kept(&key, row.as_ref())?;
+            let is_overtaken =
+                found.is_some_and(|found| found.client.secret_rotated_at > client.client.secret_rotated_at);
+            if !is_overtaken {
+                let (label, body) = record::client(&self.sealer, &key, client);
+                changes.push(Change { key: key.clone(), expect: Expect::as_read(row.as_ref()), label, body });
+            }
+            if Cas::from(self.write(changes).await?) == Cas::Stored {
+                return Ok(if is_overtaken { Rotated::Overtaken } else { Rotated::Stored });
+            }
+        }
+    }
+
+    /// Nothing came of the creation.
+    pub async fn drop_creation(&self, creation: &Creation) -> Result<(), StoreError> {
+        self.write(vec![self.gone(&creation.id).await?]).await.map(drop)
+    }
+
+    /// Writes down that Flexslot is about to be asked to do `step` with a client, as it is described now. The secret
+    /// that is kept stays until there is another.
+    pub async fn begin_step(
+        &self,
+        client: &ClientDescription,
+        origin: &Origin,
+        tenant: &TenantId,
+        step: ClientStep,
+    ) -> Result<BegunStep, StoreError> {
+        let at = self.backend.now().await?;
+        let intent = ClientIntent { id: self.random_name(), step, at };
+        let mut before = None;
+        self.change_client(&client.client_id, |found| {
+            before = found.and_then(|kept| kept.secret);
+            Next::Keep(Box::new(KeptClient {
+                client: client.clone(),
+                origin: origin.clone(),
+                tenant: tenant.clone(),
+                secret: before.clone(),
+                intent: Some(intent.clone()),
+            }))
+        })
+        .await?;
+        Ok(BegunStep { intent, before })
+    }
+
+    /// Keeps the secret that a rotation has brought, with Flexslot's time of it, and its note no longer. Where another
+    /// rotation has come in between, the later one by Flexslot's time stays.
+    pub async fn finish_rotation(&self, begun: &BegunStep, rotated: &KeptClient) -> Result<Rotated, StoreError> {
+        let mut outcome = Rotated::Stored;
+        self.change_client(&rotated.client.client_id, |found| {
+            let (next, became) = after_rotation(begun, rotated, found);
+            outcome = became;
+            next
+        })
+        .await?;
+        Ok(outcome)
+    }
+
+    /// Flexslot has provably not done it: the note goes, and so does a client of whom nothing else is kept.
+    pub async fn withdraw_step(&self, client_id: &str, intent: &ClientIntent) -> Result<(), StoreError> {
+        self.change_client(client_id, |found| match found {
+            Some(found) if found.intent.as_ref() == Some(intent) => {
+                let without = KeptClient { intent: None, ..found };
+                if without.is_presentable() { Next::Keep(Box::new(without)) } else { Next::Gone }
+            }
+            _ => Next::Stay,
+        })
+        .await
+    }
+
+    /// Takes over how Flexslot describes clients that are kept. Answers how many that changed.
+    pub async fn describe_clients(&self, described: &[ClientDescription]) -> Result<usize, StoreError> {
+        let mut changed = 0;
+        for client in described {
+            let mut differs = false;
+            self.change_client(&client.client_id, |found| match found {
+                Some(found) => {
+                    let described = known_better(client.clone(), &found.client);
+                    differs = described != found.client;
+                    if differs { Next::Keep(Box::new(KeptClient { client: described, ..found })) } else { Next::Stay }
+                }
+                None => Next::Stay,
+            })
+            .await?;
+            changed += usize::from(differs);
+        }
+        Ok(changed)
+    }
+
+    /// Gives a store that has come back empty or older a client again that it had before, with a secret that is newer by
+    /// Flexslot's time; never over a removal. Answers whether there was anything to give.
+    pub async fn restore_client(&self, kept: &KeptClient) -> Result<bool, StoreError> {
+        let key = client_key(&kept.client.client_id);
+        let row = self.row(&key).await?;
+        let is_lost = match self.kept(&key, row.as_ref())? {
+            Some(found) => {
+                found.client.secret_rotated_at < kept.client.secret_rotated_at && found.secret != kept.secret
+            }
+            None => row.is_none(),
+        };
+        if !is_lost {
+            return Ok(false);
+        }
+        let (label, body) = record::client(&self.sealer, &key, kept);
+        let change = Change { key, expect: Expect::as_read(row.as_ref()), label, body };
+        // In a conflict somebody else has given it, or something newer.
+        Ok(Cas::from(self.write(vec![change]).await?) == Cas::Stored)
+    }
+
+    /// Forgets a client with its secret.
+    pub async fn forget_client(&self, client_id: &str) -> Result<(), StoreError> {
+        self.change_client(client_id, |found| if found.is_some() { Next::Gone } else { Next::Stay }).await
+    }
+
+    /// Writes what `next` makes of the row, which may be asked again where somebody else has written in between.
+    async fn change_client(
+        &self,
+        client_id: &str,
+        mut next: impl FnMut(Option<KeptClient>) -> Next,
+    ) -> Result<(), StoreError> {
+        let key = client_key(client_id);
+        loop {
+            let row = self.row(&key).await?;
+            let change = match next(self.kept(&key, row.as_ref())?) {
+                Next::Stay => return Ok(()),
+                Next::Gone => self.gone(client_id).await?,
+                Next::Keep(kept) => {
+                    let (label, body) = record::client(&self.sealer, &key, &kept);
+                    Change { key: key.clone(), expect: Expect::Anything, label, body }
+                }
+            };
+            let change = Change { expect: Expect::as_read(row.as_ref()), ..change };
+            if Cas::from(self.write(vec![change]).await?) == Cas::Stored {
+                return Ok(());
+            }
+        }
+    }
+
+    fn kept(&self, key: &Key, row: Option<&Row>) -> Result<Option<KeptClient>, StoreError> {
+        match self.read_client(key, row)? {
+            None => Ok(None),
+            Some(StoredRow::Client(client)) => Ok(Some(client)),
+            Some(StoredRow::Creation(_)) => Err(StoreError::Unreadable {
+                record: key.to_string().escape_debug().to_string(),
+                what: "it is a creation's, and no client's".into(),
+            }),
+        }
+    }
+
+    fn read_client(&self, key: &Key, row: Option<&Row>) -> Result<Option<StoredRow>, StoreError> {
+        let Some(row) = row.filter(|row| is_there(row)) else { return Ok(None) };
+        record::read_client(&self.sealer, key, row).map(Some)
+    }
+
+    /// What stays of a row until every process has seen it go.
+    async fn gone(&self, name: &str) -> Result<Change, StoreError> {
+        let (label, body) = record::gone(self.backend.now().await?.plus(TOMBSTONE_LIFE));
+        debug_assert_eq!(label.state, RowState::Gone);
+        Ok(Change { key: client_key(name), expect: Expect::Anything, label, body })
+    }
+
+    fn random_name(&self) -> String {
+        format!("{:032x}", u128::from_le_bytes(self.random.bytes()))
+    }
+}
+
+/// What becomes of a client's row with the secret of a rotation, and what that comes to.
+fn after_rotation(begun: &BegunStep, rotated: &KeptClient, found: Option<KeptClient>) -> (Next, Rotated) {
+    let keep = |kept| Next::Keep(Box::new(kept));
+    let Some(found) = found else { return (keep(rotated.clone()), Rotated::Stored) };
+    let of_others = found.intent.clone().filter(|other| other.id != begun.intent.id);
+    if found.secret != begun.before && found.secret != rotated.secret {
+        match found.client.secret_rotated_at.cmp(&rotated.client.secret_rotated_at) {
+            Ordering::Less => {}
+            Ordering::Greater => return (keep(KeptClient { intent: of_others, ..found }), Rotated::Overtaken),
+            Ordering::Equal => {
+                let intent = Some(begun.intent.clone());
+                return (keep(KeptClient { intent, ..found }), Rotated::Unsure);
+            }
+        }
+    }
+    (keep(KeptClient { intent: of_others, ..rotated.clone() }), Rotated::Stored)
+}
+
+/// What becomes of a client's row.
+enum Next {
+    Stay,
+    Keep(Box<KeptClient>),
+    Gone,
+}
+
+fn client_key(name: &str) -> Key {
+    Key::new(Kind::Client, name)
+}
+
+/// What Flexslot leaves out is as it was.
+fn known_better(described: ClientDescription, before: &ClientDescription) -> ClientDescription {
+    let client_type = described.client_type.or(before.client_type);
+    // That changes with every use, and is no news.
+    ClientDescription { client_type, last_used_at: before.last_used_at, ..described }
+}
+
+#[cfg(test)]
+mod tests;

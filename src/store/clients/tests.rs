@@ -1,0 +1,221 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::model::{ScopeSet, TokenSet, TokenType};
+use crate::{
+    model::{ClientStatus, Random, clock::TokioClock, token::DisconnectReason},
+    store::{
+        Existing, GrantState, NewGrant, NewTenant,
+        backend::{Backend, Revision},
+        memory::MemoryBackend,
+        record::Body,
+        seal::{KeyRing, Sealer},
+    },
+};
+
+const ORIGIN: &str = "https://api.flexslot.gg";
+
+/// A store, and what is under it.
+struct Test {
+    store: TokenStore,
+    backend: Arc<MemoryBackend>,
+}
+
+async fn test() -> Test {
+    let (random, clock) = (Random::system(), Arc::new(TokioClock::starting_at(Timestamp::from_secs(1_795_200_000))));
+    let backend = Arc::new(MemoryBackend::new(clock, &random));
+    let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
+    let store = TokenStore::open(Arc::clone(&backend) as _, sealer, random).await.unwrap();
+    Test { store, backend }
+}
+
+fn origin() -> Origin {
+    ORIGIN.parse().unwrap()
+}
+
+fn george() -> TenantId {
+    "george".parse().unwrap()
+}
+
+fn described(id: &str, rotated: i64) -> ClientDescription {
+    ClientDescription {
+        client_id: id.into(),
+        // As long as a sealed value, and of its alphabet.
+        name: "AQ".repeat(60),
+        client_type: Some(ClientType::Confidential),
+        status: ClientStatus::Active,
+        redirect_uris: vec!["https://a.example/cb".into()],
+        scopes: vec!["decks:read".into()],
+        dpop_bound_access_tokens: true,
+        created_at: Some(Timestamp::from_secs(1)),
+        last_used_at: None,
+        secret_rotated_at: Some(Timestamp::from_secs(rotated)),
+    }
+}
+
+fn kept(id: &str, secret: &str, rotated: i64) -> KeptClient {
+    KeptClient {
+        client: described(id, rotated),
+        origin: origin(),
+        tenant: george(),
+        secret: Some(Secret::new(secret)),
+        intent: None,
+    }
+}
+
+impl Test {
+    async fn create(&self, kept: &KeptClient) {
+        let creation = self.store.begin_creation("App", &origin(), &george(), vec!["other".into()]).await.unwrap();
+        assert_eq!(self.store.clients().await.unwrap().creations, [creation.clone()]);
+        assert_eq!(self.store.finish_creation(&creation, kept).await, Ok(Rotated::Stored));
+    }
+
+    async fn rotate(&self, id: &str) -> BegunStep {
+        self.store.begin_step(&described(id, 10), &origin(), &george(), ClientStep::Rotate).await.unwrap()
+    }
+
+    async fn secret(&self, id: &str) -> Option<Secret> {
+        self.store.client(id).await.unwrap().and_then(|kept| kept.secret)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_is_a_note_and_then_a_client() {
+    let test = test().await;
+    let client = kept("flx_client_1", "flx_cs_canary", 10);
+    test.create(&client).await;
+    let found = test.store.clients().await.unwrap();
+    assert_eq!((found.clients, found.creations.len(), found.unreadable.len()), (vec![client], 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_comes_late_leaves_the_secret_that_was_given_meanwhile() {
+    let test = test().await;
+    let creation = test.store.begin_creation("App", &origin(), &george(), vec![]).await.unwrap();
+    let begun = test.rotate("c").await;
+    assert_eq!(test.store.finish_rotation(&begun, &kept("c", "rotated", 20)).await, Ok(Rotated::Stored));
+    assert_eq!(test.store.finish_creation(&creation, &kept("c", "first", 10)).await, Ok(Rotated::Overtaken));
+    assert_eq!(test.secret("c").await, Some(Secret::new("rotated")));
+    assert_eq!(test.store.clients().await.unwrap().creations, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_secret_is_in_its_row_and_it_opens_in_its_own_alone() {
+    let test = test().await;
+    test.create(&kept("flx_client_1", "flx_cs_canary", 10)).await;
+    let row = test.store.row(&client_key("flx_client_1")).await.unwrap().unwrap();
+    let text = String::from_utf8(row.body.as_bytes().to_vec()).unwrap();
+    assert!(text.contains("client_secret") && !text.contains("canary"), "{text}");
+    let moved = Change {
+        key: client_key("flx_client_2"),
+        expect: Expect::Anything,
+        label: row.label,
+        body: Body::from_stored(row.body.as_bytes().to_vec()),
+    };
+    let _ = test.backend.write(vec![moved]).await.unwrap();
+    let found = test.store.clients().await.unwrap();
+    assert_eq!((found.clients.len(), found.unreadable.len()), (1, 1), "{:?}", found.unreadable);
+    // The survey of `key rotate` looks into clients as well.
+    assert_eq!(test.store.survey().await.unwrap().unreadable, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_keeps_the_old_secret_until_it_has_the_new_one() {
+    let test = test().await;
+    test.create(&kept("c", "old", 10)).await;
+    let begun = test.rotate("c").await;
+    let found = test.store.client("c").await.unwrap().unwrap();
+    assert_eq!((found.secret, found.intent), (Some(Secret::new("old")), Some(begun.intent.clone())));
+    assert_eq!(test.store.finish_rotation(&begun, &kept("c", "new", 20)).await, Ok(Rotated::Stored));
+    let found = test.store.client("c").await.unwrap().unwrap();
+    assert_eq!((found.secret, found.intent), (Some(Secret::new("new")), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_rotations_the_later_one_by_flexslots_time_stays() {
+    for (first, second, expected, secret) in [
+        (("a", 20), ("b", 30), [Rotated::Stored, Rotated::Stored], "b"),
+        (("b", 30), ("a", 20), [Rotated::Stored, Rotated::Overtaken], "b"),
+        (("a", 20), ("b", 20), [Rotated::Stored, Rotated::Unsure], "a"),
+    ] {
+        let test = test().await;
+        test.create(&kept("c", "old", 10)).await;
+        let [one, two] = [test.rotate("c").await, test.rotate("c").await];
+        let outcomes = [
+            test.store.finish_rotation(&one, &kept("c", first.0, first.1)).await.unwrap(),
+            test.store.finish_rotation(&two, &kept("c", second.0, second.1)).await.unwrap(),
+        ];
+        assert_eq!((outcomes, test.secret("c").await), (expected, Some(Secret::new(secret))), "{first:?} {second:?}");
+        let noted = test.store.client("c").await.unwrap().unwrap().intent.is_some();
+        assert_eq!(noted, expected[1] == Rotated::Unsure, "whoever cannot tell leaves the note");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_was_not_taken_leaves_what_there_was() {
+    let test = test().await;
+    test.create(&kept("c", "old", 10)).await;
+    let BegunStep { intent, .. } = test.rotate("c").await;
+    test.store.withdraw_step("c", &intent).await.unwrap();
+    let found = test.store.client("c").await.unwrap().unwrap();
+    assert_eq!((found.secret, found.intent), (Some(Secret::new("old")), None));
+    // Of a client that was made elsewhere nothing is kept.
+    let BegunStep { intent, .. } = test.rotate("elsewhere").await;
+    test.store.withdraw_step("elsewhere", &intent).await.unwrap();
+    assert_eq!(test.store.client("elsewhere").await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn clients_are_told_in_the_change_feed() {
+    let test = test().await;
+    let before = test.store.changed_since(Revision(0)).await.unwrap().head;
+    assert!(!test.store.changed_since(before).await.unwrap().clients);
+    test.create(&kept("c", "s", 10)).await;
+    let changed = test.store.changed_since(before).await.unwrap();
+    assert!(changed.clients && changed.tenants.is_empty());
+    test.store.forget_client("c").await.unwrap();
+    assert!(test.store.changed_since(changed.head).await.unwrap().clients);
+    assert_eq!(test.store.client("c").await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn grants_end_with_their_client_and_others_stay() {
+    let test = test().await;
+    let tokens = |name: &str| TokenSet {
+        access: Secret::new("a"),
+        refresh: Secret::new(format!("r-{name}")),
+        token_type: TokenType::Bearer,
+        scopes: ScopeSet::unknown(),
+        expires_at: Timestamp::from_secs(2_000_000_000),
+        answered_at: None,
+        key: None,
+    };
+    let new = |name: &str, client: &str| NewTenant {
+        tenant: name.parse().unwrap(),
+        pat: None,
+        grant: Some(NewGrant { client_id: client.into(), origin: origin(), tokens: tokens(name) }),
+    };
+    let _ = test.store.import(vec![new("a", "c"), new("b", "c"), new("d", "other")], Existing::Skip).await.unwrap();
+    let grants = test.store.grants_of("c", &origin()).await.unwrap();
+    assert_eq!((grants.count, grants.named.len()), (2, 2));
+    assert_eq!(test.store.grants_by_client(&origin()).await.unwrap()["other"], 1);
+    assert_eq!(test.store.end_grants_of("c", &origin()).await, Ok(2));
+    assert_eq!(test.store.end_grants_of("c", &origin()).await, Ok(0), "once");
+    let state = async |name: &str| test.store.load(&name.parse().unwrap()).await.unwrap().grant;
+    assert!(matches!(state("a").await, GrantState::Disconnected(end) if end.reason == DisconnectReason::ClientRevoked));
+    assert!(matches!(state("d").await, GrantState::Connected(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_has_lost_a_client_is_given_it_again_and_one_that_has_removed_it_is_not() {
+    let test = test().await;
+    let client = kept("c", "newer", 20);
+    assert_eq!(test.store.restore_client(&client).await, Ok(true));
+    assert_eq!(test.store.restore_client(&client).await, Ok(false), "it has it");
+    assert_eq!(test.store.restore_client(&kept("c", "older", 10)).await, Ok(false), "upwards only");
+    assert_eq!(test.secret("c").await, Some(Secret::new("newer")));
+    assert_eq!(test.store.restore_client(&kept("c", "newest", 30)).await, Ok(true));
+    test.store.forget_client("c").await.unwrap();
+    assert_eq!(test.store.restore_client(&client).await, Ok(false));
+    assert_eq!(test.store.client("c").await, Ok(None));
+}
