@@ -8,7 +8,7 @@
 use flexslot_proxy::{
     flexslot::dpop::{DPOP_NONCE, Nonce, Proven, Prover},
     model::{ProofKey, Random, Timestamp},
-    proxy::verdict::Verdict,
+    proxy::verdict::{Scheme, Verdict},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
@@ -32,19 +32,19 @@ fuzz_target!(|input: &[u8]| {
     let says = |word: &[u8]| {
         headers.get(WWW_AUTHENTICATE).is_some_and(|value| value.as_bytes().windows(word.len()).any(|part| part == word))
     };
-    match Verdict::of(StatusCode::UNAUTHORIZED, &headers) {
+    match Verdict::of(StatusCode::UNAUTHORIZED, &headers, Scheme::Dpop) {
         // Backslashes inside a quoted string may stand between any two letters.
         Verdict::Prove => assert!(says(b"dpop") || says(b"\\"), "only where the challenge says so"),
         Verdict::Renew | Verdict::Deliver => {}
     }
-    assert_eq!(Verdict::of(StatusCode::FORBIDDEN, &headers), Verdict::Deliver);
+    assert_eq!(Verdict::of(StatusCode::FORBIDDEN, &headers, Scheme::Dpop), Verdict::Deliver);
 
     let prover = Prover::default();
     let proven = Proven { method: &Method::GET, url: "https://api.flexslot.gg/", token: None };
     let before = prover.prove(&KEY, &proven, NOW, &Random::system());
-    prover.heard(&headers, NOW);
-    assert!(Nonce::read(&headers).is_none() || prover.has_moved_on_from(&before));
+    let wanted = prover.answered(&before, &headers, NOW);
+    assert!(Nonce::read(&headers).is_none() || wanted.is_some());
     let after = prover.prove(&KEY, &proven, NOW, &Random::system());
-    assert!(!prover.has_moved_on_from(&after));
+    assert!(prover.answered(&after, &headers, NOW).is_none(), "what was said is taken over at once");
     assert!(after.value().to_str().is_ok_and(|text| text.split('.').count() == 3));
 });

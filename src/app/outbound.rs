@@ -84,7 +84,7 @@ impl Outbound {
             introspect: config.oauth.introspect_url.clone(),
         };
         let (clock, random) = (Arc::clone(&around.clock), around.random.clone());
-        Ok(Arc::new(HttpAuthorizationServer::new(http, endpoints, clients, clock, random)))
+        Ok(Arc::new(HttpAuthorizationServer::new(http, endpoints, clients, config.refresh.give_up, clock, random)))
     }
 
     /// Flexslot's management of OAuth clients.

@@ -163,11 +163,14 @@ pub(super) fn wanted(
     settings: &Settings,
 ) -> ScopeSet {
     let usual = || client.map_or_else(|| settings.scopes.clone(), |client| client.asks(&settings.scopes));
-    let asked = session.scopes.clone().unwrap_or_else(usual);
+    let asked = session.scopes.clone().unwrap_or_else(&usual);
     let may = |scope: &&str| client.is_none_or(|client| client.may_ask(scope));
     // A grant of another client, or of another Flexslot, says nothing of what this client may ask for.
     let comparable = |card: &&Card| !matches!(card.reason, Some(Reason::OtherClient(_) | Reason::OtherOrigin(_)));
-    let held = card.filter(comparable).and_then(|card| card.scopes.as_str());
+    let card = card.filter(comparable);
+    // What a grant has that nobody has told: what is usual, at least.
+    let untold = card.filter(|card| card.has_grant() && card.scopes.as_str().is_none()).map(|_| usual());
+    let held = card.and_then(|card| card.scopes.as_str()).or(untold.as_ref().and_then(ScopeSet::as_str));
     let mut scopes: Vec<&str> = Vec::new();
     let held = held.into_iter().flat_map(str::split_ascii_whitespace).filter(may);
     for scope in asked.as_str().into_iter().flat_map(str::split_ascii_whitespace).chain(held) {

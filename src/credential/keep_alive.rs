@@ -22,7 +22,7 @@ use super::{
     works::Works,
 };
 use crate::{
-    model::{CredentialKind, TenantId, TokenType},
+    model::{CredentialKind, TenantId},
     store::ConnectedGrant,
 };
 
@@ -144,8 +144,7 @@ fn is_due(works: &Works, listed: &ConnectedGrant, period: Duration) -> bool {
     schedule::keep_alive_due(grant, *last_used, period).is_some_and(|due| due <= works.now())
         && settings.policy(tenant).credentials.contains(&CredentialKind::OAuth)
         && settings.objection(&grant.origin, &grant.client_id).is_none()
-        // This version cannot present the others' tokens.
-        && grant.token_type == TokenType::Bearer
+        && settings.objection_to_type(&grant.client_id, grant.token_type).is_none()
 }
 
 /// Renews the pair that was listed, if it is still the one that the store has.

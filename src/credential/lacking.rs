@@ -41,6 +41,8 @@ impl Credentials {
             tracing::info!(%tenant, scopes = ?ScopeSet::unknown().and(new.iter().copied()), "Flexslot refuses calls for want of scopes");
             if let Err(error) = works.store.put_lacking(&tenant, at.grant, &new).await {
                 tracing::debug!(%tenant, %error, "which scopes a connection lacks is not noted");
+                // The next 403 tries again.
+                slot.with(|state| state.lacking.forget(at.grant, &new));
             }
         });
     }
@@ -51,11 +53,10 @@ impl Credentials {
 fn lacking(granted: &ScopeSet, need: Option<Scope>, said: &Forbidden) -> Vec<Scope> {
     // Where nobody has told what was granted, all of them seem to be.
     let is_missing = |scope: &Scope| granted.is_empty() || !granted.covers(*scope);
+    let known = |names: &str| names.split_ascii_whitespace().filter_map(Scope::from_name).collect::<Vec<_>>();
     match said {
-        Forbidden::For(named) => {
-            named.split_ascii_whitespace().filter_map(Scope::from_name).filter(is_missing).collect()
-        }
-        Forbidden::ForSome => need.filter(is_missing).into_iter().collect(),
+        Forbidden::For(named) if !known(named).is_empty() => known(named).into_iter().filter(is_missing).collect(),
+        Forbidden::For(_) | Forbidden::ForSome => need.filter(is_missing).into_iter().collect(),
         Forbidden::Unsaid => need.filter(|need| !granted.covers(*need)).into_iter().collect(),
     }
 }
@@ -71,6 +72,12 @@ impl Lacking {
         let new: Vec<_> = scopes.into_iter().filter(|scope| !self.scopes.contains(scope)).collect();
         self.scopes.extend(&new);
         new
+    }
+
+    fn forget(&mut self, grant: GrantId, scopes: &[Scope]) {
+        if self.grant == Some(grant) {
+            self.scopes.retain(|scope| !scopes.contains(scope));
+        }
     }
 }
 
@@ -94,6 +101,8 @@ mod tests {
         assert_eq!(lacks("decks:read", Some("guides:read"), &named), ["decks:write"]);
         assert_eq!(lacks("", None, &named), ["decks:read", "decks:write"]);
         assert!(lacks("decks:write", None, &named).is_empty());
+        let unknown = Forbidden::For("flx:whatever".into());
+        assert_eq!(lacks("decks:read", Some("guides:read"), &unknown), ["guides:read"]);
     }
 
     #[test]
@@ -114,6 +123,8 @@ mod tests {
         let write = || vec![scope("decks:write")];
         assert_eq!(lacking.note(one, write()), write());
         assert!(lacking.note(one, write()).is_empty());
+        assert_eq!(lacking.note(other, write()), write());
+        lacking.forget(other, &write());
         assert_eq!(lacking.note(other, write()), write());
     }
 }

@@ -94,7 +94,7 @@ pub use proof::Binding;
 
 pub use crate::flexslot::{
     ConsentClient, NoClient,
-    dpop::{DPOP, Proof},
+    dpop::{DPOP, Proof, Wanted},
 };
 pub use crate::store::{Existing, Removed, StoreError};
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 
 use super::{Credentials, Picked};
 use crate::{
-    flexslot::dpop::{Proof, Proven, Prover, TokenHash},
+    flexslot::dpop::{Proof, Proven, Prover, TokenHash, Wanted},
     model::{Origin, ProofKey, Secret},
 };
 
@@ -39,23 +39,27 @@ impl fmt::Debug for Binding {
 
 impl Credentials {
     /// A proof for one request with what was picked, of `path`, which has no query; `None` where its tokens are not bound.
-    pub fn prove(&self, picked: &Picked, method: &Method, path: &str) -> Option<Proof> {
+    /// `wanted` is what the answer to an earlier send has said.
+    pub fn prove(&self, picked: &Picked, method: &Method, path: &str, wanted: Option<Wanted>) -> Option<Proof> {
         let Binding { key, token } = picked.binding.as_ref()?;
         let works = &self.works;
         let provers = works.provers.0.load();
         let (origin, prover) = &**provers;
         let url = format!("{origin}{path}");
         let proven = Proven { method, url: &url, token: Some(token) };
-        Some(prover.prove(key, &proven, works.own_time(), &works.random))
+        let (now, random) = (works.own_time(), &works.random);
+        Some(match wanted {
+            Some(wanted) => Prover::prove_by(wanted, key, &proven, now, random),
+            None => prover.prove(key, &proven, now, random),
+        })
     }
 
-    /// Learns from the answer to a request that `proof` went with. Answers whether a proof made now would be another, in
-    /// what a server can object to.
-    pub fn answered(&self, proof: &Proof, headers: &HeaderMap) -> bool {
+    /// Learns from the answer to a request that `proof` went with. Answers by what another proof would be made, where the
+    /// answer refuses this one; `None` where it would be no other.
+    pub fn answered(&self, proof: &Proof, headers: &HeaderMap) -> Option<Wanted> {
         let provers = self.works.provers.0.load();
         let (_, prover) = &**provers;
-        prover.heard(headers, self.works.own_time());
-        prover.has_moved_on_from(proof)
+        prover.answered(proof, headers, self.works.own_time())
     }
 }
 

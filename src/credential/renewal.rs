@@ -25,7 +25,7 @@ use super::{
 use crate::{
     flexslot::{TokenAnswer, TokenError},
     model::{
-        Grant, ScopeSet, Timestamp, TokenSet,
+        Grant, ProofKey, ScopeSet, Timestamp, TokenSet, TokenType,
         observe::RefreshOutcome,
         token::{Attempt, DEFAULT_LIFE, DisconnectReason, Disconnected, Intent},
     },
@@ -118,7 +118,10 @@ impl Renewal {
             return self.untouched(intent, Intended::Stored, earlier, failure).await;
         }
         self.slot.with(|state| state.unsent = None);
-        let asked = self.settings.endpoint.refresh(&grant.client_id, &grant.tokens.refresh, grant.tokens.key.as_ref());
+        // Tokens that were bound stay bound, to a new key where theirs is lost.
+        let is_bound = grant.tokens.token_type == TokenType::Dpop;
+        let key = grant.tokens.key.clone().or_else(|| is_bound.then(ProofKey::generate));
+        let asked = self.settings.endpoint.refresh(&grant.client_id, &grant.tokens.refresh, key.as_ref());
         let answer =
             timeout(left, asked).await.unwrap_or_else(|_| Err(TokenError::Unknown("no answer in time".into())));
         self.works.observer.refresh(outcome_of(&answer));

@@ -72,12 +72,27 @@ pub fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp
     Err(failure(&TOKEN, status, headers, body, now))
 }
 
-/// Whether an answer of the token endpoint speaks of the request's proof of possession, or of the want of one (RFC 9449
-/// sections 5 and 8), and of nothing else.
-pub fn refuses_proof(status: StatusCode, body: &[u8]) -> bool {
-    status.is_client_error()
-        && serde_json::from_slice::<Failure>(body)
-            .is_ok_and(|failure| matches!(failure.error.as_str(), USE_DPOP_NONCE | INVALID_DPOP_PROOF))
+/// What an answer of the token endpoint says of the request's proof of possession, or of the want of one (RFC 9449
+/// sections 5 and 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProofRefusal {
+    /// It wants a nonce.
+    Nonce,
+    /// It wants another one.
+    Proof,
+    /// It misses something, which may be a proof: RFC 9449 has no code for none.
+    Perhaps,
+}
+
+/// Reads whether an answer of the token endpoint speaks of the request's proof, and of nothing else.
+pub fn refusal_of_proof(status: StatusCode, body: &[u8]) -> Option<ProofRefusal> {
+    let failure = serde_json::from_slice::<Failure>(body).ok().filter(|_| status.is_client_error())?;
+    match failure.error.as_str() {
+        USE_DPOP_NONCE => Some(ProofRefusal::Nonce),
+        INVALID_DPOP_PROOF => Some(ProofRefusal::Proof),
+        "invalid_request" => Some(ProofRefusal::Perhaps),
+        _ => None,
+    }
 }
 
 /// Reads an answer of the revocation endpoint (RFC 7009 section 2.2): whatever it answers to the request itself is its

@@ -53,6 +53,15 @@ pub struct Proof {
     value: HeaderValue,
     nonce: Option<Arc<Nonce>>,
     ahead: i64,
+    made_at: Timestamp,
+}
+
+/// What one answer has said of proofs. The request that it refuses is sent again with a proof by its word, whatever other
+/// answers say meanwhile.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    nonce: Option<Arc<Nonce>>,
+    ahead: i64,
 }
 
 /// What a proof says of the access token that it goes with (`ath`).
@@ -63,9 +72,8 @@ pub struct TokenHash(Arc<str>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nonce(String);
 
-/// Clocks that differ by less than this count as equal: `Date` has no fractions, and an answer was on its way for a
-/// while. Servers let proofs be older than this.
-const CLOSE: i64 = 5_000;
+/// `Date` has no fractions: the time that it names lasts this long, in milliseconds.
+const SECOND: i64 = 1_000;
 
 /// A longer nonce is none: it would have to be sent with every request.
 const LONGEST_NONCE: usize = 1024;
@@ -73,9 +81,15 @@ const LONGEST_NONCE: usize = 1024;
 // === impl Prover ===
 
 impl Prover {
-    /// A new proof at `now` by our clock.
+    /// A new proof at `now` by our clock, by what the last answers have said.
     pub fn prove(&self, key: &ProofKey, of: &Proven<'_>, now: Timestamp, random: &Random) -> Proof {
-        let (nonce, ahead) = (self.nonce.load_full(), self.ahead.load(Ordering::Relaxed));
+        let wanted = Wanted { nonce: self.nonce.load_full(), ahead: self.ahead.load(Ordering::Relaxed) };
+        Self::prove_by(wanted, key, of, now, random)
+    }
+
+    /// The same, by what one answer has said.
+    pub fn prove_by(wanted: Wanted, key: &ProofKey, of: &Proven<'_>, now: Timestamp, random: &Random) -> Proof {
+        let Wanted { nonce, ahead } = wanted;
         let mut claims = json!({
             "jti": BASE64_URL_SAFE_NO_PAD.encode(random.bytes::<16>()),
             "htm": of.method.as_str(),
@@ -97,27 +111,38 @@ impl Prover {
         #[allow(clippy::expect_used, reason = "base64url and dots")]
         let mut value = HeaderValue::try_from(text).expect("a proof is a header's text");
         value.set_sensitive(true);
-        Proof { value, nonce, ahead }
+        Proof { value, nonce, ahead, made_at: now }
     }
 
-    /// Learns from the header of an answer that came at `now` by our clock.
-    pub fn heard(&self, headers: &HeaderMap, now: Timestamp) {
+    /// Learns from the header of an answer that came at `now` by our clock, to a request of the time `asked`.
+    pub fn heard(&self, headers: &HeaderMap, asked: Timestamp, now: Timestamp) {
         if let Some(nonce) = Nonce::read(headers)
             && self.nonce.load().as_deref() != Some(&nonce)
         {
             self.nonce.store(Some(Arc::new(nonce)));
         }
         if let Some(date) = date(headers) {
-            let ahead = date.millis().saturating_sub(now.millis());
-            self.ahead.store(if ahead.abs() < CLOSE { 0 } else { ahead }, Ordering::Relaxed);
+            self.ahead.store(nearest(self.ahead.load(Ordering::Relaxed), date, asked, now), Ordering::Relaxed);
         }
     }
 
-    /// Whether a proof made now would be another than `proof` was, in what a server can object to.
-    pub fn has_moved_on_from(&self, proof: &Proof) -> bool {
-        let ahead = self.ahead.load(Ordering::Relaxed);
-        ahead.abs_diff(proof.ahead) >= CLOSE.unsigned_abs() || *self.nonce.load() != proof.nonce
+    /// The same for the answer to a request that `proof` went with. Answers by what another proof would have to be made
+    /// where the server objects to this one; `None` where it would be no other.
+    pub fn answered(&self, proof: &Proof, headers: &HeaderMap, now: Timestamp) -> Option<Wanted> {
+        self.heard(headers, proof.made_at, now);
+        let nonce = Nonce::read(headers).map(Arc::new).or_else(|| self.nonce.load_full());
+        let ahead = date(headers).map_or(proof.ahead, |date| nearest(proof.ahead, date, proof.made_at, now));
+        let is_other = nonce != proof.nonce || ahead.abs_diff(proof.ahead) >= SECOND.unsigned_abs();
+        is_other.then_some(Wanted { nonce, ahead })
     }
+}
+
+/// By how much the server's clock is ahead of ours, where it has shown `date` at some moment between `asked` and `now`: as
+/// before where that can be, so that an answer that was long on its way moves nothing, else as little otherwise as can be.
+fn nearest(ahead: i64, date: Timestamp, asked: Timestamp, now: Timestamp) -> i64 {
+    let least = date.millis().saturating_sub(now.millis());
+    let most = date.millis().saturating_add(SECOND).saturating_sub(asked.millis());
+    ahead.clamp(least, most.max(least))
 }
 
 /// What time it is at the server. What a cache has kept says nothing of it.

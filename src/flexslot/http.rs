@@ -11,13 +11,16 @@ use http::{
 };
 use parking_lot::Mutex;
 use reqwest::header::HeaderValue;
+use tokio::time::{Instant, timeout};
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::{
     AuthorizationRequest, AuthorizationServer, ConsentClient, Introspection, NoClient, Redemption, Revocation, Revoke,
-    StoredClients, TokenAnswer, TokenEndpoint, TokenError, answer, choice,
-    dpop::{DPOP, Proof, Proven, Prover, without_query},
+    StoredClients, TokenAnswer, TokenEndpoint, TokenError, answer,
+    answer::ProofRefusal,
+    choice,
+    dpop::{DPOP, Proof, Proven, Prover, Wanted, without_query},
 };
 use crate::model::{
     Clock, ProofKey, Random, RedirectUri, ScopeSet, Secret, TokenType,
@@ -72,11 +75,20 @@ pub struct HttpAuthorizationServer {
     http: reqwest::Client,
     endpoints: Endpoints,
     clients: KnownClients,
+    /// How long a token request may take, with all that is sent for it: others count on its being over by then.
+    give_up: Duration,
     /// Clients whose tokens Flexslot binds to keys, as far as it has shown.
     bound: Mutex<HashSet<String>>,
     prover: Prover,
     clock: Arc<dyn Clock>,
     random: Random,
+}
+
+/// What a request's proof is made by.
+struct Binding<'a> {
+    key: &'a ProofKey,
+    /// What an answer to an earlier try has said of proofs.
+    wanted: Option<Wanted>,
 }
 
 /// A complete answer. Its body may hold tokens, and is wiped.
@@ -94,46 +106,69 @@ impl HttpAuthorizationServer {
         http: reqwest::Client,
         endpoints: Endpoints,
         clients: KnownClients,
+        give_up: Duration,
         clock: Arc<dyn Clock>,
         random: Random,
     ) -> Self {
-        Self { http, endpoints, clients, bound: Mutex::default(), prover: Prover::default(), clock, random }
+        Self { http, endpoints, clients, give_up, bound: Mutex::default(), prover: Prover::default(), clock, random }
     }
 
-    /// Asks for tokens, bound to `key` where the grant has one; else to a new one, where they are to be bound.
-    ///
-    /// A request that is refused for its proof is made once more with another: one for want of any (which tells us that
-    /// the client's tokens are bound), and one for a nonce, or for its time. The code or refresh token is not spent by
-    /// that, because a server judges the proof first (RFC 9449 sections 5 and 8).
+    /// Asks for tokens, in `give_up`.
     async fn tokens(
         &self,
         client_id: &str,
         form: &[(&str, &str)],
         key: Option<&ProofKey>,
     ) -> Result<TokenAnswer, TokenError> {
+        let answer = timeout(self.give_up, self.tokens_bound(client_id, form, key)).await;
+        answer.unwrap_or_else(|_| Err(TokenError::Unknown("no answer in time".into())))
+    }
+
+    /// Asks for tokens, bound to `key` where the grant has one; else to a new one, where they are to be bound.
+    ///
+    /// A request that is refused for its proof is made once more with another: one for want of any (which tells us that
+    /// the client's tokens are bound), and one for a nonce, or for its time. The code or refresh token is not spent by
+    /// that, because a server judges the proof first (RFC 9449 sections 5 and 8). Where half of the time is gone, nothing
+    /// more is sent.
+    async fn tokens_bound(
+        &self,
+        client_id: &str,
+        form: &[(&str, &str)],
+        key: Option<&ProofKey>,
+    ) -> Result<TokenAnswer, TokenError> {
+        let late = Instant::now() + self.give_up / 2;
         let mode = self.clients.dpop(client_id);
         let mut key = match mode {
             DpopMode::Off => None,
             DpopMode::Always => Some(key.cloned().unwrap_or_else(ProofKey::generate)),
             DpopMode::Auto => key.cloned().or_else(|| self.is_bound(client_id).then(ProofKey::generate)),
         };
-        let mut sent_again = false;
+        let (mut wanted, mut sent_again) = (None, false);
         loop {
+            let asked = self.clock.now();
+            let binding = key.as_ref().map(|key| Binding { key, wanted: wanted.take() });
             let (Answer { status, headers, body }, proof) =
-                self.post(&self.endpoints.token, client_id, form, key.as_ref()).await?;
-            self.prover.heard(&headers, self.clock.now());
-            if answer::refuses_proof(status, &body) {
-                match &proof {
-                    None if mode == DpopMode::Auto => {
-                        self.learn_bound(client_id);
-                        key = Some(ProofKey::generate());
+                self.post(&self.endpoints.token, client_id, form, binding).await?;
+            let now = self.clock.now();
+            let refusal = answer::refusal_of_proof(status, &body);
+            match (&proof, refusal) {
+                (None, Some(_)) if mode == DpopMode::Auto && Instant::now() < late => {
+                    self.prover.heard(&headers, asked, now);
+                    key = Some(ProofKey::generate());
+                    continue;
+                }
+                (None, _) => self.prover.heard(&headers, asked, now),
+                (Some(proof), refusal) => {
+                    let other = self.prover.answered(proof, &headers, now);
+                    let refused = refusal.filter(|refusal| *refusal != ProofRefusal::Perhaps);
+                    if refused.is_some() && other.is_some() && !sent_again && Instant::now() < late {
+                        (wanted, sent_again) = (other, true);
                         continue;
                     }
-                    Some(proof) if !sent_again && self.prover.has_moved_on_from(proof) => {
-                        sent_again = true;
-                        continue;
+                    if refused == Some(ProofRefusal::Nonce) {
+                        // Nothing is misconfigured: the next try has another nonce.
+                        return Err(TokenError::RefusedForNow { what: "400 use_dpop_nonce".into(), retry_after: None });
                     }
-                    Some(_) | None => {}
                 }
             }
             let answer = answer::read(status, &headers, &body, self.clock.now())?;
@@ -156,13 +191,16 @@ impl HttpAuthorizationServer {
         }
     }
 
-    fn proof(&self, key: &ProofKey) -> Proof {
+    fn proof(&self, Binding { key, wanted }: &Binding<'_>) -> Proof {
         let url = without_query(&self.endpoints.token);
-        let proven = Proven { method: &Method::POST, url: &url, token: None };
-        self.prover.prove(key, &proven, self.clock.now(), &self.random)
+        let (proven, now) = (Proven { method: &Method::POST, url: &url, token: None }, self.clock.now());
+        match wanted.clone() {
+            Some(wanted) => Prover::prove_by(wanted, key, &proven, now, &self.random),
+            None => self.prover.prove(key, &proven, now, &self.random),
+        }
     }
 
-    /// Posts `form` in the name of `client_id`, with a proof by `key`, and reads the answer to its end. Answers which
+    /// Posts `form` in the name of `client_id`, with a proof where it is to be bound, and reads the answer to its end. Answers which
     /// proof that was for.
     ///
     /// A secret that Flexslot refuses (`invalid_client`) may have been replaced a moment ago: then the same form goes out
@@ -174,13 +212,13 @@ impl HttpAuthorizationServer {
         url: &Url,
         client_id: &str,
         form: &[(&str, &str)],
-        key: Option<&ProofKey>,
+        binding: Option<Binding<'_>>,
     ) -> Result<(Answer, Option<Proof>), TokenError> {
         let mut refused = None;
         let (mut tried, mut looked) = (Vec::new(), false);
         loop {
             if let Some(secret) = self.clients.secrets(client_id).into_iter().find(|secret| !tried.contains(secret)) {
-                let proof = key.map(|key| self.proof(key));
+                let proof = binding.as_ref().map(|binding| self.proof(binding));
                 let answer = self.send(url, (client_id, secret.as_ref()), form, proof.as_ref()).await?;
                 if !answer::is_invalid_client(answer.status, &answer.body) {
                     secret.iter().for_each(|secret| self.clients.stored.took(client_id, secret));

@@ -11,10 +11,10 @@ use super::{
     handle::{Accepted, Failure},
     replay::{Replay, ReplayBody, Replayer},
     upstream::{Upstream, UpstreamBody},
-    verdict::{PROOF_REFUSED, REFRESH_UNAVAILABLE, UNAUTHORIZED_AFTER_REFRESH, Verdict, forbidden},
+    verdict::{PROOF_REFUSED, REFRESH_UNAVAILABLE, Scheme, UNAUTHORIZED_AFTER_REFRESH, Verdict, forbidden},
 };
 use crate::{
-    credential::{Ask, Credentials, DPOP, Picked, Proof, Unauthorized},
+    credential::{Ask, Credentials, DPOP, Picked, Proof, Unauthorized, Wanted},
     model::{
         CredentialKind, Observer, Origin,
         observe::RetryOutcome,
@@ -64,7 +64,7 @@ impl Exchange<'_> {
         let sent = self.send(&picked, body).await;
         self.facts.replay = self.facts.replay.or_else(|| Some(self.replay()));
         let response = sent?;
-        let details = match Verdict::of(response.status(), response.headers()) {
+        let details = match self.verdict(&picked, &response) {
             Verdict::Renew => return self.renew(picked, response).await,
             Verdict::Prove if picked.binding.is_some() => {
                 self.remedied(Remedy::ProofRefused);
@@ -116,6 +116,11 @@ impl Exchange<'_> {
         self.retry(&next, body).await
     }
 
+    fn verdict(&self, picked: &Picked, response: &Response<UpstreamBody>) -> Verdict {
+        let scheme = if picked.binding.is_some() { Scheme::Dpop } else { Scheme::Bearer };
+        Verdict::of(response.status(), response.headers(), scheme)
+    }
+
     /// What is done about a 401.
     fn remedied(&mut self, remedy: Remedy) {
         self.facts.steps.note(Step::Unauthorized(remedy));
@@ -141,7 +146,7 @@ impl Exchange<'_> {
     async fn retry(mut self, next: &Picked, body: ReplayBody) -> Result<Exchanged, Failure> {
         let sent = self.send(next, body).await;
         let outcome = match &sent {
-            Ok(response) => match Verdict::of(response.status(), response.headers()) {
+            Ok(response) => match self.verdict(next, response) {
                 Verdict::Renew => RetryOutcome::StillUnauthorized,
                 Verdict::Prove if next.binding.is_some() => RetryOutcome::Failed,
                 Verdict::Prove | Verdict::Deliver => RetryOutcome::Cured,
@@ -177,12 +182,8 @@ impl Exchange<'_> {
     /// Sends the request with this credential. Where the proof of a bound token is refused for what its server has only
     /// told with that very answer, the request is sent once more with another proof.
     async fn send(&mut self, picked: &Picked, body: ReplayBody) -> Result<Response<UpstreamBody>, Failure> {
-        let proof = self.prove(picked);
-        let response = self.send_once(picked, proof.as_ref(), body).await?;
-        let Some(proof) = proof else { return Ok(response) };
-        if self.answer_to(&proof, response.status(), response.headers()) == Proofs::Spent {
-            return Ok(response);
-        }
+        let (response, other) = self.send_once(picked, None, body).await?;
+        let Some(other) = other.filter(|_| self.proofs == Proofs::OneMore) else { return Ok(response) };
         self.replayer.hold();
         let Some(body) = self.replayer.rewind() else {
             self.replayer.resume();
@@ -192,35 +193,21 @@ impl Exchange<'_> {
         self.proofs = Proofs::Spent;
         self.remedied(Remedy::ProvenAgain);
         self.rewound();
-        let proof = self.prove(picked);
-        let response = self.send_once(picked, proof.as_ref(), body).await?;
-        if let Some(proof) = proof {
-            self.answer_to(&proof, response.status(), response.headers());
-        }
+        let (response, _) = self.send_once(picked, Some(other), body).await?;
         Ok(response)
     }
 
-    /// A proof for one send, where the token is bound.
-    fn prove(&self, picked: &Picked) -> Option<Proof> {
-        self.credentials.prove(picked, &self.request.method, self.request.target.forward().path())
-    }
-
-    /// Learns from an answer what its server wants of proofs. Answers whether the request is worth another.
-    fn answer_to(&self, proof: &Proof, status: StatusCode, headers: &HeaderMap) -> Proofs {
-        let has_moved_on = self.credentials.answered(proof, headers);
-        if has_moved_on && Verdict::of(status, headers) == Verdict::Prove { self.proofs } else { Proofs::Spent }
-    }
-
-    /// Sends the request once.
+    /// Sends the request once, with a proof by what `wanted` says where the token is bound. Answers by what another proof
+    /// would have to be made where this one is refused.
     ///
     /// A reload may have moved the upstream since the request came in. Then the credential is one for the new place,
     /// and goes nowhere.
     async fn send_once(
         &mut self,
         picked: &Picked,
-        proof: Option<&Proof>,
+        wanted: Option<Wanted>,
         body: ReplayBody,
-    ) -> Result<Response<UpstreamBody>, Failure> {
+    ) -> Result<(Response<UpstreamBody>, Option<Wanted>), Failure> {
         if !self.credentials.are_for(self.origin) {
             let problem = Code::RefreshUnavailable
                 .problem("The configuration changed while the request was waiting. Send it again.");
@@ -232,11 +219,18 @@ impl Exchange<'_> {
         *request.uri_mut() = Uri::from(self.request.target.forward().clone());
         *request.headers_mut() = self.request.headers.clone();
         request.headers_mut().insert(AUTHORIZATION, picked.authorization.clone());
-        if let Some(proof) = proof {
-            request.headers_mut().insert(DPOP, proof.value().clone());
-        }
+        let (credentials, method, path) =
+            (self.credentials, &self.request.method, self.request.target.forward().path());
+        let mut proof: Option<Proof> = None;
+        // No two attempts have the same one.
+        let mut stamp = |headers: &mut HeaderMap| {
+            proof = credentials.prove(picked, method, path, wanted.clone());
+            if let Some(proof) = &proof {
+                headers.insert(DPOP, proof.value().clone());
+            }
+        };
         let mut waiting = self.facts.begin_send(picked.kind);
-        let outcome = self.upstream.send(request).await;
+        let outcome = self.upstream.send_stamped(request, &mut stamp).await;
         let status = outcome.as_ref().ok().map(|response| response.status().as_u16());
         waiting.answered(status.map_or(Answer::Failed, Answer::Status));
         drop(waiting);
@@ -246,7 +240,9 @@ impl Exchange<'_> {
                 if let Some(said) = forbidden(response.status(), response.headers()) {
                     self.credentials.forbidden(&self.ask, picked, &said);
                 }
-                Ok(response)
+                let other = proof.and_then(|proof| self.credentials.answered(&proof, response.headers()));
+                let refused = self.verdict(picked, &response) == Verdict::Prove;
+                Ok((response, other.filter(|_| refused)))
             }
             Err(error) => {
                 self.facts.cause = Some(error.to_string());

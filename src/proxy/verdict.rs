@@ -32,11 +32,11 @@ impl Verdict {
     /// Judges a response. Only a 401 that speaks of the token itself (no `error`, or `invalid_token`; RFC 6750 section
     /// 3.1) renews; a 403 never does, since a new token has the same scopes. One that speaks of the proof (RFC 9449
     /// sections 7.1 and 9) is about neither. How often a request is sent is the exchange's business.
-    pub fn of(status: StatusCode, headers: &HeaderMap) -> Self {
+    pub fn of(status: StatusCode, headers: &HeaderMap, presented: Scheme) -> Self {
         if status != StatusCode::UNAUTHORIZED {
             return Self::Deliver;
         }
-        match challenge_error(headers).as_deref() {
+        match challenge(headers, presented).and_then(|challenge| challenge.get("error")).as_deref() {
             None | Some("invalid_token") => Self::Renew,
             Some("use_dpop_nonce" | "invalid_dpop_proof") => Self::Prove,
             Some(_) => Self::Deliver,
@@ -44,36 +44,80 @@ impl Verdict {
     }
 }
 
+/// How the token was presented. Of several challenges the one of the same scheme counts first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Bearer,
+    Dpop,
+}
+
+/// One challenge of `WWW-Authenticate` (RFC 9110 section 11.6.1), as far as it could be read.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Challenge {
+    scheme: String,
+    parameters: Vec<(String, String)>,
+}
+
 /// What a 403 says of scopes; `None` where the answer is none. A refresh cannot mend it, and only its user can.
 pub fn forbidden(status: StatusCode, headers: &HeaderMap) -> Option<Forbidden> {
     if status != StatusCode::FORBIDDEN {
         return None;
     }
-    Some(match (challenge_error(headers).as_deref(), challenge_parameter(headers, "scope")) {
-        (Some("insufficient_scope"), Some(scope)) => Forbidden::For(scope),
-        (Some("insufficient_scope"), None) => Forbidden::ForSome,
+    let challenge = challenges(headers).into_iter().find(|challenge| challenge.get("error").is_some());
+    Some(match challenge {
+        Some(challenge) if challenge.get("error").as_deref() == Some("insufficient_scope") => {
+            challenge.get("scope").map_or(Forbidden::ForSome, Forbidden::For)
+        }
         _ => Forbidden::Unsaid,
     })
 }
 
-/// The first `error` parameter of the challenges (RFC 9110 section 11.6.1), whatever the scheme. Tolerant: what does
-/// not parse is passed over.
-fn challenge_error(headers: &HeaderMap) -> Option<String> {
-    challenge_parameter(headers, "error")
+/// The challenge that says what is wrong: of the scheme that was presented, else the first of any that does.
+fn challenge(headers: &HeaderMap, presented: Scheme) -> Option<Challenge> {
+    let name = match presented {
+        Scheme::Bearer => "bearer",
+        Scheme::Dpop => "dpop",
+    };
+    let mut told: Vec<_> =
+        challenges(headers).into_iter().filter(|challenge| challenge.get("error").is_some()).collect();
+    let own = told.iter().position(|challenge| challenge.scheme.eq_ignore_ascii_case(name)).unwrap_or_default();
+    (!told.is_empty()).then(|| told.swap_remove(own))
 }
 
-fn challenge_parameter(headers: &HeaderMap, name: &str) -> Option<String> {
-    let challenges = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    challenges.into_iter().find_map(|challenges| parameter(challenges, name))
+/// All challenges, in their order. Tolerant: what does not parse is passed over.
+fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
+    let mut all: Vec<Challenge> = Vec::new();
+    for line in headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()) {
+        let first = all.len();
+        for part in split_unquoted(line) {
+            let (name, value) = match part.split_once('=') {
+                Some((name, value)) => (name.trim(), Some(value)),
+                None => (part.trim(), None),
+            };
+            // The first parameter of a challenge follows its scheme: `Bearer error="…"`.
+            let (scheme, name) = match (name.rsplit_once([' ', '\t']), value) {
+                (Some((scheme, name)), Some(_)) => (Some(scheme.trim()), name),
+                (_, None) => (Some(name), ""),
+                (None, Some(_)) => (None, name),
+            };
+            if scheme.is_some() || all.len() == first {
+                all.push(Challenge { scheme: scheme.unwrap_or_default().to_owned(), ..Challenge::default() });
+            }
+            if let (Some(value), Some(challenge)) = (value, all.last_mut()) {
+                challenge.parameters.push((name.to_ascii_lowercase(), unquote(value.trim())));
+            }
+        }
+    }
+    all
 }
 
-fn parameter(challenges: &str, wanted: &str) -> Option<String> {
-    split_unquoted(challenges).into_iter().find_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        // The first parameter of a challenge follows its scheme: `Bearer error="…"`.
-        let name = name.trim_end().rsplit([' ', '\t']).next()?;
-        name.eq_ignore_ascii_case(wanted).then(|| unquote(value.trim()))
-    })
+// === impl Challenge ===
+
+impl Challenge {
+    /// The value of the first parameter of that name.
+    fn get(&self, name: &str) -> Option<String> {
+        self.parameters.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
+    }
 }
 
 /// Splits at commas that are not inside a quoted string (RFC 9110 section 5.6.4).
@@ -111,7 +155,7 @@ fn unquote(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Verdict, forbidden, parameter};
+    use super::{Scheme, Verdict, challenges, forbidden};
     use crate::credential::Forbidden;
     use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
     use proptest::prelude::*;
@@ -119,7 +163,7 @@ mod tests {
     fn verdict(status: u16, challenge: Option<&str>) -> Verdict {
         let headers =
             challenge.map(|text| (WWW_AUTHENTICATE, text.parse().unwrap())).into_iter().collect::<HeaderMap>();
-        Verdict::of(StatusCode::from_u16(status).unwrap(), &headers)
+        Verdict::of(StatusCode::from_u16(status).unwrap(), &headers, Scheme::Dpop)
     }
 
     #[test]
@@ -174,19 +218,37 @@ mod tests {
         assert_eq!(said(401, named), None);
     }
 
+    /// A server that offers both says of each what is wrong with it.
+    #[test]
+    fn the_challenge_of_the_scheme_that_was_presented_counts() {
+        let both = "Bearer error=\"invalid_token\", DPoP algs=\"ES256\", error=\"use_dpop_nonce\"";
+        let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, both.parse().unwrap())]);
+        let of = |scheme| Verdict::of(StatusCode::UNAUTHORIZED, &headers, scheme);
+        assert_eq!((of(Scheme::Bearer), of(Scheme::Dpop)), (Verdict::Renew, Verdict::Prove));
+        let one = HeaderMap::from_iter([(WWW_AUTHENTICATE, "Bearer error=\"invalid_token\", DPoP".parse().unwrap())]);
+        assert_eq!(Verdict::of(StatusCode::UNAUTHORIZED, &one, Scheme::Dpop), Verdict::Renew);
+        let apart = "Basic realm=\"x\", Bearer error=\"insufficient_scope\", DPoP scope=\"decks:write\"";
+        let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, apart.parse().unwrap())]);
+        assert_eq!(forbidden(StatusCode::FORBIDDEN, &headers), Some(Forbidden::ForSome), "that scope is another's");
+    }
+
     #[test]
     fn only_the_parameter_named_error_counts() {
-        assert_eq!(
-            parameter("Bearer error_description=\"error=\\\"x\\\", y\", Error=\"a\\\"b\"", "error").as_deref(),
-            Some("a\"b")
-        );
-        assert_eq!(parameter("Bearer error_uri=x", "error"), None);
+        let error = |text: &str| {
+            let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, text.parse().unwrap())]);
+            challenges(&headers).into_iter().find_map(|challenge| challenge.get("error"))
+        };
+        let quoted = "Bearer error_description=\"error=\\\"x\\\", y\", Error=\"a\\\"b\"";
+        assert_eq!(error(quoted).as_deref(), Some("a\"b"));
+        assert_eq!(error("Bearer error_uri=x"), None);
     }
 
     proptest! {
         #[test]
         fn any_challenge_is_read_without_panic(text in ".*") {
-            let _ = parameter(&text, "error");
+            if let Ok(value) = text.parse() {
+                let _ = challenges(&HeaderMap::from_iter([(WWW_AUTHENTICATE, value)]));
+            }
         }
     }
 }

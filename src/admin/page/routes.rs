@@ -27,7 +27,7 @@ use crate::{
         request::{Form, Params},
     },
     credential::SessionWish,
-    model::TenantId,
+    model::{NextStep, TenantId},
     web::{Cookie, Forms, Page, cookies},
 };
 
@@ -74,9 +74,9 @@ async fn connect(
 ) -> Result<Response, Trouble> {
     browser.check(chosen.csrf.as_deref())?;
     let tenant = chosen.tenant()?;
-    // Where calls were refused for want of scopes, its user is asked for these besides what there is.
+    // Behind the button that says so, its user is asked for what calls were refused for, besides what there is.
     let card = admin.credentials.card(&tenant).await?;
-    let scopes = card.map(|card| card.lacks).filter(|lacks| !lacks.is_empty());
+    let scopes = card.filter(|card| card.next_step == Some(NextStep::AllowMore)).map(|card| card.lacks);
     let wish = SessionWish { tenant, scopes, return_to: None, client: None };
     let session = api::open_session(&admin, wish).await?;
     Ok(see_other(&session.url))

@@ -14,7 +14,8 @@ use crate::{
         policy::{Objection, Settings, TenantPolicy},
     },
     model::{
-        Card, ConnectionState, CredentialKind, Freshness, GrantId, NextStep, PatState, Reason, ScopeSet, Timestamp,
+        Card, ConnectionState, CredentialKind, Freshness, GrantId, NextStep, PatState, Reason, Scope, ScopeSet,
+        Timestamp,
         token::{DisconnectReason, Disconnected},
         trace::{Considered, Pair},
     },
@@ -59,7 +60,7 @@ impl Sitting<'_> {
     pub(super) fn draw(&self) -> Card {
         let grant = self.memory.newer_than(&self.summary.grant);
         let held = connected(grant);
-        let lacks = held.and_then(|_| self.whose_is(grant)).map_or_else(ScopeSet::unknown, |whose| whose.lacks.clone());
+        let lacks = held.map_or_else(ScopeSet::unknown, |held| self.lacks(held, grant));
         let (state, reason) = self.judge(grant);
         let next_step = self.next_step(state, reason.as_ref());
         Card {
@@ -168,8 +169,7 @@ impl Sitting<'_> {
             Some(left) if left < EXPIRING => ConnectionState::Expiring,
             _ => ConnectionState::Connected,
         };
-        let lacks = self.whose_is(grant).map(|whose| &whose.lacks).filter(|lacks| !lacks.is_empty());
-        (state, self.remark(held, &tokens, left, lacks))
+        (state, self.remark(held, &tokens, left, self.lacks(held, grant)))
     }
 
     /// What else there is to know of a grant that is believed to hold.
@@ -178,7 +178,7 @@ impl Sitting<'_> {
         held: &GrantSummary,
         tokens: &TokenHealth,
         left: Option<Duration>,
-        lacks: Option<&ScopeSet>,
+        lacks: ScopeSet,
     ) -> Option<Reason> {
         if held.intent.is_some() {
             Some(Reason::RefreshUncertain)
@@ -186,11 +186,10 @@ impl Sitting<'_> {
             Some(Reason::RefreshUnavailable)
         } else if left.is_some_and(|left| left.is_zero()) {
             Some(Reason::ProbablyExpired)
-        } else if let Some(lacks) = lacks {
-            Some(Reason::LacksScopes(lacks.clone()))
         } else {
             match self.pat() {
                 Pat::Rejected(_) => Some(Reason::PatRejected),
+                _ if !lacks.is_empty() => Some(Reason::LacksScopes(lacks)),
                 Pat::Usable(..) => tokens.switched.then_some(Reason::PatStandsIn),
                 Pat::Unusable(_) | Pat::Absent => None,
             }
@@ -229,6 +228,14 @@ impl Sitting<'_> {
             _ => return None,
         };
         self.whose.filter(|whose| whose.grant == id)
+    }
+
+    /// Scopes that its requests were refused for want of, but for those that are known to be granted by now.
+    fn lacks(&self, held: &GrantSummary, grant: &GrantStanding) -> ScopeSet {
+        let refused = self.whose_is(grant).map_or_else(ScopeSet::unknown, |whose| whose.lacks.clone());
+        let scopes = refused.names().filter_map(Scope::from_name);
+        let missing = scopes.filter(|scope| held.scopes.is_empty() || !held.scopes.covers(*scope));
+        ScopeSet::unknown().and(missing)
     }
 
     // === what can be done ===

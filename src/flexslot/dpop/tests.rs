@@ -37,7 +37,12 @@ fn read(proof: &Proof) -> (Value, Value) {
 
 fn heard(prover: &Prover, headers: &[(http::HeaderName, &str)]) {
     let headers: HeaderMap = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-    prover.heard(&headers, NOW);
+    prover.heard(&headers, NOW, NOW);
+}
+
+fn wants_another(prover: &Prover, proof: &Proof, headers: &[(http::HeaderName, &str)]) -> bool {
+    let headers: HeaderMap = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+    prover.answered(proof, &headers, NOW).is_some()
 }
 
 #[test]
@@ -67,16 +72,28 @@ fn no_proof_is_like_another_and_none_is_shown() {
 fn the_newest_nonce_stands_in_the_next_proof() {
     let (prover, key) = (Prover::default(), ProofKey::generate());
     let before = proof(&prover, &key, None);
-    assert!(!prover.has_moved_on_from(&before));
+    assert!(!wants_another(&prover, &before, &[]));
     for nonce in ["first", "second"] {
         heard(&prover, &[(DPOP_NONCE, nonce)]);
         assert_eq!(read(&proof(&prover, &key, None)).1["nonce"], nonce);
     }
-    assert!(prover.has_moved_on_from(&before));
+    assert!(wants_another(&prover, &before, &[]), "it knows one by now");
     let with = proof(&prover, &key, None);
-    heard(&prover, &[(DPOP_NONCE, "second")]);
-    heard(&prover, &[]);
-    assert!(!prover.has_moved_on_from(&with));
+    assert!(!wants_another(&prover, &with, &[(DPOP_NONCE, "second")]));
+    assert!(!wants_another(&prover, &with, &[]));
+}
+
+/// Others may have put theirs into the prover's memory meanwhile.
+#[test]
+fn what_is_sent_again_has_the_nonce_of_its_own_answer() {
+    let (prover, key) = (Prover::default(), ProofKey::generate());
+    let refused = proof(&prover, &key, None);
+    let headers = HeaderMap::from_iter([(DPOP_NONCE, "mine".parse().unwrap())]);
+    let wanted = prover.answered(&refused, &headers, NOW).unwrap();
+    heard(&prover, &[(DPOP_NONCE, "theirs")]);
+    let proven = Proven { method: &Method::POST, url: HTU, token: None };
+    let again = Prover::prove_by(wanted, &key, &proven, NOW, &Random::system());
+    assert_eq!(read(&again).1["nonce"], "mine");
 }
 
 #[test]
@@ -98,21 +115,28 @@ fn proofs_follow_the_servers_clock() {
         let date =
             std::time::UNIX_EPOCH + std::time::Duration::from_secs(NOW.secs().saturating_add(ahead).unsigned_abs());
         heard(&prover, &[(DATE, &httpdate::fmt_http_date(date))]);
-        assert_eq!(read(&proof(&prover, &key, None)).1["iat"], NOW.secs() + ahead);
-        assert!(prover.has_moved_on_from(&before));
+        let dated = read(&proof(&prover, &key, None)).1["iat"].as_i64().unwrap();
+        assert!((NOW.secs() + ahead..=NOW.secs() + ahead + 1).contains(&dated), "{dated}");
+        assert!(wants_another(&prover, &before, &[(DATE, &httpdate::fmt_http_date(date))]));
     }
+}
+
+#[test]
+fn a_clock_that_is_a_little_fast_is_set_back() {
+    let (prover, key) = (Prover::default(), ProofKey::generate());
+    let before = proof(&prover, &key, None);
+    assert!(wants_another(&prover, &before, &[(DATE, "Fri, 20 Nov 2026 18:39:56 GMT")]), "four seconds");
+    assert!(!wants_another(&Prover::default(), &before, &[(DATE, "Fri, 20 Nov 2026 18:39:59 GMT")]), "one may be none");
 }
 
 #[test]
 fn an_answer_that_was_on_its_way_for_a_while_moves_no_clock() {
     let (prover, key) = (Prover::default(), ProofKey::generate());
     let before = proof(&prover, &key, None);
-    let slow = "Fri, 20 Nov 2026 18:39:56 GMT";
-    heard(&prover, &[(DATE, slow)]);
-    assert!(!prover.has_moved_on_from(&before));
+    let headers = HeaderMap::from_iter([(DATE, "Fri, 20 Nov 2026 18:40:02 GMT".parse().unwrap())]);
+    assert!(prover.answered(&before, &headers, NOW.plus(std::time::Duration::from_secs(30))).is_none());
     for headers in [&[(DATE, "Fri, 20 Nov 2020 18:40:00 GMT"), (AGE, "7")][..], &[(DATE, "soon")]] {
-        heard(&prover, headers);
-        assert!(!prover.has_moved_on_from(&before), "{headers:?}");
+        assert!(!wants_another(&prover, &before, headers), "{headers:?}");
     }
 }
 
@@ -132,7 +156,7 @@ proptest! {
         let mut headers = HeaderMap::new();
         if let Ok(value) = HeaderValue::from_bytes(&nonce) { headers.insert(DPOP_NONCE, value); }
         if let Ok(value) = HeaderValue::try_from(date) { headers.insert(DATE, value); }
-        prover.heard(&headers, NOW);
+        prover.heard(&headers, NOW, NOW);
         let taken = Nonce::read(&headers).map(|Nonce(nonce)| json!(nonce));
         let (_, claims) = read(&proof(&prover, &key, None));
         prop_assert_eq!(claims.get("nonce"), taken.as_ref());

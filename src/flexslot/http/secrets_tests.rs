@@ -131,7 +131,7 @@ fn endpoint(
     let stored = Arc::new(StoredClients::new(Arc::clone(store) as _));
     let configured = clients.into_iter().collect();
     let known = KnownClients { configured, stored: Arc::clone(&stored), dpop: DpopMode::Auto };
-    (HttpAuthorizationServer::new(http, endpoints, known, Arc::new(SystemClock), Random::system()), stored)
+    (HttpAuthorizationServer::new(http, endpoints, known, patience, Arc::new(SystemClock), Random::system()), stored)
 }
 
 async fn refresh(endpoint: &HttpAuthorizationServer) -> Result<(), TokenError> {

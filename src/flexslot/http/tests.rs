@@ -71,8 +71,14 @@ async fn a_certificate_for_another_host_is_told_without_its_names() {
     let http = client_builder(patience, patience).tls_backend_preconfigured(trust).no_proxy().build().unwrap();
     let clients = vec![client(None)];
     let clients = known(clients);
-    let server =
-        HttpAuthorizationServer::new(http, endpoints(&origin), clients, Arc::new(SystemClock), Random::system());
+    let server = HttpAuthorizationServer::new(
+        http,
+        endpoints(&origin),
+        clients,
+        patience,
+        Arc::new(SystemClock),
+        Random::system(),
+    );
     let error = server.refresh("cli_1", &Secret::new("r"), None).await.unwrap_err();
     assert_eq!(
         error,

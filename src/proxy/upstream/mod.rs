@@ -144,11 +144,22 @@ impl Upstream {
     /// # Errors
     ///
     /// [`UpstreamError::sent`] says whether the upstream can have acted on it.
-    pub async fn send(&self, mut request: Request<ReplayBody>) -> Result<Response<UpstreamBody>, UpstreamError> {
+    pub async fn send(&self, request: Request<ReplayBody>) -> Result<Response<UpstreamBody>, UpstreamError> {
+        self.send_stamped(request, &mut |_| {}).await
+    }
+
+    /// The same; `stamp` has the header in hand before each attempt, once there is a connection for it: for what may not
+    /// be sent twice, or ages while it waits.
+    pub async fn send_stamped(
+        &self,
+        mut request: Request<ReplayBody>,
+        stamp: &mut (dyn FnMut(&mut HeaderMap) + Send),
+    ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let (mut attempts, mut want, mut sent) = (0, Want::Any, Sent::NotSent);
         loop {
             let lease = self.pool.lease(want).await.map_err(|error| error.after(sent))?;
             attempts += 1;
+            stamp(request.headers_mut());
             let spare = Spare::of(&request, &lease);
             let failure = match self.send_on(lease, request).await {
                 Ok(response) => return Ok(response),

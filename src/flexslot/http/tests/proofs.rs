@@ -55,7 +55,7 @@ impl Scripted {
         let clients = known(vec![OAuthClient { dpop: mode, ..client(None) }]);
         let clock = Arc::new(SystemClock);
         Self {
-            server: HttpAuthorizationServer::new(http, endpoints(&origin), clients, clock, Random::system()),
+            server: HttpAuthorizationServer::new(http, endpoints(&origin), clients, patience, clock, Random::system()),
             requests,
         }
     }
@@ -139,9 +139,9 @@ async fn a_nonce_that_is_demanded_is_sent_once() {
             .await;
     scripted.refresh(None).await.unwrap();
     scripted.refresh(None).await.unwrap();
-    // A server that is never content is not asked for ever.
+    // A server that is never content is not asked for ever; it may be content another time.
     let error = scripted.refresh(None).await.unwrap_err();
-    assert!(matches!(&error, TokenError::Misconfigured(what) if what.contains("use_dpop_nonce")), "{error}");
+    assert!(matches!(&error, TokenError::RefusedForNow { what, .. } if what.contains("use_dpop_nonce")), "{error}");
     let nonces: Vec<_> = scripted.proofs().into_iter().map(|proof| proof.unwrap().0.get("nonce").cloned()).collect();
     let expected = [None, Some("n1"), Some("n3"), Some("n3"), Some("n1")];
     assert_eq!(nonces, expected.map(|nonce| nonce.map(Value::from)));
@@ -152,7 +152,18 @@ async fn a_proof_that_came_from_a_wrong_clock_is_made_anew() {
     let dated = format!("400 Date: Fri, 20 Nov 2020 18:40:00 GMT\n{}", &NO_PROOF[4..]);
     let scripted = Scripted::new(DpopMode::Always, &[&dated, BOUND]).await;
     scripted.refresh(None).await.unwrap();
-    assert_eq!(scripted.proofs()[1].as_ref().unwrap().0["iat"], 1_605_897_600);
+    let dated = scripted.proofs()[1].as_ref().unwrap().0["iat"].as_i64().unwrap();
+    assert!((1_605_897_600..1_605_897_660).contains(&dated), "{dated}");
+}
+
+/// RFC 9449 has no code for a proof that is missing.
+#[tokio::test]
+async fn a_request_that_misses_something_is_made_once_more_with_a_proof() {
+    let invalid = r#"400 {"error":"invalid_request"}"#;
+    let scripted = Scripted::new(DpopMode::Auto, &[invalid, BOUND, invalid]).await;
+    assert_eq!(scripted.refresh(None).await.unwrap().token_type, TokenType::Dpop);
+    assert!(matches!(scripted.refresh(None).await, Err(TokenError::Misconfigured(_))), "it had a proof");
+    assert_eq!(scripted.proofs().len(), 3);
 }
 
 #[tokio::test]
