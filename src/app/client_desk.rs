@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use super::{StartFailure, Surroundings, outbound::Outbound, storage::Storage};
 use crate::{
     config::Config,
-    flexslot::clients::{ClientManagement, Issued, ManagementError},
+    flexslot::clients::{ClientManagement, Issued, ManagementError, Refused, WhyRefused},
     model::{ClientDescription, ClientType, Origin, Secret, TenantId},
     store::{ClientIntent, KeptClient, KeptClients, StoreError, TokenStore},
 };
@@ -69,7 +69,15 @@ impl ClientDesk {
 
     /// What there is. How Flexslot describes the clients that are kept here is taken over.
     pub async fn clients(&self) -> Result<Clients, StartFailure> {
-        let listed = self.management.list(&self.pat).await.map_err(|error| self.refused(&error))?;
+        let listed = self.management.list(&self.pat).await.map_err(|error| match error {
+            // There is a list for whoever is a partner.
+            ManagementError::Refused(Refused { why: WhyRefused::NotFound, status, code }) => {
+                let code = code.map(|code| format!(" {code}")).unwrap_or_default();
+                let what = format!("Flexslot knows no partner behind the PAT of {} ({status}{code})", self.tenant);
+                StartFailure::new(what).hint("--tenant takes the tenant whose PAT is a partner's")
+            }
+            error => self.refused(&error),
+        })?;
         self.store.describe_clients(&listed).await.map_err(|error| StartFailure::store(&error))?;
         let mut kept = self.store.clients().await.map_err(|error| StartFailure::store(&error))?;
         kept.clients.retain(|kept| kept.origin == self.origin);

@@ -107,13 +107,13 @@ impl ManagementError {
                 Some("make a new PAT at Flexslot, and store it: flexslot-proxy tenant set-pat TENANT".into())
             }
             WhyRefused::NotAllowed => Some(
-                "clients belong to a partner whose application Flexslot has approved; take the PAT of its owner: \
-                 --tenant TENANT"
+                "clients belong to a partner whose application Flexslot has approved; --tenant takes the tenant whose PAT \
+                 is its owner's"
                     .into(),
             ),
             WhyRefused::NotFound => Some(
-                "client list shows the clients of the PAT's owner; one of another partner takes that partner's PAT: \
-                 --tenant TENANT"
+                "client list shows the clients of the PAT's owner; one of another partner takes that partner's PAT, by \
+                 --tenant"
                     .into(),
             ),
             WhyRefused::NoRevocation => Some(format!("revoke it by hand: {CLIENTS_PAGE}")),

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::{
-    flexslot::clients::{PatMetadata, Refused, WhyRefused},
+    flexslot::clients::PatMetadata,
     model::{
         ClientStatus, NewClient, Random, Timestamp,
         clock::TokioClock,

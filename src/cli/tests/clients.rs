@@ -24,6 +24,8 @@ impl Home {
         let entered = runtime.enter();
         let settings = Settings { client_revocation, ..Settings::default() };
         let sandbox = Sandbox::new(settings, Arc::new(SystemClock), Random::system());
+        sandbox.add_partner("george");
+        sandbox.add_user("ada");
         let listener = crate::app::bind_tcp(([127, 0, 0, 1], 0).into()).unwrap();
         let running = sandbox.spawn(listener).unwrap();
         drop(entered);
@@ -93,7 +95,7 @@ fn who_has_no_pat_is_told_where_to_get_one() {
     let pat = home.sandbox.add_pat("ada");
     assert_eq!(home.run(&["tenant", "set-pat", "ada"], pat.expose()).0, Status::Done);
     let err = home.refused(&["client", "list", "--tenant", "ada"], Status::Failed);
-    assert!(err.contains("404 FLEXSLOT_NOT_FOUND") && err.contains("hint: "), "{err}");
+    assert!(err.contains("no partner behind the PAT of ada") && err.contains("404 FLEXSLOT_NOT_FOUND"), "{err}");
     home.sandbox.revoke_pat(&pat);
     let err = home.refused(&["client", "list", "--tenant", "ada"], Status::Failed);
     assert!(err.contains("Flexslot refuses the personal access token") && err.contains("set-pat ada"), "{err}");

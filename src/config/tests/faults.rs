@@ -70,9 +70,9 @@ fn further_clients_are_checked_each_and_together() {
          proxy.toml:10: oauth.clients[1].scopes[0]: not a scope of Flexslot (column 11)\n  hint: did you mean \"decks:read\"?\n\
          proxy.toml:11: oauth.clients[1].secret: unknown key (column 1)\n  hint: known here: name, client_id, client_secret, \
          redirect_uri, scopes, dpop\n\
-         proxy.toml:12: oauth.clients[2].name: missing (column 1)\n  hint: write name = \"billing\", which connect --client takes\n\
          proxy.toml:12: oauth.clients[2].client_id: missing (column 1)\n  hint: write the client_id that Flexslot shows, such as \
          \"flx_client_…\"\n\
+         proxy.toml:12: oauth.clients[2].name: missing (column 1)\n  hint: write name = \"billing\", which connect --client takes\n\
          proxy.toml:13: oauth.clients[2].redirect_uri: browsers would come back to a path that is nothing here (column 16)\n  \
          hint: write \"http://127.0.0.1:3540/oauth/callback\""
     );
