@@ -18,7 +18,7 @@ struct OfStore {
     /// A client of another origin is none here.
     origin: Origin,
     /// What was there last. A removal leaves a marker in the store; what is gone without one, a store that came back
-    /// empty or older has lost.
+    /// empty has lost.
     held: Mutex<HashMap<String, KeptClient>>,
 }
 
@@ -45,11 +45,8 @@ impl OfStore {
         let held: Vec<_> = self.held.lock().values().cloned().collect();
         let mut has_given = false;
         for kept in &held {
-            let is_as_held = |other: &KeptClient| {
-                other.client.client_id == kept.client.client_id
-                    && other.client.secret_rotated_at >= kept.client.secret_rotated_at
-            };
-            if !found.clients.iter().any(is_as_held) && self.store.restore_client(kept).await? {
+            let is_held = |other: &KeptClient| other.client.client_id == kept.client.client_id;
+            if !found.clients.iter().any(is_held) && self.store.restore_client(kept).await? {
                 tracing::warn!(
                     client_id = kept.client.client_id,
                     "the store had lost an OAuth client, and has it again"

@@ -78,10 +78,8 @@ pub fn read(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp
 pub enum ProofRefusal {
     /// It wants a nonce.
     Nonce,
-    /// It wants another one.
+    /// It wants one, or another one.
     Proof,
-    /// It misses something, which may be a proof: RFC 9449 has no code for none.
-    Perhaps,
 }
 
 /// Reads whether an answer of the token endpoint speaks of the request's proof, and of nothing else.
@@ -90,7 +88,6 @@ pub fn refusal_of_proof(status: StatusCode, body: &[u8]) -> Option<ProofRefusal>
     match failure.error.as_str() {
         USE_DPOP_NONCE => Some(ProofRefusal::Nonce),
         INVALID_DPOP_PROOF => Some(ProofRefusal::Proof),
-        "invalid_request" => Some(ProofRefusal::Perhaps),
         _ => None,
     }
 }

@@ -31,6 +31,9 @@ use crate::model::{
 /// An answer is a few hundred bytes; whatever is longer than this is none.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
+/// How often the store is looked at for a secret that Flexslot takes.
+const LOOKS: usize = 3;
+
 /// An OAuth client of the configuration. Without a secret it is a public client (RFC 6749 section 2.1), unless the store
 /// has one for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,18 +157,18 @@ impl HttpAuthorizationServer {
             match (&proof, refusal) {
                 (None, Some(_)) if mode == DpopMode::Auto && Instant::now() < late => {
                     self.prover.heard(&headers, asked, now);
+                    self.learn_bound(client_id);
                     key = Some(ProofKey::generate());
                     continue;
                 }
                 (None, _) => self.prover.heard(&headers, asked, now),
                 (Some(proof), refusal) => {
                     let other = self.prover.answered(proof, &headers, now);
-                    let refused = refusal.filter(|refusal| *refusal != ProofRefusal::Perhaps);
-                    if refused.is_some() && other.is_some() && !sent_again && Instant::now() < late {
+                    if refusal.is_some() && other.is_some() && !sent_again && Instant::now() < late {
                         (wanted, sent_again) = (other, true);
                         continue;
                     }
-                    if refused == Some(ProofRefusal::Nonce) {
+                    if refusal == Some(ProofRefusal::Nonce) {
                         // Nothing is misconfigured: the next try has another nonce.
                         return Err(TokenError::RefusedForNow { what: "400 use_dpop_nonce".into(), retry_after: None });
                     }
@@ -206,7 +209,7 @@ impl HttpAuthorizationServer {
     /// A secret that Flexslot refuses (`invalid_client`) may have been replaced a moment ago: then the same form goes out
     /// with another one, and a proof of its own, where there is one. That presents no token twice, because a server
     /// authenticates the client before it looks at the grant (RFC 6749 sections 3.2.1 and 6), and spends nothing of a
-    /// client that it does not know. The store is looked at once.
+    /// client that it does not know. The store is looked at again only where the last look has brought a secret.
     async fn post(
         &self,
         url: &Url,
@@ -215,7 +218,7 @@ impl HttpAuthorizationServer {
         binding: Option<Binding<'_>>,
     ) -> Result<(Answer, Option<Proof>), TokenError> {
         let mut refused = None;
-        let (mut tried, mut looked) = (Vec::new(), false);
+        let (mut tried, mut looks, mut may_look) = (Vec::new(), 0, true);
         loop {
             if let Some(secret) = self.clients.secrets(client_id).into_iter().find(|secret| !tried.contains(secret)) {
                 let proof = binding.as_ref().map(|binding| self.proof(binding));
@@ -226,8 +229,10 @@ impl HttpAuthorizationServer {
                 }
                 tried.push(secret);
                 refused = Some((answer, proof));
-            } else if !looked {
-                looked = true;
+                // What the last look brought may have been replaced since.
+                may_look = looks < LOOKS;
+            } else if may_look {
+                (may_look, looks) = (false, looks + 1);
                 self.clients.stored.load().await;
                 // Whoever replaces it may not have got it into the store yet.
                 self.clients.stored.settled(client_id).await;

@@ -157,7 +157,7 @@ impl TokenStore {
     /// The client with this id.
     pub async fn client(&self, client_id: &str) -> Result<Option<KeptClient>, StoreError> {
         let key = client_key(client_id);
-        Ok(self.kept(&key, self.row(&key).await?.as_ref())?)
+        self.kept(&key, self.row(&key).await?.as_ref())
     }
 
     /// Writes down that Flexslot is about to be asked for a client.
@@ -222,11 +222,13 @@ impl TokenStore {
         let intent = ClientIntent { id: self.random_name(), step, at };
         let mut before = None;
         self.change_client(&client.client_id, |found| {
-            before = found.and_then(|kept| kept.secret);
+            before = found.as_ref().and_then(|kept| kept.secret.clone());
+            let described = found.as_ref().map(|found| known_better(client.clone(), &found.client));
             Next::Keep(Box::new(KeptClient {
-                client: client.clone(),
+                client: described.unwrap_or_else(|| client.clone()),
                 origin: origin.clone(),
-                tenant: tenant.clone(),
+                // Whose PAT manages it does not change because another's has asked: Flexslot may not know it by that.
+                tenant: found.map_or_else(|| tenant.clone(), |found| found.tenant),
                 secret: before.clone(),
                 intent: Some(intent.clone()),
             }))
@@ -279,18 +281,13 @@ impl TokenStore {
         Ok(changed)
     }
 
-    /// Gives a store that has come back empty or older a client again that it had before, with a secret that is newer by
-    /// Flexslot's time; never over a removal. Answers whether there was anything to give.
+    /// Gives a store that has come back empty a client again that it had before; never over a removal, and never over
+    /// another secret, since nothing but Flexslot's time could tell which is newer. Answers whether there was anything to
+    /// give.
     pub async fn restore_client(&self, kept: &KeptClient) -> Result<bool, StoreError> {
         let key = client_key(&kept.client.client_id);
         let row = self.row(&key).await?;
-        let is_lost = match self.kept(&key, row.as_ref())? {
-            Some(found) => {
-                found.client.secret_rotated_at < kept.client.secret_rotated_at && found.secret != kept.secret
-            }
-            None => row.is_none(),
-        };
-        if !is_lost {
+        if row.is_some() {
             return Ok(false);
         }
         let (label, body) = record::client(&self.sealer, &key, kept);
@@ -385,11 +382,12 @@ fn client_key(name: &str) -> Key {
     Key::new(Kind::Client, name)
 }
 
-/// What Flexslot leaves out is as it was.
+/// What Flexslot leaves out is as it was; and so is the time of the secret, which is that of the one that is kept.
 fn known_better(described: ClientDescription, before: &ClientDescription) -> ClientDescription {
     let client_type = described.client_type.or(before.client_type);
+    let secret_rotated_at = before.secret_rotated_at;
     // That changes with every use, and is no news.
-    ClientDescription { client_type, last_used_at: before.last_used_at, ..described }
+    ClientDescription { client_type, secret_rotated_at, last_used_at: before.last_used_at, ..described }
 }
 
 #[cfg(test)]

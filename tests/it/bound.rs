@@ -275,7 +275,7 @@ async fn a_token_alone_is_of_no_use() {
 
 /// A grant that another program held, without its key: the refresh token of a public client is bound as well.
 #[tokio::test]
-async fn what_was_imported_without_its_key_serves_again_where_flexslot_lets_it() {
+async fn what_a_public_client_was_given_is_of_no_use_without_its_key() {
     let world = World::start().await;
     world.sandbox.set_dpop_bound(CLIENT, true).unwrap();
     world.tenant("acme").with_grant(GrantOf::an_hour().bound().without_its_key()).await;

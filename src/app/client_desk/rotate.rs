@@ -38,6 +38,12 @@ impl ClientDesk {
             }
         };
         reach(Step::ClientAnswered);
+        if issued.secret.is_none() {
+            return Err(StartFailure::new(format!(
+                "Flexslot has given {id} another secret, and its answer does not hold it"
+            ))
+            .hint(format!("have it give another one: flexslot-proxy client rotate-secret {id}")));
+        }
         // What the answer leaves out, the list has said.
         let kind = client.client_type.or(issued.client.client_type);
         let issued = Issued {

@@ -156,16 +156,6 @@ async fn a_proof_that_came_from_a_wrong_clock_is_made_anew() {
     assert!((1_605_897_600..1_605_897_660).contains(&dated), "{dated}");
 }
 
-/// RFC 9449 has no code for a proof that is missing.
-#[tokio::test]
-async fn a_request_that_misses_something_is_made_once_more_with_a_proof() {
-    let invalid = r#"400 {"error":"invalid_request"}"#;
-    let scripted = Scripted::new(DpopMode::Auto, &[invalid, BOUND, invalid]).await;
-    assert_eq!(scripted.refresh(None).await.unwrap().token_type, TokenType::Dpop);
-    assert!(matches!(scripted.refresh(None).await, Err(TokenError::Misconfigured(_))), "it had a proof");
-    assert_eq!(scripted.proofs().len(), 3);
-}
-
 #[tokio::test]
 async fn nothing_is_asked_again_that_would_be_the_same() {
     let scripted = Scripted::new(DpopMode::Always, &[NO_PROOF]).await;
