@@ -6,6 +6,7 @@ from schemathesis import GenerationMode
 ALLOWED = {
     "return_to": "https://app.example.com/settings/flexslot",
     "client_id": "flx_client_process",
+    "client": "flx_client_process",
     "tenant": None,
     # No schema can say that a point lies on a curve, and that a number belongs to it.
     "dpop_jwk": None,
