@@ -157,9 +157,6 @@ impl TokenType {
 // === impl DpopMode ===
 
 impl DpopMode {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Always, Self::Off];
-
     /// The word in proxy.toml.
     pub const fn as_str(self) -> &'static str {
         match self {

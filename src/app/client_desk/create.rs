@@ -5,7 +5,7 @@ use crate::{
     app::StartFailure,
     flexslot::clients::{Issued, ManagementError},
     model::{
-        ClientDescription, NewClient, Secret,
+        ClientDescription, ClientType, NewClient, Secret,
         failpoint::{Step, reach},
         oauth_client::MOST_CLIENTS,
     },
@@ -66,6 +66,10 @@ impl ClientDesk {
             }
         };
         reach(Step::ClientAnswered);
+        if new.client_type == ClientType::Confidential && issued.secret.is_none() {
+            return Err(StartFailure::new("Flexslot has made the client, and its answer does not hold the secret")
+                .hint("run the same command again: it finds the client, and has Flexslot give it another secret"));
+        }
         let made = Made { client: issued.client.clone(), secret: issued.secret.clone(), was_there: false };
         self.keep(&creation, issued).await?;
         reach(Step::ClientStored);

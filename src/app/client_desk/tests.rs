@@ -1,6 +1,9 @@
 //! The desk before a Flexslot that says what a test wants.
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -26,6 +29,8 @@ struct Flexslot {
     /// What is answered instead of what was done; it is done all the same where that is not known.
     fails: Mutex<VecDeque<ManagementError>>,
     asked: Mutex<Vec<String>>,
+    /// When set, answers leave the secret out, and say that the client has none.
+    secretless: AtomicBool,
 }
 
 impl Flexslot {
@@ -45,6 +50,10 @@ impl Flexslot {
 
     fn issued(&self, client: &ClientDescription) -> Issued {
         let number = client.secret_rotated_at.map_or(0, Timestamp::secs);
+        if self.secretless.load(Ordering::Relaxed) {
+            let client = ClientDescription { client_type: Some(ClientType::Public), ..client.clone() };
+            return Issued { client, secret: None };
+        }
         Issued { client: client.clone(), secret: Some(Secret::new(format!("flx_cs_{number}"))) }
     }
 }
@@ -158,6 +167,24 @@ async fn a_lost_answer_is_found_out_by_the_next_run_and_makes_no_second_client()
     assert_eq!(flexslot.asked(), ["create", "rotate c1"], "and not the one that was there before");
     assert_eq!(secret(&desk, "c1").await, made.secret);
     assert_eq!(desk.store.clients().await.unwrap().creations, []);
+}
+
+/// Else a confidential client would be kept as a public one, or an old secret thrown away for none.
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_the_secret_keeps_nothing_and_the_next_run_gets_one() {
+    let (desk, flexslot) = desk().await;
+    flexslot.secretless.store(true, Ordering::Relaxed);
+    assert!(desk.create(&new("App")).await.unwrap_err().hint.unwrap().contains("same command again"));
+    assert_eq!(desk.store.client("c0").await, Ok(None));
+    flexslot.secretless.store(false, Ordering::Relaxed);
+    assert!(desk.create(&new("App")).await.unwrap().was_there);
+    let before = secret(&desk, "c0").await;
+    assert!(before.is_some());
+    flexslot.secretless.store(true, Ordering::Relaxed);
+    let clients = desk.clients().await.unwrap();
+    let failure = desk.rotate(clients.find("c0").unwrap()).await.unwrap_err();
+    assert!(failure.hint.unwrap().contains("rotate-secret c0"));
+    assert_eq!(secret(&desk, "c0").await, before, "it is void, and nothing better is known");
 }
 
 #[tokio::test(start_paused = true)]

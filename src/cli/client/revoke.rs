@@ -63,7 +63,6 @@ impl RevokeArgs {
         grants: &ClientGrants,
         console: &mut Console,
     ) -> Result<(), Failure> {
-        let is_named = |text: &str| text == client.name || text == client.client_id;
         let name = printable(&client.name);
         console.tell(format_args!(
             "Revoking {name:?} signs out every user who has connected through it. {}",
@@ -76,11 +75,16 @@ impl RevokeArgs {
                 console.line().await?.map(|line| line.expose().to_owned()).unwrap_or_default()
             }
         };
-        match is_named(answer.trim()) {
+        match is_its_name(client, answer.trim()) {
             true => Ok(()),
             false => Err(Failure::new("that is not its name; nothing was done")),
         }
     }
+}
+
+/// Whether `text` says that this client is meant. A client may have no name; Enter alone never is one.
+fn is_its_name(client: &ClientDescription, text: &str) -> bool {
+    !text.is_empty() && (text == client.name || text == client.client_id)
 }
 
 fn signed_out(ClientGrants { count, named }: &ClientGrants) -> String {
@@ -92,5 +96,31 @@ fn signed_out(ClientGrants { count, named }: &ClientGrants) -> String {
             format!("{count} tenants are connected through it here: {}.", names.join(", "))
         }
         count => format!("{count} tenants are connected through it here: {} and others.", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_its_name;
+    use crate::model::{ClientDescription, ClientStatus};
+
+    #[test]
+    fn enter_alone_revokes_nothing_not_even_a_client_without_a_name() {
+        let named = |name: &str| ClientDescription {
+            client_id: "flx_client_1".into(),
+            name: name.into(),
+            client_type: None,
+            status: ClientStatus::Active,
+            redirect_uris: Vec::new(),
+            scopes: Vec::new(),
+            dpop_bound_access_tokens: false,
+            created_at: None,
+            last_used_at: None,
+            secret_rotated_at: None,
+        };
+        assert!(is_its_name(&named("App"), "App") && is_its_name(&named(""), "flx_client_1"));
+        for (name, answer) in [("App", ""), ("", ""), ("App", "app"), ("App", "flx_client_2")] {
+            assert!(!is_its_name(&named(name), answer), "{name:?} {answer:?}");
+        }
     }
 }
