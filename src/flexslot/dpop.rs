@@ -145,6 +145,12 @@ fn nearest(ahead: i64, date: Timestamp, asked: Timestamp, now: Timestamp) -> i64
     ahead.clamp(least, most.max(least))
 }
 
+/// By how many milliseconds the server's clock is ahead of ours at least, by the header of an answer that came at `now` to
+/// a request of the time `asked`; `None` where the answer does not tell.
+pub fn clock_ahead(headers: &HeaderMap, asked: Timestamp, now: Timestamp) -> Option<i64> {
+    Some(nearest(0, date(headers)?, asked, now))
+}
+
 /// What time it is at the server. What a cache has kept says nothing of it.
 fn date(headers: &HeaderMap) -> Option<Timestamp> {
     if headers.contains_key(AGE) {

@@ -9,6 +9,7 @@ mod browser;
 mod canary;
 mod cards;
 mod check;
+mod check_online;
 mod clients;
 mod commands;
 mod consent;
