@@ -21,6 +21,7 @@ pub struct Console {
     input_kind: StreamKind,
     out_kind: StreamKind,
     err_kind: StreamKind,
+    screen: Option<Screen>,
 }
 
 /// What is at the other end of a stream.
@@ -30,6 +31,13 @@ pub enum StreamKind {
     Terminal,
     /// A file, a pipe, a service manager.
     Other,
+}
+
+/// How much a terminal shows at a time, in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Screen {
+    pub columns: usize,
+    pub rows: usize,
 }
 
 /// Whether somebody still reads what is written.
@@ -55,13 +63,15 @@ impl Console {
     /// The process's own streams. Colour is stripped unless they are terminals, and with `NO_COLOR` in any case.
     pub fn system() -> Self {
         let kind = |is_terminal| if is_terminal { StreamKind::Terminal } else { StreamKind::Other };
+        let out_kind = kind(io::stdout().is_terminal());
         Self {
             input: Box::new(BufReader::new(io::stdin())),
             out: Box::new(anstream::stdout()),
             err: Box::new(anstream::stderr()),
             input_kind: kind(io::stdin().is_terminal()),
-            out_kind: kind(io::stdout().is_terminal()),
+            out_kind,
             err_kind: kind(io::stderr().is_terminal()),
+            screen: (out_kind == StreamKind::Terminal).then(Screen::of_standard_output).flatten(),
         }
     }
 
@@ -79,6 +89,7 @@ impl Console {
             input_kind: StreamKind::Other,
             out_kind: StreamKind::Other,
             err_kind: StreamKind::Other,
+            screen: None,
         }
     }
 
@@ -88,10 +99,15 @@ impl Console {
         Self { input_kind: StreamKind::Terminal, err_kind: StreamKind::Terminal, ..self }
     }
 
-    /// Columns of the terminal that standard output is; `None` where it is none, or does not know.
-    pub fn columns(&self) -> Option<usize> {
-        let size = (self.out_kind == StreamKind::Terminal).then(|| termios::tcgetwinsize(io::stdout()).ok())??;
-        (size.ws_col > 0).then(|| size.ws_col.into())
+    /// The same with a terminal of this size to write on.
+    #[cfg(test)]
+    pub fn on_screen(self, screen: Screen) -> Self {
+        Self { screen: Some(screen), ..self }
+    }
+
+    /// The terminal that standard output is; `None` where it is none, or does not know.
+    pub const fn screen(&self) -> Option<Screen> {
+        self.screen
     }
 
     /// Begins a terminal's screen anew; what is written elsewhere goes on after an empty line.
@@ -235,6 +251,15 @@ pub(super) fn printable(text: &str) -> String {
         c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+// === impl Screen ===
+
+impl Screen {
+    fn of_standard_output() -> Option<Self> {
+        let size = termios::tcgetwinsize(io::stdout()).ok()?;
+        (size.ws_col > 0 && size.ws_row > 0).then(|| Self { columns: size.ws_col.into(), rows: size.ws_row.into() })
+    }
 }
 
 // === impl HiddenInput ===

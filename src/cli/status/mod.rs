@@ -2,17 +2,14 @@
 
 pub(super) mod card;
 mod frame;
+mod room;
 #[cfg(test)]
 mod tests;
-
-use std::time::Duration;
-
-use tokio::time::sleep;
+mod watch;
 
 use super::{
     Console, Failure, GlobalArgs, StoreOverrides, World,
     console::{Reader, printable},
-    signals::Signals,
     store,
 };
 use crate::{
@@ -26,6 +23,7 @@ use crate::{
     model::{Card, TenantId},
 };
 use frame::Fitted;
+use room::Room;
 
 /// Show how the tenants' connections are, as they stand in the store
 ///
@@ -38,7 +36,7 @@ pub(super) struct StatusArgs {
     /// Print an array of cards, as the admin API has them; with --watch one array a line
     #[arg(long)]
     json: bool,
-    /// Show them again whenever they change, until Ctrl-C
+    /// Show them again whenever they change, until Ctrl-C; on a terminal as many as it has room for
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
@@ -53,6 +51,8 @@ struct Look<'a> {
     around: Surroundings,
     tenant: Option<TenantId>,
     form: Form,
+    /// How many rows there are for them.
+    room: Room,
 }
 
 /// What is there to see.
@@ -75,13 +75,13 @@ enum Form {
 /// What stands before, between and after cards.
 struct Marks(&'static str, &'static str, &'static str);
 
-/// How often is looked whether something has changed.
-const EVERY: Duration = Duration::from_secs(2);
-
 /// Cards in memory at a time.
 const PAGE: usize = 200;
 
 const NOBODY: &str = "There are no tenants yet. To connect one: flexslot-proxy connect TENANT";
+
+/// What stands below the cards that there was room for.
+const MORE: &str = "\nThere are more tenants than fit here.\nTo see one: flexslot-proxy status TENANT\n";
 
 /// Where output is not a terminal.
 const COLUMNS: usize = 80;
@@ -95,10 +95,15 @@ impl StatusArgs {
 
     async fn show(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let Self { tenant, json, watch, overrides } = self;
+        let screen = world.console.screen();
         let form = match (json, watch) {
             (true, true) => Form::Line,
             (true, false) => Form::Array,
-            (false, _) => Form::Frames(world.console.columns().unwrap_or(COLUMNS)),
+            (false, _) => Form::Frames(screen.map_or(COLUMNS, |screen| screen.columns)),
+        };
+        let room = match screen {
+            Some(screen) if watch && !json => Room::of(screen),
+            _ => Room::ENDLESS,
         };
         let look = Look {
             source: global.source(world.environment),
@@ -107,6 +112,7 @@ impl StatusArgs {
             around: world.surroundings(),
             tenant,
             form,
+            room,
         };
         if watch { look.watch(&mut world.console).await } else { look.once(&mut world.console).await }
     }
@@ -129,41 +135,6 @@ impl Look<'_> {
         matches!(self.form, Form::Frames(_))
     }
 
-    /// Ends with a signal, or with whoever reads.
-    async fn watch(&self, console: &mut Console) -> Result<(), Failure> {
-        let mut signals = Signals::of_a_terminal()?;
-        let showing = async {
-            let (mut seen, mut shown) = (self.see().await?, None);
-            loop {
-                let mut picture = String::new();
-                let shows = self.write(&seen, |piece| {
-                    picture.push_str(piece);
-                    Ok(Reader::There)
-                });
-                if shows.await? == 0 && self.is_for_people() {
-                    picture = format!("{NOBODY}\n");
-                }
-                if shown.as_ref() != Some(&picture) {
-                    if self.is_for_people() && shown.is_some() {
-                        console.turn_page()?;
-                    }
-                    if console.data_to_reader(picture.as_bytes())? == Reader::Gone {
-                        return Ok(());
-                    }
-                    shown = Some(picture);
-                }
-                sleep(EVERY).await;
-                if !seen.looking.has_store {
-                    seen = self.see().await?;
-                }
-            }
-        };
-        tokio::select! {
-            () = signals.stop() => Ok(()),
-            ended = showing => ended,
-        }
-    }
-
     /// Reads the configuration and what it names: the key comes with the store.
     async fn see(&self) -> Result<Seen, Failure> {
         let (source, overrides) = (&self.source, &self.overrides);
@@ -174,13 +145,13 @@ impl Look<'_> {
         Ok(Seen { looking, manage_url: settings::manage_url(&config) })
     }
 
-    /// Has `out` take all cards, for as long as somebody reads them; answers how many there are.
+    /// Has `out` take the cards that there is room for, while somebody reads them; answers how many those are.
     async fn write(&self, seen: &Seen, mut out: impl FnMut(&str) -> Result<Reader, Failure>) -> Result<usize, Failure> {
         let Marks(before, between, after) = self.form.marks();
         let around = card::Surroundings { now: self.around.clock.now(), manage_url: seen.manage_url.clone() };
         let credentials = &seen.looking.credentials;
-        let mut query = CardQuery { limit: PAGE, ..CardQuery::default() };
-        let (mut begun, mut written) = (false, 0);
+        let mut query = CardQuery { limit: self.room.cards().min(PAGE), ..CardQuery::default() };
+        let (mut begun, mut written, mut room) = (false, 0, self.room);
         loop {
             let (cards, next) = match &self.tenant {
                 Some(tenant) => (vec![credentials.card(tenant).await?.ok_or_else(|| unknown(tenant))?], None),
@@ -194,7 +165,12 @@ impl Look<'_> {
             }
             for card in &cards {
                 let mark = if written == 0 { "" } else { between };
-                if out(&format!("{mark}{}", self.shown(card, &around)))? == Reader::Gone {
+                let piece = format!("{mark}{}", self.shown(card, &around));
+                if !room.takes(&piece) && written > 0 {
+                    out(MORE)?;
+                    return Ok(written);
+                }
+                if out(&piece)? == Reader::Gone {
                     return Ok(written);
                 }
                 written += 1;

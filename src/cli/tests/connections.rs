@@ -1,9 +1,16 @@
 //! `status`, `connect` and `disconnect` on a store in a directory of the test.
 
-use std::{io::Cursor, os::unix::fs::PermissionsExt, sync::Arc};
+use std::{
+    ffi::OsString,
+    io::{self, Cursor},
+    os::unix::fs::PermissionsExt,
+    sync::Arc,
+};
 
-use super::{Status, Stream, command, with_streams};
+use super::{Console, Status, Stream, World, command, run, with_streams};
 use crate::{
+    cli::console::Screen,
+    config::SystemEnvironment,
     model::{Random, ScopeSet, Secret, Timestamp, TokenSet, TokenType, clock::SystemClock},
     store::{
         Awaiting, NewGrant, Outset, SessionWish, TokenStore,
@@ -83,6 +90,46 @@ fn status_shows_every_tenant_of_the_store_and_of_the_file() {
         assert!(out.contains(words), "{words}\n{out}");
     }
     assert_eq!(out.matches("└").count(), 3);
+}
+
+/// Somebody who has seen enough when these words are there, or the card of the last tenant.
+struct Watcher(Stream, &'static str);
+
+impl io::Write for Watcher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(bytes)?;
+        let (seen, last) = (self.0.text(), "─ unconnected ─");
+        if seen.contains(self.1) || seen.contains(last) { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(written) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_watched_status_shows_what_the_screen_has_room_for() {
+    let home = Home::furnished();
+    let watched = |args: &[&str], until: &'static str| {
+        let (out, config) = (Stream::default(), home.0.path().join("proxy.toml"));
+        let console = Console::new(io::empty(), Watcher(out.clone(), until), io::sink());
+        let mut world = World {
+            console: console.on_screen(Screen { columns: 60, rows: 16 }),
+            environment: &SystemEnvironment,
+            random: Random::system(),
+            clock: Arc::new(SystemClock),
+        };
+        let all = [&["flexslot-proxy", "status", "--watch"], args, &["--config", config.to_str().unwrap()]].concat();
+        assert_eq!(run(all.into_iter().map(OsString::from), &mut world), Status::Done);
+        out.text()
+    };
+    let shown = watched(&[], "There are more tenants than fit here.");
+    assert!(shown.contains("┌─ acme ─") && !shown.contains("┌─ pat ─"), "{shown}");
+    assert!(shown.lines().count() < 16 && shown.lines().all(|line| line.chars().count() <= 60), "{shown}");
+    let shown = watched(&["pat"], "┌─ pat ─");
+    assert!(!shown.contains("There are more"), "{shown}");
+    let shown = watched(&["--json"], "]\n");
+    assert!(shown.contains("unconnected"), "programs are given all: {shown}");
 }
 
 #[test]
