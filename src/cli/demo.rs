@@ -127,9 +127,10 @@ impl DemoArgs {
     }
 }
 
-/// The app that asks for consent, whose browsers come back to the demo's sidecar.
+/// The app that asks for consent, whose browsers come back to the demo's sidecar. It may ask for more than it does, so
+/// that whoever is refused a call for want of a permission can allow it.
 fn client(redirect_uri: &str) -> Client {
-    Client { name: "The demo's app".to_owned(), ..Client::public(CLIENT).redirect_uri(redirect_uri).scopes(SCOPES) }
+    Client { name: "The demo's app".to_owned(), ..Client::public(CLIENT).redirect_uri(redirect_uri) }
 }
 
 /// Puts users into the sandbox, and their tenants into the store, one in each state. Answers the access token that is of no
@@ -315,5 +316,18 @@ impl fmt::Display for Curl<'_> {
             To::Flexslot(url) => url.clone(),
         };
         write!(f, "curl -i {}'{url}'", line.arguments)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SCOPES, client};
+    use crate::sandbox::Client;
+
+    #[test]
+    fn who_is_refused_a_call_for_want_of_a_permission_can_allow_it() {
+        let allowed = client("http://127.0.0.1:3540/oauth/callback").allowed_scopes;
+        assert_eq!(allowed, Client::public("any").allowed_scopes, "all that the stand-in has");
+        assert!(allowed.len() > SCOPES.split(' ').count());
     }
 }

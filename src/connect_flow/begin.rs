@@ -28,6 +28,8 @@ pub enum Standing {
     New,
     /// It has a grant, of this user as far as Flexslot has said.
     Connected(Option<String>),
+    /// The same, and what is asked for is more than that allows.
+    AllowsLess(Option<String>),
     /// It had one.
     Ended(Option<String>),
 }
@@ -82,17 +84,22 @@ impl ConnectFlow {
         let card = self.credentials().card(&session.tenant).await.map_err(|error| refused(error.into()))?;
         let identity = self.credentials().identity(&session.tenant).await.map_err(|error| refused(error.into()))?;
         let username = identity.and_then(|identity| identity.username);
+        let scopes = wanted(&session, card.as_ref(), Some(&client), &settings);
+        let allows_less = |card: &Card| {
+            card.scopes.as_str().is_some() && scopes.names().any(|scope| !card.scopes.names().any(|held| held == scope))
+        };
         Ok(Look::Offer(Offer {
-            scopes: wanted(&session, card.as_ref(), Some(&client), &settings),
             tenant: session.tenant,
             client_id: client.client_id,
-            standing: match card.map(|card| card.state) {
-                None | Some(ConnectionState::NotConnected) => Standing::New,
-                Some(ConnectionState::ReconnectRequired) => Standing::Ended(username),
-                Some(ConnectionState::Connected | ConnectionState::Expiring | ConnectionState::Error) => {
+            standing: match card.as_ref().map(|card| (card.state, allows_less(card))) {
+                None | Some((ConnectionState::NotConnected, _)) => Standing::New,
+                Some((ConnectionState::ReconnectRequired, _)) => Standing::Ended(username),
+                Some((ConnectionState::Connected, true)) => Standing::AllowsLess(username),
+                Some((ConnectionState::Connected | ConnectionState::Expiring | ConnectionState::Error, _)) => {
                     Standing::Connected(username)
                 }
             },
+            scopes,
         }))
     }
 

@@ -25,19 +25,25 @@ use crate::{
 pub(super) fn offer(offer: &Offer, settings: &Settings) -> Page {
     let act = match offer.standing {
         Standing::New => connection::CONNECT,
+        Standing::AllowsLess(_) => connection::ALLOW_MORE,
         Standing::Connected(_) | Standing::Ended(_) => connection::RECONNECT,
     };
     let main = html! {
         div.panel.narrow {
             h1 { (act) }
             p {
-                "You are about to connect " strong { (offer.tenant) } " to your Flexslot account. Flexslot will ask you \
-                 whether you allow it."
+                @match &offer.standing {
+                    Standing::AllowsLess(_) => {
+                        "You are about to let " strong { (offer.tenant) } " do more with your Flexslot account."
+                    },
+                    _ => { "You are about to connect " strong { (offer.tenant) } " to your Flexslot account." },
+                }
+                " Flexslot will ask you whether you allow it."
             }
             (permissions("This app wants to:", &offer.scopes))
             @match &offer.standing {
                 Standing::New => {},
-                Standing::Connected(name) => p {
+                Standing::Connected(name) | Standing::AllowsLess(name) => p {
                     "It is connected" (as_whom(name.as_deref())) ". That stays until you have allowed this."
                 },
                 Standing::Ended(name) => p { "It was connected" (as_whom(name.as_deref())) " before." },

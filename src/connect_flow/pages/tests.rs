@@ -123,6 +123,10 @@ fn an_offer_says_who_asks_for_whom_and_what() {
     let html =
         text(&offer(&Offer { standing: Standing::Connected(Some("<george>".into())), ..asked.clone() }, &settings()));
     assert!(html.contains("<h1>Reconnect Flexslot</h1>") && html.contains("connected as @&lt;george&gt;. That stays"));
+    let more = Offer { standing: Standing::AllowsLess(Some("george".into())), ..asked.clone() };
+    let html = text(&offer(&more, &settings()));
+    assert!(html.contains("<h1>Allow more on Flexslot</h1>") && html.contains("It is connected as @george."), "{html}");
+    assert!(html.contains("You are about to let <strong>acme</strong> do more with your Flexslot account."), "{html}");
     let html = text(&offer(&Offer { standing: Standing::Ended(None), ..asked }, &settings()));
     assert!(html.contains("<h1>Reconnect Flexslot</h1>") && html.contains("It was connected before."), "{html}");
 }

@@ -101,6 +101,19 @@ async fn the_browser_is_sent_with_pkce_and_everything_that_flexslot_requires() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_more_is_asked_for_than_the_configuration_says() {
+    let world = World::new().await;
+    let walk = world.begin(&world.link().await).await;
+    assert!(walk.begun.url.as_str().contains("&scope=decks%3Aread%20cards%3Aread&"), "{}", walk.begun.url);
+    world.connect().await;
+    let link = world.link().await;
+    let Ok(Look::Offer(offer)) = world.flow.look(&link, &[]).await else { panic!("an offer") };
+    assert_eq!(offer.standing, Standing::Connected(Some("george".into())));
+    let walk = world.begin(&link).await;
+    assert!(walk.begun.url.as_str().contains("&scope=decks%3Aread%20cards%3Aread&"), "{}", walk.begun.url);
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_flow_has_secrets_of_its_own() {
     let world = World::new().await;
     let link = world.link().await;
@@ -142,7 +155,7 @@ async fn more_scopes_are_asked_for_besides_those_that_are_there() {
     world.connect().await;
     let link = world.link_for("acme", Some("guides:read decks:read"), None).await;
     let Ok(Look::Offer(offer)) = world.flow.look(&link, &[]).await else { panic!("an offer") };
-    assert_eq!(offer.standing, Standing::Connected(Some("george".into())));
+    assert_eq!(offer.standing, Standing::AllowsLess(Some("george".into())));
     assert_eq!(offer.scopes.as_str(), Some("guides:read decks:read cards:read"));
     let walk = world.begin(&link).await;
     assert!(walk.begun.url.as_str().contains("scope=guides%3Aread%20decks%3Aread%20cards%3Aread&"));

@@ -54,6 +54,41 @@ async fn whole_life(script: Script) {
     browser.is_quiet().await;
 }
 
+/// What an app calls for beyond what its user has allowed is asked for when somebody says so, and nothing else with it.
+async fn more(script: Script) {
+    let stage = Stage::new(script).await;
+    let browser = &stage.browser;
+    stage.connect("acme", "george").await;
+    stage.call_for_more("acme").await;
+    stage.sign_in().await;
+    browser
+        .says("acme Connected to Flexslot as @george Calls were refused: it needs permission to create, change")
+        .await;
+    browser.press_on("acme", "Allow more on Flexslot").await;
+    browser.says("You are about to let acme do more with your Flexslot account.").await;
+    browser.says("wants to: Create, change and delete your decks Read your decks Look up cards It is connected").await;
+    browser.press_below("//main//form", "Allow more on Flexslot").await;
+    browser.says("(decks:write) Read your decks (decks:read) Look up cards (cards:read) Signed in as").await;
+    stage.call("acme").await.is(200);
+    stage.allow("george").await;
+    browser.says("Connected to Flexslot as @george acme can use your Flexslot account now.").await;
+    stage.make_deck("acme").await.is(201);
+    browser.press("Back to the connections").await;
+    browser.says("can: Create, change and delete your decks Read your decks Look up cards").await;
+    assert!(!browser.text().await.contains("Calls were refused"));
+    browser.is_quiet().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_connection_lacks_is_allowed_by_one_button() {
+    more(Script::On).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_connection_lacks_is_allowed_by_one_button_without_scripts() {
+    more(Script::Off).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_is_made_used_revoked_made_again_and_ended() {
     whole_life(Script::On).await;

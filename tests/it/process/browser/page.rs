@@ -101,6 +101,21 @@ async fn fifty_cards_take_one_request_of_less_than_50_kb() {
     assert_eq!((others, cards), (0, 50));
 }
 
+/// Whatever ran in a page could read it there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_kept_where_a_script_could_read_it() {
+    let stage = Stage::new(Script::On).await;
+    let kept = async || {
+        let read = "return [localStorage.length, sessionStorage.length, document.cookie, document.scripts.length];";
+        stage.browser.run(read).await
+    };
+    stage.connect("acme", "george").await;
+    assert_eq!(kept().await, serde_json::json!([0, 0, "", 0]), "where a consent ends");
+    stage.sign_in().await;
+    stage.browser.says("acme Connected to Flexslot as @george").await;
+    assert_eq!(kept().await, serde_json::json!([0, 0, "", 0]), "on the connections page");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_keyboard_is_enough() {
     const TAB: &str = "\u{e004}";
@@ -200,6 +215,9 @@ async fn everybody_can_use_the_page_in_every_state() {
     put(&stage, Grant { answered: 24 * DAY + DAY / 2, ..some("league-archive", "mira", 24) }).await;
     put(&stage, some("old-tournament", "tom", 47)).await;
     put(&stage, some("practice-group", "ada", 5)).await;
+    stage.world.sandbox.add_user("zoe");
+    stage.connect("deck-builder", "zoe").await;
+    stage.call_for_more("deck-builder").await;
     put(&stage, Grant { client: "flx_client_retired", ..some("retired-app", "kim", 3) }).await;
     stage.world.give_pat("nightly-export").await;
     stage.revoke_at_flexslot("tom").await;
@@ -213,6 +231,9 @@ async fn everybody_can_use_the_page_in_every_state() {
     stage.go_to_page().await;
     for words in [
         "casual-crew Connected to Flexslot as @george",
+        "deck-builder Connected to Flexslot as @zoe",
+        "Calls were refused: it needs permission to create, change and delete your decks.",
+        "Allow more on Flexslot",
         "league-archive Connected to Flexslot",
         "It ends in 5 days unless it is used before.",
         "old-tournament Connection expired. Please reconnect.",
@@ -223,13 +244,18 @@ async fn everybody_can_use_the_page_in_every_state() {
     ] {
         browser.says(words).await;
     }
-    let cards = ["casual-crew", "league-archive", "old-tournament", "retired-app", "nightly-export", "practice-group"];
-    let names = ["connected", "expiring", "reconnect-required", "error", "personal-access-token", "not-connected"];
-    let paths = cards.map(card);
-    let mut parts: Vec<_> =
-        names.iter().zip(&paths).map(|(name, path)| (format!("card-{name}"), path.as_str())).collect();
-    parts.push(("page".to_owned(), "//body"));
-    let parts: Vec<_> = parts.iter().map(|(name, path)| (name.as_str(), *path)).collect();
+    let cards = [
+        ("connected", "casual-crew"),
+        ("needs-permission", "deck-builder"),
+        ("expiring", "league-archive"),
+        ("reconnect-required", "old-tournament"),
+        ("error", "retired-app"),
+        ("personal-access-token", "nightly-export"),
+        ("not-connected", "practice-group"),
+    ];
+    let mut parts: Vec<_> = cards.map(|(name, tenant)| (format!("card-{name}"), card(tenant))).into();
+    parts.push(("page".to_owned(), "//body".to_owned()));
+    let parts: Vec<_> = parts.iter().map(|(name, path)| (name.as_str(), path.as_str())).collect();
     stop(browser, "every state", &parts).await;
 
     browser.fill("Tenants whose names begin with", "nobody").await;
@@ -288,5 +314,10 @@ async fn everybody_can_use_the_pages_of_a_consent() {
     stop(browser, "another user", &[("connect-other-account", PANEL)]).await;
     browser.press("Leave it as it was").await;
     stop(browser, "as it was", &[]).await;
+
+    let wish = serde_json::json!({ "scopes": ["decks:write"] });
+    let opened = stage.api(Method::POST, "/v1/tenants/casual-crew/connect-sessions", Some(wish)).await;
+    browser.go(opened.is(201).json()["url"].as_str().unwrap()).await;
+    stop(browser, "the offer to allow more", &[("connect-more", PANEL)]).await;
     browser.is_quiet().await;
 }

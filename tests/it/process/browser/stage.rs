@@ -5,7 +5,7 @@ use flexslot_proxy::{
     sandbox::{Client, Consent},
 };
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     process::world::{CLIENT, World},
@@ -13,6 +13,7 @@ use crate::{
         Call, Reach, Reply,
         chromium::{Chromium, Script},
         process::Sidecar,
+        until,
     },
 };
 
@@ -103,6 +104,19 @@ impl Stage {
     pub(super) async fn call(&self, tenant: &str) -> Reply {
         let proxy = Reach::Tcp(self.sidecar.proxy);
         Call::new(proxy, Method::GET, "/api/public/v1/decks/").tenant(tenant).send().await
+    }
+
+    /// Calls for more than the tenant's user has allowed, which its card then says.
+    pub(super) async fn call_for_more(&self, tenant: &str) {
+        self.make_deck(tenant).await.is(403);
+        let path = format!("/v1/tenants/{tenant}");
+        until("the card", async || self.api(Method::GET, &path, None).await.json()["action"] == "allow_more").await;
+    }
+
+    /// A call that needs `decks:write`.
+    pub(super) async fn make_deck(&self, tenant: &str) -> Reply {
+        let call = Call::new(Reach::Tcp(self.sidecar.proxy), Method::POST, "/api/public/v1/decks/");
+        call.tenant(tenant).json(&json!({"name": "Azorius Control"})).send().await
     }
 
     // --- the user of Flexslot
