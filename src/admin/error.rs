@@ -151,6 +151,7 @@ impl From<ConsentError> for Failure {
             | ConsentError::TooManyFlows
             | ConsentError::OutOfStep
             | ConsentError::Overtaken
+            | ConsentError::ClientRevoked
             | ConsentError::Busy => Code::Conflict,
         };
         let what = error.to_string();

@@ -18,9 +18,12 @@ use tokio::time::{Instant, sleep};
 use super::{StartFailure, Surroundings, outbound::Outbound, storage::Storage};
 use crate::{
     config::Config,
-    flexslot::clients::{ClientManagement, Issued, ManagementError, Refused, WhyRefused},
+    flexslot::{
+        clients::{ClientManagement, Issued, ManagementError, Refused, WhyRefused},
+        registry::INSISTENCE,
+    },
     model::{ClientDescription, ClientType, Origin, Secret, TenantId},
-    store::{ClientIntent, KeptClient, KeptClients, StoreError, TokenStore},
+    store::{ClientIntent, Generation, KeptClient, KeptClients, StoreError, TokenStore},
 };
 
 pub use crate::{
@@ -28,7 +31,7 @@ pub use crate::{
     store::{ClientStep, Creation},
 };
 pub use create::Made;
-pub use revoke::Ended;
+pub use revoke::{Ended, Word};
 
 /// Asks Flexslot in a tenant's name, and keeps what it answers.
 pub struct ClientDesk {
@@ -46,9 +49,6 @@ pub struct Clients {
     pub listed: Vec<ClientDescription>,
     pub kept: KeptClients,
 }
-
-/// How long the store is asked again to take a secret: it is shown once.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The pause before it is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -86,12 +86,13 @@ impl ClientDesk {
     }
 
     fn kept(&self, Issued { client, secret }: Issued) -> KeptClient {
-        KeptClient { client, origin: self.origin.clone(), tenant: self.tenant.clone(), secret, intent: None }
+        let (origin, tenant) = (self.origin.clone(), self.tenant.clone());
+        KeptClient { client, origin, tenant, secret, intent: None, generation: Generation::default() }
     }
 
     /// Asks the store until it takes what cannot be had again.
     async fn insist<T>(&self, mut store: impl AsyncFnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + INSISTENCE;
         loop {
             match store().await {
                 Err(StoreError::Unavailable(_)) if Instant::now() < until => sleep(PAUSE).await,

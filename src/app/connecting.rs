@@ -25,11 +25,12 @@ use crate::{
         listen::{self, BindError, Listener},
         request_id::RequestIds,
     },
+    store::StoreError,
 };
 
 pub use crate::{
     connect_flow::{Explained, Outcome, Refusal, Refused, begin::Begun, confirm::LastWord, outcome::Confirmation},
-    credential::{Connected, ConsentClient, NoClient, OpenedSession, Progress, SessionOutcome, SessionWish},
+    credential::{Connected, NoClient, OpenedSession, Progress, SessionOutcome, SessionWish},
 };
 
 /// What a command connects tenants with.
@@ -97,9 +98,9 @@ impl Connecting {
         self.flow.settings().redirect_uri.clone()
     }
 
-    /// The client that asks: the one that `wish` names, else the usual one.
-    pub fn client(&self, wish: Option<&str>) -> Result<ConsentClient, NoClient> {
-        self.credentials.consent_client(wish, &self.redirect_uri())
+    /// Settles which client asks.
+    pub async fn choose_client(&self, wish: SessionWish) -> Result<Result<SessionWish, NoClient>, StoreError> {
+        self.credentials.choose_client(wish, &self.redirect_uri()).await
     }
 
     /// Where a browser begins with a session.

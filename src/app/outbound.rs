@@ -10,15 +10,13 @@ use super::{StartFailure, Surroundings};
 use crate::{
     config::{self, Config, OutboundProxy},
     flexslot::{
-        Endpoints, HttpAuthorizationServer, KnownClients, OAuthClient, StoredClients, clients::HttpClientManagement,
+        Endpoints, HttpAuthorizationServer, KnownClients, OAuthClient, StoredClients,
+        clients::{HttpClientManagement, MANAGEMENT},
         http::client_builder,
     },
     model::token::DpopMode,
     proxy::upstream::{ProxySetting, Upstream, UpstreamParams, tls},
 };
-
-/// How long a request to manage clients may take. Who waits for it is a person.
-const MANAGEMENT: Duration = Duration::from_secs(30);
 
 /// What all ways out share.
 #[derive(Clone)]

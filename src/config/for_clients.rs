@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Config, ConfigSource, ConfiguredSecret, Environment, Faults, Overrides, SecretSource, ServiceSecrets, read,
-    secret::Unreadable,
+    Config, ConfigSource, ConfiguredSecret, Environment, Faults, Overrides, SecretSource, ServiceSecrets, fault::Place,
+    read, report::Spot, secret::Unreadable,
 };
 use crate::model::{Secret, TenantId};
 
@@ -16,6 +16,8 @@ pub struct ClientConfig {
     pats: BTreeMap<TenantId, SecretSource>,
     /// And the secrets of OAuth clients, by their ids.
     secrets: BTreeMap<String, SecretSource>,
+    /// Where OAuth clients are named, each with its id.
+    names: Vec<(String, String)>,
 }
 
 // === impl ClientConfig ===
@@ -26,7 +28,9 @@ impl ClientConfig {
         read(source, overrides, environment, ServiceSecrets::None, |written, unconfigured, resolver| {
             let pats = written.tenants.iter().filter_map(|tenant| tenant.pat_source(resolver)).collect();
             let secrets = written.oauth.secret_sources(resolver).into_iter().collect();
-            Self { config: written.meaning(source, unconfigured, resolver), pats, secrets }
+            let names = written.oauth.client_spots();
+            let names = names.into_iter().map(|(id, spot)| (id, place_of(&spot, source.name().as_deref()))).collect();
+            Self { config: written.meaning(source, unconfigured, resolver), pats, secrets, names }
         })
     }
 
@@ -39,5 +43,18 @@ impl ClientConfig {
     /// Where the file says that the secret of this client is.
     pub fn secret_of(&self, client_id: &str) -> Option<&SecretSource> {
         self.secrets.get(client_id)
+    }
+
+    /// Where the configuration names this client, such as `proxy.toml:12: oauth.client_id`.
+    pub fn names(&self, client_id: &str) -> impl Iterator<Item = &str> {
+        self.names.iter().filter(move |(id, _)| id == client_id).map(|(_, place)| place.as_str())
+    }
+}
+
+fn place_of(Spot { place, key }: &Spot, file: Option<&str>) -> String {
+    match (file, place) {
+        (Some(file), Place::Line { line, .. }) => format!("{file}:{line}: {key}"),
+        (_, Place::Override(name)) => format!("{name}: {key}"),
+        _ => key.clone(),
     }
 }

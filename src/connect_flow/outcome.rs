@@ -81,6 +81,8 @@ pub enum Refusal {
     NoWayBack,
     /// The tenant's connection was changed meanwhile.
     Overtaken,
+    /// The OAuth client that asked was revoked meanwhile.
+    ClientRevoked,
     /// Something else for the tenant is under way.
     Busy,
     Store(StoreError),
@@ -156,6 +158,7 @@ impl Refusal {
             Self::Unusable(..) => "tokens_unusable",
             Self::NoWayBack => "return_denied",
             Self::Overtaken => "overtaken",
+            Self::ClientRevoked => "client_revoked",
             Self::Busy => "busy",
             Self::Store(_) => "store_unavailable",
         }
@@ -193,6 +196,7 @@ impl From<ConsentError> for Refusal {
             ConsentError::OutOfStep => Self::Waiting,
             ConsentError::Mismatch => Self::OtherBrowser,
             ConsentError::Overtaken => Self::Overtaken,
+            ConsentError::ClientRevoked => Self::ClientRevoked,
             ConsentError::Busy => Self::Busy,
             ConsentError::Store(error) => Self::Store(error),
         }

@@ -57,18 +57,19 @@ impl Watch {
                 self.at = Some(now);
             }
             works.list_backlog();
-            let travels = works.travels();
-            if travels != self.travels {
-                // It may have lost clients, too, and be told of none of that.
-                works.settings().endpoint.clients_changed().await;
-                self.travels = travels;
-            }
-            let keys = works.store.key_changes();
+            let (travels, keys) = (works.travels(), works.store.key_changes());
             if keys != self.keys {
                 works.unreadable.forget_all();
                 works.read_unreadable_again();
-                self.keys = keys;
             }
+            let endpoint = &works.settings().endpoint;
+            if (travels, keys) == (self.travels, self.keys) {
+                endpoint.clients_if_due().await;
+            } else {
+                // The store may have lost clients, too, and be told of none of that; and what did not open may open now.
+                endpoint.clients_changed().await;
+            }
+            (self.travels, self.keys) = (travels, keys);
             let mut failures = Failures::default();
             settle_doubt(works, &mut failures).await?;
             read_left(works, &mut failures).await?;

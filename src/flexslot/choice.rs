@@ -22,6 +22,8 @@ pub struct ConsentClient {
 pub enum NoClient {
     /// There is none at all.
     None,
+    /// There are these, and none of them is the usual one.
+    Undecided(Vec<String>),
     /// None has this name or id.
     Unknown(String),
     /// More than one has this name.
@@ -30,15 +32,15 @@ pub enum NoClient {
     Unregistered { client: String, callback: String },
 }
 
-/// The client that `wish` names. Without a wish: that of `[oauth]` itself; else the only one of `[[oauth.clients]]`; else
-/// the newest of the store to which browsers that come back here are known.
+/// The client that `wish` names. Without a wish: that of `[oauth]` itself; else the only one of `[[oauth.clients]]`, and
+/// none by accident where there are several; else the newest of the store to which browsers that come back here are known.
 pub(super) fn choose(
     configured: &[OAuthClient],
     stored: &[StoredClient],
     wish: Option<&str>,
     callback: &RedirectUri,
 ) -> Result<ConsentClient, NoClient> {
-    let Some(wish) = wish else { return usual(configured, stored, callback).ok_or(NoClient::None) };
+    let Some(wish) = wish else { return usual(configured, stored, callback) };
     if let Some(client) = configured.iter().find(|client| client.client_id == wish) {
         return Ok(of_file(client, callback));
     }
@@ -59,12 +61,16 @@ pub(super) fn choose(
     })
 }
 
-fn usual(configured: &[OAuthClient], stored: &[StoredClient], callback: &RedirectUri) -> Option<ConsentClient> {
+fn usual(
+    configured: &[OAuthClient],
+    stored: &[StoredClient],
+    callback: &RedirectUri,
+) -> Result<ConsentClient, NoClient> {
     let own = configured.iter().find(|client| client.name.is_none());
-    let only = || configured.first().filter(|_| configured.len() == 1);
-    match own.or_else(only) {
-        Some(client) => Some(of_file(client, callback)),
-        None => stored.iter().find_map(|kept| of_store(&kept.client, callback)),
+    match (own, configured) {
+        (Some(client), _) | (None, [client]) => Ok(of_file(client, callback)),
+        (None, []) => stored.iter().find_map(|kept| of_store(&kept.client, callback)).ok_or(NoClient::None),
+        (None, several) => Err(NoClient::Undecided(several.iter().filter_map(|client| client.name.clone()).collect())),
     }
 }
 
@@ -115,6 +121,9 @@ impl fmt::Display for NoClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("there is no OAuth client, neither in the configuration nor in the store"),
+            Self::Undecided(names) => {
+                write!(f, "there are several OAuth clients, and nothing says which is to ask: {}", names.join(", "))
+            }
             Self::Unknown(wish) => {
                 write!(f, "no OAuth client is called {:?}, neither in the configuration nor in the store", wish)
             }
@@ -179,7 +188,8 @@ mod tests {
         let own = [file(None, "own"), file(Some("more"), "more")];
         assert_eq!(chosen(&own, &stored, None).as_deref(), Ok("own"));
         assert_eq!(chosen(&[file(Some("more"), "more")], &stored, None).as_deref(), Ok("more"));
-        assert_eq!(chosen(&[file(Some("x"), "x"), file(Some("y"), "y")], &stored, None).as_deref(), Ok("a"));
+        let undecided = NoClient::Undecided(vec!["x".into(), "y".into()]);
+        assert_eq!(chosen(&[file(Some("x"), "1"), file(Some("y"), "2")], &stored, None), Err(undecided));
         assert_eq!(chosen(&[], &stored, None).as_deref(), Ok("a"));
         assert_eq!(chosen(&[], &stored[..1], None), Err(NoClient::None));
     }

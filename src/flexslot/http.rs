@@ -11,7 +11,7 @@ use http::{
 };
 use parking_lot::Mutex;
 use reqwest::header::HeaderValue;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -139,7 +139,7 @@ impl HttpAuthorizationServer {
         form: &[(&str, &str)],
         key: Option<&ProofKey>,
     ) -> Result<TokenAnswer, TokenError> {
-        let late = Instant::now() + self.give_up / 2;
+        let late = self.late();
         let mode = self.clients.dpop(client_id);
         let mut key = match mode {
             DpopMode::Off => None,
@@ -151,7 +151,7 @@ impl HttpAuthorizationServer {
             let asked = self.clock.now();
             let binding = key.as_ref().map(|key| Binding { key, wanted: wanted.take() });
             let (Answer { status, headers, body }, proof) =
-                self.post(&self.endpoints.token, client_id, form, binding).await?;
+                self.post(&self.endpoints.token, client_id, form, binding, late).await?;
             let now = self.clock.now();
             let refusal = answer::refusal_of_proof(status, &body);
             match (&proof, refusal) {
@@ -182,6 +182,11 @@ impl HttpAuthorizationServer {
         }
     }
 
+    /// When nothing more is sent for what begins now, since half of its time is gone.
+    fn late(&self) -> Instant {
+        Instant::now() + self.give_up / 2
+    }
+
     /// Whether Flexslot binds the client's tokens, as far as it has shown or as its client object says.
     fn is_bound(&self, client_id: &str) -> bool {
         let kept = self.clients.stored.get(client_id);
@@ -209,13 +214,15 @@ impl HttpAuthorizationServer {
     /// A secret that Flexslot refuses (`invalid_client`) may have been replaced a moment ago: then the same form goes out
     /// with another one, and a proof of its own, where there is one. That presents no token twice, because a server
     /// authenticates the client before it looks at the grant (RFC 6749 sections 3.2.1 and 6), and spends nothing of a
-    /// client that it does not know. The store is looked at again only where the last look has brought a secret.
+    /// client that it does not know. The store is looked at again only where the last look has brought a secret. A secret
+    /// that is on its way is waited for until it is `late`; then nothing was presented that counts.
     async fn post(
         &self,
         url: &Url,
         client_id: &str,
         form: &[(&str, &str)],
         binding: Option<Binding<'_>>,
+        late: Instant,
     ) -> Result<(Answer, Option<Proof>), TokenError> {
         let mut refused = None;
         let (mut tried, mut looks, mut may_look) = (Vec::new(), 0, true);
@@ -235,7 +242,9 @@ impl HttpAuthorizationServer {
                 (may_look, looks) = (false, looks + 1);
                 self.clients.stored.load().await;
                 // Whoever replaces it may not have got it into the store yet.
-                self.clients.stored.settled(client_id).await;
+                let settled = timeout_at(late, self.clients.stored.settled(client_id)).await;
+                let what = "the secret of its OAuth client is being replaced";
+                settled.map_err(|_| TokenError::NotSent(what.into()))?;
             } else {
                 let what = "the grant's OAuth client is not configured; check [oauth], and client list";
                 return refused.ok_or_else(|| TokenError::Misconfigured(what.into()));
@@ -344,12 +353,21 @@ impl TokenEndpoint for HttpAuthorizationServer {
         self.clients.configured(client_id).is_some() || self.clients.stored.has(client_id)
     }
 
+    fn may_ask(&self, client_id: &str, scope: &str) -> bool {
+        let kept = self.clients.stored.get(client_id);
+        kept.is_none_or(|kept| kept.client.scopes.is_empty() || kept.client.scopes.iter().any(|may| may == scope))
+    }
+
     async fn settled(&self, client_id: &str) {
         self.clients.stored.settled(client_id).await;
     }
 
     async fn clients_changed(&self) {
         self.clients.stored.load().await;
+    }
+
+    async fn clients_if_due(&self) {
+        self.clients.stored.load_if_due().await;
     }
 
     fn may_prove(&self, client_id: &str) -> bool {
@@ -389,14 +407,15 @@ impl AuthorizationServer for HttpAuthorizationServer {
 
     async fn revoke(&self, client_id: &str, what: Revoke<'_>) -> Result<Revocation, TokenError> {
         let form = [("token", what.token().expose()), ("token_type_hint", what.hint())];
-        let (Answer { status, headers, body }, _) = self.post(&self.endpoints.revoke, client_id, &form, None).await?;
+        let (url, late) = (&self.endpoints.revoke, self.late());
+        let (Answer { status, headers, body }, _) = self.post(url, client_id, &form, None, late).await?;
         answer::revocation(status, &headers, &body, self.clock.now())
     }
 
     async fn introspect(&self, client_id: &str, token: &Secret) -> Result<Introspection, TokenError> {
         let form = [("token", token.expose()), ("token_type_hint", "access_token")];
-        let (Answer { status, headers, body }, _) =
-            self.post(&self.endpoints.introspect, client_id, &form, None).await?;
+        let (url, late) = (&self.endpoints.introspect, self.late());
+        let (Answer { status, headers, body }, _) = self.post(url, client_id, &form, None, late).await?;
         answer::introspection(status, &headers, &body, self.clock.now())
     }
 }

@@ -114,12 +114,20 @@ pub trait TokenEndpoint: Send + Sync + 'static {
         true
     }
 
+    /// Whether that client may ask for `scope`, as far as is known.
+    fn may_ask(&self, _client_id: &str, _scope: &str) -> bool {
+        true
+    }
+
     /// Waits, for a bounded time, while the secret of `client_id` is being replaced: the one that there is may be void,
     /// and the next not there yet.
     async fn settled(&self, _client_id: &str) {}
 
     /// The store's clients have changed.
     async fn clients_changed(&self) {}
+
+    /// The store is in reach: its clients are read again, where that did not work the last time.
+    async fn clients_if_due(&self) {}
 
     /// Presents `refresh` (RFC 6749 section 6), with a proof by `key` where the grant has one; once to a server that
     /// looks at it. One that refuses the proof, or the client itself (`invalid_client`), has not, and may be asked again

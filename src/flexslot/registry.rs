@@ -4,7 +4,15 @@
 //! They change while the process runs: `client create`, `rotate-secret` and `revoke` write them, any process of the same
 //! store. This room does not know the store; it is handed a [`ClientSource`].
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -14,11 +22,15 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use super::clients::MANAGEMENT;
 use crate::model::{ClientDescription, ClientStatus, Secret};
 
-/// How long a secret that is being replaced is waited for. From Flexslot's answer to the store it is a moment; who died
-/// in between does not come back, and then the secret that there is has to do.
-pub const ROTATION: Duration = Duration::from_secs(15);
+/// How long the store is asked again to take a secret, which Flexslot shows once.
+pub const INSISTENCE: Duration = Duration::from_secs(20);
+
+/// How long a secret that is being replaced is waited for: as long as Flexslot may take to answer, and the store to take
+/// the secret. Who died in between does not come back, and then the secret that there is has to do.
+pub const ROTATION: Duration = MANAGEMENT.saturating_add(INSISTENCE);
 
 /// How often the store is looked at meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -44,6 +56,8 @@ pub struct StoredClients {
     source: Option<Arc<dyn ClientSource>>,
     loaded: watch::Sender<Loaded>,
     loading: tokio::sync::Mutex<()>,
+    /// Whether the last look came to nothing, so that there is to be another.
+    is_due: AtomicBool,
     /// The secret that Flexslot took last, by client, as its hash: where there are two, it comes first.
     taken: Mutex<HashMap<String, [u8; 32]>>,
 }
@@ -65,10 +79,23 @@ impl StoredClients {
     /// None, ever.
     pub fn none() -> Self {
         let loaded = watch::Sender::new(Loaded::default());
-        Self { source: None, loaded, loading: tokio::sync::Mutex::default(), taken: Mutex::default() }
+        Self {
+            source: None,
+            loaded,
+            loading: tokio::sync::Mutex::default(),
+            is_due: AtomicBool::new(false),
+            taken: Mutex::default(),
+        }
     }
 
-    /// Looks at the store. What cannot be had stays as it was.
+    /// Looks at the store again, where the last look came to nothing.
+    pub async fn load_if_due(&self) {
+        if self.is_due.load(Ordering::Relaxed) {
+            self.load().await;
+        }
+    }
+
+    /// Looks at the store. What cannot be had stays as it was, and [`StoredClients::load_if_due`] looks again.
     pub async fn load(&self) {
         let Some(source) = &self.source else { return };
         let before = self.loaded.borrow().times;
@@ -78,11 +105,18 @@ impl StoredClients {
             return;
         }
         match source.load().await {
-            Ok(clients) => self.loaded.send_modify(|loaded| {
-                loaded.times += 1;
-                loaded.clients = clients.into_iter().map(|kept| (kept.client.client_id.clone(), kept)).collect();
-            }),
-            Err(what) => tracing::warn!(what, "the OAuth clients of the store cannot be read; those known so far stay"),
+            Ok(clients) => {
+                self.is_due.store(false, Ordering::Relaxed);
+                self.loaded.send_modify(|loaded| {
+                    loaded.times += 1;
+                    loaded.clients = clients.into_iter().map(|kept| (kept.client.client_id.clone(), kept)).collect();
+                });
+            }
+            // Told once.
+            Err(what) if !self.is_due.swap(true, Ordering::Relaxed) => {
+                tracing::warn!(what, "the OAuth clients of the store cannot be read; those known so far stay");
+            }
+            Err(_) => {}
         }
     }
 
@@ -146,4 +180,45 @@ impl fmt::Debug for StoredClients {
 
 fn hash(secret: &Secret) -> [u8; 32] {
     Sha256::digest(secret.expose().as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    /// A store that is out of reach until it is not.
+    #[derive(Default)]
+    struct Away {
+        looks: AtomicUsize,
+        is_back: AtomicBool,
+    }
+
+    #[async_trait]
+    impl ClientSource for Away {
+        async fn load(&self) -> Result<Vec<StoredClient>, String> {
+            self.looks.fetch_add(1, Ordering::SeqCst);
+            match self.is_back.load(Ordering::SeqCst) {
+                true => Ok(Vec::new()),
+                false => Err("away".into()),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_came_to_nothing_is_repeated_until_one_does_not() {
+        let away = Arc::new(Away::default());
+        let clients = StoredClients::new(Arc::clone(&away) as _);
+        let looks = || away.looks.load(Ordering::SeqCst);
+        clients.load_if_due().await;
+        assert_eq!(looks(), 0, "nobody has looked in vain");
+        clients.load().await;
+        clients.load_if_due().await;
+        assert_eq!(looks(), 2);
+        away.is_back.store(true, Ordering::SeqCst);
+        clients.load_if_due().await;
+        clients.load_if_due().await;
+        assert_eq!(looks(), 3);
+    }
 }

@@ -102,7 +102,7 @@ pub struct Card {
     pub username: Option<String>,
     /// Those of the grant; unknown without one.
     pub scopes: ScopeSet,
-    /// Those that requests were refused for want of.
+    /// Those that requests were refused for want of, and that its OAuth client may ask for.
     pub lacks: ScopeSet,
     pub pat: PatState,
     pub last_used: Option<Timestamp>,

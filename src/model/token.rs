@@ -106,6 +106,8 @@ pub enum GrantState {
 pub struct Disconnected {
     pub id: GrantId,
     pub version: Version,
+    /// The OAuth client that it was given to, where that is known.
+    pub client_id: Option<String>,
     pub reason: DisconnectReason,
     pub at: Timestamp,
 }
@@ -213,7 +215,7 @@ impl Grant {
 
     /// The same grant without its tokens.
     pub fn disconnected(&self, reason: DisconnectReason, at: Timestamp) -> Disconnected {
-        Disconnected { id: self.id, version: self.version, reason, at }
+        Disconnected { id: self.id, version: self.version, client_id: Some(self.client_id.clone()), reason, at }
     }
 }
 

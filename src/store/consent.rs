@@ -156,6 +156,8 @@ pub enum ConsentError {
     Mismatch,
     /// The tenant was removed, disconnected or connected otherwise since.
     Overtaken,
+    /// The OAuth client that asked was revoked since, and what it was given with it.
+    ClientRevoked,
     /// An earlier grant of the tenant is being revoked, and that does not end.
     Busy,
     Store(StoreError),
@@ -248,6 +250,7 @@ impl fmt::Display for ConsentError {
             Self::OutOfStep => f.write_str("the connect session is not at that step"),
             Self::Mismatch => f.write_str("the consent was not given for this browser or this code"),
             Self::Overtaken => f.write_str("the tenant was removed, disconnected or connected otherwise meanwhile"),
+            Self::ClientRevoked => f.write_str("the OAuth client that asked was revoked meanwhile"),
             Self::Busy => f.write_str("an earlier grant of the tenant is still being revoked"),
             Self::Store(error) => error.fmt(f),
         }

@@ -55,7 +55,10 @@ use self::{
     seal::{SealFault, Sealer},
 };
 pub use self::{
-    clients::{BegunStep, ClientGrants, ClientIntent, ClientStep, Creation, KeptClient, KeptClients, Rotated},
+    clients::{
+        BegunStep, ClientGrants, ClientIntent, ClientStep, Creation, Generation, GoneClient, KeptClient, KeptClients,
+        Parting, Rotated, UnreadableClient,
+    },
     consent::{
         Again, Awaited, Awaiting, Connected, Connecting, ConsentError, Flow, NewConsent, NewFlow, OpenedSession,
         Outset, Parked, Progress, Proof, Session, SessionOutcome, SessionWish, SignIn, Word,

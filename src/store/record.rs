@@ -23,19 +23,20 @@
 //!
 //! | kind | row's name | fields besides `format` |
 //! |---|---|---|
-//! | grant, disconnected | tenant | `grant`, `version`, `reason`, `at` |
+//! | grant, disconnected | tenant | `grant`, `version`, `client_id`, `reason`, `at` |
 //! | pat | tenant | `origin`, `pat` (sealed) |
 //! | flow, `session …` | SHA-256 of the session's id | `tenant`, `scope`, `return_to`, `client`, `opened_at`, `expires_at`, `progress` (`open`, `parked`, `ok`, `denied`, `failed`), `tries` (`one`) where somebody waits for what comes of it; `grant` once there is one; parked: `awaits` (`confirmation`, `completion`), `proof`, `sub`, `username`; failed: `why` |
 //! | flow, `state …` | SHA-256 of the `state` | `client_id`, `redirect_uri`, `binding`, `session` and `verifier` (sealed), `expires_at` |
 //! | flow, `sign-in …` | SHA-256 of the link's secret | `expires_at` |
 //! | revocation | tenant and grant id | `grant`, `client_id`, `origin`, `refresh_token` (sealed), `sub`, `beside`, `from`, `until`, `claimed_until`, `attempts`; of a parked grant also `access_token` (sealed), `token_type`, `scope`, `expires_at`, `answered_at` |
-//! | client | `client_id` | `name`, `client_type`, `status`, `redirect_uris`, `scopes`, `dpop_bound_access_tokens`, `created_at`, `last_used_at`, `secret_rotated_at`, `origin`, `tenant` (whose PAT manages it), `client_secret` (sealed), `intent` (`id`, `step`, `at`) while Flexslot is asked to change it |
+//! | client | `client_id` | `name`, `client_type`, `status`, `redirect_uris`, `scopes`, `dpop_bound_access_tokens`, `created_at`, `last_used_at`, `secret_rotated_at`, `origin`, `tenant` (whose PAT manages it), `generation`, `client_secret` (sealed), `intent` (`id`, `step`, `at`) while Flexslot is asked to change it |
 //! | client, `creation …` | a random number | `name`, `origin`, `tenant`, `at`, `before` (the ids that there were) |
 //! | identity | tenant | `grant`, `sub`, `username`, `checked_at`, `other_sub`, `lacks` |
 //! | tombstone | grant id; `pat` and tenant | none |
 //! | meta | `key`, `probe` | `check` (sealed) |
 //! | meta | `era` | `era`, `quiet_since`, `before`, `past` |
-//! | any, gone | as it was | none |
+//! | client, gone | as it was | `generation`, `why` (`revoked`, `unkept`) |
+//! | any other, gone | as it was | none |
 //!
 //! A record of a tenant that was written back to a store that had come back older says in `found` where it comes from:
 //! `era` and `revision` of the row that was lost (see [`era`](super::era)).
@@ -56,7 +57,7 @@ mod revocations;
 
 pub use self::grants::GrantSummary;
 pub(super) use self::{
-    clients::{client, creation, read_client},
+    clients::{client, client_gone, creation, read_client, read_client_gone},
     fields::{Fault, What},
     flows::{StoredSession, Tries, flow, link, read_flow, read_link, read_session, session},
     grants::{PlainState, disconnected, grant, read_grant, read_plain_grant},

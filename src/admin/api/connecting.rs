@@ -43,12 +43,19 @@ pub(super) async fn open(
 /// A new connect session, with the link to its page.
 pub(in crate::admin) async fn open_session(admin: &Admin, wish: SessionWish) -> Result<ConnectSession, Failure> {
     let settings = admin.settings.get();
-    let wish = match admin.credentials.consent_client(wish.client.as_deref(), &settings.redirect_uri) {
-        // From here on by its id: a name can become another's.
-        Ok(client) => SessionWish { client: wish.client.map(|_| client.client_id), ..wish },
+    let wish = match admin.credentials.choose_client(wish, &settings.redirect_uri).await? {
+        Ok(wish) => wish,
         Err(NoClient::None) => {
             let what =
                 "Nobody can connect before oauth.client_id is set, or a client is made: flexslot-proxy client create.";
+            return Err(Failure::from(Code::Conflict.problem(what)).for_operator());
+        }
+        Err(NoClient::Undecided(names)) => {
+            let what = format!(
+                "There are several OAuth clients, and nothing says which is to ask: {}. Name one, as \"client\" or with \
+                 flexslot-proxy connect TENANT --client NAME, or set oauth.client_id.",
+                names.join(", ")
+            );
             return Err(Failure::from(Code::Conflict.problem(what)).for_operator());
         }
         // In words that do not repeat what was given, whatever that is.

@@ -1,9 +1,11 @@
 //! A new client, with its secret in the store before anybody sees it.
 
+use std::time::Duration;
+
 use super::{ClientDesk, Clients, is_public};
 use crate::{
     app::StartFailure,
-    flexslot::clients::{Issued, ManagementError},
+    flexslot::clients::{Issued, MANAGEMENT, ManagementError},
     model::{
         ClientDescription, ClientType, NewClient, Secret,
         failpoint::{Step, reach},
@@ -22,22 +24,25 @@ pub struct Made {
     pub was_there: bool,
 }
 
+/// How far apart Flexslot's clock and the store's may be.
+const CLOCKS: Duration = Duration::from_secs(300);
+
 // === impl ClientDesk ===
 
 impl ClientDesk {
     /// Makes what `new` asks for. Where an earlier run for the same had died before it knew what came of it, that is
-    /// found out first, and finished.
-    pub async fn create(&self, new: &NewClient) -> Result<Made, StartFailure> {
+    /// found out first, and finished; or told by `tell`, where it has come to nothing that is asked for now.
+    pub async fn create(&self, new: &NewClient, tell: &mut dyn FnMut(String)) -> Result<Made, StartFailure> {
         let clients = self.clients().await?;
         let begun = clients.kept.creations.iter();
         let begun: Vec<_> =
             begun.filter(|creation| creation.name == new.name.as_str() && creation.tenant == self.tenant).collect();
         for creation in begun {
-            match left_behind(creation, new, &clients) {
-                Some(client) => return self.finish(creation, client, &clients).await,
-                // Its request has come to nothing.
-                None => self.drop_note(creation).await?,
+            if let Some(client) = left_behind(creation, new, &clients)? {
+                return self.finish(creation, client, &clients).await;
             }
+            self.drop_note(creation).await?;
+            tell(what_came_of(creation, &clients));
         }
         let counted = clients.counted();
         if counted >= MOST_CLIENTS {
@@ -119,8 +124,56 @@ impl ClientDesk {
     }
 }
 
-/// The client that an earlier run had made, if it had: one that was not there before.
-fn left_behind<'a>(creation: &Creation, new: &NewClient, clients: &'a Clients) -> Option<&'a ClientDescription> {
-    let is_new = |client: &&ClientDescription| !creation.before.contains(&client.client_id);
-    clients.listed.iter().filter(is_new).find(|client| client.is_as(new))
+/// The client that an earlier run had made, if it had: one that was not there before, was made at that time, and is what
+/// is asked for now. Anybody else's would get another secret under their hands.
+fn left_behind<'a>(
+    creation: &Creation,
+    new: &NewClient,
+    clients: &'a Clients,
+) -> Result<Option<&'a ClientDescription>, StartFailure> {
+    let alike: Vec<_> =
+        came_since(creation, clients).filter(|client| client.is_as(new) && is_of_then(creation, client)).collect();
+    let is_kept =
+        |client: &&&ClientDescription| clients.kept(&client.client_id).is_some_and(|kept| kept.is_presentable());
+    match (&alike[..], alike.iter().find(is_kept)) {
+        ([], _) => Ok(None),
+        ([client], _) | (_, Some(client)) => Ok(Some(client)),
+        (several, None) => {
+            let ids: Vec<_> = several.iter().map(|client| client.client_id.as_str()).collect();
+            Err(StartFailure::new(format!(
+                "an earlier run, begun at {}, may have made any of {}; nobody can tell which",
+                creation.at,
+                ids.join(", ")
+            ))
+            .hint("flexslot-proxy client rotate-secret CLIENT_ID takes the one that is meant; revoke those that nobody uses"))
+        }
+    }
+}
+
+fn came_since<'a>(creation: &Creation, clients: &'a Clients) -> impl Iterator<Item = &'a ClientDescription> {
+    clients.listed.iter().filter(|client| !creation.before.contains(&client.client_id))
+}
+
+/// Whether it was made while that run was asking, as far as two clocks can tell.
+fn is_of_then(creation: &Creation, client: &ClientDescription) -> bool {
+    let (from, until) = (creation.at.minus(CLOCKS), creation.at.plus(MANAGEMENT).plus(CLOCKS));
+    client.created_at.is_none_or(|at| from <= at && at <= until)
+}
+
+/// What there is of an earlier run that is not what is asked for now, so that a client does not lie about unseen.
+fn what_came_of(creation: &Creation, clients: &Clients) -> String {
+    let named: Vec<_> = came_since(creation, clients).filter(|client| client.name == creation.name).collect();
+    let begun = format!("An earlier run, begun at {},", creation.at);
+    if named.is_empty() {
+        return format!("{begun} came to nothing.");
+    }
+    let described = named.iter().map(|ClientDescription { client_id: id, created_at, scopes, .. }| {
+        let made = created_at.map(|at| format!("made at {at}, ")).unwrap_or_default();
+        format!("{id} ({made}scopes: {})", scopes.join(" "))
+    });
+    format!(
+        "{begun} has left nothing that is asked for now. Of the same name since: {}. What that run may have made, and nobody \
+         uses: flexslot-proxy client revoke CLIENT_ID.",
+        described.collect::<Vec<_>>().join(", ")
+    )
 }

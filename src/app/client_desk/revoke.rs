@@ -1,11 +1,11 @@
 //! The end of a client: at Flexslot, with all that it was given; then here.
 
-use super::{ClientDesk, Clients};
+use super::{CLIENTS_PAGE, ClientDesk, Clients};
 use crate::{
     app::StartFailure,
-    flexslot::clients::ManagementError,
+    flexslot::clients::{ManagementError, Refused, WhyRefused},
     model::{
-        ClientDescription,
+        ClientDescription, ClientStatus,
         failpoint::{Step, reach},
     },
     store::{ClientGrants, ClientStep},
@@ -16,8 +16,17 @@ use crate::{
 pub struct Ended {
     /// Tenants that were signed out here.
     pub tenants: u64,
-    /// Whether Flexslot did not list it any more, and so was not asked.
+    /// Whether it was over at Flexslot before, so that nobody was asked.
     pub was_over: bool,
+}
+
+/// Who says that a client is revoked at Flexslot, where Flexslot does not list it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// What was noted here must.
+    Ours,
+    /// Whoever runs the command has seen it.
+    Operator,
 }
 
 // === impl ClientDesk ===
@@ -30,25 +39,56 @@ impl ClientDesk {
 
     /// Has Flexslot revoke `client`, marks the tenants that were connected through it, and forgets it.
     ///
-    /// One that Flexslot does not list is over there: to whoever manages it here, that is. The rest is done then.
-    pub async fn revoke(&self, client: &ClientDescription, clients: &Clients) -> Result<Ended, StartFailure> {
+    /// That Flexslot does not list a client says little: the PAT may have become another partner's. Its end is believed
+    /// where Flexslot was asked for it before, or where `word` is that of somebody who has seen it. The rest is done then.
+    pub async fn revoke(
+        &self,
+        client: &ClientDescription,
+        clients: &Clients,
+        word: Word,
+    ) -> Result<Ended, StartFailure> {
         let id = &client.client_id;
-        let listed = clients.is_listed(id);
-        if !listed && clients.kept(id).is_none_or(|kept| kept.tenant != self.tenant) {
-            return Err(StartFailure::new(format!("Flexslot does not list {id} to the PAT of {}", self.tenant))
-                .hint("name the tenant whose PAT manages it: --tenant TENANT"));
-        }
-        if listed {
-            self.ask_to_revoke(client).await?;
+        let listed = clients.is_listed(id) && client.status != ClientStatus::Revoked;
+        match listed {
+            true => self.ask_to_revoke(client).await?,
+            false => self.believe_revoked(client, clients, word)?,
         }
         let failed = |error| {
             StartFailure::new(format!("{id} is revoked at Flexslot, and the store does not take note of it: {error}"))
                 .hint(format!("run it again: flexslot-proxy client revoke {id}"))
         };
-        let tenants = self.insist(async || self.store.end_grants_of(id, &self.origin).await).await.map_err(failed)?;
+        let end_grants = async || self.insist(async || self.store.end_grants_of(id, &self.origin).await).await;
+        let mut tenants = end_grants().await.map_err(failed)?;
         self.insist(async || self.store.forget_client(id).await).await.map_err(failed)?;
+        // Whose consent was completed before it was known that the client is revoked.
+        tenants += end_grants().await.map_err(failed)?;
         reach(Step::ClientStored);
         Ok(Ended { tenants, was_over: !listed })
+    }
+
+    /// Whether a client that Flexslot does not list, or lists as revoked, has ended there.
+    fn believe_revoked(&self, client: &ClientDescription, clients: &Clients, word: Word) -> Result<(), StartFailure> {
+        let (id, tenant) = (&client.client_id, &self.tenant);
+        let Some(kept) = clients.kept(id).filter(|kept| kept.tenant == *tenant) else {
+            return match clients.is_listed(id) {
+                true => Ok(()),
+                false => Err(StartFailure::new(format!("Flexslot does not list {id} to the PAT of {tenant}"))
+                    .hint("name the tenant whose PAT manages it: --tenant TENANT")),
+            };
+        };
+        let was_asked = kept.intent.as_ref().is_some_and(|intent| intent.step == ClientStep::Revoke);
+        if was_asked || client.status == ClientStatus::Revoked || word == Word::Operator {
+            return Ok(());
+        }
+        let status = kept.client.status.as_str();
+        Err(StartFailure::new(format!(
+            "Flexslot does not list {id} to the PAT of {tenant}, and it was {status} when it was seen last: either the PAT is \
+             another partner's by now, or the client was revoked elsewhere; nothing was done"
+        ))
+        .hint(format!(
+            "give {tenant} its partner's PAT (flexslot-proxy tenant set-pat {tenant}), and run this again; where {CLIENTS_PAGE} \
+             shows that it is revoked, add --already-revoked"
+        )))
     }
 
     async fn ask_to_revoke(&self, client: &ClientDescription) -> Result<(), StartFailure> {
@@ -65,15 +105,21 @@ impl ClientDesk {
                 Err(StartFailure::new(error.to_string())
                     .hint(format!("run it again: flexslot-proxy client revoke {id}")))
             }
+            Err(error) if is_by_hand(&error) => {
+                // The note stays: once Flexslot lists it no longer, it says that this was meant.
+                Err(self.refused(&error).hint(format!(
+                    "revoke it by hand: {CLIENTS_PAGE}; afterwards run this command again, which then signs the tenants out here"
+                )))
+            }
             Err(error) => {
                 let _ = self.store.withdraw_step(id, &begun.intent).await;
-                let failure = self.refused(&error);
-                let again = "afterwards run this command again, which then signs the tenants out here";
-                Err(match failure.hint.clone() {
-                    Some(hint) if hint.contains(super::CLIENTS_PAGE) => failure.hint(format!("{hint}; {again}")),
-                    _ => failure,
-                })
+                Err(self.refused(&error))
             }
         }
     }
+}
+
+/// Whether Flexslot has no way to revoke a client that we know of.
+fn is_by_hand(error: &ManagementError) -> bool {
+    matches!(error, ManagementError::Refused(Refused { why: WhyRefused::NoRevocation, .. }))
 }

@@ -143,6 +143,10 @@ fn refused() -> ManagementError {
     ManagementError::Refused(Refused { why: WhyRefused::Invalid, status: 422, code: Some("FLEXSLOT_X".into()) })
 }
 
+fn by_hand() -> ManagementError {
+    ManagementError::Refused(Refused { why: WhyRefused::NoRevocation, status: 404, code: None })
+}
+
 async fn secret(desk: &ClientDesk, id: &str) -> Option<Secret> {
     desk.store.client(id).await.unwrap().and_then(|kept| kept.secret)
 }
@@ -150,7 +154,7 @@ async fn secret(desk: &ClientDesk, id: &str) -> Option<Secret> {
 #[tokio::test(start_paused = true)]
 async fn a_secret_is_in_the_store_when_the_client_is_made() {
     let (desk, _) = desk().await;
-    let made = desk.create(&new("App")).await.unwrap();
+    let made = desk.create(&new("App"), &mut |_| {}).await.unwrap();
     assert_eq!((secret(&desk, "c0").await, made.was_there), (made.secret, false));
     assert_eq!(desk.store.clients().await.unwrap().creations, []);
 }
@@ -160,9 +164,9 @@ async fn a_lost_answer_is_found_out_by_the_next_run_and_makes_no_second_client()
     let (desk, flexslot) = desk().await;
     flexslot.clients.lock().push(client("c-before", "App"));
     flexslot.fails.lock().push_back(unknown());
-    let failure = desk.create(&new("App")).await.unwrap_err();
+    let failure = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
     assert!(failure.what.contains("nobody knows") && failure.hint.unwrap().contains("same command again"));
-    let made = desk.create(&new("App")).await.unwrap();
+    let made = desk.create(&new("App"), &mut |_| {}).await.unwrap();
     assert_eq!((made.client.client_id.as_str(), made.was_there), ("c1", true));
     assert_eq!(flexslot.asked(), ["create", "rotate c1"], "and not the one that was there before");
     assert_eq!(secret(&desk, "c1").await, made.secret);
@@ -174,10 +178,10 @@ async fn a_lost_answer_is_found_out_by_the_next_run_and_makes_no_second_client()
 async fn an_answer_without_the_secret_keeps_nothing_and_the_next_run_gets_one() {
     let (desk, flexslot) = desk().await;
     flexslot.secretless.store(true, Ordering::Relaxed);
-    assert!(desk.create(&new("App")).await.unwrap_err().hint.unwrap().contains("same command again"));
+    assert!(desk.create(&new("App"), &mut |_| {}).await.unwrap_err().hint.unwrap().contains("same command again"));
     assert_eq!(desk.store.client("c0").await, Ok(None));
     flexslot.secretless.store(false, Ordering::Relaxed);
-    assert!(desk.create(&new("App")).await.unwrap().was_there);
+    assert!(desk.create(&new("App"), &mut |_| {}).await.unwrap().was_there);
     let before = secret(&desk, "c0").await;
     assert!(before.is_some());
     flexslot.secretless.store(true, Ordering::Relaxed);
@@ -191,10 +195,10 @@ async fn an_answer_without_the_secret_keeps_nothing_and_the_next_run_gets_one() 
 async fn what_flexslot_refuses_leaves_nothing_behind() {
     let (desk, flexslot) = desk().await;
     flexslot.fails.lock().push_back(refused());
-    assert!(desk.create(&new("App")).await.unwrap_err().what.contains("422 FLEXSLOT_X"));
+    assert!(desk.create(&new("App"), &mut |_| {}).await.unwrap_err().what.contains("422 FLEXSLOT_X"));
     let kept = desk.store.clients().await.unwrap();
     assert_eq!((kept.clients, kept.creations), (vec![], vec![]));
-    desk.create(&new("App")).await.unwrap();
+    desk.create(&new("App"), &mut |_| {}).await.unwrap();
     flexslot.fails.lock().push_back(refused());
     let clients = desk.clients().await.unwrap();
     let before = secret(&desk, "c0").await;
@@ -209,17 +213,17 @@ async fn the_eleventh_client_is_not_asked_for() {
     let mut ten: Vec<_> = (0..10).map(|at| client(&format!("c{at}"), "x")).collect();
     ten[3].status = ClientStatus::Suspended;
     flexslot.clients.lock().extend(ten);
-    let failure = desk.create(&new("App")).await.unwrap_err();
+    let failure = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
     assert!(failure.what.contains("10 of 10 clients") && failure.hint.unwrap().contains("client revoke"));
     assert_eq!(flexslot.asked(), [""; 0]);
     flexslot.clients.lock()[0].status = ClientStatus::Revoked;
-    desk.create(&new("App")).await.unwrap();
+    desk.create(&new("App"), &mut |_| {}).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_rotation_leaves_a_note_that_the_next_one_takes_away() {
     let (desk, flexslot) = desk().await;
-    desk.create(&new("App")).await.unwrap();
+    desk.create(&new("App"), &mut |_| {}).await.unwrap();
     flexslot.fails.lock().push_back(unknown());
     let clients = desk.clients().await.unwrap();
     let failure = desk.rotate(clients.find("c0").unwrap()).await.unwrap_err();
@@ -235,7 +239,7 @@ async fn a_lost_rotation_leaves_a_note_that_the_next_one_takes_away() {
 #[tokio::test(start_paused = true)]
 async fn what_is_revoked_elsewhere_is_forgotten_by_who_manages_it_alone() {
     let (desk, flexslot) = desk().await;
-    desk.create(&new("App")).await.unwrap();
+    desk.create(&new("App"), &mut |_| {}).await.unwrap();
     flexslot.clients.lock().clear();
     let clients = desk.clients().await.unwrap();
     let client = clients.find("App").unwrap();
@@ -246,8 +250,12 @@ async fn what_is_revoked_elsewhere_is_forgotten_by_who_manages_it_alone() {
         origin: desk.origin.clone(),
         pat: desk.pat.clone(),
     };
-    assert!(other.revoke(client, &clients).await.unwrap_err().what.contains("does not list c0"));
-    let ended = desk.revoke(client, &clients).await.unwrap();
+    assert!(other.revoke(client, &clients, Word::Ours).await.unwrap_err().what.contains("does not list c0"));
+    let refused = desk.revoke(client, &clients, Word::Ours).await.unwrap_err();
+    assert!(refused.what.contains("it was active when it was seen last") && refused.what.contains("nothing was done"));
+    assert!(refused.hint.unwrap().contains("--already-revoked"));
+    assert!(desk.store.client("c0").await.unwrap().is_some(), "the PAT may be another partner's by now");
+    let ended = desk.revoke(client, &clients, Word::Operator).await.unwrap();
     assert!(ended.was_over && !flexslot.asked().contains(&"revoke c0".to_owned()));
     assert_eq!(desk.store.client("c0").await, Ok(None));
 }
@@ -261,4 +269,65 @@ async fn a_name_that_two_clients_have_is_not_guessed() {
     assert_eq!(clients.find("One").unwrap().client_id, "c");
     assert_eq!(clients.find("b").unwrap().client_id, "b");
     assert!(clients.find("Other").is_err());
+}
+
+/// The answer was lost, or the program died: Flexslot was asked, and does not list it any more.
+#[tokio::test(start_paused = true)]
+async fn a_revocation_that_was_asked_for_is_believed_and_one_by_hand_is_waited_for() {
+    for way in [unknown(), by_hand()] {
+        let (desk, flexslot) = desk().await;
+        desk.create(&new("App"), &mut |_| {}).await.unwrap();
+        flexslot.fails.lock().push_back(way.clone());
+        let clients = desk.clients().await.unwrap();
+        let _ = desk.revoke(clients.find("App").unwrap(), &clients, Word::Ours).await.unwrap_err();
+        flexslot.clients.lock().clear();
+        let clients = desk.clients().await.unwrap();
+        let ended = desk.revoke(clients.find("App").unwrap(), &clients, Word::Ours).await.unwrap();
+        assert!(ended.was_over, "{way:?}");
+        assert_eq!(desk.store.is_revoked_client("c0").await, Ok(true));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_another_time_is_not_taken_for_the_one_that_was_asked_for() {
+    const NOW: i64 = 1_795_200_000;
+    for (created_at, is_ours) in [(NOW - 200, true), (NOW + 200, true), (NOW - 3600, false), (NOW + 3600, false)] {
+        let (desk, flexslot) = desk().await;
+        flexslot.fails.lock().push_back(unknown());
+        let _ = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
+        flexslot.clients.lock()[0].created_at = Some(Timestamp::from_secs(created_at));
+        let mut told = Vec::new();
+        let made = desk.create(&new("App"), &mut |news| told.push(news)).await.unwrap();
+        assert_eq!(made.was_there, is_ours, "{created_at}");
+        let rotated = flexslot.asked().contains(&"rotate c0".to_owned());
+        assert_eq!(rotated, is_ours, "{created_at}: nobody else's secret is void by it");
+        assert_eq!(told.iter().any(|news| news.contains("c0 (made at ")), !is_ours, "{told:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_with_other_scopes_is_told_and_left_alone() {
+    let (desk, flexslot) = desk().await;
+    flexslot.fails.lock().push_back(unknown());
+    let _ = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
+    flexslot.clients.lock()[0].scopes = vec!["cards:read".into()];
+    let mut told = Vec::new();
+    let made = desk.create(&new("App"), &mut |news| told.push(news)).await.unwrap();
+    assert_eq!((made.client.client_id.as_str(), made.was_there), ("c1", false));
+    assert!(matches!(&told[..], [news] if news.contains("c0 (scopes: cards:read)") && news.contains("client revoke")));
+    assert_eq!(flexslot.asked(), ["create", "create"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_that_may_be_it_none_gets_another_secret() {
+    let (desk, flexslot) = desk().await;
+    flexslot.fails.lock().push_back(unknown());
+    let _ = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
+    flexslot.clients.lock().push(client("c-other", "App"));
+    let failure = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
+    assert!(failure.what.contains("c0, c-other") && failure.hint.unwrap().contains("rotate-secret"));
+    assert_eq!(flexslot.asked(), ["create"]);
+    let clients = desk.clients().await.unwrap();
+    desk.rotate(clients.find("c0").unwrap()).await.unwrap();
+    assert_eq!(desk.create(&new("App"), &mut |_| {}).await.unwrap().client.client_id, "c0");
 }

@@ -1,16 +1,21 @@
 //! `client create`
 
-use clap::{ValueEnum, builder::PossibleValuesParser};
+use std::ffi::OsStr;
+
+use clap::{
+    Arg, Command, ValueEnum,
+    builder::{PossibleValue, StringValueParser, TypedValueParser},
+};
 use serde_json::json;
 
 use super::{CommonArgs, Desk};
 use crate::{
     app::client_desk::Made,
     cli::{Failure, GlobalArgs, World, console::printable},
-    config::{Callback, ClientConfig},
+    config::Callback,
     model::{
         ClientType, NewClient, Secret,
-        oauth_client::{ClientFault, ClientUrls, ClientWish},
+        oauth_client::{ClientFault, ClientField, ClientUrls, ClientWish},
         scope::CATALOGUE,
     },
 };
@@ -29,7 +34,7 @@ pub(super) struct CreateArgs {
     #[arg(long = "redirect-uri", value_name = "URI")]
     redirect_uris: Vec<String>,
     /// What the client may ask for; can be given several times; by default oauth.scopes
-    #[arg(long = "scope", value_name = "SCOPE", value_parser = PossibleValuesParser::new(CATALOGUE.map(|(name, _)| name)))]
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = ScopeParser)]
     scopes: Vec<String>,
     /// Whether it can keep a secret
     #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t = Kind::Confidential)]
@@ -61,17 +66,21 @@ enum Kind {
     Public,
 }
 
+/// Takes any text for a scope, and names those that there are: what is no scope is told with all else that is wrong.
+#[derive(Debug, Clone, Copy)]
+struct ScopeParser;
+
 // === impl CreateArgs ===
 
 impl CreateArgs {
     pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let config = self.common.load(global, world)?;
+        let usual_uri = usual_uri(&config.config.oauth.callback);
         let redirect_uris = match &self.redirect_uris[..] {
-            [] => vec![usual_uri(&config, world)?],
+            [] => usual_uri.iter().cloned().collect(),
             uris => uris.to_vec(),
         };
-        let usual_scopes =
-            || config.config.oauth.scopes.as_str().unwrap_or_default().split(' ').map(str::to_owned).collect();
+        let usual_scopes = || config.config.oauth.scopes.names().map(str::to_owned).collect();
         let wish = ClientWish {
             name: self.name.clone(),
             redirect_uris,
@@ -84,9 +93,13 @@ impl CreateArgs {
                 tos: self.tos_url.clone(),
             },
         };
-        let new = NewClient::check(wish).map_err(|faults| misuse(&faults))?;
+        let new = NewClient::check(wish).map_err(|faults| misuse(faults, usual_uri.is_none()))?;
+        if let (Some(uri), []) = (usual_uri, &self.redirect_uris[..]) {
+            // Said aloud, since it cannot be changed later.
+            world.console.tell(format_args!("Browsers will come back to {uri}, as the configuration has it."));
+        }
         let Desk { desk, tenant, .. } = self.common.open(config, world).await?;
-        let made = desk.create(&new).await?;
+        let made = desk.create(&new, &mut |news| world.console.tell(printable(&news))).await?;
         self.tell(&made, &tenant.to_string(), world)
     }
 
@@ -133,26 +146,39 @@ pub(super) fn print(
     }
 }
 
-/// Where browsers come back to by the configuration, which is said aloud: it cannot be changed later.
-fn usual_uri(config: &ClientConfig, world: &mut World<'_>) -> Result<String, Failure> {
-    let uri = match &config.config.oauth.callback {
+/// Where browsers come back to by the configuration; `None` where no port is fixed.
+fn usual_uri(callback: &Callback) -> Option<String> {
+    let uri = match callback {
         Callback::Fixed(uri) => uri.clone(),
-        Callback::AdminPort(0) => {
-            return Err(Failure::misuse("the admin listener has no fixed port for browsers to come back to")
-                .hint("say where they do: --redirect-uri URI"));
-        }
+        Callback::AdminPort(0) => return None,
         callback @ Callback::AdminPort(port) => callback.bound_to(*port),
     };
-    world.console.tell(format_args!("Browsers will come back to {uri}, as the configuration has it."));
-    Ok(uri.as_str().to_owned())
+    Some(uri.as_str().to_owned())
 }
 
-/// All that is wrong, at once.
-fn misuse(faults: &[ClientFault]) -> Failure {
+/// All that is wrong, at once. `is_homeless`: the configuration does not say where browsers come back to.
+fn misuse(mut faults: Vec<ClientFault>, is_homeless: bool) -> Failure {
+    for fault in faults.iter_mut().filter(|fault| is_homeless && fault.field == ClientField::RedirectUris) {
+        fault.what = "is needed: the admin listener has no fixed port for browsers to come back to".into();
+    }
     let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
     match &lines[..] {
         [one] => Failure::misuse(format!("Flexslot would not take this: {one}")),
         all => Failure::misuse(format!("Flexslot would not take this:\n  {}", all.join("\n  "))),
+    }
+}
+
+// === impl ScopeParser ===
+
+impl TypedValueParser for ScopeParser {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(CATALOGUE.iter().map(|(name, _)| PossibleValue::new(*name))))
     }
 }
 

@@ -70,7 +70,7 @@ fn unlisted(clients: &Clients, in_use: &HashMap<String, u64>) -> Vec<String> {
         let tenants = in_use.get(id).copied().unwrap_or_default();
         format!(
             "{id} ({tenants} tenants) is kept here too, and not in this list: the PAT of {tenant} manages it. If it was revoked at \
-             Flexslot: flexslot-proxy client revoke {id} --tenant {tenant}"
+             Flexslot: flexslot-proxy client revoke {id} --tenant {tenant} --already-revoked"
         )
     })
     .collect()

@@ -2,7 +2,7 @@
 
 use super::{CommonArgs, Desk};
 use crate::{
-    app::client_desk::Ended,
+    app::client_desk::{Ended, Word},
     cli::{Console, Failure, GlobalArgs, World, console::printable},
     model::ClientDescription,
     store::ClientGrants,
@@ -19,6 +19,9 @@ pub(super) struct RevokeArgs {
     /// Do not ask: the client's name once more, or its client_id
     #[arg(long, value_name = "NAME")]
     confirm: Option<String>,
+    /// Flexslot has revoked it already, as its page shows, and does not list it any more: end it here
+    #[arg(long)]
+    already_revoked: bool,
     #[command(flatten)]
     common: CommonArgs,
 }
@@ -32,12 +35,12 @@ impl RevokeArgs {
                 .hint("if it is, say its name: --confirm NAME"));
         }
         let config = self.common.load(global, world)?;
-        let Desk { desk, .. } = self.common.open(config, world).await?;
+        let Desk { config, desk, .. } = self.common.open(config, world).await?;
         let clients = desk.clients().await?;
         let client = clients.find(&self.client)?;
         let grants = desk.grants_of(&client.client_id).await?;
         self.confirm(client, &grants, &mut world.console).await?;
-        let Ended { tenants, was_over } = desk.revoke(client, &clients).await?;
+        let Ended { tenants, was_over } = desk.revoke(client, &clients, self.word()).await?;
         let id = &client.client_id;
         world.console.tell(match was_over {
             true => format!("Flexslot has no client {id} any more; it is forgotten here, too."),
@@ -50,10 +53,19 @@ impl RevokeArgs {
                 .console
                 .tell(format_args!("{tenants} tenants were signed out here; status says who has to connect again.")),
         }
+        for place in config.names(id) {
+            world.console.tell(format_args!(
+                "{place} still names this client: take it out of the configuration, or put another one there."
+            ));
+        }
         if self.common.json {
             world.console.data_line(serde_json::json!({ "client_id": id, "tenants_signed_out": tenants }))?;
         }
         Ok(())
+    }
+
+    fn word(&self) -> Word {
+        if self.already_revoked { Word::Operator } else { Word::Ours }
     }
 
     /// Says what it would do, and takes the client's name for a yes.

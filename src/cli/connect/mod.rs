@@ -32,8 +32,8 @@ pub(super) struct ConnectArgs {
     /// What to ask for, in place of oauth.scopes; can be given several times
     #[arg(long = "scope", value_name = "SCOPE", value_parser = PossibleValuesParser::new(CATALOGUE.map(|(name, _)| name)))]
     scopes: Vec<String>,
-    /// Which OAuth client asks, by its name or its client_id; by default that of [oauth], else the newest of the store
-    /// that knows where browsers come back to
+    /// Which OAuth client asks, by its name or its client_id; by default that of the tenant's last connection, else that
+    /// of [oauth], else the newest of the store that knows where browsers come back to
     #[arg(long, value_name = "NAME")]
     client: Option<String>,
     /// Open nothing: print the address at Flexslot, and read from standard input the one that the browser ends on
@@ -78,10 +78,9 @@ impl ConnectArgs {
         let mut signals = Signals::of_a_terminal()?;
         let storage = store::open_storage(&config.store, world).await?;
         let connecting = Connecting::new(&config, storage, &world.surroundings()).await?;
-        let chosen = connecting.client(client.as_deref()).map_err(|none| no_client(&none, &tenant))?;
         let scopes = (!scopes.is_empty()).then(|| ScopeSet::new(&scopes.join(" ")));
-        let wish =
-            SessionWish { tenant: tenant.clone(), scopes, return_to: None, client: client.map(|_| chosen.client_id) };
+        let wish = SessionWish { tenant: tenant.clone(), scopes, return_to: None, client };
+        let wish = connecting.choose_client(wish).await?.map_err(|none| no_client(&none, &tenant))?;
         let session = connecting.credentials.open_awaited_session(wish).await?;
         let mut asking = Asking { tenant: &tenant, connecting, session };
         let walk =
@@ -114,6 +113,9 @@ fn no_client(why: &NoClient, tenant: &TenantId) -> Failure {
         .hint(format!(
             "set oauth.client_id, make one with flexslot-proxy client create, or give {tenant} a token: flexslot-proxy \
              tenant set-pat {tenant}"
+        )),
+        NoClient::Undecided(_) => Failure::misuse(why.to_string()).hint(format!(
+            "choose one: flexslot-proxy connect {tenant} --client NAME; oauth.client_id is for those who choose none"
         )),
         NoClient::Unregistered { client, .. } => Failure::misuse(why.to_string()).hint(format!(
             "a client cannot be changed at Flexslot: make one that has it (client create), or set oauth.redirect_uri to \

@@ -80,7 +80,14 @@ fn everything_that_flexslot_would_not_take_is_told_at_once_and_nothing_is_made()
         assert!(err.contains(fault), "{fault}: {err}");
     }
     assert_eq!(std::fs::read_dir(home.dir.path()).unwrap().count(), 1, "nothing but the configuration");
-    for args in [&["--scope", "decks:admin"][..], &["--type", "secret"], &[]] {
+    let home = Home::new("[admin]\nlisten = \"127.0.0.1:0\"\n", ClientRevocation::Delete);
+    let many = ["client", "create", "--name", "", "--scope", "decks:admin", "--scope", "x"];
+    let err = home.refused(&many, Status::Misused);
+    let no_port = "--redirect-uri is needed: the admin listener has no fixed port";
+    for fault in ["--name is empty", "--scope decks:admin: no scope", "--scope x: no scope", no_port] {
+        assert!(err.contains(fault), "{fault}: {err}");
+    }
+    for args in [&["--type", "secret"][..], &[]] {
         let args = [&["client", "create"], args].concat();
         home.refused(&args, Status::Misused);
     }
@@ -163,6 +170,17 @@ fn a_secret_that_the_file_names_is_said_to_be_void() {
     let (_, err) = home.done(&["client", "rotate-secret", "App"]);
     assert!(err.contains("names another place for this secret") && err.contains("/secret"), "{err}");
     assert!(home.done(&["client", "list"]).0.contains("in proxy.toml"));
+    let (_, err) = home.done(&["client", "revoke", "App", "--confirm", "App"]);
+    assert!(err.contains("proxy.toml:7: oauth.client_id still names this client"), "{err}");
+}
+
+#[test]
+fn of_several_clients_none_is_taken_by_accident() {
+    let two = "[[oauth.clients]]\nname = \"one\"\nclient_id = \"flx_client_1\"\n\
+               [[oauth.clients]]\nname = \"other\"\nclient_id = \"flx_client_2\"\n";
+    let home = Home::new(two, ClientRevocation::Delete);
+    let err = home.refused(&["connect", "acme", "--no-browser"], Status::Misused);
+    assert!(err.contains("one, other") && err.contains("connect acme --client NAME"), "{err}");
 }
 
 #[test]

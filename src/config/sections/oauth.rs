@@ -14,7 +14,7 @@ use crate::{
         near,
         origin::secure_url,
         reader::{Table, Value},
-        report::Setting,
+        report::{Setting, Spot},
         secret::{ConfiguredSecret, SecretSource},
     },
     model::{BaseUrl, Origin, RedirectUri, ScopeSet, scope::CATALOGUE, token::DpopMode},
@@ -120,6 +120,12 @@ impl Written {
         };
         let further = self.clients.iter().map(|client| of(&client.client_id, &client.client_secret));
         std::iter::once(of(&self.client_id, &self.client_secret)).chain(further).flatten().collect()
+    }
+
+    /// Where clients are named, with their ids.
+    pub(in crate::config) fn client_spots(&self) -> Vec<(String, Spot)> {
+        let ids = std::iter::once(&self.client_id).chain(self.clients.iter().map(|client| &client.client_id));
+        ids.filter_map(|id| id.given().map(|id| (id.value.clone(), id.spot.clone()))).collect()
     }
 
     /// `admin` and `public_url` say where browsers can come back to.

@@ -135,6 +135,13 @@ impl Words {
                 "Somebody has connected, disconnected or removed it while you were asked. Theirs counts.",
                 Next::Again,
             ),
+            Refusal::ClientRevoked => Self::new(
+                StatusCode::CONFLICT,
+                "The app was taken off Flexslot meanwhile",
+                "What you have just allowed has ended with it. Nothing was connected.",
+                TELL_THEM,
+            )
+            .operator("its OAuth client was revoked (flexslot-proxy client revoke); connect again through another"),
             Refusal::Busy => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "An earlier connection is still being ended",

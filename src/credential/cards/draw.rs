@@ -60,9 +60,9 @@ impl Sitting<'_> {
     pub(super) fn draw(&self) -> Card {
         let grant = self.memory.newer_than(&self.summary.grant);
         let held = connected(grant);
-        let lacks = held.map_or_else(ScopeSet::unknown, |held| self.lacks(held, grant));
+        let lacks = held.map_or_else(ScopeSet::unknown, |held| self.can_be_asked(held, &self.lacks(held, grant)));
         let (state, reason) = self.judge(grant);
-        let next_step = self.next_step(state, reason.as_ref());
+        let next_step = self.next_step(state, reason.as_ref(), &lacks);
         Card {
             tenant: self.summary.tenant.clone(),
             state,
@@ -240,11 +240,20 @@ impl Sitting<'_> {
 
     // === what can be done ===
 
-    fn next_step(&self, state: ConnectionState, reason: Option<&Reason>) -> Option<NextStep> {
+    /// Those of them that the grant's client may ask for: its user can allow no others.
+    fn can_be_asked(&self, held: &GrantSummary, scopes: &ScopeSet) -> ScopeSet {
+        let may = scopes.names().filter(|scope| self.settings.endpoint.may_ask(&held.client_id, scope));
+        ScopeSet::unknown().and(may.filter_map(Scope::from_name))
+    }
+
+    /// `lacks` are the scopes that its user can be asked for.
+    fn next_step(&self, state: ConnectionState, reason: Option<&Reason>, lacks: &ScopeSet) -> Option<NextStep> {
         let uses_grants = self.policy.credentials.contains(&CredentialKind::OAuth);
         match (state, reason) {
             (_, Some(Reason::PatRejected)) => Some(NextStep::SetPat),
-            (ConnectionState::Connected, Some(Reason::LacksScopes(_))) => Some(NextStep::AllowMore),
+            (ConnectionState::Connected, Some(Reason::LacksScopes(_))) if !lacks.is_empty() => {
+                Some(NextStep::AllowMore)
+            }
             (ConnectionState::Connected, _) => None,
             (ConnectionState::Expiring | ConnectionState::ReconnectRequired, _)
             | (ConnectionState::Error, Some(Reason::SubjectChanged)) => Some(NextStep::Reconnect),

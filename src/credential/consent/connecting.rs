@@ -148,6 +148,10 @@ impl Works {
     async fn discard(self: &Arc<Self>, id: &SessionId, step: &Step, why: &ConsentError) {
         let (Step::Connect(new) | Step::Park(new, _)) = step else { return };
         tracing::warn!(%why, "a consent has not become a connection");
+        if matches!(why, ConsentError::ClientRevoked) {
+            // Flexslot has ended it with the client.
+            return;
+        }
         let (works, id, new) = (Arc::clone(self), id.clone(), new.clone());
         let discarding = async move { works.discard_in_time(&id, &new).await };
         match why {

@@ -2,7 +2,7 @@
 
 use super::{Again, ConsentError, Flow, NewFlow, OpenedSession, Session, SessionOutcome, SessionWish, SignIn};
 use crate::{
-    credential::{ConsentClient, Credentials, NoClient},
+    credential::{Credentials, NoClient},
     model::{RedirectUri, SessionId},
     store::StoreError,
 };
@@ -10,9 +10,25 @@ use crate::{
 // === impl Credentials ===
 
 impl Credentials {
-    /// The client that asks a user: the one that `wish` names, by its name or its id, else the usual one.
-    pub fn consent_client(&self, wish: Option<&str>, callback: &RedirectUri) -> Result<ConsentClient, NoClient> {
-        self.works.settings().server.client(wish, callback)
+    /// Settles which client asks the wish's tenant: the one that it names, by its name or its id; else that of the tenant's
+    /// last grant, as long as it can ask; else the usual one. From here on one that was chosen goes by its id, since a name
+    /// can become another's.
+    pub async fn choose_client(
+        &self,
+        wish: SessionWish,
+        callback: &RedirectUri,
+    ) -> Result<Result<SessionWish, NoClient>, StoreError> {
+        let server = &self.works.settings().server;
+        let last = match &wish.client {
+            Some(_) => None,
+            None => self.works.store.last_client_of(&wish.tenant).await?,
+        };
+        if let Some(client) = last.and_then(|last| server.client(Some(&last), callback).ok()) {
+            return Ok(Ok(SessionWish { client: Some(client.client_id), ..wish }));
+        }
+        Ok(server
+            .client(wish.client.as_deref(), callback)
+            .map(|client| SessionWish { client: wish.client.as_ref().map(|_| client.client_id), ..wish }))
     }
 
     /// Opens a connect session: it lasts ten minutes.

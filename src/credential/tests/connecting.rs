@@ -671,3 +671,25 @@ async fn with_the_store_out_of_reach_nothing_is_disconnected() {
     assert!(matches!(failed, Err(StoreError::Unavailable(_))));
     assert!(world.flexslot.revoked().is_empty());
 }
+
+/// The client that is chosen for a session of acme's; `None`: the usual one.
+async fn chosen(world: &World, client: Option<&str>) -> Option<String> {
+    let callback = "http://127.0.0.1:3540/oauth/callback".parse().unwrap();
+    let client = client.map(str::to_owned);
+    let wish = SessionWish { tenant: tenant("acme"), scopes: None, return_to: None, client };
+    world.credentials.choose_client(wish, &callback).await.unwrap().unwrap().client
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_is_asked_by_the_client_of_its_last_connection_as_long_as_that_can_ask() {
+    let world = World::new().await;
+    *world.flexslot.asking.lock() = vec!["usual", CLIENT];
+    assert_eq!(chosen(&world, None).await, None);
+    world.connect("acme", HOUR, None).await;
+    assert_eq!(chosen(&world, None).await.as_deref(), Some(CLIENT));
+    assert_eq!(chosen(&world, Some("usual")).await.as_deref(), Some("usual"));
+    disconnect(&world).await;
+    assert_eq!(chosen(&world, None).await.as_deref(), Some(CLIENT), "also after its end");
+    *world.flexslot.asking.lock() = vec!["usual"];
+    assert_eq!(chosen(&world, None).await, None);
+}

@@ -18,10 +18,10 @@ use url::Url;
 use super::world::CLIENT;
 use crate::{
     flexslot::{
-        AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, Revoke, TokenAnswer,
-        TokenEndpoint, TokenError,
+        AuthorizationRequest, AuthorizationServer, ConsentClient, Introspection, NoClient, Redemption, Revocation,
+        Revoke, TokenAnswer, TokenEndpoint, TokenError,
     },
-    model::{Identity, ProofKey, Secret, TokenType},
+    model::{Identity, ProofKey, RedirectUri, Secret, TokenType},
 };
 
 /// What the scripted Flexslot does with the next token request.
@@ -66,6 +66,13 @@ pub(super) struct Flexslot {
     pub(super) binds: AtomicBool,
     /// The key that each token request brought along.
     pub(super) keys: Mutex<Vec<Option<ProofKey>>>,
+    /// How often it was told that the store's clients have changed, and that they can be read again.
+    pub(super) clients_changed: AtomicUsize,
+    pub(super) clients_if_due: AtomicUsize,
+    /// What no client may ask for.
+    pub(super) unasked: Mutex<Vec<&'static str>>,
+    /// The clients that can ask users, the usual one first.
+    pub(super) asking: Mutex<Vec<&'static str>>,
 }
 
 /// One grant's rotating line of refresh tokens: `name.number`.
@@ -180,6 +187,18 @@ impl TokenEndpoint for Flexslot {
         client_id == CLIENT
     }
 
+    fn may_ask(&self, _: &str, scope: &str) -> bool {
+        !self.unasked.lock().contains(&scope)
+    }
+
+    async fn clients_changed(&self) {
+        self.clients_changed.fetch_add(1, Ordering::SeqCst);
+    }
+
+    async fn clients_if_due(&self) {
+        self.clients_if_due.fetch_add(1, Ordering::SeqCst);
+    }
+
     async fn refresh(
         &self,
         _client_id: &str,
@@ -211,6 +230,13 @@ impl TokenEndpoint for Flexslot {
 
 #[async_trait]
 impl AuthorizationServer for Flexslot {
+    fn client(&self, wish: Option<&str>, callback: &RedirectUri) -> Result<ConsentClient, NoClient> {
+        let asking = self.asking.lock();
+        let found = asking.iter().find(|client| wish.is_none_or(|wish| wish == **client)).ok_or(NoClient::None)?;
+        let client_id = (*found).to_owned();
+        Ok(ConsentClient { client_id, redirect_uri: callback.clone(), scopes: None, allowed: None })
+    }
+
     fn authorization_url(&self, _: &AuthorizationRequest<'_>) -> Url {
         unreachable!("consents are asked for elsewhere")
     }

@@ -66,3 +66,15 @@ async fn a_403_about_something_else_says_nothing_of_the_connection() {
     world.settle().await;
     assert!(card(&world).await.lacks.is_empty());
 }
+
+/// Its user cannot allow what the client cannot ask for.
+#[tokio::test(start_paused = true)]
+async fn what_the_client_may_not_ask_for_is_not_offered() {
+    let world = World::new().await;
+    world.connect("acme", HOUR, None).await;
+    refused(&world, &Forbidden::For(NAMED.into())).await;
+    world.flexslot.unasked.lock().push("decks:write");
+    let card = card(&world).await;
+    assert_eq!((card.next_step, card.lacks.is_empty()), (None, true));
+    assert_eq!(card.reason, Some(Reason::LacksScopes(ScopeSet::new("decks:write"))), "which is so all the same");
+}

@@ -179,3 +179,19 @@ async fn a_change_that_could_not_be_opened_is_read_again_when_its_key_comes() {
     pass(&world, 2 * SECOND).await;
     assert_eq!(value(&pat_only(&world, "acme").await), "Bearer flx_pat_new");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_stores_clients_are_read_again_after_a_key_change_and_where_a_look_has_failed() {
+    let world = World::new().await;
+    let _background = world.credentials.start().await.unwrap();
+    pass(&world, 2 * SECOND).await;
+    let counted = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::SeqCst);
+    let flexslot = &world.flexslot;
+    let (changed, due) = (counted(&flexslot.clients_changed), counted(&flexslot.clients_if_due));
+    pass(&world, 2 * SECOND).await;
+    assert_eq!(counted(&flexslot.clients_changed), changed);
+    assert!(counted(&flexslot.clients_if_due) >= due + 2, "each round");
+    world.sealer.replace(keys(&format!("{OLD}\n{NEW}")));
+    pass(&world, 2 * SECOND).await;
+    assert_eq!(counted(&flexslot.clients_changed), changed + 1);
+}

@@ -1,6 +1,13 @@
 //! A client whose secret is replaced under way.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -14,7 +21,11 @@ use tokio::{
 
 use super::{Endpoints, HttpAuthorizationServer, OAuthClient, client_builder};
 use crate::{
-    flexslot::{ClientSource, KnownClients, StoredClient, StoredClients, TokenEndpoint, TokenError},
+    flexslot::{
+        ClientSource, KnownClients, StoredClient, StoredClients, TokenEndpoint, TokenError,
+        clients::MANAGEMENT,
+        registry::{INSISTENCE, ROTATION},
+    },
     model::{ClientDescription, ClientStatus, ClientType, Random, Secret, clock::SystemClock, token::DpopMode},
 };
 
@@ -35,12 +46,17 @@ struct Store {
     /// What it has from the second look on.
     next: Mutex<Option<&'static str>>,
     rotating_until: Mutex<Option<Instant>>,
+    /// Whether time is to run by itself from the next look on, when nobody waits for an answer any more.
+    hurries: AtomicBool,
 }
 
 #[async_trait]
 impl ClientSource for Store {
     async fn load(&self) -> Result<Vec<StoredClient>, String> {
         *self.looks.lock() += 1;
+        if self.hurries.swap(false, Ordering::Relaxed) {
+            tokio::time::pause();
+        }
         let rotating_until = *self.rotating_until.lock();
         let secret = *self.secret.lock();
         if rotating_until.is_some()
@@ -195,18 +211,37 @@ async fn a_secret_on_its_way_is_waited_for() {
     assert_eq!(server.asked(), ["new"]);
 }
 
+/// Nobody has to mend anything, and no token was looked at.
+#[tokio::test]
+async fn a_secret_that_is_long_on_its_way_leaves_the_request_unsent() {
+    let server = Server::start("new").await;
+    let store = Arc::new(Store { secret: Mutex::new(Some("old")), ..Store::default() });
+    let (endpoint, stored) = endpoint(&server, None, &store);
+    stored.load().await;
+    *store.rotating_until.lock() = Some(Instant::now() + Duration::from_secs(600));
+    store.hurries.store(true, Ordering::Relaxed);
+    let refused = refresh(&endpoint).await;
+    assert!(matches!(&refused, Err(TokenError::NotSent(what)) if what.contains("is being replaced")), "{refused:?}");
+    assert_eq!(server.asked(), ["old"]);
+}
+
+#[test]
+fn a_rotation_is_waited_for_as_long_as_it_may_take() {
+    assert!(ROTATION >= MANAGEMENT + INSISTENCE);
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_died_in_the_middle_of_a_rotation_is_not_waited_for_for_ever() {
     let store = Arc::new(Store {
         secret: Mutex::new(Some("old")),
-        rotating_until: Mutex::new(Some(Instant::now() + Duration::from_secs(15))),
+        rotating_until: Mutex::new(Some(Instant::now() + ROTATION)),
         ..Store::default()
     });
     let stored = StoredClients::new(store);
     stored.load().await;
     let began = Instant::now();
     stored.settled("cli_1").await;
-    assert_eq!(began.elapsed().as_secs(), 15);
+    assert_eq!(began.elapsed(), ROTATION);
     stored.settled("of nobody").await;
-    assert_eq!(began.elapsed().as_secs(), 15, "other clients are not waited for");
+    assert_eq!(began.elapsed(), ROTATION, "other clients are not waited for");
 }

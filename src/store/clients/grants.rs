@@ -47,6 +47,17 @@ impl TokenStore {
         Ok(found)
     }
 
+    /// The client that the tenant's grant was given to, or its last one before it ended; `None` where nobody knows.
+    pub async fn last_client_of(&self, tenant: &TenantId) -> Result<Option<String>, StoreError> {
+        let Some(row) = self.row(&Key::new(Kind::Grant, tenant.as_str())).await? else { return Ok(None) };
+        Ok(match record::read_plain_grant(tenant, &row) {
+            Ok(PlainState::Held(grant)) => Some(grant.client_id),
+            Ok(PlainState::Disconnected(end)) => end.client_id,
+            // A record that cannot be read can be connected over.
+            Ok(PlainState::Gone) | Err(_) => None,
+        })
+    }
+
     /// How many tenants are connected through each client of `origin`.
     pub async fn grants_by_client(&self, origin: &Origin) -> Result<HashMap<String, u64>, StoreError> {
         let mut counts = HashMap::new();
@@ -83,7 +94,8 @@ impl TokenStore {
                 return Ok(false);
             }
             let (id, version, at) = (grant.id, grant.version, self.now().await?);
-            let end = Disconnected { id, version, reason: DisconnectReason::ClientRevoked, at };
+            let (reason, client_id) = (DisconnectReason::ClientRevoked, Some(grant.client_id));
+            let end = Disconnected { id, version, client_id, reason, at };
             // A conflict means that somebody else has written in between, a refreshed pair for one.
             if self.end(tenant, Expect::Revision(row.revision), &end).await? == Cas::Stored {
                 return Ok(true);

@@ -60,6 +60,7 @@ fn kept(id: &str, secret: &str, rotated: i64) -> KeptClient {
         tenant: george(),
         secret: Some(Secret::new(secret)),
         intent: None,
+        generation: Generation::default(),
     }
 }
 
@@ -84,7 +85,8 @@ async fn a_creation_is_a_note_and_then_a_client() {
     let test = test().await;
     let client = kept("flx_client_1", "flx_cs_canary", 10);
     test.create(&client).await;
-    let found = test.store.clients().await.unwrap();
+    let mut found = test.store.clients().await.unwrap();
+    assert!(std::mem::take(&mut found.clients[0].generation) > Generation::default());
     assert_eq!((found.clients, found.creations.len(), found.unreadable.len()), (vec![client], 0, 0));
 }
 
@@ -233,12 +235,34 @@ async fn grants_end_with_their_client_and_others_stay() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_has_lost_a_client_is_given_it_again_and_one_that_has_removed_it_is_not() {
     let test = test().await;
-    let client = kept("c", "newer", 20);
-    assert_eq!(test.store.restore_client(&client).await, Ok(true));
-    assert_eq!(test.store.restore_client(&client).await, Ok(false), "it has it");
-    assert_eq!(test.store.restore_client(&kept("c", "newest", 30)).await, Ok(false), "nobody knows which is newer");
-    assert_eq!(test.secret("c").await, Some(Secret::new("newer")));
+    let known = |secret: &str, generation| KeptClient { generation: Generation(generation), ..kept("c", secret, 20) };
+    assert_eq!(test.store.restore_client(&known("second", 2)).await, Ok(true));
+    assert_eq!(test.store.restore_client(&known("second", 2)).await, Ok(false), "it has it");
+    assert_eq!(test.store.restore_client(&known("first", 1)).await, Ok(false), "downwards");
+    assert_eq!(test.store.restore_client(&known("third", 3)).await, Ok(true));
+    assert_eq!(test.secret("c").await, Some(Secret::new("third")));
     test.store.forget_client("c").await.unwrap();
-    assert_eq!(test.store.restore_client(&client).await, Ok(false));
+    let last = known("fourth", u64::MAX);
+    assert_eq!(test.store.restore_client(&last).await, Ok(false));
     assert_eq!(test.store.client("c").await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generation_rises_with_secrets_and_removals_alone() {
+    let test = test().await;
+    let generation = async || test.store.client("c").await.unwrap().unwrap().generation;
+    test.create(&kept("c", "first", 10)).await;
+    let first = generation().await;
+    let begun = test.rotate("c").await;
+    test.store.describe_clients(&[ClientDescription { scopes: vec![], ..described("c", 10) }]).await.unwrap();
+    test.store.withdraw_step("c", &begun.intent).await.unwrap();
+    assert_eq!(generation().await, first, "no secret is newer by what is beside it");
+    let begun = test.rotate("c").await;
+    assert_eq!(test.store.finish_rotation(&begun, &kept("c", "second", 20)).await, Ok(Rotated::Stored));
+    let second = generation().await;
+    test.store.forget_client("c").await.unwrap();
+    let gone = test.store.clients().await.unwrap().gone.remove(0).generation;
+    // Flexslot may have it all the same, as where a note was all that there was.
+    let _ = test.rotate("c").await;
+    assert!(first < second && second < gone && gone < generation().await);
 }

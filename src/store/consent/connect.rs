@@ -7,7 +7,9 @@ use super::{
     sessions::{Read, is_open},
 };
 use crate::{
-    model::{Grant, GrantId, Identity, ScopeSet, Secret, SessionId, TenantId, Timestamp, Version},
+    model::{
+        Grant, GrantId, Identity, ScopeSet, Secret, SessionId, TenantId, Timestamp, Version, token::DisconnectReason,
+    },
     store::{
         Cas, NewGrant, StoreError, TOMBSTONE_LIFE, TokenStore, all,
         backend::{Change, Expect, Key, Kind, Row, RowState},
@@ -106,6 +108,7 @@ impl TokenStore {
             is_open(&session.stored.session.progress)?;
             let before = self.before(&session).await?;
             before.goes_on_from(&new.outset)?;
+            self.check_client(&new.grant).await?;
             if let Some(connecting) = self.take_in(session, &before, new, None).await? {
                 return Ok(connecting);
             }
@@ -125,6 +128,7 @@ impl TokenStore {
             is_open(&session.stored.session.progress)?;
             let before = self.before(&session).await?;
             before.goes_on_from(&new.outset)?;
+            self.check_client(&new.grant).await?;
             let Read { key, row, stored, .. } = session;
             let StoredSession { session, opened_at, tries, flows, .. } = stored;
             let id = RevocationId { tenant: session.tenant.clone(), grant: new.grant.id };
@@ -197,11 +201,37 @@ impl TokenStore {
             let revocation = RevocationId { tenant: tenant.clone(), grant };
             let before = self.before(&session).await?;
             let (key, consent) = before.parked(&revocation, parked.identity)?;
+            if self.is_revoked_client(&consent.grant.client_id).await? {
+                if self.end_beside_client(session, &before, &key).await? == Cas::Moved {
+                    continue;
+                }
+                return Err(ConsentError::ClientRevoked);
+            }
             let consent = word.on.insert(consent);
             if let Some(connecting) = self.take_in(session, &before, consent, Some(&key)).await? {
                 return Ok(connecting);
             }
         }
+    }
+
+    /// A grant that was given to a client is none after the client's end.
+    async fn check_client(&self, grant: &Grant) -> Result<(), ConsentError> {
+        match self.is_revoked_client(&grant.client_id).await? {
+            true => Err(ConsentError::ClientRevoked),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends a session whose parked grant has ended with its client, so that there is nothing to revoke.
+    async fn end_beside_client(&self, session: Read, before: &Before, parked: &Key) -> Result<Cas, StoreError> {
+        let Read { key, row, stored, now } = session;
+        let outcome = SessionOutcome::Failed(DisconnectReason::ClientRevoked.as_str().to_owned());
+        let session = Session { progress: Progress::Ended(outcome), ..stored.session };
+        let (label, body) = record::session(&StoredSession { session, ..stored });
+        let mut changes = vec![Change { key, expect: Expect::Revision(row.revision), label, body }];
+        let pending = before.pending.iter().filter(|pending| pending.key == *parked);
+        changes.extend(pending.map(|pending| over(pending.key.clone(), Expect::Revision(pending.row.revision), now)));
+        Ok(self.write(changes).await?.into())
     }
 
     /// Reads what there is of the session's tenant, unless the tenant was removed since the session was opened.

@@ -5,9 +5,12 @@ use super::{
     SESSION, STATE, SessionOutcome, SessionWish, Word, key,
 };
 use crate::{
-    model::{GrantState, Identity, Random, ScopeSet, Secret, SessionId, token::DisconnectReason},
+    model::{
+        ClientDescription, ClientStatus, GrantState, Identity, Random, ScopeSet, Secret, SessionId,
+        token::DisconnectReason,
+    },
     store::{
-        Cas, Claim, Disconnection, Patience, RevocationId, TokenStore,
+        Cas, Claim, ClientStep, Disconnection, Patience, RevocationId, TokenStore,
         backend::{Backend, Change, Expect, Key, Kind, Label, Names, RowState},
         record::Body,
         revocation::CLAIM,
@@ -681,4 +684,45 @@ async fn sessions_and_revocations_are_found_by_nothing_but_their_names() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(names, [key(SESSION, id.expose()).name, key(STATE, "state-canary").name]);
+}
+
+#[tokio::test]
+async fn what_was_given_to_a_client_that_is_revoked_meanwhile_does_not_come_to_life() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    world.store.park(&id, &new, &completion()).await.expect("parked");
+    world.store.forget_client(&new.grant.client_id).await.expect("forgotten");
+    let mut word = Word::completed("the code");
+    assert_eq!(world.store.last_word(&id, &mut word).await, Err(ConsentError::ClientRevoked));
+    assert_eq!(world.grant("acme").await, None);
+    let ended = SessionOutcome::Failed("client_revoked".into());
+    assert_eq!(world.store.last_word(&id, &mut word).await, Err(ConsentError::Ended(ended)));
+    world.clock.pass(10 * MINUTE);
+    assert!(to_revoke(&world.store).await.is_empty(), "Flexslot has ended it with its client");
+    let other = opened(&world.store, "acme").await;
+    let late = consent(&world.store, "late", "u1");
+    assert_eq!(world.store.connect(&other, &late).await, Err(ConsentError::ClientRevoked));
+    assert_eq!(world.store.park(&other, &late, &completion()).await, Err(ConsentError::ClientRevoked));
+}
+
+/// As after a rotation that Flexslot has refused, of a client that the configuration names.
+#[tokio::test]
+async fn a_client_that_is_merely_not_kept_goes_on() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    let client = ClientDescription {
+        client_id: new.grant.client_id.clone(),
+        name: "App".into(),
+        client_type: None,
+        status: ClientStatus::Active,
+        redirect_uris: vec![],
+        scopes: vec![],
+        dpop_bound_access_tokens: false,
+        created_at: None,
+        last_used_at: None,
+        secret_rotated_at: None,
+    };
+    let begun = world.store.begin_step(&client, &new.grant.origin, &tenant("george"), ClientStep::Rotate).await;
+    world.store.withdraw_step(&client.client_id, &begun.expect("begun").intent).await.expect("withdrawn");
+    assert!(is_connected(&world.store.connect(&id, &new).await));
 }

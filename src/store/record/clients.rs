@@ -3,14 +3,14 @@
 use super::{
     Body, Fault,
     fields::{Reader, Writer},
-    open, unreadable,
+    gone, open, unreadable,
 };
 use crate::{
     model::{ClientDescription, ClientStatus, ClientType, Timestamp},
     store::{
         StoreError,
         backend::{Key, Kind, Label, Row},
-        clients::{ClientIntent, ClientStep, Creation, KeptClient, StoredRow},
+        clients::{ClientIntent, ClientStep, Creation, Generation, KeptClient, Parting, StoredRow},
         seal::{Place, Sealer},
     },
 };
@@ -20,7 +20,7 @@ const TEXT: char = '=';
 
 /// A client's row, named by its `client_id`.
 pub(in crate::store) fn client(sealer: &Sealer, key: &Key, kept: &KeptClient) -> (Label, Body) {
-    let KeptClient { client, origin, tenant, secret, intent } = kept;
+    let KeptClient { client, origin, tenant, secret, intent, generation } = kept;
     let ClientDescription {
         client_id: _, // the row's name
         name,
@@ -44,7 +44,8 @@ pub(in crate::store) fn client(sealer: &Sealer, key: &Key, kept: &KeptClient) ->
         .with_some("last_used_at", last_used_at.map(Timestamp::millis))
         .with_some("secret_rotated_at", secret_rotated_at.map(Timestamp::millis))
         .with("origin", origin.as_str())
-        .with("tenant", tenant.as_str());
+        .with("tenant", tenant.as_str())
+        .with("generation", generation.0);
     let writer = match secret {
         Some(secret) => writer.with_sealed("client_secret", &sealer.seal(place(key), secret)),
         None => writer,
@@ -90,6 +91,7 @@ pub(in crate::store) fn read_client(sealer: &Sealer, key: &Key, row: &Row) -> Re
             secret_rotated_at: fields.optional_time("secret_rotated_at")?,
         };
         let (origin, tenant) = (fields.origin("origin")?, fields.tenant("tenant")?);
+        let generation = Generation(fields.number("generation")?);
         let sealed = match fields.has("client_secret") {
             true => Some(fields.sealed("client_secret")?),
             false => None,
@@ -97,7 +99,24 @@ pub(in crate::store) fn read_client(sealer: &Sealer, key: &Key, row: &Row) -> Re
         let intent = fields.object("intent", "intent.")?.map(read_intent).transpose()?;
         fields.end()?;
         let secret = sealed.map(|sealed| open(sealer, place(key), &sealed)).transpose()?;
-        Ok(StoredRow::Client(KeptClient { client, origin, tenant, secret, intent }))
+        Ok(StoredRow::Client(Box::new(KeptClient { client, origin, tenant, secret, intent, generation })))
+    };
+    read().map_err(unreadable(key.kind, &key.name.escape_debug().to_string()))
+}
+
+/// What stays of a removed client, or of a creation that is over.
+pub(in crate::store) fn client_gone(until: Timestamp, generation: Generation, why: Parting) -> (Label, Body) {
+    let (label, _) = gone(until);
+    (label, Body(Writer::new().with("generation", generation.0).with("why", why.as_str()).bytes()))
+}
+
+/// The generation of a client's removal, and why that was.
+pub(in crate::store) fn read_client_gone(key: &Key, row: &Row) -> Result<(Generation, Parting), StoreError> {
+    let read = || {
+        let mut fields = Reader::new(row.body.as_bytes())?;
+        let generation = Generation(fields.number("generation")?);
+        let why = fields.parsed("why", "revoked or unkept", Parting::from_name)?;
+        fields.end().map(|()| (generation, why))
     };
     read().map_err(unreadable(key.kind, &key.name.escape_debug().to_string()))
 }

@@ -68,6 +68,7 @@ pub(in crate::store) fn disconnected(end: &Disconnected) -> (Label, Body) {
     let writer = Writer::new()
         .with("grant", end.id.to_string())
         .with("version", end.version.number())
+        .with_some("client_id", end.client_id.as_deref())
         .with("reason", end.reason.as_str())
         .with_time("at", end.at);
     let label =
@@ -106,6 +107,7 @@ fn read_disconnected(row: &Row) -> Result<Disconnected, Fault> {
     let end = Disconnected {
         id: fields.grant_id("grant")?,
         version: fields.version("version")?,
+        client_id: fields.optional_text("client_id")?,
         reason: fields.parsed("reason", "a reason that this version knows", DisconnectReason::from_name)?,
         at: fields.time("at")?,
     };

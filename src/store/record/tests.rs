@@ -221,7 +221,8 @@ proptest! {
         let reasons =
             [DisconnectReason::InvalidGrant, DisconnectReason::RefreshOutcomeLost, DisconnectReason::Disconnected];
         let (id, version) = (GrantId::from_stored(id), Version::from_stored(version));
-        let end = Disconnected { id, version, reason: reasons[reason], at };
+        let client_id = (at.millis() % 2 == 0).then(|| "flx_client_1".to_owned());
+        let end = Disconnected { id, version, client_id, reason: reasons[reason], at };
         let read = row(super::disconnected(&end));
         prop_assert_eq!(read_grant(&sealer(1), &tenant("acme"), &read), Ok(GrantState::Disconnected(end)));
     }
