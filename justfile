@@ -40,6 +40,10 @@ cards *ARGS:
 day *ARGS:
     cargo bench --locked --bench day -- {{ARGS}}
 
+# What a request costs beside nginx, haproxy and a byte relay: docs/performance.md
+compare *ARGS:
+    scripts/compare {{ARGS}}
+
 # What a proof of possession costs, beside the signature in it
 proof:
     cargo bench --locked --bench proof
