@@ -29,7 +29,7 @@ fn main() {
     for _ in 0..ROUNDS {
         let works: [&dyn Fn(); 3] = [
             &|| drop(black_box(key.sign(&message))),
-            &|| drop(black_box(prover.prove(&key, &proven, now, &random))),
+            &|| drop(black_box(prover.prove(None, &key, &proven, now, &random))),
             &|| drop(black_box(ProofKey::generate())),
         ];
         for (best, work) in best.iter_mut().zip(works) {

@@ -8,7 +8,7 @@
 use flexslot_proxy::{
     flexslot::dpop::{DPOP_NONCE, Nonce, Proven, Prover},
     model::{ProofKey, Random, Timestamp},
-    proxy::verdict::{Scheme, Verdict},
+    proxy::{challenge::Scheme, verdict::Verdict},
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
@@ -41,10 +41,10 @@ fuzz_target!(|input: &[u8]| {
 
     let prover = Prover::default();
     let proven = Proven { method: &Method::GET, url: "https://api.flexslot.gg/", token: None };
-    let before = prover.prove(&KEY, &proven, NOW, &Random::system());
+    let before = prover.prove(None, &KEY, &proven, NOW, &Random::system());
     let wanted = prover.answered(&before, &headers, NOW);
     assert!(Nonce::read(&headers).is_none() || wanted.is_some());
-    let after = prover.prove(&KEY, &proven, NOW, &Random::system());
+    let after = prover.prove(None, &KEY, &proven, NOW, &Random::system());
     assert!(prover.answered(&after, &headers, NOW).is_none(), "what was said is taken over at once");
     assert!(after.value().to_str().is_ok_and(|text| text.split('.').count() == 3));
 });

@@ -1,6 +1,6 @@
 //! What is counted (docs/operations.md). Labels are bounded, and no tenant is named.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::OnceLock, time::Duration};
 
 use http::Method;
 use prometheus::{
@@ -33,12 +33,29 @@ pub struct Metrics {
 
 /// What callers get.
 struct Requests {
-    answered: IntCounterVec,
+    answered: Answered,
     in_flight: IntGauge,
     duration: Histogram,
     upstream_duration: Histogram,
     overhead_duration: Histogram,
 }
+
+/// `requests_total`, with the counters of the answers that there have been at hand: looking one up by its labels costs more
+/// than counting.
+struct Answered {
+    counters: IntCounterVec,
+    /// By method, by credential, by status; each made when it is counted first.
+    known: [[OnceLock<Statuses>; CREDENTIALS.len()]; METHODS.len()],
+}
+
+/// The counters of the statuses from 100 to 599.
+type Statuses = Box<[OnceLock<IntCounter>]>;
+
+/// Clients may make up methods; the label may not grow with them. The last stands for all others.
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "other"];
+
+/// What a request was sent with, or that it was not.
+const CREDENTIALS: [Option<CredentialKind>; 3] = [None, Some(CredentialKind::OAuth), Some(CredentialKind::Pat)];
 
 /// What becomes of credentials.
 struct Credentials {
@@ -114,10 +131,7 @@ impl Observer for Metrics {
     }
 
     fn request(&self, method: &Method, status: u16, credential: Option<CredentialKind>, took: RequestTimes) {
-        let credential = credential.map_or("none", CredentialKind::as_str);
-        let digits = [b'0' + (status / 100 % 10) as u8, b'0' + (status / 10 % 10) as u8, b'0' + (status % 10) as u8];
-        let status = std::str::from_utf8(&digits).unwrap_or("");
-        self.requests.answered.with_label_values(&[known_method(method), status, credential]).inc();
+        self.requests.answered.count(method, status, credential);
         self.requests.duration.observe(took.total.as_secs_f64());
         self.requests.overhead_duration.observe(took.overhead.as_secs_f64());
         if took.upstream > Duration::ZERO {
@@ -141,17 +155,26 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// Clients may make up methods; the label may not grow with them.
-fn known_method(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
+// === impl Answered ===
+
+impl Answered {
+    fn new(counters: IntCounterVec) -> Self {
+        Self { counters, known: Default::default() }
+    }
+
+    fn count(&self, method: &Method, status: u16, credential: Option<CredentialKind>) {
+        let others = METHODS.len() - 1;
+        let method = METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(others);
+        let credential = CREDENTIALS.iter().position(|known| *known == credential).unwrap_or(0);
+        let labelled = || {
+            let label = CREDENTIALS[credential].map_or("none", CredentialKind::as_str);
+            self.counters.with_label_values(&[METHODS[method], status.to_string().as_str(), label])
+        };
+        let statuses = self.known[method][credential].get_or_init(|| (100..600).map(|_| OnceLock::new()).collect());
+        match usize::from(status).checked_sub(100).and_then(|at| statuses.get(at)) {
+            Some(known) => known.get_or_init(labelled).inc(),
+            None => labelled().inc(),
+        }
     }
 }
 
@@ -161,7 +184,11 @@ impl Requests {
     fn register(to: &Registrar<'_>) -> Result<Self, prometheus::Error> {
         let overhead = "From a request's header to its response's, less the wait for Flexslot.";
         Ok(Self {
-            answered: to.counters("requests_total", "Requests answered.", &["method", "status", "credential"])?,
+            answered: Answered::new(to.counters(
+                "requests_total",
+                "Requests answered.",
+                &["method", "status", "credential"],
+            )?),
             in_flight: to.gauge("in_flight_requests", "Requests under way.")?,
             duration: to.histogram(
                 "request_duration_seconds",

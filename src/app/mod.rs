@@ -24,7 +24,7 @@ use tokio::{
     sync::{oneshot, watch},
 };
 
-pub use crate::server::listen::bind_tcp;
+pub use crate::server::{crew::Crew, listen::bind_tcp};
 use crate::{
     admin::{
         self, Admin, connections,
@@ -74,6 +74,7 @@ pub struct App {
     /// The admin listener's, once it is bound.
     admin_port: Option<u16>,
     corridor: Arc<Corridor>,
+    crew: Arc<Crew>,
     front: Arc<Front>,
     admin: Arc<AdminFront>,
     /// Health and metrics only.
@@ -127,14 +128,14 @@ impl fmt::Debug for Surroundings {
 // === impl App ===
 
 impl App {
-    /// Builds a sidecar on `storage`.
+    /// Builds a sidecar on `storage`, whose requests `crew` serves.
     pub fn build(
         config: Config,
         storage: Storage,
         around: &Surroundings,
-        counters: Arc<Metrics>,
+        (crew, counters): (Crew, Arc<Metrics>),
     ) -> Result<Self, StartFailure> {
-        let outbound = Outbound::new(&config)?;
+        let outbound = Outbound::for_workers(&config, crew.size())?;
         let stored = stored_clients::of_store(&storage.store, &config.upstream.origin);
         let server = outbound.authorization_server(&config, &stored, around)?;
         let instance = storage.instance_lock(around)?;
@@ -155,7 +156,7 @@ impl App {
             around.random.clone(),
         );
         let memory = ReplayMemory::new(config.limits.replay_memory as u64);
-        let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
+        let corridor = settings::corridor(&config, outbound.upstreams(), memory.clone());
         let corridor = Arc::new(Corridor::new(corridor, credentials.clone(), Arc::clone(&counters) as _));
         let (draining, drained) = watch::channel(false);
         let traces = Arc::new(Traces::default());
@@ -196,6 +197,7 @@ impl App {
             connecting,
             admin_port: None,
             corridor,
+            crew: Arc::new(crew),
             front: Arc::new(front),
             admin: Arc::new(admin),
             metrics: Arc::new(metrics),
@@ -239,8 +241,12 @@ impl App {
         // First of all the admin listeners, so that probes are told that we are starting.
         let admin = Serving::start(listeners.admin, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
         let metrics = Serving::start(listeners.metrics, limits, Arc::clone(&self.metrics), ADMIN_DRAIN);
+        if self.crew.is_apart() {
+            self.credentials.live_here();
+        }
         let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
-        let data = Serving::start(listeners.server, limits, Arc::clone(&self.front), drain);
+        let (crew, front) = (Arc::clone(&self.crew), Arc::clone(&self.front));
+        let data = Serving::by(crew, listeners.server, limits, front, drain);
         self.readiness.enter(Phase::Serving);
         let (credentials, counters) = (self.credentials.clone(), Arc::clone(&self.counters));
         let counting = connections::count(&credentials, &counters);

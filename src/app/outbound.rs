@@ -15,14 +15,14 @@ use crate::{
         http::client_builder,
     },
     model::token::DpopMode,
-    proxy::upstream::{ProxySetting, Upstream, UpstreamParams, tls},
+    proxy::upstream::{ProxySetting, Upstream, UpstreamParams, Upstreams, tls},
 };
 
 /// What all ways out share.
 #[derive(Clone)]
 pub struct Outbound {
     tls: Arc<ClientConfig>,
-    upstream: Upstream,
+    upstreams: Upstreams,
 }
 
 // === impl Outbound ===
@@ -30,6 +30,11 @@ pub struct Outbound {
 impl Outbound {
     /// Reads the trust roots and prepares the upstream's pool; connects to nothing yet.
     pub fn new(config: &Config) -> Result<Self, StartFailure> {
+        Self::for_workers(config, 1)
+    }
+
+    /// The same with a pool for each of `workers`.
+    pub fn for_workers(config: &Config, workers: usize) -> Result<Self, StartFailure> {
         let tls = trust(config)?;
         let proxy = match &config.upstream.proxy {
             None => ProxySetting::Off,
@@ -47,12 +52,12 @@ impl Outbound {
         };
         let upstream =
             Upstream::new(params).map_err(|error| StartFailure::new(format!("[upstream] cannot be used: {error}")))?;
-        Ok(Self { tls, upstream })
+        Ok(Self { tls, upstreams: Upstreams::new(&upstream, workers) })
     }
 
-    /// The upstream; clones share its connections.
-    pub fn upstream(&self) -> Upstream {
-        self.upstream.clone()
+    /// The upstream for each worker; clones share their connections.
+    pub fn upstreams(&self) -> Upstreams {
+        self.upstreams.clone()
     }
 
     /// A client that looks at pages on this machine, or where its user's browser finds them.

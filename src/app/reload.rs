@@ -110,8 +110,10 @@ impl App {
 
     async fn prepare(&self, config: Config) -> Result<Prepared, StartFailure> {
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
-        let outbound =
-            if config.upstream == self.config.upstream { self.outbound.clone() } else { Outbound::new(&config)? };
+        let outbound = match config.upstream == self.config.upstream {
+            true => self.outbound.clone(),
+            false => Outbound::for_workers(&config, self.crew.size())?,
+        };
         let stored = match config.upstream.origin == self.config.upstream.origin {
             true => Arc::clone(&self.stored),
             false => stored_clients::loaded(&self.store, &config.upstream.origin).await,
@@ -123,7 +125,7 @@ impl App {
         } else {
             ReplayMemory::new(config.limits.replay_memory as u64)
         };
-        let corridor = settings::corridor(&config, outbound.upstream(), memory.clone());
+        let corridor = settings::corridor(&config, outbound.upstreams(), memory.clone());
         let credential = settings::credential(&config, Arc::clone(&server) as _);
         let connecting = settings::connect_flow(&config, server, self.admin_port);
         let admin = self.admin_settings_of(&config)?;

@@ -6,6 +6,7 @@ use tokio::{sync::watch, task::JoinHandle};
 
 use crate::server::{
     accept::{self, Answers, Drained, Limits},
+    crew::Crew,
     listen::Listener,
 };
 
@@ -20,12 +21,23 @@ pub(super) struct Serving {
 impl Serving {
     /// Has `front` answer whoever calls. Once stopped, what is under way has up to `drain` to finish.
     pub(super) fn start<S: Answers>(listeners: Vec<Listener>, limits: Limits, front: Arc<S>, drain: Duration) -> Self {
+        Self::by(Arc::new(Crew::here()), listeners, limits, front, drain)
+    }
+
+    /// The same, served by a crew.
+    pub(super) fn by<S: Answers>(
+        crew: Arc<Crew>,
+        listeners: Vec<Listener>,
+        limits: Limits,
+        front: Arc<S>,
+        drain: Duration,
+    ) -> Self {
         let (stop, mut stopped) = watch::channel(false);
         let shutdown = async move {
             // A sender that is gone stops as well as one that says so.
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
-        Self { stop, task: tokio::spawn(accept::serve(listeners, limits, front, shutdown, drain)) }
+        Self { stop, task: tokio::spawn(accept::serve(listeners, limits, (crew, front), shutdown, drain)) }
     }
 
     pub(super) async fn stop(self) -> Drained {

@@ -13,7 +13,7 @@ use crate::{
         self,
         guard::{Guard, Pages},
         replay::{ReplayLimits, ReplayMemory},
-        upstream::Upstream,
+        upstream::Upstreams,
     },
     server::{accept::Limits, access_log::Lines, wire::WireLimits},
 };
@@ -48,7 +48,7 @@ pub fn credential(config: &Config, server: Arc<HttpAuthorizationServer>) -> cred
 }
 
 /// The corridor's part.
-pub fn corridor(config: &Config, upstream: Upstream, memory: ReplayMemory) -> proxy::Settings {
+pub fn corridor(config: &Config, upstream: Upstreams, memory: ReplayMemory) -> proxy::Settings {
     let guard = Guard {
         upstream: Some(config.upstream.origin.clone()),
         client_token: config.server.client_token.as_ref().map(|configured| configured.secret.clone()),

@@ -4,7 +4,7 @@ use std::{fmt, net::Ipv4Addr, os::unix::fs::PermissionsExt, path::Path, sync::Ar
 
 use tokio::sync::oneshot;
 
-use super::{Console, Failure, World, logging::Logging, signals::Signals};
+use super::{Console, Failure, World, logging::Logging, serve::workers, signals::Signals};
 use crate::{
     app::{self, App, Listeners, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
@@ -79,7 +79,7 @@ impl DemoArgs {
             .and_then(|listener| sandbox.spawn(listener))
             .map_err(|error| Failure::new(format!("the sandbox cannot listen: {error}")))?;
         let config = self.config(dir, &upstream)?;
-        let _logging = Logging::start(&config.log, world.console.err_kind())?;
+        let (_logging, rest) = Logging::start(&config.log, world.console.err_kind())?;
         let metrics = app::metrics()?;
         let around = Surroundings::system();
         let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
@@ -88,7 +88,7 @@ impl DemoArgs {
         sandbox.add_client(client(config.oauth.callback.bound_to(ports.1).as_str()));
         let leaked = furnish(&sandbox, &config.upstream.origin, &storage).await?;
         tracing::info!(target: "sandbox", "printed on purpose, the access token of the tenant {BOUND}, as a log that leaks would: {}", leaked.expose());
-        let app = App::build(config, storage, &around, metrics)?;
+        let app = App::build(config, storage, &around, (workers()?, metrics))?;
         let page = app.sign_in_link(&listeners).await?;
         let (_reloader, reloads) = app::reloads();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -96,7 +96,11 @@ impl DemoArgs {
         welcome(&mut world.console, page.as_deref(), ports, &upstream, &leaked)?;
         let kept = dir.to_owned();
         // Nobody else would remove it: exiting runs no destructors.
-        signals.stop_or(move || drop(std::fs::remove_dir_all(kept))).await;
+        let last = move || {
+            rest.write();
+            drop(std::fs::remove_dir_all(kept));
+        };
+        signals.stop_or(last).await;
         drop(stop);
         let ended = running.await.map_err(|error| Failure::new(format!("the sidecar ended badly: {error}")))?;
         upstream.stop().await;

@@ -7,12 +7,12 @@ use tokio::signal::unix::SignalKind;
 
 use super::{
     Console, Failure, GlobalArgs, ServeOverrides, StreamKind, World,
-    logging::Logging,
+    logging::{Logging, Rest},
     reread::{Origin, Rereader},
     signals::{Signals, catch},
 };
 use crate::{
-    app::{self, App, Ended, Listeners, StartFailure, Surroundings, storage::Storage},
+    app::{self, App, Crew, Ended, Listeners, StartFailure, Surroundings, storage::Storage},
     config::Config,
 };
 
@@ -34,12 +34,18 @@ impl ServeArgs {
         super::arm_failpoint(world.environment)?;
         let origin = Origin { source: global.source(world.environment), overrides: self.overrides.into() };
         let config = origin.read(world.environment)?;
-        let logging = Logging::start(&config.log, world.console.err_kind())?;
-        super::runtime()?.block_on(serve(config, origin, logging, &mut world.console))
+        let (logging, rest) = Logging::start(&config.log, world.console.err_kind())?;
+        super::runtime()?.block_on(serve(config, origin, (logging, rest), &mut world.console))
     }
 }
 
-async fn serve(config: Config, origin: Origin, logging: Logging, console: &mut Console) -> Result<(), Failure> {
+async fn serve(
+    config: Config,
+    origin: Origin,
+    (logging, rest): (Logging, Rest),
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let rest = Arc::new(rest);
     raise_file_limit();
     let mut signals = Signals::new()?;
     let hangup = catch(SignalKind::hangup())?;
@@ -50,7 +56,7 @@ async fn serve(config: Config, origin: Origin, logging: Logging, console: &mut C
         tracing::info!(file = %file.display(), "an encryption key was made; keep a copy of it apart from the store");
     }
     let listeners = Listeners::bind(&config)?;
-    let app = App::build(config.clone(), storage, &around, metrics)?;
+    let app = App::build(config.clone(), storage, &around, (workers()?, metrics))?;
     announce(&listeners, &config);
     // A link is for whoever sits there, and must not end up where log lines are collected.
     if console.err_kind() == StreamKind::Terminal {
@@ -58,11 +64,17 @@ async fn serve(config: Config, origin: Origin, logging: Logging, console: &mut C
     }
     let (reloader, reloads) = app::reloads();
     let rereading = tokio::spawn(Rereader::new(origin, config, logging, reloader).run(hangup));
-    let ended = app.run(listeners, reloads, signals.stop()).await;
+    let last = Arc::clone(&rest);
+    let ended = app.run(listeners, reloads, signals.stop_or(move || last.write())).await;
     rereading.abort();
     match ended? {
         Ended::Drained | Ended::CutOff => Ok(()),
     }
+}
+
+/// The threads that serve requests, one for each processor.
+pub(super) fn workers() -> Result<Crew, Failure> {
+    Crew::of_all_cores().map_err(|error| Failure::new(format!("no threads could be started: {error}")))
 }
 
 /// Shows a way to the connections page. Without one the sidecar does all else that it is for.

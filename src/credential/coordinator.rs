@@ -100,6 +100,11 @@ impl Credentials {
         Ok(Background::start(works))
     }
 
+    /// Has all background work done on this runtime, whichever runtime it is begun on.
+    pub fn live_here(&self) {
+        self.works.tasks.live_here();
+    }
+
     /// Takes over a new configuration.
     pub fn reload(&self, settings: Settings) {
         self.works.reload(settings);
@@ -132,9 +137,22 @@ impl Credentials {
     ///
     /// Waits for a renewal, at most `refresh.timeout`, where there is no usable token without one.
     pub async fn pick(&self, ask: &Ask<'_>, steps: &mut Steps) -> Result<Picked, Refusal> {
-        let slot = self.works.slot(ask.tenant).await;
+        let slot = self.slot(ask.tenant).await;
         let slot = slot.inspect_err(|refusal| steps.note(Step::NotLoaded(not_loaded(refusal))))?;
         self.pick_in(&slot, ask, None, self.deadline(), steps).await
+    }
+
+    /// The tenant's slot; one that has to be loaded is loaded where background work is done.
+    async fn slot(&self, tenant: &TenantId) -> Result<Arc<Slot>, Refusal> {
+        let works = &self.works;
+        if let Some(slot) = works.held(tenant)
+            && slot.with(|state| state.note_asked(Some(Instant::now())))
+        {
+            return Ok(slot);
+        }
+        let (loading, tenant) = (Arc::clone(works), tenant.clone());
+        let loaded = works.tasks.at_home(async move { loading.slot(&tenant).await }).await;
+        loaded.unwrap_or_else(|| Err(Failure::internal().into_refusal()))
     }
 
     /// How long a request waits, for however many renewals.
@@ -235,7 +253,7 @@ impl Credentials {
     ///
     /// The caller has made sure that the 401 is about the token (no `error`, or `invalid_token`).
     pub async fn unauthorized(&self, ask: &Ask<'_>, picked: &Picked, steps: &mut Steps) -> Unauthorized {
-        let Ok(slot) = self.works.slot(ask.tenant).await else { return Unauthorized::RefreshUnavailable };
+        let Ok(slot) = self.slot(ask.tenant).await else { return Unauthorized::RefreshUnavailable };
         let Some(at) = picked.at else {
             pat_refused(&slot, picked);
             return Unauthorized::Pass;

@@ -94,7 +94,7 @@ pub use proof::Binding;
 
 pub use crate::flexslot::{
     ConsentClient, NoClient,
-    dpop::{DPOP, Proof, Wanted},
+    dpop::{DPOP, INVALID_DPOP_PROOF, Proof, USE_DPOP_NONCE, Wanted},
 };
 pub use crate::store::{Existing, Removed, StoreError};
 

@@ -48,10 +48,7 @@ impl Credentials {
         let url = format!("{origin}{path}");
         let proven = Proven { method, url: &url, token: Some(token) };
         let (now, random) = (works.own_time(), &works.random);
-        Some(match wanted {
-            Some(wanted) => Prover::prove_by(wanted, key, &proven, now, random),
-            None => prover.prove(key, &proven, now, random),
-        })
+        Some(prover.prove(wanted, key, &proven, now, random))
     }
 
     /// Learns from the answer to a request that `proof` went with. Answers by what another proof would be made, where the

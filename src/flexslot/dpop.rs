@@ -81,15 +81,18 @@ const LONGEST_NONCE: usize = 1024;
 // === impl Prover ===
 
 impl Prover {
-    /// A new proof at `now` by our clock, by what the last answers have said.
-    pub fn prove(&self, key: &ProofKey, of: &Proven<'_>, now: Timestamp, random: &Random) -> Proof {
-        let wanted = Wanted { nonce: self.nonce.load_full(), ahead: self.ahead.load(Ordering::Relaxed) };
-        Self::prove_by(wanted, key, of, now, random)
-    }
-
-    /// The same, by what one answer has said.
-    pub fn prove_by(wanted: Wanted, key: &ProofKey, of: &Proven<'_>, now: Timestamp, random: &Random) -> Proof {
-        let Wanted { nonce, ahead } = wanted;
+    /// A new proof at `now` by our clock: by `wanted`, where an answer has refused another, else by the newest answer's
+    /// word.
+    pub fn prove(
+        &self,
+        wanted: Option<Wanted>,
+        key: &ProofKey,
+        of: &Proven<'_>,
+        now: Timestamp,
+        random: &Random,
+    ) -> Proof {
+        let newest = || Wanted { nonce: self.nonce.load_full(), ahead: self.ahead.load(Ordering::Relaxed) };
+        let Wanted { nonce, ahead } = wanted.unwrap_or_else(newest);
         let mut claims = json!({
             "jti": BASE64_URL_SAFE_NO_PAD.encode(random.bytes::<16>()),
             "htm": of.method.as_str(),
@@ -137,8 +140,8 @@ impl Prover {
     }
 }
 
-/// By how much the server's clock is ahead of ours, where it has shown `date` at some moment between `asked` and `now`: as
-/// before where that can be, so that an answer that was long on its way moves nothing, else as little otherwise as can be.
+/// The offset of the server's clock that fits an answer dated `date`, which was made at some moment between `asked` and
+/// `now`. Every offset in that range fits. The one nearest to `ahead` is taken, so that a slow answer moves nothing.
 fn nearest(ahead: i64, date: Timestamp, asked: Timestamp, now: Timestamp) -> i64 {
     let least = date.millis().saturating_sub(now.millis());
     let most = date.millis().saturating_add(SECOND).saturating_sub(asked.millis());

@@ -202,10 +202,7 @@ impl HttpAuthorizationServer {
     fn proof(&self, Binding { key, wanted }: &Binding<'_>) -> Proof {
         let url = without_query(&self.endpoints.token);
         let (proven, now) = (Proven { method: &Method::POST, url: &url, token: None }, self.clock.now());
-        match wanted.clone() {
-            Some(wanted) => Prover::prove_by(wanted, key, &proven, now, &self.random),
-            None => self.prover.prove(key, &proven, now, &self.random),
-        }
+        self.prover.prove(wanted.clone(), key, &proven, now, &self.random)
     }
 
     /// Posts `form` in the name of `client_id`, with a proof where it is to be bound, and reads the answer to its end. Answers which

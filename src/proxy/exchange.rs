@@ -1,17 +1,18 @@
-//! One request's dealings with the upstream: the send, and where the credential is refused, the one retry. Either may cost
-//! one more send, of the two together, where a bound token has to be proven anew.
+//! One request's dealings with the upstream: a send, and one retry where the credential is refused. One of the two may be
+//! repeated, once, with another proof (DPoP). So there are three sends at most.
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header::AUTHORIZATION};
+use http::{HeaderValue, Response, StatusCode, header::AUTHORIZATION};
 
 use super::{
+    challenge::Scheme,
     error::{Code, refusal_problem, upstream_failure},
     facts::Facts,
     handle::{Accepted, Failure},
     replay::{Replay, ReplayBody, Replayer},
     upstream::{Upstream, UpstreamBody},
-    verdict::{PROOF_REFUSED, REFRESH_UNAVAILABLE, Scheme, UNAUTHORIZED_AFTER_REFRESH, Verdict, forbidden},
+    verdict::{PROOF_REFUSED, REFRESH_UNAVAILABLE, UNAUTHORIZED_AFTER_REFRESH, Verdict, forbidden},
 };
 use crate::{
     credential::{Ask, Credentials, DPOP, Picked, Proof, Unauthorized, Wanted},
@@ -66,11 +67,11 @@ impl Exchange<'_> {
         let response = sent?;
         let details = match self.verdict(&picked, &response) {
             Verdict::Renew => return self.renew(picked, response).await,
-            Verdict::Prove if picked.binding.is_some() => {
+            Verdict::Prove => {
                 self.remedied(Remedy::ProofRefused);
                 Some(PROOF_REFUSED)
             }
-            Verdict::Prove | Verdict::Deliver => {
+            Verdict::Deliver => {
                 if response.status() == StatusCode::UNAUTHORIZED {
                     self.remedied(Remedy::NotAboutToken);
                 } else {
@@ -145,25 +146,23 @@ impl Exchange<'_> {
     /// The second send. There is no third, but for a proof.
     async fn retry(mut self, next: &Picked, body: ReplayBody) -> Result<Exchanged, Failure> {
         let sent = self.send(next, body).await;
-        let outcome = match &sent {
-            Ok(response) => match self.verdict(next, response) {
-                Verdict::Renew => RetryOutcome::StillUnauthorized,
-                Verdict::Prove if next.binding.is_some() => RetryOutcome::Failed,
-                Verdict::Prove | Verdict::Deliver => RetryOutcome::Cured,
-            },
-            Err(_) => RetryOutcome::Failed,
+        let verdict = sent.as_ref().ok().map(|response| self.verdict(next, response));
+        let outcome = match verdict {
+            Some(Verdict::Renew) => RetryOutcome::StillUnauthorized,
+            Some(Verdict::Deliver) => RetryOutcome::Cured,
+            Some(Verdict::Prove) | None => RetryOutcome::Failed,
         };
         self.facts.retry = Some(outcome);
         self.observer.retry(outcome);
         self.credentials.retried(&self.request.tenant, next, outcome);
         let response = sent?;
-        let details = match outcome {
-            RetryOutcome::StillUnauthorized if next.kind == CredentialKind::OAuth => Some(UNAUTHORIZED_AFTER_REFRESH),
-            RetryOutcome::Failed => {
+        let details = match verdict {
+            Some(Verdict::Renew) if next.kind == CredentialKind::OAuth => Some(UNAUTHORIZED_AFTER_REFRESH),
+            Some(Verdict::Prove) => {
                 self.remedied(Remedy::ProofRefused);
                 Some(PROOF_REFUSED)
             }
-            RetryOutcome::StillUnauthorized | RetryOutcome::Cured => None,
+            Some(Verdict::Renew | Verdict::Deliver) | None => None,
         };
         Ok(Exchanged { response, authorization: next.authorization.clone(), details })
     }
@@ -214,23 +213,21 @@ impl Exchange<'_> {
             return Err(problem.retry_after(Duration::from_secs(1)).into());
         }
         self.facts.version = picked.at.map(|at| at.version);
-        let mut request = Request::new(body);
-        *request.method_mut() = self.request.method.clone();
-        *request.uri_mut() = Uri::from(self.request.target.forward().clone());
-        *request.headers_mut() = self.request.headers.clone();
-        request.headers_mut().insert(AUTHORIZATION, picked.authorization.clone());
-        let (credentials, method, path) =
-            (self.credentials, &self.request.method, self.request.target.forward().path());
+        let (credentials, accepted) = (self.credentials, self.request);
         let mut proof: Option<Proof> = None;
-        // No two attempts have the same one.
-        let mut stamp = |headers: &mut HeaderMap| {
-            proof = credentials.prove(picked, method, path, wanted.clone());
+        let mut make = |body| {
+            let mut request = accepted.request(body);
+            let headers = request.headers_mut();
+            headers.insert(AUTHORIZATION, picked.authorization.clone());
+            // No two attempts have the same one.
+            proof = credentials.prove(picked, &accepted.method, accepted.target.forward().path(), wanted.clone());
             if let Some(proof) = &proof {
                 headers.insert(DPOP, proof.value().clone());
             }
+            request
         };
         let mut waiting = self.facts.begin_send(picked.kind);
-        let outcome = self.upstream.send_stamped(request, &mut stamp).await;
+        let outcome = self.upstream.send_made(body, &mut make).await;
         let status = outcome.as_ref().ok().map(|response| response.status().as_u16());
         waiting.answered(status.map_or(Answer::Failed, Answer::Status));
         drop(waiting);

@@ -23,7 +23,7 @@ use super::{
     path::Target,
     replay::{ReplayBody, ReplayLimits, Start},
     route,
-    upstream::Upstream,
+    upstream::Upstreams,
     urls::{self, CallerBase},
 };
 use crate::{
@@ -52,7 +52,7 @@ pub struct Settings {
     pub guard: Guard,
     pub tenant_header: HeaderName,
     pub default_tenant: Option<TenantId>,
-    pub upstream: Upstream,
+    pub upstream: Upstreams,
     /// The upstream's origin, as credentials name theirs.
     pub origin: Origin,
     /// Absent: URLs in headers stay as they are.
@@ -67,6 +67,8 @@ pub struct Caller {
     pub reach: Reach,
     /// The tenant that the listener is bound to.
     pub tenant: Option<TenantId>,
+    /// The number of the worker that serves it, which has connections of its own to the upstream.
+    pub worker: usize,
 }
 
 /// Why a request gets no response of the upstream's.
@@ -126,7 +128,7 @@ impl Corridor {
         }
         let accepted = self.accept(&settings, caller, parts, facts)?;
         let body = replayable(body, &accepted.headers, &settings)?;
-        self.forward(&settings, accepted, body, facts).await
+        self.forward(&settings, caller.worker, accepted, body, facts).await
     }
 
     /// Judges target and tenant, and makes the header that goes out.
@@ -168,12 +170,13 @@ impl Corridor {
     async fn forward(
         &self,
         settings: &Settings,
+        worker: usize,
         accepted: Accepted,
         body: ReplayBody,
         facts: &mut Facts,
     ) -> Result<Response<ResponseBody>, Failure> {
         let exchange = Exchange {
-            upstream: &settings.upstream,
+            upstream: settings.upstream.of(worker),
             origin: &settings.origin,
             credentials: &self.credentials,
             observer: &*self.observer,
@@ -190,6 +193,19 @@ impl Corridor {
         };
         let exchanged = exchange.run(body).await?;
         Ok(deliver(settings, accepted, exchanged))
+    }
+}
+
+// === impl Accepted ===
+
+impl Accepted {
+    /// The request as it goes out, but for what the credential adds.
+    pub(super) fn request(&self, body: ReplayBody) -> Request<ReplayBody> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.target.forward().clone());
+        *request.headers_mut() = self.headers.clone();
+        request
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod body;
 mod busy;
+pub mod challenge;
 pub mod cors;
 pub mod error;
 mod exchange;

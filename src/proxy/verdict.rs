@@ -1,9 +1,10 @@
 //! What becomes of an upstream's response: delivered, or the request sent once more with a renewed token, or with another
 //! proof that a bound token is ours.
 
-use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
+use http::{HeaderMap, StatusCode};
 
-use crate::credential::Forbidden;
+use super::challenge::{Scheme, challenge_of_error, first_with_error};
+use crate::credential::{Forbidden, INVALID_DPOP_PROOF, USE_DPOP_NONCE};
 
 /// What to do with a response.
 #[must_use]
@@ -36,26 +37,13 @@ impl Verdict {
         if status != StatusCode::UNAUTHORIZED {
             return Self::Deliver;
         }
-        match challenge(headers, presented).and_then(|challenge| challenge.get("error")).as_deref() {
+        let challenge = challenge_of_error(headers, presented);
+        match challenge.as_ref().and_then(|challenge| challenge.get("error")) {
             None | Some("invalid_token") => Self::Renew,
-            Some("use_dpop_nonce" | "invalid_dpop_proof") => Self::Prove,
+            Some(USE_DPOP_NONCE | INVALID_DPOP_PROOF) if presented == Scheme::Dpop => Self::Prove,
             Some(_) => Self::Deliver,
         }
     }
-}
-
-/// How the token was presented. Of several challenges the one of the same scheme counts first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    Bearer,
-    Dpop,
-}
-
-/// One challenge of `WWW-Authenticate` (RFC 9110 section 11.6.1), as far as it could be read.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Challenge {
-    scheme: String,
-    parameters: Vec<(String, String)>,
 }
 
 /// What a 403 says of scopes; `None` where the answer is none. A refresh cannot mend it, and only its user can.
@@ -63,102 +51,20 @@ pub fn forbidden(status: StatusCode, headers: &HeaderMap) -> Option<Forbidden> {
     if status != StatusCode::FORBIDDEN {
         return None;
     }
-    let challenge = challenges(headers).into_iter().find(|challenge| challenge.get("error").is_some());
+    let challenge = first_with_error(headers);
     Some(match challenge {
-        Some(challenge) if challenge.get("error").as_deref() == Some("insufficient_scope") => {
-            challenge.get("scope").map_or(Forbidden::ForSome, Forbidden::For)
+        Some(challenge) if challenge.get("error") == Some("insufficient_scope") => {
+            challenge.get("scope").map_or(Forbidden::ForSome, |scope| Forbidden::For(scope.to_owned()))
         }
         _ => Forbidden::Unsaid,
     })
 }
 
-/// The challenge that says what is wrong: of the scheme that was presented, else the first of any that does.
-fn challenge(headers: &HeaderMap, presented: Scheme) -> Option<Challenge> {
-    let name = match presented {
-        Scheme::Bearer => "bearer",
-        Scheme::Dpop => "dpop",
-    };
-    let mut told: Vec<_> =
-        challenges(headers).into_iter().filter(|challenge| challenge.get("error").is_some()).collect();
-    let own = told.iter().position(|challenge| challenge.scheme.eq_ignore_ascii_case(name)).unwrap_or_default();
-    (!told.is_empty()).then(|| told.swap_remove(own))
-}
-
-/// All challenges, in their order. Tolerant: what does not parse is passed over.
-fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
-    let mut all: Vec<Challenge> = Vec::new();
-    for line in headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()) {
-        let first = all.len();
-        for part in split_unquoted(line) {
-            let (name, value) = match part.split_once('=') {
-                Some((name, value)) => (name.trim(), Some(value)),
-                None => (part.trim(), None),
-            };
-            // The first parameter of a challenge follows its scheme: `Bearer error="…"`.
-            let (scheme, name) = match (name.rsplit_once([' ', '\t']), value) {
-                (Some((scheme, name)), Some(_)) => (Some(scheme.trim()), name),
-                (_, None) => (Some(name), ""),
-                (None, Some(_)) => (None, name),
-            };
-            if scheme.is_some() || all.len() == first {
-                all.push(Challenge { scheme: scheme.unwrap_or_default().to_owned(), ..Challenge::default() });
-            }
-            if let (Some(value), Some(challenge)) = (value, all.last_mut()) {
-                challenge.parameters.push((name.to_ascii_lowercase(), unquote(value.trim())));
-            }
-        }
-    }
-    all
-}
-
-// === impl Challenge ===
-
-impl Challenge {
-    /// The value of the first parameter of that name.
-    fn get(&self, name: &str) -> Option<String> {
-        self.parameters.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
-    }
-}
-
-/// Splits at commas that are not inside a quoted string (RFC 9110 section 5.6.4).
-fn split_unquoted(text: &str) -> Vec<&str> {
-    let (mut parts, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            b',' if !quoted => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
-fn unquote(value: &str) -> String {
-    let Some(inner) = value.strip_prefix('"') else { return value.to_owned() };
-    let mut text = String::new();
-    let mut chars = inner.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => break,
-            '\\' => text.extend(chars.next()),
-            c => text.push(c),
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Scheme, Verdict, challenges, forbidden};
+    use super::{Scheme, Verdict, forbidden};
     use crate::credential::Forbidden;
     use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
-    use proptest::prelude::*;
 
     fn verdict(status: u16, challenge: Option<&str>) -> Verdict {
         let headers =
@@ -199,6 +105,13 @@ mod tests {
     }
 
     #[test]
+    fn a_proof_that_is_demanded_for_a_bearer_token_is_not_ours_to_make() {
+        let demand = "DPoP error=\"use_dpop_nonce\"".parse().unwrap();
+        let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, demand)]);
+        assert_eq!(Verdict::of(StatusCode::UNAUTHORIZED, &headers, Scheme::Bearer), Verdict::Deliver);
+    }
+
+    #[test]
     fn nothing_but_a_401_renews() {
         for status in [200, 403, 407, 429, 500] {
             assert_eq!(verdict(status, Some("Bearer error=\"invalid_token\"")), Verdict::Deliver, "{status}");
@@ -230,25 +143,5 @@ mod tests {
         let apart = "Basic realm=\"x\", Bearer error=\"insufficient_scope\", DPoP scope=\"decks:write\"";
         let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, apart.parse().unwrap())]);
         assert_eq!(forbidden(StatusCode::FORBIDDEN, &headers), Some(Forbidden::ForSome), "that scope is another's");
-    }
-
-    #[test]
-    fn only_the_parameter_named_error_counts() {
-        let error = |text: &str| {
-            let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, text.parse().unwrap())]);
-            challenges(&headers).into_iter().find_map(|challenge| challenge.get("error"))
-        };
-        let quoted = "Bearer error_description=\"error=\\\"x\\\", y\", Error=\"a\\\"b\"";
-        assert_eq!(error(quoted).as_deref(), Some("a\"b"));
-        assert_eq!(error("Bearer error_uri=x"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_challenge_is_read_without_panic(text in ".*") {
-            if let Ok(value) = text.parse() {
-                let _ = challenges(&HeaderMap::from_iter([(WWW_AUTHENTICATE, value)]));
-            }
-        }
     }
 }

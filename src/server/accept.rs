@@ -8,7 +8,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use rustix::io::Errno;
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -16,6 +16,7 @@ use tracing::{debug, warn};
 
 use super::{
     connection::{self, Observed},
+    crew::{Crew, Post},
     listen::{Listener, Stream},
     wire::{WireLimits, WireState},
 };
@@ -39,6 +40,8 @@ pub struct ConnInfo {
     pub reach: Reach,
     /// The tenant that the listener is bound to.
     pub tenant: Option<TenantId>,
+    /// The number of the worker that serves it.
+    pub worker: usize,
     /// What the strict reader noted. A request that it refused carries the [`super::wire::Refusal`] as an extension.
     pub wire: Arc<WireState>,
 }
@@ -58,6 +61,7 @@ struct Acceptor {
     listener: Listener,
     limits: Limits,
     slots: Arc<Semaphore>,
+    crew: Arc<Crew>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -83,13 +87,13 @@ where
     }
 }
 
-/// Serves `listeners` until `shutdown`; then accepts nothing more, lets what is being answered finish for up to
+/// Has `crew` serve `listeners` until `shutdown`; then accepts nothing more, lets what is being answered finish for up to
 /// `drain`, and cuts off the rest. The listeners are closed, and their socket files removed, at the beginning of the
 /// drain.
 pub async fn serve<S: Answers>(
     listeners: Vec<Listener>,
     limits: Limits,
-    service: Arc<S>,
+    (crew, service): (Arc<Crew>, Arc<S>),
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) -> Drained {
@@ -97,7 +101,8 @@ pub async fn serve<S: Answers>(
     let (stop, stopping) = watch::channel(false);
     let mut acceptors = JoinSet::new();
     for listener in listeners {
-        let acceptor = Acceptor { listener, limits, slots: Arc::clone(&slots), stopping: stopping.clone() };
+        let (slots, crew, stopping) = (Arc::clone(&slots), Arc::clone(&crew), stopping.clone());
+        let acceptor = Acceptor { listener, limits, slots, crew, stopping };
         acceptors.spawn(acceptor.run(Arc::clone(&service)));
     }
     drop(stopping);
@@ -142,13 +147,9 @@ impl Acceptor {
                         _ = stopping.wait_for(|stop| *stop) => break,
                         slot = Arc::clone(&self.slots).acquire_owned() => slot,
                     };
-                    let Some(info) = self.info(&stream) else { continue };
-                    let service = Observed::new(Arc::clone(&service), info);
-                    let serving = connection::serve(stream, service, self.limits.wire, self.stopping.clone());
-                    open.spawn(async move {
-                        let _slot = slot;
-                        serving.await;
-                    });
+                    // The semaphore is never closed.
+                    let Ok(slot) = slot else { break };
+                    self.hand_over(stream, slot, Arc::clone(&service), &mut open);
                 }
                 Err(error) if is_one_clients(&error) => debug!(%error, "a client was gone before it was accepted"),
                 Err(error) => {
@@ -163,6 +164,36 @@ impl Acceptor {
         open
     }
 
+    /// Has the connection served, by whoever of the crew has the fewest.
+    fn hand_over<S: Answers>(
+        &self,
+        stream: Stream,
+        slot: OwnedSemaphorePermit,
+        service: Arc<S>,
+        open: &mut JoinSet<()>,
+    ) {
+        let post = self.crew.post();
+        // Without an address, or a descriptor that can be handed over, the client is gone again.
+        let Some(info) = self.info(&stream, &post) else { return };
+        let (service, wire, stopping) = (Observed::new(service, info), self.limits.wire, self.stopping.clone());
+        let Some(runtime) = post.runtime.clone() else {
+            open.spawn(async move {
+                let _held = (slot, post);
+                connection::serve(stream, service, wire, stopping).await;
+            });
+            return;
+        };
+        let Ok(stream) = stream.detach() else { return };
+        let serving = async move {
+            let _held = (slot, post);
+            match stream.attach() {
+                Ok(stream) => connection::serve(stream, service, wire, stopping).await,
+                Err(error) => warn!(%error, "a connection cannot be handed to its worker"),
+            }
+        };
+        open.spawn_on(serving, &runtime);
+    }
+
     /// The next connection, once there is a free place. Dropping the future loses no connection.
     async fn next(&self) -> io::Result<Stream> {
         // The place is awaited before accepting and taken after it: a listener that nobody calls must not hold one.
@@ -171,10 +202,11 @@ impl Acceptor {
     }
 
     /// `None` where the client is gone again.
-    fn info(&self, stream: &Stream) -> Option<ConnInfo> {
+    fn info(&self, stream: &Stream, post: &Post) -> Option<ConnInfo> {
         Some(ConnInfo {
             reach: stream.local_addr().ok()?.map_or(Reach::Unix, |local| Reach::Tcp(local.ip())),
             tenant: self.listener.tenant().cloned(),
+            worker: post.worker,
             wire: Arc::new(WireState::default()),
         })
     }

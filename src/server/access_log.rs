@@ -147,7 +147,7 @@ impl Record {
         let facts = &self.facts;
         tracing::info!(
             target: "access",
-            request_id = self.id.to_string(),
+            request_id = %self.id,
             method = self.method.as_str(),
             path = &*self.path,
             protocol = ?self.version,

@@ -131,7 +131,7 @@ impl Front {
         record.place = Some(self.under_way.enter().ok_or_else(overloaded)?);
         let info = request.extensions().get::<Arc<ConnInfo>>().cloned();
         let Some(info) = info else { return Err(Failure::Bare(StatusCode::INTERNAL_SERVER_ERROR)) };
-        let caller = Caller { reach: info.reach, tenant: info.tenant.clone() };
+        let caller = Caller { reach: info.reach, tenant: info.tenant.clone(), worker: info.worker };
         let answered = self.corridor.handle(&caller, request, &mut record.facts).await;
         // Whatever the upstream made of a body that was cut short: the client broke the framing, and is told so.
         if info.wire.is_body_fault() { Err(Failure::Bare(StatusCode::BAD_REQUEST)) } else { answered }

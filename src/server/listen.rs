@@ -53,6 +53,13 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+/// An accepted connection between two runtimes.
+#[derive(Debug)]
+pub(super) enum Detached {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
 /// Binds all addresses, or none: the listeners that were bound are closed again when one fails. Needs a tokio runtime.
 pub fn bind_all(addresses: &[ListenOn]) -> Result<Vec<Listener>, BindError> {
     let mut listeners = Vec::with_capacity(addresses.len());
@@ -164,6 +171,26 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.local_addr().map(Some),
             Self::Unix(_) => Ok(None),
+        }
+    }
+
+    /// Takes it out of the runtime that accepted it.
+    pub(super) fn detach(self) -> io::Result<Detached> {
+        match self {
+            Self::Tcp(stream) => stream.into_std().map(Detached::Tcp),
+            Self::Unix(stream) => stream.into_std().map(Detached::Unix),
+        }
+    }
+}
+
+// === impl Detached ===
+
+impl Detached {
+    /// Gives it to the runtime that this is called on.
+    pub(super) fn attach(self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp(stream) => TcpStream::from_std(stream).map(Stream::Tcp),
+            Self::Unix(stream) => UnixStream::from_std(stream).map(Stream::Unix),
         }
     }
 }

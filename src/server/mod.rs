@@ -5,6 +5,7 @@ pub mod access_log;
 pub mod admin_front;
 mod connection;
 pub mod connections_page;
+pub mod crew;
 pub mod dispatch;
 pub mod listen;
 mod outgoing;

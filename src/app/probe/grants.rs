@@ -1,9 +1,9 @@
 //! What a tenant's connection is worth, and whether it may do what it is wanted for.
 
-use super::{Probes, Subject};
+use super::{Probes, subjects::Subject};
 use crate::{
     app::{StartFailure, finding::Finding},
-    flexslot::Introspection,
+    flexslot::{Introspection, TokenError},
     model::{
         Grant, GrantState, Scope, ScopeSet, TenantId, TokenType,
         scope::in_words,
@@ -59,7 +59,12 @@ impl Probes {
             ));
         }
         match self.server.introspect(&grant.client_id, &grant.tokens.access).await {
-            Err(error) => Finding::Bad(StartFailure::new(format!("{tenant}: {error}"))),
+            Err(error) => {
+                if matches!(error, TokenError::NotSent(_) | TokenError::Unknown(_)) {
+                    self.unanswered();
+                }
+                Finding::Bad(StartFailure::new(format!("{tenant}: {error}")))
+            }
             Ok(Introspection::Inactive) => {
                 let what = format!(
                     "{tenant}: Flexslot knows nothing of its access token, which should hold until {}",
@@ -138,6 +143,8 @@ pub(super) fn compared(
     if !unasked.is_empty() {
         what.push_str(&format!("; the configuration asks for {}, too", unasked.join(" ")));
     }
-    let all: Vec<_> = granted.names().map(str::to_owned).chain(more).map(|scope| format!("--scope {scope}")).collect();
+    // Only what is of the catalogue: the line is to be pasted into a shell, and what was granted is Flexslot's text.
+    let known = granted.names().filter(|name| Scope::from_name(name).is_some()).map(str::to_owned);
+    let all: Vec<_> = known.chain(more).map(|scope| format!("--scope {scope}")).collect();
     Finding::Doubtful(StartFailure::new(what).hint(format!("flexslot-proxy connect {tenant} {}", all.join(" "))))
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Pat, PatFrom, Probes, Subject, clients::Partners};
+use super::{
+    Probes,
+    clients::Partners,
+    subjects::{Pat, PatFrom, Subject},
+};
 use crate::{
     app::{StartFailure, finding::Finding},
     flexslot::clients::{ManagementError, PatMetadata, Refused, WhyRefused},
@@ -33,6 +37,9 @@ impl Probes {
                 Finding::Bad(StartFailure::new(format!("{tenant}: {error}")).hint(renewal(tenant, &pat.from)))
             }
             Err(error) => {
+                if matches!(error, ManagementError::NotSent(_) | ManagementError::Unknown(_)) {
+                    self.unanswered();
+                }
                 let failure = StartFailure::new(format!("{tenant}: {error}"));
                 Finding::Bad(match error {
                     ManagementError::Refused(Refused { why: WhyRefused::Busy { .. }, .. }) => {

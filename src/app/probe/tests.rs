@@ -3,7 +3,11 @@
 
 use http::{HeaderMap, HeaderValue, header::DATE};
 
-use super::{Pat, PatFrom, clients, grants, pats, upstream};
+use super::{
+    clients, grants, pats,
+    subjects::{Pat, PatFrom},
+    upstream,
+};
 use crate::{
     app::finding::Finding,
     flexslot::clients::PatMetadata,

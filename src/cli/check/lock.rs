@@ -2,21 +2,26 @@
 
 use std::{
     io,
-    process::{Command, Output},
+    process::{Output, Stdio},
     sync::Arc,
     time::Duration,
 };
+
+use tokio::{process::Command, time::timeout};
 
 use crate::{
     app::{StartFailure, finding::Finding, storage::Storage},
     cli::{Failure, World},
     config::{Config, ConfigSource, Overrides},
-    model::{TenantId, Unobserved, token::Owner},
+    model::{Random, TenantId, Unobserved, token::Owner},
     store::{StoreError, backend::Bid},
 };
 
-/// How long the leases of the lock's check last at most.
-const LEASE: Duration = Duration::from_secs(5);
+/// How long the leases of the lock's check last at most: within one, another process starts and opens the store.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// How long a second process may take.
+const SECOND: Duration = Duration::from_secs(30);
 
 /// What the second process is told to go by.
 pub(super) struct Second<'a> {
@@ -26,8 +31,9 @@ pub(super) struct Second<'a> {
 
 /// Has two bid for the lock of the same name: two owners of this process, or another process where `second` says how it
 /// finds the store.
-pub(super) async fn excludes(storage: &Storage, second: Option<Second<'_>>) -> Finding {
-    let name = format!("check-{}", std::process::id());
+pub(super) async fn excludes(storage: &Storage, second: Option<Second<'_>>, random: &Random) -> Finding {
+    // In containers all processes have the same number, and may be checked at the same time.
+    let name = format!("check-{:016x}", u64::from_le_bytes(random.bytes()));
     let Ok(tenant) = name.parse::<TenantId>() else {
         return Finding::Bad(StartFailure::new("no name for the lock's check"));
     };
@@ -118,10 +124,11 @@ impl Second<'_> {
 
     /// What another process says of its bid.
     async fn bids(&self, tenant: &TenantId) -> Result<String, String> {
-        let command = self.command(tenant);
-        let ran = tokio::task::spawn_blocking(move || command.and_then(|mut command| command.output())).await;
         let failed = |error: io::Error| format!("no second process could be run: {error}");
-        let Output { status, stdout, stderr } = ran.map_err(|lost| failed(lost.into()))?.map_err(failed)?;
+        let mut command = self.command(tenant).map_err(failed)?;
+        let ran = timeout(SECOND, command.output()).await;
+        let ran = ran.map_err(|_| format!("a second process did not end within {SECOND:?}"))?;
+        let Output { status, stdout, stderr } = ran.map_err(failed)?;
         if status.success() {
             return Ok(String::from_utf8_lossy(&stdout).trim_end().to_owned());
         }
@@ -132,6 +139,7 @@ impl Second<'_> {
     /// This program, told what this process was told.
     fn command(&self, tenant: &TenantId) -> io::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
+        command.stdin(Stdio::null()).kill_on_drop(true);
         command.args(["check", "--bid", tenant.as_str()]);
         if let Some(path) = self.source.path() {
             command.arg("--config").arg(path);

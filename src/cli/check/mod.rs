@@ -81,7 +81,7 @@ impl CheckArgs {
         runtime.block_on(async {
             // Nobody else finds a store that is this process's alone.
             let is_shared = !matches!(config.store.engine, Engine::Memory);
-            let second = (self.online && is_shared).then(|| Second { source: &source, overrides: &overrides });
+            let second = (self.online && is_shared).then_some(Second { source: &source, overrides: &overrides });
             let storage = storage(&config, &around, second, &mut report).await?;
             if self.online && !report.has_failed("upstream") {
                 let probes = Probes::new(&config, storage.as_ref(), &around).await?;
@@ -123,7 +123,7 @@ async fn storage(
         Err(error) => Finding::Bad(StartFailure::new(error.to_string())),
     };
     report.add(probed.of("store"))?;
-    report.add(lock::excludes(&storage, second).await.of("lock"))?;
+    report.add(lock::excludes(&storage, second, &around.random).await.of("lock"))?;
     // What cannot be found out is told by the other findings.
     let notes = storage.store.clients().await.map(|kept| notes(&kept)).unwrap_or_default();
     notes.into_iter().try_for_each(|note| report.add(Finding::doubtful(note).of("clients")))?;

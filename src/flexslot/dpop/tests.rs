@@ -15,7 +15,7 @@ const HTU: &str = "https://api.flexslot.gg/api/public/v1/decks/";
 
 fn proof(prover: &Prover, key: &ProofKey, token: Option<&TokenHash>) -> Proof {
     let proven = Proven { method: &Method::POST, url: HTU, token };
-    prover.prove(key, &proven, NOW, &Random::system())
+    prover.prove(None, key, &proven, NOW, &Random::system())
 }
 
 /// Header and claims of a proof whose signature is right.
@@ -92,7 +92,7 @@ fn what_is_sent_again_has_the_nonce_of_its_own_answer() {
     let wanted = prover.answered(&refused, &headers, NOW).unwrap();
     heard(&prover, &[(DPOP_NONCE, "theirs")]);
     let proven = Proven { method: &Method::POST, url: HTU, token: None };
-    let again = Prover::prove_by(wanted, &key, &proven, NOW, &Random::system());
+    let again = Prover::default().prove(Some(wanted), &key, &proven, NOW, &Random::system());
     assert_eq!(read(&again).1["nonce"], "mine");
 }
 

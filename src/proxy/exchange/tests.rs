@@ -21,7 +21,7 @@ use crate::{
         Caller, Corridor, Facts, Settings,
         guard::{Guard, Reach},
         replay::{ReplayLimits, ReplayMemory},
-        upstream::{BoxedIo, Dial, DialError, ProxySetting, Target, Upstream, UpstreamParams, tls},
+        upstream::{BoxedIo, Dial, DialError, ProxySetting, Target, Upstream, UpstreamParams, Upstreams, tls},
     },
     store::{
         TokenStore,
@@ -92,7 +92,7 @@ fn settings() -> Settings {
         guard: Guard::default(),
         tenant_header: HeaderName::from_static("x-flexslot-tenant"),
         default_tenant: Some("acme".parse().unwrap()),
-        upstream: Upstream::with_dialer(params, Arc::new(BlackHole)).unwrap(),
+        upstream: Upstreams::new(&Upstream::with_dialer(params, Arc::new(BlackHole)).unwrap(), 1),
         origin: ORIGIN.parse().unwrap(),
         rewrite_urls: None,
         replay: ReplayLimits { replay_body: 0, request_body: 0, idle_timeout: LONG, memory: ReplayMemory::new(0) },
@@ -127,7 +127,7 @@ async fn credentials() -> Credentials {
 #[tokio::test(start_paused = true)]
 async fn the_wait_for_the_upstream_is_its_own_also_when_the_client_goes_away() {
     let corridor = Corridor::new(settings(), credentials().await, Arc::new(Unobserved));
-    let caller = Caller { reach: Reach::Tcp(Ipv4Addr::LOCALHOST.into()), tenant: None };
+    let caller = Caller { reach: Reach::Tcp(Ipv4Addr::LOCALHOST.into()), tenant: None, worker: 0 };
     let request = Request::get("/api/public/v1/decks/").header("host", "localhost");
     let mut facts = Facts::since(Instant::now());
     let call = corridor.handle(&caller, request.body(Empty::<Bytes>::new()).unwrap(), &mut facts);

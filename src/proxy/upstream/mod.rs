@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Method, Request, Response, StatusCode, header::EXPECT, request, uri::Scheme};
+use http::{Method, Request, Response, StatusCode, header::EXPECT, uri::Scheme};
 use hyper::body::Incoming;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::time::{Instant, sleep_until};
@@ -51,6 +51,10 @@ pub struct Upstream {
     response_timeout: Duration,
     body_idle_timeout: Duration,
 }
+
+/// An upstream for each worker, none of whose connections another one uses. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Upstreams(Arc<[Upstream]>);
 
 /// What an [`Upstream`] is built from: `[upstream]` and `limits.header_size`.
 #[derive(Debug, Clone)]
@@ -83,8 +87,8 @@ const MAX_ATTEMPTS: u32 = 4;
 
 /// How a request failed on one connection, and what may be done about it.
 enum Failure {
-    /// It never left: here it is again.
-    Unsent(Box<Request<ReplayBody>>, UpstreamError),
+    /// It never left: here is its body again.
+    Unsent(ReplayBody, UpstreamError),
     /// The upstream says that it has not looked at it.
     Refused(UpstreamError),
     /// The same, and it takes nothing more on this connection.
@@ -94,11 +98,14 @@ enum Failure {
     Final(UpstreamError),
 }
 
-/// What is needed to make the request once more, where it may be.
+/// What is needed to send the request once more, where it may be.
 struct Spare {
-    head: request::Parts,
+    method: Method,
     replayer: Replayer,
 }
+
+/// Makes the request for one attempt, around its body.
+type Make<'a> = dyn FnMut(ReplayBody) -> Request<ReplayBody> + Send + 'a;
 
 // === impl Upstream ===
 
@@ -128,13 +135,19 @@ impl Upstream {
         };
         let proxy = params.proxy.for_origin(&params.origin).map_err(InvalidUpstream::Proxy)?;
         let (timeout, failing) = (params.connect_timeout, AtomicBool::new(false));
-        let connector = Connector { dial, target, proxy, tls, timeout, failing };
+        let connector = Arc::new(Connector { dial, target, proxy, tls, timeout, failing });
         Ok(Self {
             form: Arc::new(form),
             pool: Pool::new(connector, params.header_size, params.pool_idle_timeout),
             response_timeout: params.response_timeout,
             body_idle_timeout: params.body_idle_timeout,
         })
+    }
+
+    /// The same origin once more, with connections of its own.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { form: Arc::clone(&self.form), pool: self.pool.apart(), ..*self }
     }
 
     /// Sends a request and waits for the response's header. Of its target, path and query are sent as they are; `Host`,
@@ -145,37 +158,49 @@ impl Upstream {
     ///
     /// [`UpstreamError::sent`] says whether the upstream can have acted on it.
     pub async fn send(&self, request: Request<ReplayBody>) -> Result<Response<UpstreamBody>, UpstreamError> {
-        self.send_stamped(request, &mut |_| {}).await
+        let (head, body) = request.into_parts();
+        let mut again = |body| {
+            let mut request = Request::new(body);
+            *request.method_mut() = head.method.clone();
+            *request.uri_mut() = head.uri.clone();
+            *request.headers_mut() = head.headers.clone();
+            request
+        };
+        self.send_made(body, &mut again).await
     }
 
-    /// The same; `stamp` has the header in hand before each attempt, once there is a connection for it: for what may not
-    /// be sent twice, or ages while it waits.
-    pub async fn send_stamped(
+    /// The same with a request that is made for each attempt, once there is a connection for it: for what may not be sent
+    /// twice, or ages while it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Upstream::send`].
+    pub async fn send_made(
         &self,
-        mut request: Request<ReplayBody>,
-        stamp: &mut (dyn FnMut(&mut HeaderMap) + Send),
+        mut body: ReplayBody,
+        make: &mut Make<'_>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let (mut attempts, mut want, mut sent) = (0, Want::Any, Sent::NotSent);
         loop {
             let lease = self.pool.lease(want).await.map_err(|error| error.after(sent))?;
             attempts += 1;
-            stamp(request.headers_mut());
+            let request = make(body);
             let spare = Spare::of(&request, &lease);
             let failure = match self.send_on(lease, request).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
             let (again, error) = match failure {
-                Failure::Unsent(request, error) => (Some(*request), error),
-                Failure::Refused(error) | Failure::GoingAway(error) => (spare.and_then(Spare::request), error),
+                Failure::Unsent(body, error) => (Some(body), error),
+                Failure::Refused(error) | Failure::GoingAway(error) => (spare.and_then(Spare::body), error),
                 Failure::ClosedEarly(error) if sent == Sent::NotSent => {
                     sent = Sent::MaybeSent;
-                    (spare.filter(Spare::is_harmless).and_then(Spare::request), error)
+                    (spare.filter(Spare::is_harmless).and_then(Spare::body), error)
                 }
                 Failure::ClosedEarly(error) | Failure::Final(error) => (None, error),
             };
-            request = match again {
-                Some(request) if attempts < MAX_ATTEMPTS => request,
+            body = match again {
+                Some(body) if attempts < MAX_ATTEMPTS => body,
                 _ => return Err(error.after(sent)),
             };
             want = Want::Fresh;
@@ -264,6 +289,20 @@ impl fmt::Debug for Upstream {
     }
 }
 
+// === impl Upstreams ===
+
+impl Upstreams {
+    /// One for each of `workers`.
+    pub fn new(upstream: &Upstream, workers: usize) -> Self {
+        Self(std::iter::repeat_with(|| upstream.apart()).take(workers.max(1)).collect())
+    }
+
+    /// That of this worker.
+    pub fn of(&self, worker: usize) -> &Upstream {
+        &self.0[worker % self.0.len()]
+    }
+}
+
 /// `100 Continue` is the one interim response that means something here; the others end at this hop (RFC 9110 section
 /// 15.2).
 fn open_gate_on_continue(request: &mut Request<ReplayBody>, replayer: &Replayer) {
@@ -285,7 +324,7 @@ fn failure(
 ) -> Failure {
     if let Some(request) = error.take_message() {
         let error = UpstreamError::from_hyper(error.error(), Sent::NotSent);
-        return Failure::Unsent(Box::new(request), error);
+        return Failure::Unsent(request.into_body(), error);
     }
     if let Some(cause) = replayer.failure() {
         return Failure::Final(UpstreamError::body(cause));
@@ -303,28 +342,22 @@ fn failure(
 // === impl Spare ===
 
 impl Spare {
-    /// Copies the head only where a rule exists by which the request may be sent again.
+    /// Only where a rule exists by which the request may be sent again.
     fn of(request: &Request<ReplayBody>, lease: &Lease) -> Option<Self> {
         let may_be_refused = matches!(lease, Lease::Http2(_));
         let may_be_stale = lease.reused() && request.body().is_absent();
-        (may_be_refused || may_be_stale).then(|| {
-            let mut head = Request::new(()).into_parts().0;
-            head.method = request.method().clone();
-            head.uri = request.uri().clone();
-            head.headers = HeaderMap::clone(request.headers());
-            Self { head, replayer: request.body().replayer() }
-        })
+        (may_be_refused || may_be_stale)
+            .then(|| Self { method: request.method().clone(), replayer: request.body().replayer() })
     }
 
     /// RFC 9110 section 9.2.1: asking twice does no harm. The other safe method, TRACE, does not get this far.
     fn is_harmless(&self) -> bool {
-        matches!(self.head.method, Method::GET | Method::HEAD | Method::OPTIONS) && self.replayer.progress().is_none()
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) && self.replayer.progress().is_none()
     }
 
     /// `None` where the body's beginning is gone.
-    fn request(self) -> Option<Request<ReplayBody>> {
-        let body = self.replayer.rewind()?;
-        Some(Request::from_parts(self.head, body))
+    fn body(self) -> Option<ReplayBody> {
+        self.replayer.rewind()
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 
 pub(super) struct Pool {
-    connector: Connector,
+    connector: Arc<Connector>,
     header_size: usize,
     idle_timeout: Duration,
     state: Mutex<State>,
@@ -72,7 +72,7 @@ const MAX_SHARED: usize = 32;
 // === impl Pool ===
 
 impl Pool {
-    pub(super) fn new(connector: Connector, header_size: usize, idle_timeout: Duration) -> Arc<Self> {
+    pub(super) fn new(connector: Arc<Connector>, header_size: usize, idle_timeout: Duration) -> Arc<Self> {
         // Cleartext is HTTP/1.1 by definition; nothing is gained by sharing its connection attempts.
         let speaks = connector.tls.is_none().then_some(Protocol::Http1);
         let state = State { idle: VecDeque::new(), shared: Vec::new(), connecting: None, speaks, next_id: 0 };
@@ -83,6 +83,11 @@ impl Pool {
             state: Mutex::new(state),
             myself: myself.clone(),
         })
+    }
+
+    /// The same origin's, with no connections yet.
+    pub(super) fn apart(&self) -> Arc<Self> {
+        Self::new(Arc::clone(&self.connector), self.header_size, self.idle_timeout)
     }
 
     /// A connection that is ready for a request.

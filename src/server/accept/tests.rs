@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{ConnInfo, Drained, Limits, serve};
+use super::{ConnInfo, Crew, Drained, Limits, serve};
 use crate::{
     model::{ListenAddress, ListenOn},
     proxy::guard::Reach,
@@ -52,7 +52,13 @@ fn start(connections: usize, drain: Duration, more: Vec<Listener>) -> Server {
     let shutdown = async {
         let _ = stopped.await;
     };
-    let task = tokio::spawn(serve(listeners, Limits { connections, wire: LIMITS }, Arc::new(service), shutdown, drain));
+    let task = tokio::spawn(serve(
+        listeners,
+        Limits { connections, wire: LIMITS },
+        (Arc::new(Crew::here()), Arc::new(service)),
+        shutdown,
+        drain,
+    ));
     Server { address, gate, arrived, stop, task }
 }
 
@@ -199,8 +205,14 @@ async fn a_client_that_hangs_up_cancels_its_request() {
         }
     };
     let _server = tokio::spawn(async move {
-        serve(vec![listener], Limits { connections: 1, wire: LIMITS }, Arc::new(service), pending(), Duration::ZERO)
-            .await
+        serve(
+            vec![listener],
+            Limits { connections: 1, wire: LIMITS },
+            (Arc::new(Crew::here()), Arc::new(service)),
+            pending(),
+            Duration::ZERO,
+        )
+        .await
     });
     let mut client = TcpStream::connect(address).await.unwrap();
     client.write_all(GET).await.unwrap();

@@ -73,7 +73,7 @@ fn start(chunks: usize, length: usize, every: Duration) -> Server {
 fn start_over(capacity: usize, chunks: usize, length: usize, every: Duration) -> Server {
     let (client, server) = duplex(capacity);
     let (stop, stopping) = watch::channel(false);
-    let info = ConnInfo { reach: Reach::Unix, tenant: None, wire: Arc::default() };
+    let info = ConnInfo { reach: Reach::Unix, tenant: None, worker: 0, wire: Arc::default() };
     let alive = Arc::new(());
     let shared = Arc::clone(&alive);
     let service = move |_: Request<Incoming>| {

@@ -77,7 +77,7 @@ struct Conversation {
 fn connect(capacity: usize) -> Conversation {
     let (client, server) = duplex(capacity);
     let (stop, stopping) = watch::channel(false);
-    let info = ConnInfo { reach: Reach::Unix, tenant: None, wire: Arc::default() };
+    let info = ConnInfo { reach: Reach::Unix, tenant: None, worker: 0, wire: Arc::default() };
     let seen = Seen::default();
     let shared = Arc::clone(&seen);
     let service = move |request: Request<Incoming>| answer(request, Arc::clone(&shared));

@@ -7,7 +7,7 @@ use base64::{
     engine::general_purpose::{STANDARD, URL_SAFE},
 };
 use flexslot_proxy::{
-    app::{self, App, Surroundings, outbound::Outbound, storage::Storage},
+    app::{self, App, Crew, Surroundings, outbound::Outbound, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
     model::{GrantState, Secret},
     sandbox::{Canned, Client, Effect, Endpoint, Fault},
@@ -354,7 +354,7 @@ async fn what_a_panic_could_print_shows_no_secret() {
     leavings.add("the credential room's settings", format!("{settings:?}"));
     leavings.add("the store", format!("{storage:?}"));
     leavings.add("a tenant's record", format!("{:?}", storage.store.load(&tenant("acme")).await.unwrap()));
-    leavings.add("the app", format!("{:?}", App::build(config, storage, &around, metrics).unwrap()));
+    leavings.add("the app", format!("{:?}", App::build(config, storage, &around, (Crew::here(), metrics)).unwrap()));
     leavings.assert_clean_of(&secrets);
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use flexslot_proxy::{
     model::{Clock, GrantId, ScopeSet, SystemClock, TokenSet, TokenType},
-    sandbox::Endpoint,
+    sandbox::{Endpoint, Fault, Moment},
     store::{Existing, NewGrant, NewTenant, StoredPat},
 };
 
@@ -167,6 +167,8 @@ async fn only_tenants_that_are_named_are_asked_about() {
     let exit = stage.check(&["--tenant", "beta"]).await;
     assert!(exit.status.success() && line(&exit, "grant").contains("beta: "), "{exit:?}");
     assert!(!exit.stdout.contains(" pat "), "{}", exit.stdout);
+    let twice = stage.check(&["--tenant", "beta", "--tenant", "beta"]).await;
+    assert!(twice.status.success(), "{twice:?}");
     let unknown = stage.check(&["--tenant", "nobody"]).await;
     assert_eq!(unknown.status.code(), Some(1));
     assert!(line(&unknown, "tenants").contains("nobody knows a tenant nobody"), "{}", unknown.stdout);
@@ -215,4 +217,19 @@ async fn a_pat_of_the_file_is_asked_about_before_there_is_a_store() {
     let exit = world.command(&["check", "--online"]).run().await;
     assert!(line(&exit, "pat").starts_with("FAIL"), "{}", exit.stdout);
     assert!(exit.stdout.contains("put it where proxy.toml has the pat of acme"), "{}", exit.stdout);
+}
+
+#[tokio::test]
+async fn a_flexslot_that_stays_silent_is_not_asked_about_everybody() {
+    let stage = Stage::set(Engine::Sqlite).await;
+    for name in ["a", "b", "c", "d"] {
+        stage.world.give_pat(name).await;
+    }
+    stage.world.sandbox.reset_counters();
+    stage.world.sandbox.fault(Fault::cut(Endpoint::Resource, Moment::BeforeProcessing).user("a"));
+    stage.world.sandbox.fault(Fault::cut(Endpoint::Resource, Moment::BeforeProcessing).user("b"));
+    stage.world.sandbox.fault(Fault::cut(Endpoint::Resource, Moment::BeforeProcessing).user("c"));
+    let exit = stage.check(&[]).await;
+    assert!(exit.stdout.contains("Flexslot has left 3 questions without an answer"), "{}", exit.stdout);
+    assert!(!exit.stdout.contains("pat           d: ") && !exit.stdout.contains(" grant "), "{}", exit.stdout);
 }

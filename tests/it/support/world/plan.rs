@@ -10,7 +10,7 @@ use std::{
 
 use flexslot_proxy::{
     admin::metrics::Metrics,
-    app::{self, App, Listeners, Surroundings, storage::Storage},
+    app::{self, App, Crew, Listeners, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Environment, Overrides, SystemEnvironment, environment::FileRead},
     model::{ListenAddress, Random, SystemClock},
     sandbox::{Client, Sandbox, Settings},
@@ -156,7 +156,7 @@ impl Plan {
         let addresses = addresses.collect();
         let admin = listeners.admin.first().and_then(Listener::local_addr);
         let probes = listeners.metrics.first().and_then(Listener::local_addr);
-        let app = App::build(config.clone(), storage, &Surroundings::system(), metrics).unwrap();
+        let app = App::build(config.clone(), storage, &Surroundings::system(), (Crew::here(), metrics)).unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (reloader, reloads) = app::reloads();
         let task = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));

@@ -1,5 +1,8 @@
 //! Log lines: to standard error, as text or JSON, through a filter that a reload can change.
 
+mod json;
+mod lines;
+
 use std::fmt;
 
 use tracing::{Level, Metadata};
@@ -10,6 +13,9 @@ use tracing_subscriber::{
 
 use super::{Failure, StreamKind};
 use crate::config::{Log, LogFormat};
+use json::Json;
+use lines::Lines;
+pub use lines::Rest;
 
 /// The targets of our own lines.
 const OWN: [&str; 3] = ["flexslot_proxy", "access", "sandbox"];
@@ -22,15 +28,19 @@ pub struct Logging {
 // === impl Logging ===
 
 impl Logging {
-    /// Sends this process's log lines to standard error, which is a `stream`.
+    /// Sends this process's log lines to standard error, which is a `stream`. Some are a few milliseconds late; the
+    /// [`Rest`] is for the end of the process.
     ///
     /// # Errors
     ///
     /// When something else has done so before.
-    pub fn start(log: &Log, stream: StreamKind) -> Result<Self, Failure> {
-        let (subscriber, logging) = subscriber(log, stream, std::io::stderr);
+    pub fn start(log: &Log, stream: StreamKind) -> Result<(Self, Rest), Failure> {
+        let lines = Lines::to(std::io::stderr())
+            .map_err(|error| Failure::new(format!("no thread for the log could be started: {error}")))?;
+        let rest = lines.rest();
+        let (subscriber, logging) = subscriber(log, stream, lines);
         subscriber.try_init().map_err(|_| Failure::new("logging was started twice"))?;
-        Ok(logging)
+        Ok((logging, rest))
     }
 
     /// Lets through what `log` says from now on. The format stays.
@@ -46,6 +56,16 @@ impl fmt::Debug for Logging {
     }
 }
 
+/// Makes this process's log lines as they would be written, and drops them: for who counts what a request costs.
+///
+/// # Errors
+///
+/// When something else logs already.
+pub fn to_sink(log: &Log) -> Result<(), Failure> {
+    let (subscriber, _) = subscriber(log, StreamKind::Other, std::io::sink);
+    subscriber.try_init().map_err(|_| Failure::new("logging was started twice"))
+}
+
 fn subscriber<W>(log: &Log, stream: StreamKind, writer: W) -> (impl tracing::Subscriber + Send + Sync, Logging)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
@@ -59,13 +79,9 @@ where
                 .with_writer(writer)
                 .boxed()
         }
-        (LogFormat::Json, _) | (LogFormat::Auto, StreamKind::Other) => tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .with_writer(writer)
-            .boxed(),
+        (LogFormat::Json, _) | (LogFormat::Auto, StreamKind::Other) => {
+            tracing_subscriber::fmt::layer().event_format(Json).with_ansi(false).with_writer(writer).boxed()
+        }
     };
     let lines = lines.with_filter(filter_fn(is_fit));
     (Registry::default().with(filter).with(lines), Logging { filter: handle })
@@ -133,6 +149,29 @@ mod tests {
         tracing::error!("an error");
         tracing::info!("an info");
         tracing::info!(target: "access", status = 200, "a request");
+    }
+
+    #[test]
+    fn what_is_text_stays_text_whatever_is_in_it() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (subscriber, _logging) =
+            subscriber(&log(LogFormat::Json, true, "info"), StreamKind::Other, move || writer.clone());
+        let text = "a \"quote\", a \\, a\ttab,\r\n\u{1}\u{7f}ü ☃";
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(text, debug = ?text, shown = %text, none = None::<&str>, number = -3, real = 0.25, whole = 0.0, "{text}");
+            tracing::info!(nothing = f64::NAN, yes = true);
+        });
+        let written = lines.taken();
+        let all: Vec<serde_json::Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [first, second] = &all[..] else { panic!("{written}") };
+        assert!(["text", "shown", "message"].iter().all(|field| first[field] == text), "{first}");
+        assert_eq!((&first["debug"], first.get("none")), (&format!("{text:?}").into(), None));
+        assert_eq!((&first["number"], &first["real"]), (&(-3).into(), &0.25.into()));
+        assert!(written.contains("\"whole\":0.0,"), "{written}");
+        assert_eq!((&second["nothing"], &second["yes"]), (&serde_json::Value::Null, &true.into()));
+        assert_eq!(first["level"], "INFO");
+        assert!(first["timestamp"].as_str().unwrap().ends_with('Z'), "{first}");
     }
 
     #[test]
