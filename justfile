@@ -24,6 +24,10 @@ test *ARGS:
 smoke:
     scripts/smoke-demo
 
+# What a request costs, in counts that do not depend on the machine; fails where one has risen
+gate *ARGS:
+    scripts/gate {{ARGS}}
+
 # Everything that a change has to pass
 ci:
     .ci/run

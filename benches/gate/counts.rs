@@ -83,11 +83,20 @@ impl Counted {
         let number = |name: &str| {
             document[name].as_f64().ok_or_else(|| io::Error::other(format!("accepted.json has no number {name:?}")))
         };
-        Ok(Self {
+        let read = Self {
             instructions: number("instructions")?,
             allocations: number("allocations")?,
             system_calls: number("system_calls")?,
-        })
+        };
+        read.checked()
+    }
+
+    /// Itself, if there is something of each: a count of nothing was not counted.
+    pub(crate) fn checked(self) -> io::Result<Self> {
+        match self.all().into_iter().find(|(_, count)| *count <= 0.0) {
+            Some((what, _)) => Err(io::Error::other(format!("no {what} were counted"))),
+            None => Ok(self),
+        }
     }
 
     pub(crate) fn table(&self, accepted: Option<&Self>) -> String {

@@ -1,8 +1,8 @@
 //! What one warm request costs the sidecar, counted and not timed: instructions and allocations by callgrind, system
 //! calls by strace. Counts do not depend on how busy the machine is, so CI can refuse a change that raises one of them.
 //!
-//!     cargo bench --bench gate              compare with benches/gate/accepted.json; fails on a rise above 3 %
-//!     cargo bench --bench gate -- --accept  write what is measured there, where a rise is meant
+//!     scripts/gate           compare with benches/gate/accepted.json; fails on a rise above 3 %
+//!     scripts/gate --accept  write what is measured there, where a rise is meant
 //!
 //! The sidecar runs alone in its process, on one current-thread runtime: of several threads two equal runs differ by a
 //! fifth. Upstream and client are this process. What the start and the end cost falls out, because each count is the
@@ -84,11 +84,12 @@ fn measure(scratch: &Path) -> io::Result<Counted> {
     let (short, long) = (callgrind(SHORT)?, callgrind(LONG)?);
     let (few, many) = (strace(SHORT)?, strace(LONG)?);
     let each = |short: u64, long: u64| long.saturating_sub(short) as f64 / (LONG - SHORT) as f64;
-    Ok(Counted {
+    Counted {
         instructions: each(short.instructions, long.instructions),
         allocations: each(short.allocations, long.allocations),
         system_calls: each(few, many),
-    })
+    }
+    .checked()
 }
 
 /// Runs a sidecar under a tool, and sends it so many requests.

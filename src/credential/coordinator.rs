@@ -151,7 +151,8 @@ impl Credentials {
             return Ok(slot);
         }
         let (loading, tenant) = (Arc::clone(works), tenant.clone());
-        let loaded = works.tasks.at_home(async move { loading.slot(&tenant).await }).await;
+        // Apart, like the waits below: what most requests do not come to takes no room in each of them.
+        let loaded = Box::pin(works.tasks.at_home(async move { loading.slot(&tenant).await })).await;
         loaded.unwrap_or_else(|| Err(Failure::internal().into_refusal()))
     }
 
@@ -196,7 +197,7 @@ impl Credentials {
                 Freshness::Fresh => return Ok((Picked::oauth(usable), None)),
                 Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing, Haste::of(needs_fresh)) {
                     Boarding::Aboard(flight, part) if needs_fresh => {
-                        aboard(flight, Cause::Ageing, part, deadline, steps).await;
+                        Box::pin(aboard(flight, Cause::Ageing, part, deadline, steps)).await;
                         // Where that brought no newer token, the ageing one has to do.
                         needs_fresh = false;
                     }
@@ -211,7 +212,7 @@ impl Credentials {
                     Boarding::Moved => {}
                 },
                 Freshness::Expired => {
-                    let renewed = self.renew(slot, at, Cause::Expired, deadline, steps).await;
+                    let renewed = Box::pin(self.renew(slot, at, Cause::Expired, deadline, steps)).await;
                     failed = renewed.err().map(NotNow::into_failure);
                 }
             }

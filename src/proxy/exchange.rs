@@ -66,7 +66,8 @@ impl Exchange<'_> {
         self.facts.replay = self.facts.replay.or_else(|| Some(self.replay()));
         let response = sent?;
         let details = match self.verdict(&picked, &response) {
-            Verdict::Renew => return self.renew(picked, response).await,
+            // Apart, like all that few requests come to: each request carries the room for what is not.
+            Verdict::Renew => return Box::pin(self.renew(picked, response)).await,
             Verdict::Prove => {
                 self.remedied(Remedy::ProofRefused);
                 Some(PROOF_REFUSED)
@@ -192,7 +193,7 @@ impl Exchange<'_> {
         self.proofs = Proofs::Spent;
         self.remedied(Remedy::ProvenAgain);
         self.rewound();
-        let (response, _) = self.send_once(picked, Some(other), body).await?;
+        let (response, _) = Box::pin(self.send_once(picked, Some(other), body)).await?;
         Ok(response)
     }
 

@@ -91,7 +91,8 @@ pub(super) async fn serve<IO, S>(
             serve_http1(guard, service, limits, stopping).await.map_err(Into::into)
         }
         Ok(Some(Detected { protocol: Protocol::Http2, first, since })) => {
-            serve_http2(Rewound::new(first, io), since, service, limits, stopping).await
+            // Apart: an idle HTTP/1.1 connection does not carry the room for it.
+            Box::pin(serve_http2(Rewound::new(first, io), since, service, limits, stopping)).await
         }
         Err(error) => Err(error.into()),
     };

@@ -96,7 +96,8 @@ impl Pool {
         while lost < ROUNDS {
             let mut outcome = match self.at_hand(want) {
                 AtHand::Lease(lease) => return Ok(lease),
-                AtHand::Nothing => return self.connect().await,
+                // Apart, so that a request that finds a connection does not carry the room for making one.
+                AtHand::Nothing => return Box::pin(self.connect()).await,
                 AtHand::Awaited(outcome) => outcome,
             };
             let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
