@@ -8,7 +8,7 @@ use std::{
 };
 
 use flexslot_proxy::{
-    flexslot::dpop::{Proven, Prover, TokenHash},
+    flexslot::dpop::{AccessTokenHash, ProofTarget, Prover},
     model::{Clock, ProofKey, Random, Secret, SystemClock},
 };
 use http::Method;
@@ -19,9 +19,9 @@ const ROUNDS: usize = 41;
 
 fn main() {
     let (key, prover, random) = (ProofKey::generate(), Prover::default(), Random::system());
-    let token = TokenHash::of(&Secret::new("a".repeat(64)));
+    let token = AccessTokenHash::of(&Secret::new("a".repeat(64)));
     let url = "https://api.flexslot.gg/api/public/v1/decks/";
-    let proven = Proven { method: &Method::GET, url, token: Some(&token) };
+    let target = ProofTarget { method: &Method::GET, url, token: Some(&token) };
     let now = SystemClock.now();
     let message = [7; 400];
 
@@ -29,7 +29,7 @@ fn main() {
     for _ in 0..ROUNDS {
         let works: [&dyn Fn(); 3] = [
             &|| drop(black_box(key.sign(&message))),
-            &|| drop(black_box(prover.prove(None, &key, &proven, now, &random))),
+            &|| drop(black_box(prover.prove(None, &key, &target, now, &random))),
             &|| drop(black_box(ProofKey::generate())),
         ];
         for (best, work) in best.iter_mut().zip(works) {

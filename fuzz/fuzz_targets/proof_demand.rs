@@ -6,7 +6,7 @@
 #![no_main]
 
 use flexslot_proxy::{
-    flexslot::dpop::{DPOP_NONCE, Nonce, Proven, Prover},
+    flexslot::dpop::{DPOP_NONCE, Nonce, ProofTarget, Prover},
     model::{ProofKey, Random, Timestamp},
     proxy::{challenge::Scheme, verdict::Verdict},
 };
@@ -40,11 +40,11 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(Verdict::of(StatusCode::FORBIDDEN, &headers, Scheme::Dpop), Verdict::Deliver);
 
     let prover = Prover::default();
-    let proven = Proven { method: &Method::GET, url: "https://api.flexslot.gg/", token: None };
-    let before = prover.prove(None, &KEY, &proven, NOW, &Random::system());
+    let target = ProofTarget { method: &Method::GET, url: "https://api.flexslot.gg/", token: None };
+    let before = prover.prove(None, &KEY, &target, NOW, &Random::system());
     let wanted = prover.answered(&before, &headers, NOW);
     assert!(Nonce::read(&headers).is_none() || wanted.is_some());
-    let after = prover.prove(None, &KEY, &proven, NOW, &Random::system());
+    let after = prover.prove(None, &KEY, &target, NOW, &Random::system());
     assert!(prover.answered(&after, &headers, NOW).is_none(), "what was said is taken over at once");
     assert!(after.value().to_str().is_ok_and(|text| text.split('.').count() == 3));
 });

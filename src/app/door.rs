@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    StartFailure, Surroundings, client_desk::notes, outbound::Outbound, settings, storage::Storage, stored_clients,
+    StartFailure, Surroundings, client_manager::notes, outbound::Outbound, settings, storage::Storage, stored_clients,
 };
 use crate::{
     config::{self, Config, Engine, StoreConfig},

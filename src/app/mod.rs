@@ -3,7 +3,7 @@
 //! Rooms do not know `Config`: [`settings`] says what each of them is told of it.
 
 pub mod admin_token;
-pub mod client_desk;
+pub mod client_manager;
 pub mod connecting;
 pub mod door;
 pub mod failure;

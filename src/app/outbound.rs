@@ -11,8 +11,8 @@ use crate::{
     config::{self, Config, OutboundProxy},
     flexslot::{
         Endpoints, HttpAuthorizationServer, KnownClients, OAuthClient, StoredClients,
-        clients::{HttpClientManagement, MANAGEMENT},
-        http::client_builder,
+        clients::{HttpClientManagement, MANAGEMENT_TIMEOUT},
+        transport::client_builder,
     },
     model::token::DpopMode,
     proxy::upstream::{ProxySetting, Upstream, UpstreamParams, Upstreams, tls},
@@ -96,7 +96,7 @@ impl Outbound {
         config: &Config,
         around: &Surroundings,
     ) -> Result<Arc<HttpClientManagement>, StartFailure> {
-        let http = self.asking(config, MANAGEMENT)?;
+        let http = self.asking(config, MANAGEMENT_TIMEOUT)?;
         Ok(Arc::new(HttpClientManagement::new(http, config.upstream.origin.clone(), Arc::clone(&around.clock))))
     }
 

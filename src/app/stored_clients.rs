@@ -11,9 +11,11 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::{
-    flexslot::{ClientSource, StoredClient, StoredClients, registry::ROTATION},
+    flexslot::{ClientSource, StoredClient, StoredClients, registry::LONGEST_ROTATION},
     model::Origin,
-    store::{ClientStep, Generation, GoneClient, KeptClient, KeptClients, StoreError, TokenStore, UnreadableClient},
+    store::{
+        ClientRecord, ClientRecords, ClientStep, Generation, GoneClient, StoreError, TokenStore, UnreadableClient,
+    },
 };
 
 /// Looks for them in the store.
@@ -30,7 +32,7 @@ struct OfStore {
 /// What was found of a client.
 #[derive(Clone)]
 enum Held {
-    Client(Box<KeptClient>),
+    Client(Box<ClientRecord>),
     /// It was removed.
     Gone(GoneClient),
 }
@@ -56,7 +58,7 @@ impl OfStore {
 
     /// What there is, after the store was given again what it has lost. Of a client whose row does not open it is what
     /// was known before.
-    async fn found(&self) -> Result<Vec<KeptClient>, StoreError> {
+    async fn found(&self) -> Result<Vec<ClientRecord>, StoreError> {
         let held = self.held.lock().clone();
         let mut found = self.store.clients().await?;
         if self.give_back(&held, &found).await? {
@@ -75,7 +77,7 @@ impl OfStore {
     }
 
     /// Answers whether anything was written.
-    async fn give_back(&self, held: &HashMap<String, Held>, found: &KeptClients) -> Result<bool, StoreError> {
+    async fn give_back(&self, held: &HashMap<String, Held>, found: &ClientRecords) -> Result<bool, StoreError> {
         let there: HashMap<_, _> =
             found.clients.iter().map(|kept| (kept.client.client_id.as_str(), kept.generation)).collect();
         let is_settled = |id: &str| {
@@ -114,7 +116,7 @@ impl OfStore {
 
 /// Of each client the later of what was held and what was found. What does not open, or is missing without a marker, is as
 /// it was.
-fn newest(mut all: HashMap<String, Held>, found: KeptClients) -> HashMap<String, Held> {
+fn newest(mut all: HashMap<String, Held>, found: ClientRecords) -> HashMap<String, Held> {
     all.extend(found.gone.into_iter().map(|gone| (gone.client_id.clone(), Held::Gone(gone))));
     for kept in found.clients {
         let is_older = all.get(&kept.client.client_id).is_some_and(|held| kept.generation < held.generation());
@@ -141,10 +143,10 @@ impl ClientSource for OfStore {
     async fn load(&self) -> Result<Vec<StoredClient>, String> {
         let found = self.found().await.map_err(|error| error.to_string())?;
         let now = self.store.now().await.map_err(|error| error.to_string())?;
-        let rotating_until = |kept: &KeptClient| {
+        let rotating_until = |kept: &ClientRecord| {
             let intent = kept.intent.as_ref().filter(|intent| intent.step == ClientStep::Rotate)?;
             // An age below zero counts as old.
-            let left = ROTATION.saturating_sub(now.since(intent.at)?);
+            let left = LONGEST_ROTATION.saturating_sub(now.since(intent.at)?);
             (!left.is_zero()).then(|| Instant::now() + left)
         };
         let ours = found.into_iter().filter(|kept| kept.origin == self.origin);

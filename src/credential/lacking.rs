@@ -8,9 +8,9 @@ use crate::model::{GrantId, Scope, ScopeSet};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Forbidden {
     /// `insufficient_scope`, and these are needed.
-    For(String),
+    LacksNamed(String),
     /// `insufficient_scope`, without a word on which.
-    ForSome,
+    LacksSome,
     /// Nothing. It may be about something else.
     Unsaid,
 }
@@ -55,8 +55,10 @@ fn lacking(granted: &ScopeSet, need: Option<Scope>, said: &Forbidden) -> Vec<Sco
     let is_missing = |scope: &Scope| granted.is_empty() || !granted.covers(*scope);
     let known = |names: &str| names.split_ascii_whitespace().filter_map(Scope::from_name).collect::<Vec<_>>();
     match said {
-        Forbidden::For(named) if !known(named).is_empty() => known(named).into_iter().filter(is_missing).collect(),
-        Forbidden::For(_) | Forbidden::ForSome => need.filter(is_missing).into_iter().collect(),
+        Forbidden::LacksNamed(named) if !known(named).is_empty() => {
+            known(named).into_iter().filter(is_missing).collect()
+        }
+        Forbidden::LacksNamed(_) | Forbidden::LacksSome => need.filter(is_missing).into_iter().collect(),
         Forbidden::Unsaid => need.filter(|need| !granted.covers(*need)).into_iter().collect(),
     }
 }
@@ -97,27 +99,27 @@ mod tests {
 
     #[test]
     fn what_flexslot_names_counts_as_far_as_it_was_not_granted() {
-        let named = Forbidden::For("decks:read decks:write flx:whatever".into());
+        let named = Forbidden::LacksNamed("decks:read decks:write flx:whatever".into());
         assert_eq!(lacks("decks:read", Some("guides:read"), &named), ["decks:write"]);
         assert_eq!(lacks("", None, &named), ["decks:read", "decks:write"]);
         assert!(lacks("decks:write", None, &named).is_empty());
-        let unknown = Forbidden::For("flx:whatever".into());
+        let unknown = Forbidden::LacksNamed("flx:whatever".into());
         assert_eq!(lacks("decks:read", Some("guides:read"), &unknown), ["guides:read"]);
     }
 
     #[test]
-    fn else_what_the_request_needs_counts() {
-        for said in [Forbidden::ForSome, Forbidden::Unsaid] {
+    fn a_403_that_names_no_known_scope_lacks_what_the_request_needs() {
+        for said in [Forbidden::LacksSome, Forbidden::Unsaid] {
             assert_eq!(lacks("decks:read", Some("decks:write"), &said), ["decks:write"]);
             assert!(lacks("decks:read", Some("decks:read"), &said).is_empty());
             assert!(lacks("decks:read", None, &said).is_empty());
         }
-        assert_eq!(lacks("", Some("decks:write"), &Forbidden::ForSome), ["decks:write"]);
+        assert_eq!(lacks("", Some("decks:write"), &Forbidden::LacksSome), ["decks:write"]);
         assert!(lacks("", Some("decks:write"), &Forbidden::Unsaid).is_empty(), "it may be about anything");
     }
 
     #[test]
-    fn each_is_noted_once_per_grant() {
+    fn a_lacking_scope_is_noted_once_per_grant() {
         let mut lacking = Lacking::default();
         let [one, other] = [[1; 16], [2; 16]].map(GrantId::from_stored);
         let write = || vec![scope("decks:write")];

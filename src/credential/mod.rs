@@ -94,7 +94,7 @@ pub use proof::Binding;
 
 pub use crate::flexslot::{
     ConsentClient, NoClient,
-    dpop::{DPOP, INVALID_DPOP_PROOF, Proof, USE_DPOP_NONCE, Wanted},
+    dpop::{DPOP, INVALID_DPOP_PROOF, Proof, ProofDemand, USE_DPOP_NONCE},
 };
 pub use crate::store::{Existing, Removed, StoreError};
 

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 
 use super::{Credentials, Picked};
 use crate::{
-    flexslot::dpop::{Proof, Proven, Prover, TokenHash, Wanted},
+    flexslot::dpop::{AccessTokenHash, Proof, ProofDemand, ProofTarget, Prover},
     model::{Origin, ProofKey, Secret},
 };
 
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Binding {
     key: ProofKey,
-    token: TokenHash,
+    token: AccessTokenHash,
 }
 
 /// What the API's servers want of proofs, as far as their answers have told: those of one origin, the configured one.
@@ -25,7 +25,7 @@ pub(super) struct Provers(ArcSwap<(Origin, Prover)>);
 
 impl Binding {
     pub(super) fn new(key: ProofKey, access: &Secret) -> Self {
-        Self { key, token: TokenHash::of(access) }
+        Self { key, token: AccessTokenHash::of(access) }
     }
 }
 
@@ -40,20 +40,20 @@ impl fmt::Debug for Binding {
 impl Credentials {
     /// A proof for one request with what was picked, of `path`, which has no query; `None` where its tokens are not bound.
     /// `wanted` is what the answer to an earlier send has said.
-    pub fn prove(&self, picked: &Picked, method: &Method, path: &str, wanted: Option<Wanted>) -> Option<Proof> {
+    pub fn prove(&self, picked: &Picked, method: &Method, path: &str, wanted: Option<ProofDemand>) -> Option<Proof> {
         let Binding { key, token } = picked.binding.as_ref()?;
         let works = &self.works;
         let provers = works.provers.0.load();
         let (origin, prover) = &**provers;
         let url = format!("{origin}{path}");
-        let proven = Proven { method, url: &url, token: Some(token) };
+        let target = ProofTarget { method, url: &url, token: Some(token) };
         let (now, random) = (works.own_time(), &works.random);
-        Some(prover.prove(wanted, key, &proven, now, random))
+        Some(prover.prove(wanted, key, &target, now, random))
     }
 
     /// Learns from the answer to a request that `proof` went with. Answers by what another proof would be made, where the
     /// answer refuses this one; `None` where it would be no other.
-    pub fn answered(&self, proof: &Proof, headers: &HeaderMap) -> Option<Wanted> {
+    pub fn answered(&self, proof: &Proof, headers: &HeaderMap) -> Option<ProofDemand> {
         let provers = self.works.provers.0.load();
         let (_, prover) = &**provers;
         prover.answered(proof, headers, self.works.own_time())

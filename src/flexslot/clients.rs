@@ -20,7 +20,7 @@ pub use self::http::HttpClientManagement;
 pub const CLIENTS_PAGE: &str = "https://flexslot.gg/account?section=api-access";
 
 /// How long one request may take. Who waits for it is a person.
-pub const MANAGEMENT: Duration = Duration::from_secs(30);
+pub const MANAGEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A client with its secret, which Flexslot shows this once.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -39,12 +39,12 @@ pub struct Prover {
 
 /// What a proof is for (section 4.2). Each is good for one request.
 #[derive(Debug, Clone, Copy)]
-pub struct Proven<'a> {
+pub struct ProofTarget<'a> {
     pub method: &'a Method,
     /// The request's URL without query and fragment.
     pub url: &'a str,
     /// Absent where no access token goes with the request.
-    pub token: Option<&'a TokenHash>,
+    pub token: Option<&'a AccessTokenHash>,
 }
 
 /// A proof, and what it was made from.
@@ -59,14 +59,14 @@ pub struct Proof {
 /// What one answer has said of proofs. The request that it refuses is sent again with a proof by its word, whatever other
 /// answers say meanwhile.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct ProofDemand {
     nonce: Option<Arc<Nonce>>,
     ahead: i64,
 }
 
-/// What a proof says of the access token that it goes with (`ath`).
+/// The claim `ath` (RFC 9449 section 4.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenHash(Arc<str>);
+pub struct AccessTokenHash(Arc<str>);
 
 /// What a server wants to find in the next proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,21 +85,21 @@ impl Prover {
     /// word.
     pub fn prove(
         &self,
-        wanted: Option<Wanted>,
+        wanted: Option<ProofDemand>,
         key: &ProofKey,
-        of: &Proven<'_>,
+        of: &ProofTarget<'_>,
         now: Timestamp,
         random: &Random,
     ) -> Proof {
-        let newest = || Wanted { nonce: self.nonce.load_full(), ahead: self.ahead.load(Ordering::Relaxed) };
-        let Wanted { nonce, ahead } = wanted.unwrap_or_else(newest);
+        let newest = || ProofDemand { nonce: self.nonce.load_full(), ahead: self.ahead.load(Ordering::Relaxed) };
+        let ProofDemand { nonce, ahead } = wanted.unwrap_or_else(newest);
         let mut claims = json!({
             "jti": BASE64_URL_SAFE_NO_PAD.encode(random.bytes::<16>()),
             "htm": of.method.as_str(),
             "htu": of.url,
             "iat": Timestamp::from_millis(now.millis().saturating_add(ahead)).secs(),
         });
-        if let Some(TokenHash(hash)) = of.token {
+        if let Some(AccessTokenHash(hash)) = of.token {
             claims["ath"] = json!(**hash);
         }
         if let Some(Nonce(nonce)) = nonce.as_deref() {
@@ -131,12 +131,12 @@ impl Prover {
 
     /// The same for the answer to a request that `proof` went with. Answers by what another proof would have to be made
     /// where the server objects to this one; `None` where it would be no other.
-    pub fn answered(&self, proof: &Proof, headers: &HeaderMap, now: Timestamp) -> Option<Wanted> {
+    pub fn answered(&self, proof: &Proof, headers: &HeaderMap, now: Timestamp) -> Option<ProofDemand> {
         self.heard(headers, proof.made_at, now);
         let nonce = Nonce::read(headers).map(Arc::new).or_else(|| self.nonce.load_full());
         let ahead = date(headers).map_or(proof.ahead, |date| nearest(proof.ahead, date, proof.made_at, now));
         let is_other = nonce != proof.nonce || ahead.abs_diff(proof.ahead) >= SECOND.unsigned_abs();
-        is_other.then_some(Wanted { nonce, ahead })
+        is_other.then_some(ProofDemand { nonce, ahead })
     }
 }
 
@@ -181,9 +181,9 @@ impl Proof {
     }
 }
 
-// === impl TokenHash ===
+// === impl AccessTokenHash ===
 
-impl TokenHash {
+impl AccessTokenHash {
     /// What an access token is named by.
     pub fn of(token: &Secret) -> Self {
         Self(BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(token.expose().as_bytes())).into())

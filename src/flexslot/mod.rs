@@ -1,10 +1,10 @@
 //! What Flexslot's OAuth server speaks.
 //!
 //! [`TokenEndpoint`] and [`AuthorizationServer`] are traits so that a renewal and a connect flow can be tested against a
-//! scripted server; [`http::HttpAuthorizationServer`] is the real thing, and [`answer`] reads what it says without doing
-//! any I/O. [`authorize`] and [`pkce`] make what the browser is sent there with, and [`dpop`] the proofs that tokens are
-//! presented with that are bound to a key. [`clients`] is the management of OAuth clients, [`registry`] those that the
-//! store keeps, and [`choice`] which of all of them asks a user.
+//! scripted server; [`http::HttpAuthorizationServer`] is the real thing, [`transport`] what it sends requests with, and
+//! [`answer`] reads what it is told without doing any I/O. [`authorize`] and [`pkce`] make what the browser is sent there
+//! with, and [`dpop`] the proofs that tokens are presented with that are bound to a key. [`clients`] is the management of
+//! OAuth clients, [`registry`] those that the store keeps, and [`choice`] which of all of them asks a user.
 
 pub mod answer;
 pub mod authorize;
@@ -12,8 +12,10 @@ pub mod choice;
 pub mod clients;
 pub mod dpop;
 pub mod http;
+mod known_clients;
 pub mod pkce;
 pub mod registry;
+pub mod transport;
 
 use std::{fmt, time::Duration};
 
@@ -25,7 +27,8 @@ use crate::model::{Identity, ProofKey, RedirectUri, Secret, TokenType};
 pub use self::{
     authorize::AuthorizationRequest,
     choice::{ConsentClient, NoClient},
-    http::{Endpoints, HttpAuthorizationServer, KnownClients, OAuthClient},
+    http::{Endpoints, HttpAuthorizationServer},
+    known_clients::{KnownClients, OAuthClient},
     pkce::{Challenge, Verifier},
     registry::{ClientSource, StoredClient, StoredClients},
 };

@@ -22,20 +22,20 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::clients::MANAGEMENT;
+use super::clients::MANAGEMENT_TIMEOUT;
 use crate::model::{ClientDescription, ClientStatus, Secret};
 
 /// How long the store is asked again to take a secret, which Flexslot shows once.
-pub const INSISTENCE: Duration = Duration::from_secs(20);
+pub const STORE_RETRY_FOR: Duration = Duration::from_secs(20);
 
 /// How long a secret that is being replaced is waited for: as long as Flexslot may take to answer, and the store to take
 /// the secret. Who died in between does not come back, and then the secret that there is has to do.
-pub const ROTATION: Duration = MANAGEMENT.saturating_add(INSISTENCE);
+pub const LONGEST_ROTATION: Duration = MANAGEMENT_TIMEOUT.saturating_add(STORE_RETRY_FOR);
 
 /// How often the store is looked at meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// A client of the store.
+/// A client of the store, as a request to Flexslot needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredClient {
     pub client: ClientDescription,

@@ -15,7 +15,7 @@ use super::{
     verdict::{PROOF_REFUSED, REFRESH_UNAVAILABLE, UNAUTHORIZED_AFTER_REFRESH, Verdict, forbidden},
 };
 use crate::{
-    credential::{Ask, Credentials, DPOP, Picked, Proof, Unauthorized, Wanted},
+    credential::{Ask, Credentials, DPOP, Picked, Proof, ProofDemand, Unauthorized},
     model::{
         CredentialKind, Observer, Origin,
         observe::RetryOutcome,
@@ -36,13 +36,13 @@ pub(super) struct Exchange<'a> {
     pub(super) ask: Ask<'a>,
     pub(super) replayer: Replayer,
     pub(super) facts: &'a mut Facts,
-    pub(super) proofs: Proofs,
+    pub(super) proofs: ProofRetry,
 }
 
 /// Whether a bound token can be proven anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Proofs {
-    OneMore,
+pub(super) enum ProofRetry {
+    Available,
     Spent,
 }
 
@@ -183,14 +183,14 @@ impl Exchange<'_> {
     /// told with that very answer, the request is sent once more with another proof.
     async fn send(&mut self, picked: &Picked, body: ReplayBody) -> Result<Response<UpstreamBody>, Failure> {
         let (response, other) = self.send_once(picked, None, body).await?;
-        let Some(other) = other.filter(|_| self.proofs == Proofs::OneMore) else { return Ok(response) };
+        let Some(other) = other.filter(|_| self.proofs == ProofRetry::Available) else { return Ok(response) };
         self.replayer.hold();
         let Some(body) = self.replayer.rewind() else {
             self.replayer.resume();
             return Ok(response);
         };
         drop(response);
-        self.proofs = Proofs::Spent;
+        self.proofs = ProofRetry::Spent;
         self.remedied(Remedy::ProvenAgain);
         self.rewound();
         let (response, _) = Box::pin(self.send_once(picked, Some(other), body)).await?;
@@ -205,9 +205,9 @@ impl Exchange<'_> {
     async fn send_once(
         &mut self,
         picked: &Picked,
-        wanted: Option<Wanted>,
+        wanted: Option<ProofDemand>,
         body: ReplayBody,
-    ) -> Result<(Response<UpstreamBody>, Option<Wanted>), Failure> {
+    ) -> Result<(Response<UpstreamBody>, Option<ProofDemand>), Failure> {
         if !self.credentials.are_for(self.origin) {
             let problem = Code::RefreshUnavailable
                 .problem("The configuration changed while the request was waiting. Send it again.");

@@ -16,7 +16,7 @@ use super::{
     busy::{Busy, Turn},
     cors::{self, Readers},
     error::{Code, body_failure, guard_problem, lookalike_problem, path_problem, permitted},
-    exchange::{Exchange, Exchanged, Proofs},
+    exchange::{Exchange, Exchanged, ProofRetry},
     facts::Facts,
     guard::{Admitted, Guard, Reach},
     headers,
@@ -189,7 +189,7 @@ impl Corridor {
             },
             replayer: body.replayer(),
             facts,
-            proofs: Proofs::OneMore,
+            proofs: ProofRetry::Available,
         };
         let exchanged = exchange.run(body).await?;
         Ok(deliver(settings, accepted, exchanged))

@@ -54,7 +54,7 @@ pub fn forbidden(status: StatusCode, headers: &HeaderMap) -> Option<Forbidden> {
     let challenge = first_with_error(headers);
     Some(match challenge {
         Some(challenge) if challenge.get("error") == Some("insufficient_scope") => {
-            challenge.get("scope").map_or(Forbidden::ForSome, |scope| Forbidden::For(scope.to_owned()))
+            challenge.get("scope").map_or(Forbidden::LacksSome, |scope| Forbidden::LacksNamed(scope.to_owned()))
         }
         _ => Forbidden::Unsaid,
     })
@@ -125,8 +125,8 @@ mod tests {
             forbidden(StatusCode::from_u16(status).unwrap(), &headers)
         };
         let named = "Bearer realm=\"x\", error=\"insufficient_scope\", scope=\"decks:read decks:write\"";
-        assert_eq!(said(403, named), Some(Forbidden::For("decks:read decks:write".into())));
-        assert_eq!(said(403, "DPoP error=insufficient_scope"), Some(Forbidden::ForSome));
+        assert_eq!(said(403, named), Some(Forbidden::LacksNamed("decks:read decks:write".into())));
+        assert_eq!(said(403, "DPoP error=insufficient_scope"), Some(Forbidden::LacksSome));
         assert_eq!(said(403, "Bearer scope=\"decks:write\""), Some(Forbidden::Unsaid));
         assert_eq!(said(401, named), None);
     }
@@ -142,6 +142,6 @@ mod tests {
         assert_eq!(Verdict::of(StatusCode::UNAUTHORIZED, &one, Scheme::Dpop), Verdict::Renew);
         let apart = "Basic realm=\"x\", Bearer error=\"insufficient_scope\", DPoP scope=\"decks:write\"";
         let headers = HeaderMap::from_iter([(WWW_AUTHENTICATE, apart.parse().unwrap())]);
-        assert_eq!(forbidden(StatusCode::FORBIDDEN, &headers), Some(Forbidden::ForSome), "that scope is another's");
+        assert_eq!(forbidden(StatusCode::FORBIDDEN, &headers), Some(Forbidden::LacksSome), "that scope is another's");
     }
 }

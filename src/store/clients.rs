@@ -7,22 +7,24 @@
 //! Two rotations at once are told apart by Flexslot's own time of each: the later secret is the one that is good. A store
 //! that has come back older is told from one that knows more by the [`Generation`] of each client.
 
+mod generation;
 mod grants;
+mod steps;
+#[cfg(test)]
+mod tests;
 
-use std::cmp::Ordering;
-
-pub use self::grants::ClientGrants;
+pub use self::{generation::Generation, grants::ClientGrants};
 use super::{
-    Cas, StoreError, TOMBSTONE_LIFE, TokenStore,
+    Cas, StoreError, TokenStore,
     backend::{Change, Expect, Key, Kind, Names, Row, RowState},
     record,
     tenants::is_there,
 };
 use crate::model::{ClientDescription, ClientType, Origin, Secret, TenantId, Timestamp};
 
-/// A client of the store.
+/// An OAuth client as the store keeps it: Flexslot's description, our secret, and what is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptClient {
+pub struct ClientRecord {
     pub client: ClientDescription,
     /// The origin that it is registered at.
     pub origin: Origin,
@@ -36,29 +38,12 @@ pub struct KeptClient {
     pub generation: Generation,
 }
 
-/// Which state of a client is the later one. It rises with every secret and with a removal, and not with what is only
-/// noted or described beside the secret.
-///
-/// It is the time of the store at that moment, and one more than before where that is no later: what is written to a store
-/// that has come back older counts more than all that it has lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Generation(pub(super) u64);
-
 /// A client that was removed here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoneClient {
     pub client_id: String,
     pub generation: Generation,
-    pub why: Parting,
-}
-
-/// Why a client is not kept any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Parting {
-    /// It is revoked at Flexslot: whatever it was given is void.
-    Revoked,
-    /// Nothing but a note was kept of it. What Flexslot has of it may be in use.
-    Unkept,
+    pub why: Removal,
 }
 
 /// A row that cannot be read.
@@ -111,15 +96,15 @@ pub struct Creation {
 
 /// What a row of kind [`Kind::Client`] holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoredRow {
-    Client(Box<KeptClient>),
+pub enum ClientRow {
+    Client(Box<ClientRecord>),
     Creation(Creation),
 }
 
 /// Everything of the kind, at one moment.
 #[derive(Debug, Clone, Default)]
-pub struct KeptClients {
-    pub clients: Vec<KeptClient>,
+pub struct ClientRecords {
+    pub clients: Vec<ClientRecord>,
     /// That are under way, or were when their process died.
     pub creations: Vec<Creation>,
     /// Removed, with their markers still there.
@@ -127,15 +112,31 @@ pub struct KeptClients {
     pub unreadable: Vec<UnreadableClient>,
 }
 
-/// What became of the secret that a rotation has brought.
+/// Why a client is not kept any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It is revoked at Flexslot: whatever it was given is void.
+    Revoked,
+    /// Nothing but a note was kept of it. What Flexslot has of it may be in use.
+    OnlyNoted,
+}
+
+/// What became of the secret that a creation or a rotation has brought.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rotated {
+pub enum SecretOutcome {
     Stored,
-    /// Another rotation was later: its secret is the good one, and stands in the store.
+    /// Somebody else's rotation was later: its secret is the good one, and stands in the store.
     Overtaken,
-    /// Another rotation was at the same time, and nobody can tell which secret is good. The note stays.
+    /// Somebody else's rotation was at the same time, and nobody can tell which secret is good. The note stays.
     Unsure,
+}
+
+/// What becomes of a client's row.
+enum Next {
+    Stay,
+    Keep(Box<ClientRecord>),
+    Gone(Removal),
 }
 
 /// Rows per look.
@@ -161,36 +162,26 @@ impl ClientStep {
     }
 }
 
-// === impl Parting ===
+// === impl Removal ===
 
-impl Parting {
+impl Removal {
     /// The word in a record.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Revoked => "revoked",
-            Self::Unkept => "unkept",
+            Self::OnlyNoted => "only_noted",
         }
     }
 
     /// The one with that word.
     pub fn from_name(text: &str) -> Option<Self> {
-        [Self::Revoked, Self::Unkept].into_iter().find(|why| why.as_str() == text)
+        [Self::Revoked, Self::OnlyNoted].into_iter().find(|why| why.as_str() == text)
     }
 }
 
-// === impl Generation ===
+// === impl ClientRecord ===
 
-impl Generation {
-    /// The one after `before`, at `now` by the store's clock.
-    fn next(before: Self, now: Timestamp) -> Self {
-        let now = u64::try_from(now.millis()).unwrap_or_default();
-        Self(now.max(before.0.saturating_add(1)))
-    }
-}
-
-// === impl KeptClient ===
-
-impl KeptClient {
+impl ClientRecord {
     /// Whether it can be presented with what is here: its secret, unless it has none at all.
     pub fn is_presentable(&self) -> bool {
         self.secret.is_some() || self.client.client_type == Some(ClientType::Public)
@@ -201,15 +192,15 @@ impl KeptClient {
 
 impl TokenStore {
     /// All clients and what is under way with them. What cannot be read spoils nothing else.
-    pub async fn clients(&self) -> Result<KeptClients, StoreError> {
-        let mut found = KeptClients::default();
+    pub async fn clients(&self) -> Result<ClientRecords, StoreError> {
+        let mut found = ClientRecords::default();
         for state in [RowState::Live, RowState::Gone] {
             self.add_clients(state, &mut found).await?;
         }
         Ok(found)
     }
 
-    async fn add_clients(&self, state: RowState, found: &mut KeptClients) -> Result<(), StoreError> {
+    async fn add_clients(&self, state: RowState, found: &mut ClientRecords) -> Result<(), StoreError> {
         let mut after = None::<String>;
         loop {
             let names = Names::after(after.as_deref());
@@ -217,7 +208,7 @@ impl TokenStore {
             let Some((last, _)) = rows.last() else { return Ok(()) };
             after = Some(last.clone());
             for (name, row) in rows {
-                match row.and_then(|row| self.sort_in(&name, &row, found)) {
+                match row.and_then(|row| self.add_row(&name, &row, found)) {
                     Ok(()) => {}
                     Err(error @ StoreError::Unavailable(_)) => return Err(error),
                     Err(error) => found.unreadable.push(UnreadableClient { name, error }),
@@ -226,11 +217,11 @@ impl TokenStore {
         }
     }
 
-    fn sort_in(&self, name: &str, row: &Row, found: &mut KeptClients) -> Result<(), StoreError> {
+    fn add_row(&self, name: &str, row: &Row, found: &mut ClientRecords) -> Result<(), StoreError> {
         let key = client_key(name);
         match self.read_client(&key, Some(row))? {
-            Some(StoredRow::Client(client)) => found.clients.push(*client),
-            Some(StoredRow::Creation(creation)) => found.creations.push(creation),
+            Some(ClientRow::Client(client)) => found.clients.push(*client),
+            Some(ClientRow::Creation(creation)) => found.creations.push(creation),
             None if name.starts_with(CREATION) => {}
             None => {
                 let (generation, why) = record::read_client_gone(&key, row)?;
@@ -241,115 +232,9 @@ impl TokenStore {
     }
 
     /// The client with this id.
-    pub async fn client(&self, client_id: &str) -> Result<Option<KeptClient>, StoreError> {
+    pub async fn client(&self, client_id: &str) -> Result<Option<ClientRecord>, StoreError> {
         let key = client_key(client_id);
         self.kept(&key, self.row(&key).await?.as_ref())
-    }
-
-    /// Writes down that Flexslot is about to be asked for a client.
-    pub async fn begin_creation(
-        &self,
-        name: &str,
-        origin: &Origin,
-        tenant: &TenantId,
-        before: Vec<String>,
-    ) -> Result<Creation, StoreError> {
-        let creation = Creation {
-            id: format!("{CREATION}{}", self.random_name()),
-            name: name.to_owned(),
-            origin: origin.clone(),
-            tenant: tenant.clone(),
-            at: self.backend.now().await?,
-            before,
-        };
-        let (label, body) = record::creation(&creation);
-        let change = Change { key: client_key(&creation.id), expect: Expect::Absent, label, body };
-        match self.write(vec![change]).await?.into() {
-            Cas::Stored => Ok(creation),
-            Cas::Moved => Err(StoreError::Unavailable("a name that was to be new is there already".into())),
-        }
-    }
-
-    /// Keeps what came of a creation, and its note no longer. Where somebody has found the client meanwhile, taken it for
-    /// left behind, and given it another secret, that one stays.
-    pub async fn finish_creation(&self, creation: &Creation, client: &KeptClient) -> Result<Rotated, StoreError> {
-        let key = client_key(&client.client.client_id);
-        loop {
-            let row = self.row(&key).await?;
-            let mut changes = vec![self.over_with(&creation.id).await?];
-            let generation = self.next_generation(&key, row.as_ref()).await?;
-            let found = self.kept(&key, row.as_ref())?;
-            let is_overtaken =
-                found.is_some_and(|found| found.client.secret_rotated_at > client.client.secret_rotated_at);
-            if !is_overtaken {
-                let (label, body) = record::client(&self.sealer, &key, &KeptClient { generation, ..client.clone() });
-                changes.push(Change { key: key.clone(), expect: Expect::as_read(row.as_ref()), label, body });
-            }
-            if Cas::from(self.write(changes).await?) == Cas::Stored {
-                return Ok(if is_overtaken { Rotated::Overtaken } else { Rotated::Stored });
-            }
-        }
-    }
-
-    /// Nothing came of the creation.
-    pub async fn drop_creation(&self, creation: &Creation) -> Result<(), StoreError> {
-        self.write(vec![self.over_with(&creation.id).await?]).await.map(drop)
-    }
-
-    /// Writes down that Flexslot is about to be asked to do `step` with a client, as it is described now. The secret
-    /// that is kept stays until there is another.
-    pub async fn begin_step(
-        &self,
-        client: &ClientDescription,
-        origin: &Origin,
-        tenant: &TenantId,
-        step: ClientStep,
-    ) -> Result<BegunStep, StoreError> {
-        let at = self.backend.now().await?;
-        let intent = ClientIntent { id: self.random_name(), step, at };
-        let mut before = None;
-        self.change_client(&client.client_id, |found, next| {
-            before = found.as_ref().and_then(|kept| kept.secret.clone());
-            let described = found.as_ref().map(|found| known_better(client.clone(), &found.client));
-            Next::Keep(Box::new(KeptClient {
-                client: described.unwrap_or_else(|| client.clone()),
-                origin: origin.clone(),
-                // A note makes no secret newer; one beside which there is no client stands for what is to come.
-                generation: found.as_ref().map_or(next, |found| found.generation),
-                // Whose PAT manages it does not change because another's has asked: Flexslot may not know it by that.
-                tenant: found.map_or_else(|| tenant.clone(), |found| found.tenant),
-                secret: before.clone(),
-                intent: Some(intent.clone()),
-            }))
-        })
-        .await?;
-        Ok(BegunStep { intent, before })
-    }
-
-    /// Keeps the secret that a rotation has brought, with Flexslot's time of it, and its note no longer. Where another
-    /// rotation has come in between, the later one by Flexslot's time stays.
-    pub async fn finish_rotation(&self, begun: &BegunStep, rotated: &KeptClient) -> Result<Rotated, StoreError> {
-        let mut outcome = Rotated::Stored;
-        self.change_client(&rotated.client.client_id, |found, generation| {
-            let rotated = KeptClient { generation, ..rotated.clone() };
-            let (next, became) = after_rotation(begun, rotated, found);
-            outcome = became;
-            next
-        })
-        .await?;
-        Ok(outcome)
-    }
-
-    /// Flexslot has provably not done it: the note goes, and so does a client of whom nothing else is kept.
-    pub async fn withdraw_step(&self, client_id: &str, intent: &ClientIntent) -> Result<(), StoreError> {
-        self.change_client(client_id, |found, _| match found {
-            Some(found) if found.intent.as_ref() == Some(intent) => {
-                let without = KeptClient { intent: None, ..found };
-                if without.is_presentable() { Next::Keep(Box::new(without)) } else { Next::Gone(Parting::Unkept) }
-            }
-            _ => Next::Stay,
-        })
-        .await
     }
 
     /// Takes over how Flexslot describes clients that are kept. Answers how many that changed.
@@ -361,7 +246,7 @@ impl TokenStore {
                 Some(found) => {
                     let described = known_better(client.clone(), &found.client);
                     differs = described != found.client;
-                    if differs { Next::Keep(Box::new(KeptClient { client: described, ..found })) } else { Next::Stay }
+                    if differs { Next::Keep(Box::new(ClientRecord { client: described, ..found })) } else { Next::Stay }
                 }
                 None => Next::Stay,
             })
@@ -371,56 +256,12 @@ impl TokenStore {
         Ok(changed)
     }
 
-    /// Gives a store that has come back empty or older a client again, as it was known before; upwards only, and never
-    /// over a removal. What is noted in the store stays noted. Answers whether there was anything to give.
-    pub async fn restore_client(&self, kept: &KeptClient) -> Result<bool, StoreError> {
-        let key = client_key(&kept.client.client_id);
-        let row = self.row(&key).await?;
-        let found = self.kept(&key, row.as_ref())?;
-        let intent = match (&row, found) {
-            (None, _) => kept.intent.clone(),
-            (Some(_), Some(found)) if found.generation < kept.generation => found.intent.or(kept.intent.clone()),
-            (Some(_), _) => return Ok(false),
-        };
-        let (label, body) = record::client(&self.sealer, &key, &KeptClient { intent, ..kept.clone() });
-        let change = Change { key, expect: Expect::as_read(row.as_ref()), label, body };
-        // In a conflict somebody else has given it, or something newer.
-        Ok(Cas::from(self.write(vec![change]).await?) == Cas::Stored)
-    }
-
-    /// Takes a client out of a store that has come back from before its removal. Answers whether there was one.
-    pub async fn remove_again(&self, gone: &GoneClient) -> Result<bool, StoreError> {
-        let key = client_key(&gone.client_id);
-        let row = self.row(&key).await?;
-        if self.kept(&key, row.as_ref())?.is_none_or(|found| found.generation >= gone.generation) {
-            return Ok(false);
-        }
-        let marker = self.gone(&gone.client_id, gone.generation, gone.why).await?;
-        let change = Change { expect: Expect::as_read(row.as_ref()), ..marker };
-        Ok(Cas::from(self.write(vec![change]).await?) == Cas::Stored)
-    }
-
-    /// Whether the client was revoked here. That is known for as long as its marker stays, and a consent is not under way
-    /// for as long.
-    pub async fn is_revoked_client(&self, client_id: &str) -> Result<bool, StoreError> {
-        let key = client_key(client_id);
-        match self.row(&key).await?.filter(|row| !is_there(row)) {
-            Some(row) => Ok(record::read_client_gone(&key, &row)?.1 == Parting::Revoked),
-            None => Ok(false),
-        }
-    }
-
-    /// Forgets a revoked client with its secret. What is not kept here is remembered as revoked all the same.
-    pub async fn forget_client(&self, client_id: &str) -> Result<(), StoreError> {
-        self.change_client(client_id, |_, _| Next::Gone(Parting::Revoked)).await
-    }
-
     /// Writes what `next` makes of the row, given the generation after the row's. It may be asked again where somebody else
     /// has written in between.
     async fn change_client(
         &self,
         client_id: &str,
-        mut next: impl FnMut(Option<KeptClient>, Generation) -> Next,
+        mut next: impl FnMut(Option<ClientRecord>, Generation) -> Next,
     ) -> Result<(), StoreError> {
         let key = client_key(client_id);
         loop {
@@ -441,73 +282,21 @@ impl TokenStore {
         }
     }
 
-    fn kept(&self, key: &Key, row: Option<&Row>) -> Result<Option<KeptClient>, StoreError> {
+    fn kept(&self, key: &Key, row: Option<&Row>) -> Result<Option<ClientRecord>, StoreError> {
         match self.read_client(key, row)? {
             None => Ok(None),
-            Some(StoredRow::Client(client)) => Ok(Some(*client)),
-            Some(StoredRow::Creation(_)) => Err(StoreError::Unreadable {
+            Some(ClientRow::Client(client)) => Ok(Some(*client)),
+            Some(ClientRow::Creation(_)) => Err(StoreError::Unreadable {
                 record: key.to_string().escape_debug().to_string(),
                 what: "it is a creation's, and no client's".into(),
             }),
         }
     }
 
-    fn read_client(&self, key: &Key, row: Option<&Row>) -> Result<Option<StoredRow>, StoreError> {
+    fn read_client(&self, key: &Key, row: Option<&Row>) -> Result<Option<ClientRow>, StoreError> {
         let Some(row) = row.filter(|row| is_there(row)) else { return Ok(None) };
         record::read_client(&self.sealer, key, row).map(Some)
     }
-
-    async fn next_generation(&self, key: &Key, row: Option<&Row>) -> Result<Generation, StoreError> {
-        let before = match row {
-            None => Generation::default(),
-            Some(row) if is_there(row) => {
-                self.kept(key, Some(row))?.map_or(Generation::default(), |kept| kept.generation)
-            }
-            Some(row) => record::read_client_gone(key, row)?.0,
-        };
-        Ok(Generation::next(before, self.backend.now().await?))
-    }
-
-    /// What stays of a row until every process has seen it go.
-    async fn gone(&self, name: &str, generation: Generation, why: Parting) -> Result<Change, StoreError> {
-        let (label, body) = record::client_gone(self.backend.now().await?.plus(TOMBSTONE_LIFE), generation, why);
-        debug_assert_eq!(label.state, RowState::Gone);
-        Ok(Change { key: client_key(name), expect: Expect::Anything, label, body })
-    }
-
-    /// The same of a creation's note.
-    async fn over_with(&self, creation: &str) -> Result<Change, StoreError> {
-        self.gone(creation, Generation::default(), Parting::Unkept).await
-    }
-
-    fn random_name(&self) -> String {
-        format!("{:032x}", u128::from_le_bytes(self.random.bytes()))
-    }
-}
-
-/// What becomes of a client's row with the secret of a rotation, and what that comes to.
-fn after_rotation(begun: &BegunStep, rotated: KeptClient, found: Option<KeptClient>) -> (Next, Rotated) {
-    let keep = |kept| Next::Keep(Box::new(kept));
-    let Some(found) = found else { return (keep(rotated), Rotated::Stored) };
-    let of_others = found.intent.clone().filter(|other| other.id != begun.intent.id);
-    if found.secret != begun.before && found.secret != rotated.secret {
-        match found.client.secret_rotated_at.cmp(&rotated.client.secret_rotated_at) {
-            Ordering::Less => {}
-            Ordering::Greater => return (keep(KeptClient { intent: of_others, ..found }), Rotated::Overtaken),
-            Ordering::Equal => {
-                let intent = Some(begun.intent.clone());
-                return (keep(KeptClient { intent, ..found }), Rotated::Unsure);
-            }
-        }
-    }
-    (keep(KeptClient { intent: of_others, ..rotated }), Rotated::Stored)
-}
-
-/// What becomes of a client's row.
-enum Next {
-    Stay,
-    Keep(Box<KeptClient>),
-    Gone(Parting),
 }
 
 fn client_key(name: &str) -> Key {
@@ -521,6 +310,3 @@ fn known_better(described: ClientDescription, before: &ClientDescription) -> Cli
     // That changes with every use, and is no news.
     ClientDescription { client_type, secret_rotated_at, last_used_at: before.last_used_at, ..described }
 }
-
-#[cfg(test)]
-mod tests;

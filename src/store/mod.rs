@@ -56,8 +56,8 @@ use self::{
 };
 pub use self::{
     clients::{
-        BegunStep, ClientGrants, ClientIntent, ClientStep, Creation, Generation, GoneClient, KeptClient, KeptClients,
-        Parting, Rotated, UnreadableClient,
+        BegunStep, ClientGrants, ClientIntent, ClientRecord, ClientRecords, ClientStep, Creation, Generation,
+        GoneClient, Removal, SecretOutcome, UnreadableClient,
     },
     consent::{
         Again, Awaited, Awaiting, Connected, Connecting, ConsentError, Flow, NewConsent, NewFlow, OpenedSession,

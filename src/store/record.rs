@@ -35,7 +35,7 @@
 //! | tombstone | grant id; `pat` and tenant | none |
 //! | meta | `key`, `probe` | `check` (sealed) |
 //! | meta | `era` | `era`, `quiet_since`, `before`, `past` |
-//! | client, gone | as it was | `generation`, `why` (`revoked`, `unkept`) |
+//! | client, gone | as it was | `generation`, `why` (`revoked`, `only_noted`) |
 //! | any other, gone | as it was | none |
 //!
 //! A record of a tenant that was written back to a store that had come back older says in `found` where it comes from:

@@ -8,7 +8,7 @@ use crate::{
     config::NamedClient,
     flexslot::{TokenError, clients::CLIENTS_PAGE},
     model::{ClientDescription, ClientStatus, ClientType, RedirectUri, ScopeSet, Secret, TenantId, token::DpopMode},
-    store::KeptClient,
+    store::ClientRecord,
 };
 
 /// PATs whose owners may be partners. Only a partner's shows how a client is registered.
@@ -79,7 +79,7 @@ impl Probes {
     }
 
     /// Those of the file, then those that only the store has.
-    fn expected(&self, kept: &[KeptClient]) -> Vec<Expected> {
+    fn expected(&self, kept: &[ClientRecord]) -> Vec<Expected> {
         let oauth = &self.config.oauth;
         let usual_uri = settings::usual_redirect_uri(&self.config);
         let in_store = |id: &str| kept.iter().any(|kept| kept.client.client_id == id && kept.secret.is_some());
@@ -120,7 +120,7 @@ impl Probes {
     async fn registered(
         &self,
         expected: &[Expected],
-        kept: &[KeptClient],
+        kept: &[ClientRecord],
         partners: &Partners,
     ) -> HashMap<String, ClientDescription> {
         let managers: Vec<_> = kept.iter().map(|kept| &kept.tenant).collect();

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A PAT that has less time left than this is told of.
-const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 // === impl Probes ===
 
@@ -59,7 +59,7 @@ pub(super) fn judged(tenant: &TenantId, pat: &Pat, metadata: &PatMetadata, now: 
     }
     match metadata.expires_at {
         Some(at) if at <= now => Finding::Bad(renewal(format!("it expired at {at}"))),
-        Some(at) if at.left(now) < SOON => {
+        Some(at) if at.left(now) < EXPIRES_SOON => {
             let days = at.left(now).as_secs() / (24 * 3600);
             Finding::Doubtful(renewal(format!("it expires at {at}, in {days} days")))
         }

@@ -14,7 +14,7 @@ use crate::{
 const ROOT: &str = "/api/public/v1/";
 
 /// A clock that is further from Flexslot's than this is worth a look, in milliseconds.
-const SKEW: i64 = 5_000;
+const TOLERATED_SKEW_MS: i64 = 5_000;
 
 // === impl Probes ===
 
@@ -51,8 +51,8 @@ pub(super) fn clock(headers: &HeaderMap, asked: Timestamp, now: Timestamp) -> Fi
             "Flexslot's answer says nothing of its time, so nobody knows whether this clock is right",
         );
     };
-    if ahead.abs() <= SKEW {
-        return Finding::Good(format!("this machine's is within {} s of Flexslot's", SKEW / 1000));
+    if ahead.abs() <= TOLERATED_SKEW_MS {
+        return Finding::Good(format!("this machine's is within {} s of Flexslot's", TOLERATED_SKEW_MS / 1000));
     }
     let (by, way) = (ahead.unsigned_abs() / 1000, if ahead > 0 { "behind" } else { "ahead of" });
     let what = format!("this machine's clock is {by} s {way} Flexslot's; proofs of possession are dated by Flexslot's");

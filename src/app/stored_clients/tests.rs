@@ -87,9 +87,9 @@ fn george() -> crate::model::TenantId {
 }
 
 /// With a secret that is named after the time that Flexslot gives of it.
-fn kept(secret: &str) -> KeptClient {
+fn kept(secret: &str) -> ClientRecord {
     let order = ["first", "second", "third"].iter().position(|name| *name == secret);
-    KeptClient {
+    ClientRecord {
         client: ClientDescription {
             client_id: "c".into(),
             name: "App".into(),

@@ -10,7 +10,7 @@ use super::{Console, Failure, GlobalArgs, ServeOverrides, World, console::printa
 use crate::{
     app::{
         StartFailure, Surroundings,
-        client_desk::notes,
+        client_manager::notes,
         finding::{Finding, Found},
         outbound::Outbound,
         probe::Probes,

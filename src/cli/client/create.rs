@@ -8,9 +8,9 @@ use clap::{
 };
 use serde_json::json;
 
-use super::{CommonArgs, Desk};
+use super::{CommonArgs, Managing};
 use crate::{
-    app::client_desk::Made,
+    app::client_manager::Made,
     cli::{Failure, GlobalArgs, World, console::printable},
     config::Callback,
     model::{
@@ -98,8 +98,8 @@ impl CreateArgs {
             // Said aloud, since it cannot be changed later.
             world.console.tell(format_args!("Browsers will come back to {uri}, as the configuration has it."));
         }
-        let Desk { desk, tenant, .. } = self.common.open(config, world).await?;
-        let made = desk.create(&new, &mut |news| world.console.tell(printable(&news))).await?;
+        let Managing { manager, tenant, .. } = self.common.open(config, world).await?;
+        let made = manager.create(&new, &mut |news| world.console.tell(printable(&news))).await?;
         self.tell(&made, &tenant.to_string(), world)
     }
 

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use super::{CommonArgs, Desk, when};
+use super::{CommonArgs, Managing, when};
 use crate::{
-    app::client_desk::{Clients, notes},
+    app::client_manager::{Clients, notes},
     cli::{Failure, GlobalArgs, World, console::printable},
     model::{ClientDescription, ClientType, oauth_client::MOST_CLIENTS},
 };
@@ -31,8 +31,8 @@ const HEAD: [&str; 8] = ["CLIENT ID", "NAME", "TYPE", "STATUS", "SCOPES", "SECRE
 impl ListArgs {
     pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let config = self.common.load(global, world)?;
-        let Desk { config, desk, store, .. } = self.common.open(config, world).await?;
-        let clients = desk.clients().await?;
+        let Managing { config, manager, store, .. } = self.common.open(config, world).await?;
+        let clients = manager.clients().await?;
         let in_use = store.grants_by_client(&config.config.upstream.origin).await?;
         let here = |client: &ClientDescription| Here {
             secret: match (config.secret_of(&client.client_id), clients.kept(&client.client_id)) {

@@ -7,7 +7,7 @@ mod rotate_secret;
 
 use super::{Failure, GlobalArgs, StoreOverrides, World, store};
 use crate::{
-    app::{client_desk::ClientDesk, storage::Storage},
+    app::{client_manager::ClientManager, storage::Storage},
     config::{ClientConfig, Overrides},
     model::{Secret, TenantId, Timestamp},
     store::TokenStore,
@@ -45,11 +45,11 @@ struct CommonArgs {
 }
 
 /// What a command works with.
-struct Desk {
+struct Managing {
     config: ClientConfig,
     tenant: TenantId,
     store: TokenStore,
-    desk: ClientDesk,
+    manager: ClientManager,
 }
 
 // === impl ClientArgs ===
@@ -78,15 +78,15 @@ impl CommonArgs {
     }
 
     /// Opens the store, and finds the PAT.
-    async fn open(&self, config: ClientConfig, world: &mut World<'_>) -> Result<Desk, Failure> {
+    async fn open(&self, config: ClientConfig, world: &mut World<'_>) -> Result<Managing, Failure> {
         let tenant = self.tenant.clone().or_else(|| config.config.server.default_tenant.clone()).ok_or_else(|| {
             Failure::misuse("nobody says whose personal access token to use")
                 .hint("name the tenant whose owner is the partner: --tenant TENANT")
         })?;
         let storage = store::open_storage(&config.config.store, world).await?;
         let pat = pat(&config, &storage, &tenant, world).await?;
-        let desk = ClientDesk::new(&config.config, &storage, (tenant.clone(), pat), &world.surroundings())?;
-        Ok(Desk { config, tenant, store: storage.store, desk })
+        let manager = ClientManager::new(&config.config, &storage, (tenant.clone(), pat), &world.surroundings())?;
+        Ok(Managing { config, tenant, store: storage.store, manager })
     }
 }
 

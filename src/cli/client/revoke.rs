@@ -1,8 +1,8 @@
 //! `client revoke CLIENT`
 
-use super::{CommonArgs, Desk};
+use super::{CommonArgs, Managing};
 use crate::{
-    app::client_desk::{Ended, Word},
+    app::client_manager::{Assurance, Ended},
     cli::{Console, Failure, GlobalArgs, World, console::printable},
     model::ClientDescription,
     store::ClientGrants,
@@ -35,12 +35,12 @@ impl RevokeArgs {
                 .hint("if it is, say its name: --confirm NAME"));
         }
         let config = self.common.load(global, world)?;
-        let Desk { config, desk, .. } = self.common.open(config, world).await?;
-        let clients = desk.clients().await?;
+        let Managing { config, manager, .. } = self.common.open(config, world).await?;
+        let clients = manager.clients().await?;
         let client = clients.find(&self.client)?;
-        let grants = desk.grants_of(&client.client_id).await?;
+        let grants = manager.grants_of(&client.client_id).await?;
         self.confirm(client, &grants, &mut world.console).await?;
-        let Ended { tenants, was_over } = desk.revoke(client, &clients, self.word()).await?;
+        let Ended { tenants, was_over } = manager.revoke(client, &clients, self.assurance()).await?;
         let id = &client.client_id;
         world.console.tell(match was_over {
             true => format!("Flexslot has no client {id} any more; it is forgotten here, too."),
@@ -64,8 +64,8 @@ impl RevokeArgs {
         Ok(())
     }
 
-    fn word(&self) -> Word {
-        if self.already_revoked { Word::Operator } else { Word::Ours }
+    fn assurance(&self) -> Assurance {
+        if self.already_revoked { Assurance::Operator } else { Assurance::None }
     }
 
     /// Says what it would do, and takes the client's name for a yes.

@@ -1,6 +1,6 @@
 //! `client rotate-secret CLIENT`
 
-use super::{CommonArgs, Desk, create};
+use super::{CommonArgs, Managing, create};
 use crate::cli::{Failure, GlobalArgs, World};
 
 /// Give a confidential client another secret; the one that it has is void at once
@@ -23,9 +23,9 @@ pub(super) struct RotateSecretArgs {
 impl RotateSecretArgs {
     pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let config = self.common.load(global, world)?;
-        let Desk { config, desk, .. } = self.common.open(config, world).await?;
-        let clients = desk.clients().await?;
-        let issued = desk.rotate(clients.find(&self.client)?).await?;
+        let Managing { config, manager, .. } = self.common.open(config, world).await?;
+        let clients = manager.clients().await?;
+        let issued = manager.rotate(clients.find(&self.client)?).await?;
         let id = &issued.client.client_id;
         world.console.tell(format_args!("The client {id} has another secret; the one before is void."));
         create::print(self.common.json, id, issued.secret.as_ref().filter(|_| self.show_secret), &mut world.console)?;

@@ -24,7 +24,7 @@ async fn refused(world: &World, said: &Forbidden) {
 async fn a_connection_that_lacks_a_scope_says_so_and_goes_on() {
     let world = World::new().await;
     world.connect("acme", HOUR, None).await;
-    refused(&world, &Forbidden::For(NAMED.into())).await;
+    refused(&world, &Forbidden::LacksNamed(NAMED.into())).await;
     let lacking = ScopeSet::new("decks:write");
     for world in [&world, &world.another()] {
         let card = card(world).await;
@@ -38,7 +38,7 @@ async fn a_connection_that_lacks_a_scope_says_so_and_goes_on() {
 async fn another_grant_is_not_told_what_the_last_one_lacked() {
     let world = World::new().await;
     world.connect("acme", HOUR, None).await;
-    refused(&world, &Forbidden::ForSome).await;
+    refused(&world, &Forbidden::LacksSome).await;
     world.connect_to("acme", "second", HOUR, None).await;
     let card = card(&world).await;
     assert!(card.lacks.is_empty() && card.reason.is_none(), "{card:?}");
@@ -49,7 +49,7 @@ async fn what_is_lacking_outlives_the_daily_look_at_whose_it_is() {
     let world = World::new().await;
     world.connect("acme", HOUR, None).await;
     let _background = world.credentials.start().await.unwrap();
-    refused(&world, &Forbidden::ForSome).await;
+    refused(&world, &Forbidden::LacksSome).await;
     pass(&world, HOUR / 2).await;
     assert!(world.flexslot.introspections.load(std::sync::atomic::Ordering::SeqCst) > 0);
     assert_eq!(card(&world).await.lacks, ScopeSet::new("decks:write"));
@@ -72,7 +72,7 @@ async fn a_403_about_something_else_says_nothing_of_the_connection() {
 async fn what_the_client_may_not_ask_for_is_not_offered() {
     let world = World::new().await;
     world.connect("acme", HOUR, None).await;
-    refused(&world, &Forbidden::For(NAMED.into())).await;
+    refused(&world, &Forbidden::LacksNamed(NAMED.into())).await;
     world.flexslot.unasked.lock().push("decks:write");
     let card = card(&world).await;
     assert_eq!((card.next_step, card.lacks.is_empty()), (None, true));

@@ -14,8 +14,7 @@ use zeroize::Zeroizing;
 
 use super::{ClientManagement, Issued, ManagementError, PatMetadata, Refused, WhyRefused, answer};
 use crate::{
-    flexslot::TokenError,
-    flexslot::http::{Answer, read_answer, unanswered},
+    flexslot::transport::{Answer, Unanswered, cannot_be_asked, read_answer, unanswered},
     model::{
         ClientDescription, Clock, NewClient, Origin, RedirectUri, Secret,
         oauth_client::{ClientUrl, ClientUrls},
@@ -39,7 +38,7 @@ pub struct HttpClientManagement {
 // === impl HttpClientManagement ===
 
 impl HttpClientManagement {
-    /// `http` is a client made by [`client_builder`](crate::flexslot::http::client_builder).
+    /// `http` is a client made by [`client_builder`](crate::flexslot::transport::client_builder).
     pub fn new(http: reqwest::Client, origin: Origin, clock: Arc<dyn Clock>) -> Self {
         Self { http, origin, clock }
     }
@@ -53,16 +52,17 @@ impl HttpClientManagement {
     ) -> Result<Answer, ManagementError> {
         let url = self.origin.at(path);
         let bearer = Zeroizing::new(format!("Bearer {}", pat.expose()));
-        let not_sent = |what: &str| ManagementError::NotSent(what.into());
-        let mut bearer = HeaderValue::try_from(bearer.as_str())
-            .map_err(|_| not_sent("the personal access token has characters that cannot stand in a header"))?;
+        let mut bearer = HeaderValue::try_from(bearer.as_str()).map_err(|_| {
+            let what = "the personal access token has characters that cannot stand in a header";
+            ManagementError::NotSent(what.into())
+        })?;
         bearer.set_sensitive(true);
         let mut request =
             self.http.request(method, url.clone()).header(ACCEPT, "application/json").header(AUTHORIZATION, bearer);
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
         }
-        let request = request.build().map_err(|_| not_sent("no request can be made of upstream.url"))?;
+        let request = request.build().map_err(|_| cannot_be_asked(&url))?;
         let response = self.http.execute(request).await.map_err(|error| unanswered(&url, &error))?;
         Ok(read_answer(response).await?)
     }
@@ -149,13 +149,11 @@ fn body(new: &NewClient) -> Value {
     })
 }
 
-/// What it means that no answer came, or a broken one.
-impl From<TokenError> for ManagementError {
-    fn from(error: TokenError) -> Self {
-        match error {
-            TokenError::NotSent(what) => Self::NotSent(what),
-            TokenError::Unknown(what) => Self::Unknown(what),
-            other => Self::Unknown(other.to_string()),
+impl From<Unanswered> for ManagementError {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::NotSent(what) => Self::NotSent(what),
+            Unanswered::Unknown(what) => Self::Unknown(what),
         }
     }
 }

@@ -7,15 +7,15 @@ use proptest::prelude::*;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde_json::{Value, json};
 
-use super::{DPOP_NONCE, Nonce, Proof, Proven, Prover, TokenHash, without_query};
+use super::{AccessTokenHash, DPOP_NONCE, Nonce, Proof, ProofTarget, Prover, without_query};
 use crate::model::{ProofKey, Random, Secret, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_200_000);
 const HTU: &str = "https://api.flexslot.gg/api/public/v1/decks/";
 
-fn proof(prover: &Prover, key: &ProofKey, token: Option<&TokenHash>) -> Proof {
-    let proven = Proven { method: &Method::POST, url: HTU, token };
-    prover.prove(None, key, &proven, NOW, &Random::system())
+fn proof(prover: &Prover, key: &ProofKey, token: Option<&AccessTokenHash>) -> Proof {
+    let target = ProofTarget { method: &Method::POST, url: HTU, token };
+    prover.prove(None, key, &target, NOW, &Random::system())
 }
 
 /// Header and claims of a proof whose signature is right.
@@ -48,7 +48,7 @@ fn wants_another(prover: &Prover, proof: &Proof, headers: &[(http::HeaderName, &
 #[test]
 fn a_proof_says_what_it_is_for() {
     let (key, token) =
-        (ProofKey::generate(), TokenHash::of(&Secret::new("Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU")));
+        (ProofKey::generate(), AccessTokenHash::of(&Secret::new("Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU")));
     let (header, claims) = read(&proof(&Prover::default(), &key, Some(&token)));
     assert_eq!((&header["typ"], &header["alg"]), (&json!("dpop+jwt"), &json!("ES256")));
     assert_eq!(header["jwk"], serde_json::from_str::<Value>(key.public_jwk()).unwrap());
@@ -91,8 +91,8 @@ fn what_is_sent_again_has_the_nonce_of_its_own_answer() {
     let headers = HeaderMap::from_iter([(DPOP_NONCE, "mine".parse().unwrap())]);
     let wanted = prover.answered(&refused, &headers, NOW).unwrap();
     heard(&prover, &[(DPOP_NONCE, "theirs")]);
-    let proven = Proven { method: &Method::POST, url: HTU, token: None };
-    let again = Prover::default().prove(Some(wanted), &key, &proven, NOW, &Random::system());
+    let target = ProofTarget { method: &Method::POST, url: HTU, token: None };
+    let again = Prover::default().prove(Some(wanted), &key, &target, NOW, &Random::system());
     assert_eq!(read(&again).1["nonce"], "mine");
 }
 

@@ -1,4 +1,5 @@
 mod proofs;
+mod secrets;
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
@@ -7,9 +8,12 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::ring, pki_types:
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Endpoints, HttpAuthorizationServer, OAuthClient, basic, body, client_builder};
+use super::{
+    Endpoints, HttpAuthorizationServer,
+    sending::{basic, body},
+};
 use crate::{
-    flexslot::{KnownClients, StoredClients, TokenEndpoint, TokenError},
+    flexslot::{KnownClients, OAuthClient, StoredClients, TokenEndpoint, TokenError, transport::client_builder},
     model::{Random, Secret, clock::SystemClock, token::DpopMode},
 };
 

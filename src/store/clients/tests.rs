@@ -53,8 +53,8 @@ fn described(id: &str, rotated: i64) -> ClientDescription {
     }
 }
 
-fn kept(id: &str, secret: &str, rotated: i64) -> KeptClient {
-    KeptClient {
+fn kept(id: &str, secret: &str, rotated: i64) -> ClientRecord {
+    ClientRecord {
         client: described(id, rotated),
         origin: origin(),
         tenant: george(),
@@ -65,10 +65,10 @@ fn kept(id: &str, secret: &str, rotated: i64) -> KeptClient {
 }
 
 impl Test {
-    async fn create(&self, kept: &KeptClient) {
+    async fn create(&self, kept: &ClientRecord) {
         let creation = self.store.begin_creation("App", &origin(), &george(), vec!["other".into()]).await.unwrap();
         assert_eq!(self.store.clients().await.unwrap().creations, std::slice::from_ref(&creation));
-        assert_eq!(self.store.finish_creation(&creation, kept).await, Ok(Rotated::Stored));
+        assert_eq!(self.store.finish_creation(&creation, kept).await, Ok(SecretOutcome::Stored));
     }
 
     async fn rotate(&self, id: &str) -> BegunStep {
@@ -95,8 +95,8 @@ async fn a_creation_that_comes_late_leaves_the_secret_that_was_given_meanwhile()
     let test = test().await;
     let creation = test.store.begin_creation("App", &origin(), &george(), vec![]).await.unwrap();
     let begun = test.rotate("c").await;
-    assert_eq!(test.store.finish_rotation(&begun, &kept("c", "rotated", 20)).await, Ok(Rotated::Stored));
-    assert_eq!(test.store.finish_creation(&creation, &kept("c", "first", 10)).await, Ok(Rotated::Overtaken));
+    assert_eq!(test.store.finish_rotation(&begun, &kept("c", "rotated", 20)).await, Ok(SecretOutcome::Stored));
+    assert_eq!(test.store.finish_creation(&creation, &kept("c", "first", 10)).await, Ok(SecretOutcome::Overtaken));
     assert_eq!(test.secret("c").await, Some(Secret::new("rotated")));
     assert_eq!(test.store.clients().await.unwrap().creations, []);
 }
@@ -128,7 +128,7 @@ async fn a_rotation_keeps_the_old_secret_until_it_has_the_new_one() {
     let begun = test.rotate("c").await;
     let found = test.store.client("c").await.unwrap().unwrap();
     assert_eq!((found.secret, found.intent), (Some(Secret::new("old")), Some(begun.intent.clone())));
-    assert_eq!(test.store.finish_rotation(&begun, &kept("c", "new", 20)).await, Ok(Rotated::Stored));
+    assert_eq!(test.store.finish_rotation(&begun, &kept("c", "new", 20)).await, Ok(SecretOutcome::Stored));
     let found = test.store.client("c").await.unwrap().unwrap();
     assert_eq!((found.secret, found.intent), (Some(Secret::new("new")), None));
 }
@@ -136,9 +136,9 @@ async fn a_rotation_keeps_the_old_secret_until_it_has_the_new_one() {
 #[tokio::test(start_paused = true)]
 async fn of_two_rotations_the_later_one_by_flexslots_time_stays() {
     for (first, second, expected, secret) in [
-        (("a", 20), ("b", 30), [Rotated::Stored, Rotated::Stored], "b"),
-        (("b", 30), ("a", 20), [Rotated::Stored, Rotated::Overtaken], "b"),
-        (("a", 20), ("b", 20), [Rotated::Stored, Rotated::Unsure], "a"),
+        (("a", 20), ("b", 30), [SecretOutcome::Stored, SecretOutcome::Stored], "b"),
+        (("b", 30), ("a", 20), [SecretOutcome::Stored, SecretOutcome::Overtaken], "b"),
+        (("a", 20), ("b", 20), [SecretOutcome::Stored, SecretOutcome::Unsure], "a"),
     ] {
         let test = test().await;
         test.create(&kept("c", "old", 10)).await;
@@ -149,7 +149,7 @@ async fn of_two_rotations_the_later_one_by_flexslots_time_stays() {
         ];
         assert_eq!((outcomes, test.secret("c").await), (expected, Some(Secret::new(secret))), "{first:?} {second:?}");
         let noted = test.store.client("c").await.unwrap().unwrap().intent.is_some();
-        assert_eq!(noted, expected[1] == Rotated::Unsure, "whoever cannot tell leaves the note");
+        assert_eq!(noted, expected[1] == SecretOutcome::Unsure, "whoever cannot tell leaves the note");
     }
 }
 
@@ -187,7 +187,7 @@ async fn a_description_does_not_make_a_kept_secret_look_newer() {
     test.create(&kept("c", "first", 10)).await;
     let begun = test.rotate("c").await;
     test.store.describe_clients(&[kept("c", "", 30).client]).await.unwrap();
-    assert_eq!(test.store.finish_rotation(&begun, &kept("c", "second", 20)).await, Ok(Rotated::Stored));
+    assert_eq!(test.store.finish_rotation(&begun, &kept("c", "second", 20)).await, Ok(SecretOutcome::Stored));
     assert_eq!(test.secret("c").await, Some(Secret::new("second")));
 }
 
@@ -235,7 +235,7 @@ async fn grants_end_with_their_client_and_others_stay() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_has_lost_a_client_is_given_it_again_and_one_that_has_removed_it_is_not() {
     let test = test().await;
-    let known = |secret: &str, generation| KeptClient { generation: Generation(generation), ..kept("c", secret, 20) };
+    let known = |secret: &str, generation| ClientRecord { generation: Generation(generation), ..kept("c", secret, 20) };
     assert_eq!(test.store.restore_client(&known("second", 2)).await, Ok(true));
     assert_eq!(test.store.restore_client(&known("second", 2)).await, Ok(false), "it has it");
     assert_eq!(test.store.restore_client(&known("first", 1)).await, Ok(false), "downwards");
@@ -258,7 +258,7 @@ async fn a_generation_rises_with_secrets_and_removals_alone() {
     test.store.withdraw_step("c", &begun.intent).await.unwrap();
     assert_eq!(generation().await, first, "no secret is newer by what is beside it");
     let begun = test.rotate("c").await;
-    assert_eq!(test.store.finish_rotation(&begun, &kept("c", "second", 20)).await, Ok(Rotated::Stored));
+    assert_eq!(test.store.finish_rotation(&begun, &kept("c", "second", 20)).await, Ok(SecretOutcome::Stored));
     let second = generation().await;
     test.store.forget_client("c").await.unwrap();
     let gone = test.store.clients().await.unwrap().gone.remove(0).generation;

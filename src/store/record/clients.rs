@@ -10,7 +10,7 @@ use crate::{
     store::{
         StoreError,
         backend::{Key, Kind, Label, Row},
-        clients::{ClientIntent, ClientStep, Creation, Generation, KeptClient, Parting, StoredRow},
+        clients::{ClientIntent, ClientRecord, ClientRow, ClientStep, Creation, Generation, Removal},
         seal::{Place, Sealer},
     },
 };
@@ -19,8 +19,8 @@ use crate::{
 const TEXT: char = '=';
 
 /// A client's row, named by its `client_id`.
-pub(in crate::store) fn client(sealer: &Sealer, key: &Key, kept: &KeptClient) -> (Label, Body) {
-    let KeptClient { client, origin, tenant, secret, intent, generation } = kept;
+pub(in crate::store) fn client(sealer: &Sealer, key: &Key, kept: &ClientRecord) -> (Label, Body) {
+    let ClientRecord { client, origin, tenant, secret, intent, generation } = kept;
     let ClientDescription {
         client_id: _, // the row's name
         name,
@@ -67,12 +67,12 @@ pub(in crate::store) fn creation(creation: &Creation) -> (Label, Body) {
 }
 
 /// What a row of either says.
-pub(in crate::store) fn read_client(sealer: &Sealer, key: &Key, row: &Row) -> Result<StoredRow, StoreError> {
+pub(in crate::store) fn read_client(sealer: &Sealer, key: &Key, row: &Row) -> Result<ClientRow, StoreError> {
     let read = || {
         let mut fields = Reader::new(row.body.as_bytes())?;
         if fields.has("before") {
             let creation = read_creation(key, &mut fields)?;
-            return fields.end().map(|()| StoredRow::Creation(creation));
+            return fields.end().map(|()| ClientRow::Creation(creation));
         }
         let expected = "a type that this version knows";
         let client = ClientDescription {
@@ -99,23 +99,23 @@ pub(in crate::store) fn read_client(sealer: &Sealer, key: &Key, row: &Row) -> Re
         let intent = fields.object("intent", "intent.")?.map(read_intent).transpose()?;
         fields.end()?;
         let secret = sealed.map(|sealed| open(sealer, place(key), &sealed)).transpose()?;
-        Ok(StoredRow::Client(Box::new(KeptClient { client, origin, tenant, secret, intent, generation })))
+        Ok(ClientRow::Client(Box::new(ClientRecord { client, origin, tenant, secret, intent, generation })))
     };
     read().map_err(unreadable(key.kind, &key.name.escape_debug().to_string()))
 }
 
 /// What stays of a removed client, or of a creation that is over.
-pub(in crate::store) fn client_gone(until: Timestamp, generation: Generation, why: Parting) -> (Label, Body) {
+pub(in crate::store) fn client_gone(until: Timestamp, generation: Generation, why: Removal) -> (Label, Body) {
     let (label, _) = gone(until);
     (label, Body(Writer::new().with("generation", generation.0).with("why", why.as_str()).bytes()))
 }
 
 /// The generation of a client's removal, and why that was.
-pub(in crate::store) fn read_client_gone(key: &Key, row: &Row) -> Result<(Generation, Parting), StoreError> {
+pub(in crate::store) fn read_client_gone(key: &Key, row: &Row) -> Result<(Generation, Removal), StoreError> {
     let read = || {
         let mut fields = Reader::new(row.body.as_bytes())?;
         let generation = Generation(fields.number("generation")?);
-        let why = fields.parsed("why", "revoked or unkept", Parting::from_name)?;
+        let why = fields.parsed("why", "revoked or only_noted", Removal::from_name)?;
         fields.end().map(|()| (generation, why))
     };
     read().map_err(unreadable(key.kind, &key.name.escape_debug().to_string()))

@@ -49,7 +49,7 @@ async fn with_proofs_in_any_case_token_type_decides() {
 }
 
 #[tokio::test]
-async fn without_proofs_such_a_client_is_a_fault_of_the_configuration() {
+async fn dpop_off_makes_a_bound_client_a_fault_of_the_configuration() {
     let world = world_with("oauth.dpop = \"off\"").await;
     world.sandbox.set_dpop_bound(CLIENT, true).unwrap();
     let link = link(&world).await;

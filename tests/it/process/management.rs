@@ -13,7 +13,7 @@ use flexslot_proxy::{
         failpoint::{DIE_AT, Step},
         token::DisconnectReason,
     },
-    store::{Existing, KeptClients, NewGrant, NewTenant},
+    store::{Existing, ClientRecords, NewGrant, NewTenant},
 };
 use serde_json::Value;
 
@@ -76,7 +76,7 @@ impl Stage {
         (serde_json::from_str(&listed.stdout).unwrap(), listed.stderr)
     }
 
-    async fn kept(&self) -> KeptClients {
+    async fn kept(&self) -> ClientRecords {
         self.world.store().await.clients().await.unwrap()
     }
 
@@ -146,7 +146,7 @@ async fn a_rotation_dies_at_each_step(engine: Engine) -> String {
     let stage = Stage::set(engine).await;
     let client = stage.make("App").await;
     for step in STEPS {
-        let secret = |kept: &KeptClients| kept.clients[0].secret.clone().unwrap();
+        let secret = |kept: &ClientRecords| kept.clients[0].secret.clone().unwrap();
         let before = secret(&stage.kept().await);
         stage.dies(step, &["rotate-secret", "App"]).await;
         let kept = stage.kept().await;

@@ -16,7 +16,9 @@ use tokio::{
 
 use super::{client, endpoints, known};
 use crate::{
-    flexslot::{HttpAuthorizationServer, OAuthClient, TokenAnswer, TokenEndpoint, TokenError, http::client_builder},
+    flexslot::{
+        HttpAuthorizationServer, OAuthClient, TokenAnswer, TokenEndpoint, TokenError, transport::client_builder,
+    },
     model::{ProofKey, Random, Secret, SystemClock, TokenType, token::DpopMode},
 };
 
@@ -157,14 +159,14 @@ async fn a_proof_that_came_from_a_wrong_clock_is_made_anew() {
 }
 
 #[tokio::test]
-async fn nothing_is_asked_again_that_would_be_the_same() {
+async fn a_proof_that_would_be_the_same_is_not_sent_again() {
     let scripted = Scripted::new(DpopMode::Always, &[NO_PROOF]).await;
     assert!(matches!(scripted.refresh(None).await, Err(TokenError::Misconfigured(_))));
     assert_eq!(scripted.proofs().len(), 1);
 }
 
 #[tokio::test]
-async fn without_proofs_a_demand_is_a_fault_of_the_configuration() {
+async fn dpop_off_makes_a_demand_a_fault_of_the_configuration() {
     let scripted = Scripted::new(DpopMode::Off, &[NO_PROOF]).await;
     let error = scripted.refresh(Some(&ProofKey::generate())).await.unwrap_err();
     assert!(matches!(&error, TokenError::Misconfigured(what) if what.contains("oauth.dpop")), "{error}");

@@ -20,10 +20,10 @@ use crate::{
     config::Config,
     flexslot::{
         clients::{ClientManagement, Issued, ManagementError, Refused, WhyRefused},
-        registry::INSISTENCE,
+        registry::STORE_RETRY_FOR,
     },
     model::{ClientDescription, ClientType, Origin, Secret, TenantId},
-    store::{ClientIntent, Generation, KeptClient, KeptClients, StoreError, TokenStore},
+    store::{ClientIntent, ClientRecord, ClientRecords, Generation, StoreError, TokenStore},
 };
 
 pub use crate::{
@@ -31,10 +31,10 @@ pub use crate::{
     store::{ClientStep, Creation},
 };
 pub use create::Made;
-pub use revoke::{Ended, Word};
+pub use revoke::{Assurance, Ended};
 
 /// Asks Flexslot in a tenant's name, and keeps what it answers.
-pub struct ClientDesk {
+pub struct ClientManager {
     store: TokenStore,
     management: Arc<dyn ClientManagement>,
     origin: Origin,
@@ -47,15 +47,15 @@ pub struct ClientDesk {
 pub struct Clients {
     /// As Flexslot lists them for the PAT.
     pub listed: Vec<ClientDescription>,
-    pub kept: KeptClients,
+    pub kept: ClientRecords,
 }
 
 /// The pause before it is asked again.
-const PAUSE: Duration = Duration::from_millis(500);
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-// === impl ClientDesk ===
+// === impl ClientManager ===
 
-impl ClientDesk {
+impl ClientManager {
     /// On a store that is open, with the PAT of `tenant`.
     pub fn new(
         config: &Config,
@@ -85,17 +85,17 @@ impl ClientDesk {
         Ok(Clients { listed, kept })
     }
 
-    fn kept(&self, Issued { client, secret }: Issued) -> KeptClient {
+    fn kept(&self, Issued { client, secret }: Issued) -> ClientRecord {
         let (origin, tenant) = (self.origin.clone(), self.tenant.clone());
-        KeptClient { client, origin, tenant, secret, intent: None, generation: Generation::default() }
+        ClientRecord { client, origin, tenant, secret, intent: None, generation: Generation::default() }
     }
 
     /// Asks the store until it takes what cannot be had again.
     async fn insist<T>(&self, mut store: impl AsyncFnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let until = Instant::now() + INSISTENCE;
+        let until = Instant::now() + STORE_RETRY_FOR;
         loop {
             match store().await {
-                Err(StoreError::Unavailable(_)) if Instant::now() < until => sleep(PAUSE).await,
+                Err(StoreError::Unavailable(_)) if Instant::now() < until => sleep(RETRY_PAUSE).await,
                 answer => return answer,
             }
         }
@@ -110,9 +110,9 @@ impl ClientDesk {
     }
 }
 
-impl fmt::Debug for ClientDesk {
+impl fmt::Debug for ClientManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientDesk").field("tenant", &self.tenant).finish_non_exhaustive()
+        f.debug_struct("ClientManager").field("tenant", &self.tenant).finish_non_exhaustive()
     }
 }
 
@@ -125,7 +125,7 @@ impl Clients {
     }
 
     /// What is kept of the client with this id.
-    pub fn kept(&self, client_id: &str) -> Option<&KeptClient> {
+    pub fn kept(&self, client_id: &str) -> Option<&ClientRecord> {
         self.kept.clients.iter().find(|kept| kept.client.client_id == client_id)
     }
 
@@ -138,7 +138,6 @@ impl Clients {
             return Ok(client);
         }
         let mut named: Vec<_> = all.into_iter().filter(|client| client.name == wish).collect();
-        named.dedup_by(|a, b| a.client_id == b.client_id);
         named.sort_by(|a, b| a.client_id.cmp(&b.client_id));
         named.dedup_by(|a, b| a.client_id == b.client_id);
         match named[..] {
@@ -157,7 +156,7 @@ impl Clients {
 }
 
 /// What died half-way, each as a line that says what to do.
-pub fn notes(kept: &KeptClients) -> Vec<String> {
+pub fn notes(kept: &ClientRecords) -> Vec<String> {
     let creations = kept.creations.iter().map(|Creation { name, at, .. }| {
         format!(
             "A creation of {name:?} that began at {at} did not end: run the same flexslot-proxy client create again."

@@ -1,6 +1,6 @@
 //! The end of a client: at Flexslot, with all that it was given; then here.
 
-use super::{CLIENTS_PAGE, ClientDesk, Clients};
+use super::{CLIENTS_PAGE, ClientManager, Clients};
 use crate::{
     app::StartFailure,
     flexslot::clients::{ManagementError, Refused, WhyRefused},
@@ -20,18 +20,18 @@ pub struct Ended {
     pub was_over: bool,
 }
 
-/// Who says that a client is revoked at Flexslot, where Flexslot does not list it.
+/// Who vouches that a client is revoked at Flexslot, where Flexslot does not list it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
-    /// What was noted here must.
-    Ours,
+pub enum Assurance {
+    /// Nobody: what was noted here has to do.
+    None,
     /// Whoever runs the command has seen it.
     Operator,
 }
 
-// === impl ClientDesk ===
+// === impl ClientManager ===
 
-impl ClientDesk {
+impl ClientManager {
     /// The tenants that are connected here through `client`.
     pub async fn grants_of(&self, client_id: &str) -> Result<ClientGrants, StartFailure> {
         self.store.grants_of(client_id, &self.origin).await.map_err(|error| StartFailure::store(&error))
@@ -40,18 +40,18 @@ impl ClientDesk {
     /// Has Flexslot revoke `client`, marks the tenants that were connected through it, and forgets it.
     ///
     /// That Flexslot does not list a client says little: the PAT may have become another partner's. Its end is believed
-    /// where Flexslot was asked for it before, or where `word` is that of somebody who has seen it. The rest is done then.
+    /// where Flexslot was asked for it before, or where an operator has seen it. The rest is done then.
     pub async fn revoke(
         &self,
         client: &ClientDescription,
         clients: &Clients,
-        word: Word,
+        assurance: Assurance,
     ) -> Result<Ended, StartFailure> {
         let id = &client.client_id;
         let listed = clients.is_listed(id) && client.status != ClientStatus::Revoked;
         match listed {
             true => self.ask_to_revoke(client).await?,
-            false => self.believe_revoked(client, clients, word)?,
+            false => self.believe_revoked(client, clients, assurance)?,
         }
         let failed = |error| {
             StartFailure::new(format!("{id} is revoked at Flexslot, and the store does not take note of it: {error}"))
@@ -67,7 +67,12 @@ impl ClientDesk {
     }
 
     /// Whether a client that Flexslot does not list, or lists as revoked, has ended there.
-    fn believe_revoked(&self, client: &ClientDescription, clients: &Clients, word: Word) -> Result<(), StartFailure> {
+    fn believe_revoked(
+        &self,
+        client: &ClientDescription,
+        clients: &Clients,
+        assurance: Assurance,
+    ) -> Result<(), StartFailure> {
         let (id, tenant) = (&client.client_id, &self.tenant);
         let Some(kept) = clients.kept(id).filter(|kept| kept.tenant == *tenant) else {
             return match clients.is_listed(id) {
@@ -77,7 +82,7 @@ impl ClientDesk {
             };
         };
         let was_asked = kept.intent.as_ref().is_some_and(|intent| intent.step == ClientStep::Revoke);
-        if was_asked || client.status == ClientStatus::Revoked || word == Word::Operator {
+        if was_asked || client.status == ClientStatus::Revoked || assurance == Assurance::Operator {
             return Ok(());
         }
         let status = kept.client.status.as_str();

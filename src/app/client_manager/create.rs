@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::{ClientDesk, Clients, is_public};
+use super::{ClientManager, Clients, is_public};
 use crate::{
     app::StartFailure,
-    flexslot::clients::{Issued, MANAGEMENT, ManagementError},
+    flexslot::clients::{Issued, MANAGEMENT_TIMEOUT, ManagementError},
     model::{
         ClientDescription, ClientType, NewClient, Secret,
         failpoint::{Step, reach},
         oauth_client::MOST_CLIENTS,
     },
-    store::{Creation, Rotated},
+    store::{Creation, SecretOutcome},
 };
 
 /// A client that there is now.
@@ -25,11 +25,11 @@ pub struct Made {
 }
 
 /// How far apart Flexslot's clock and the store's may be.
-const CLOCKS: Duration = Duration::from_secs(300);
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
-// === impl ClientDesk ===
+// === impl ClientManager ===
 
-impl ClientDesk {
+impl ClientManager {
     /// Makes what `new` asks for. Where an earlier run for the same had died before it knew what came of it, that is
     /// found out first, and finished; or told by `tell`, where it has come to nothing that is asked for now.
     pub async fn create(&self, new: &NewClient, tell: &mut dyn FnMut(String)) -> Result<Made, StartFailure> {
@@ -108,8 +108,8 @@ impl ClientDesk {
         let name = issued.client.client_id.clone();
         let kept = self.kept(issued);
         match self.insist(async || self.store.finish_creation(creation, &kept).await).await {
-            Ok(Rotated::Stored) => Ok(()),
-            Ok(Rotated::Overtaken | Rotated::Unsure) => Err(StartFailure::new(format!(
+            Ok(SecretOutcome::Stored) => Ok(()),
+            Ok(SecretOutcome::Overtaken | SecretOutcome::Unsure) => Err(StartFailure::new(format!(
                 "somebody else has run the same command, and given the client {name} another secret; it is in the store"
             ))),
             Err(error) => Err(StartFailure::new(format!(
@@ -156,7 +156,8 @@ fn came_since<'a>(creation: &Creation, clients: &'a Clients) -> impl Iterator<It
 
 /// Whether it was made while that run was asking, as far as two clocks can tell.
 fn is_of_then(creation: &Creation, client: &ClientDescription) -> bool {
-    let (from, until) = (creation.at.minus(CLOCKS), creation.at.plus(MANAGEMENT).plus(CLOCKS));
+    let (from, until) =
+        (creation.at.minus(CLOCK_TOLERANCE), creation.at.plus(MANAGEMENT_TIMEOUT).plus(CLOCK_TOLERANCE));
     client.created_at.is_none_or(|at| from <= at && at <= until)
 }
 

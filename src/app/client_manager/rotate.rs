@@ -1,7 +1,7 @@
 //! Another secret for a client. The one before is void from Flexslot's answer on, so that the store is told before and
 //! after: whoever refreshes waits in between.
 
-use super::{ClientDesk, is_public};
+use super::{ClientManager, is_public};
 use crate::{
     app::StartFailure,
     flexslot::clients::{Issued, ManagementError},
@@ -9,12 +9,12 @@ use crate::{
         ClientDescription,
         failpoint::{Step, reach},
     },
-    store::{ClientStep, Rotated},
+    store::{BegunStep, ClientStep, SecretOutcome},
 };
 
-// === impl ClientDesk ===
+// === impl ClientManager ===
 
-impl ClientDesk {
+impl ClientManager {
     /// Has Flexslot give `client` another secret, which is in the store by the time that this comes back.
     pub async fn rotate(&self, client: &ClientDescription) -> Result<Issued, StartFailure> {
         let id = &client.client_id;
@@ -50,17 +50,22 @@ impl ClientDesk {
             client: ClientDescription { client_type: kind, client_id: id.clone(), ..issued.client },
             ..issued
         };
+        self.keep_rotation(&begun, &issued).await?;
+        reach(Step::ClientStored);
+        Ok(issued)
+    }
+
+    /// Has the store take the secret, which is nowhere else.
+    async fn keep_rotation(&self, begun: &BegunStep, issued: &Issued) -> Result<(), StartFailure> {
+        let id = &issued.client.client_id;
         let kept = self.kept(issued.clone());
         let again = format!("flexslot-proxy client rotate-secret {id}");
-        match self.insist(async || self.store.finish_rotation(&begun, &kept).await).await {
-            Ok(Rotated::Stored) => {
-                reach(Step::ClientStored);
-                Ok(issued)
-            }
-            Ok(Rotated::Overtaken) => Err(StartFailure::new(format!(
+        match self.insist(async || self.store.finish_rotation(begun, &kept).await).await {
+            Ok(SecretOutcome::Stored) => Ok(()),
+            Ok(SecretOutcome::Overtaken) => Err(StartFailure::new(format!(
                 "somebody else has rotated the secret of {id} after us; theirs is good, and is the one in the store"
             ))),
-            Ok(Rotated::Unsure) => Err(StartFailure::new(format!(
+            Ok(SecretOutcome::Unsure) => Err(StartFailure::new(format!(
                 "somebody else has rotated the secret of {id} at the same moment, and nobody can tell which is good"
             ))
             .hint(again)),

@@ -1,4 +1,4 @@
-//! The desk before a Flexslot that says what a test wants.
+//! The manager before a Flexslot that says what a test wants.
 
 use std::{
     collections::VecDeque,
@@ -119,20 +119,20 @@ fn new(name: &str) -> NewClient {
     .unwrap()
 }
 
-async fn desk() -> (ClientDesk, Arc<Flexslot>) {
+async fn manager() -> (ClientManager, Arc<Flexslot>) {
     let (random, clock) = (Random::system(), Arc::new(TokioClock::starting_at(Timestamp::from_secs(1_795_200_000))));
     let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
     let backend = Arc::new(MemoryBackend::new(clock, &random));
     let store = TokenStore::open(backend, sealer, random).await.unwrap();
     let flexslot = Arc::new(Flexslot::default());
-    let desk = ClientDesk {
+    let manager = ClientManager {
         store,
         management: Arc::clone(&flexslot) as _,
         origin: "https://api.flexslot.gg".parse().unwrap(),
         tenant: "george".parse().unwrap(),
         pat: Secret::new("flx_pat_x"),
     };
-    (desk, flexslot)
+    (manager, flexslot)
 }
 
 fn unknown() -> ManagementError {
@@ -147,124 +147,124 @@ fn by_hand() -> ManagementError {
     ManagementError::Refused(Refused { why: WhyRefused::NoRevocation, status: 404, code: None })
 }
 
-async fn secret(desk: &ClientDesk, id: &str) -> Option<Secret> {
-    desk.store.client(id).await.unwrap().and_then(|kept| kept.secret)
+async fn secret(manager: &ClientManager, id: &str) -> Option<Secret> {
+    manager.store.client(id).await.unwrap().and_then(|kept| kept.secret)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_secret_is_in_the_store_when_the_client_is_made() {
-    let (desk, _) = desk().await;
-    let made = desk.create(&new("App"), &mut |_| {}).await.unwrap();
-    assert_eq!((secret(&desk, "c0").await, made.was_there), (made.secret, false));
-    assert_eq!(desk.store.clients().await.unwrap().creations, []);
+    let (manager, _) = manager().await;
+    let made = manager.create(&new("App"), &mut |_| {}).await.unwrap();
+    assert_eq!((secret(&manager, "c0").await, made.was_there), (made.secret, false));
+    assert_eq!(manager.store.clients().await.unwrap().creations, []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_answer_is_found_out_by_the_next_run_and_makes_no_second_client() {
-    let (desk, flexslot) = desk().await;
+    let (manager, flexslot) = manager().await;
     flexslot.clients.lock().push(client("c-before", "App"));
     flexslot.fails.lock().push_back(unknown());
-    let failure = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
+    let failure = manager.create(&new("App"), &mut |_| {}).await.unwrap_err();
     assert!(failure.what.contains("nobody knows") && failure.hint.unwrap().contains("same command again"));
-    let made = desk.create(&new("App"), &mut |_| {}).await.unwrap();
+    let made = manager.create(&new("App"), &mut |_| {}).await.unwrap();
     assert_eq!((made.client.client_id.as_str(), made.was_there), ("c1", true));
     assert_eq!(flexslot.asked(), ["create", "rotate c1"], "and not the one that was there before");
-    assert_eq!(secret(&desk, "c1").await, made.secret);
-    assert_eq!(desk.store.clients().await.unwrap().creations, []);
+    assert_eq!(secret(&manager, "c1").await, made.secret);
+    assert_eq!(manager.store.clients().await.unwrap().creations, []);
 }
 
 /// Else a confidential client would be kept as a public one, or an old secret thrown away for none.
 #[tokio::test(start_paused = true)]
 async fn an_answer_without_the_secret_keeps_nothing_and_the_next_run_gets_one() {
-    let (desk, flexslot) = desk().await;
+    let (manager, flexslot) = manager().await;
     flexslot.secretless.store(true, Ordering::Relaxed);
-    assert!(desk.create(&new("App"), &mut |_| {}).await.unwrap_err().hint.unwrap().contains("same command again"));
-    assert_eq!(desk.store.client("c0").await, Ok(None));
+    assert!(manager.create(&new("App"), &mut |_| {}).await.unwrap_err().hint.unwrap().contains("same command again"));
+    assert_eq!(manager.store.client("c0").await, Ok(None));
     flexslot.secretless.store(false, Ordering::Relaxed);
-    assert!(desk.create(&new("App"), &mut |_| {}).await.unwrap().was_there);
-    let before = secret(&desk, "c0").await;
+    assert!(manager.create(&new("App"), &mut |_| {}).await.unwrap().was_there);
+    let before = secret(&manager, "c0").await;
     assert!(before.is_some());
     flexslot.secretless.store(true, Ordering::Relaxed);
-    let clients = desk.clients().await.unwrap();
-    let failure = desk.rotate(clients.find("c0").unwrap()).await.unwrap_err();
+    let clients = manager.clients().await.unwrap();
+    let failure = manager.rotate(clients.find("c0").unwrap()).await.unwrap_err();
     assert!(failure.hint.unwrap().contains("rotate-secret c0"));
-    assert_eq!(secret(&desk, "c0").await, before, "it is void, and nothing better is known");
+    assert_eq!(secret(&manager, "c0").await, before, "it is void, and nothing better is known");
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_flexslot_refuses_leaves_nothing_behind() {
-    let (desk, flexslot) = desk().await;
+    let (manager, flexslot) = manager().await;
     flexslot.fails.lock().push_back(refused());
-    assert!(desk.create(&new("App"), &mut |_| {}).await.unwrap_err().what.contains("422 FLEXSLOT_X"));
-    let kept = desk.store.clients().await.unwrap();
+    assert!(manager.create(&new("App"), &mut |_| {}).await.unwrap_err().what.contains("422 FLEXSLOT_X"));
+    let kept = manager.store.clients().await.unwrap();
     assert_eq!((kept.clients, kept.creations), (vec![], vec![]));
-    desk.create(&new("App"), &mut |_| {}).await.unwrap();
+    manager.create(&new("App"), &mut |_| {}).await.unwrap();
     flexslot.fails.lock().push_back(refused());
-    let clients = desk.clients().await.unwrap();
-    let before = secret(&desk, "c0").await;
-    let _ = desk.rotate(clients.find("App").unwrap()).await.unwrap_err();
-    assert_eq!(secret(&desk, "c0").await, before);
-    assert_eq!(desk.store.client("c0").await.unwrap().unwrap().intent, None);
+    let clients = manager.clients().await.unwrap();
+    let before = secret(&manager, "c0").await;
+    let _ = manager.rotate(clients.find("App").unwrap()).await.unwrap_err();
+    assert_eq!(secret(&manager, "c0").await, before);
+    assert_eq!(manager.store.client("c0").await.unwrap().unwrap().intent, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_eleventh_client_is_not_asked_for() {
-    let (desk, flexslot) = desk().await;
+    let (manager, flexslot) = manager().await;
     let mut ten: Vec<_> = (0..10).map(|at| client(&format!("c{at}"), "x")).collect();
     ten[3].status = ClientStatus::Suspended;
     flexslot.clients.lock().extend(ten);
-    let failure = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
+    let failure = manager.create(&new("App"), &mut |_| {}).await.unwrap_err();
     assert!(failure.what.contains("10 of 10 clients") && failure.hint.unwrap().contains("client revoke"));
     assert_eq!(flexslot.asked(), [""; 0]);
     flexslot.clients.lock()[0].status = ClientStatus::Revoked;
-    desk.create(&new("App"), &mut |_| {}).await.unwrap();
+    manager.create(&new("App"), &mut |_| {}).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_rotation_leaves_a_note_that_the_next_one_takes_away() {
-    let (desk, flexslot) = desk().await;
-    desk.create(&new("App"), &mut |_| {}).await.unwrap();
+    let (manager, flexslot) = manager().await;
+    manager.create(&new("App"), &mut |_| {}).await.unwrap();
     flexslot.fails.lock().push_back(unknown());
-    let clients = desk.clients().await.unwrap();
-    let failure = desk.rotate(clients.find("c0").unwrap()).await.unwrap_err();
+    let clients = manager.clients().await.unwrap();
+    let failure = manager.rotate(clients.find("c0").unwrap()).await.unwrap_err();
     assert!(failure.hint.unwrap().ends_with("client rotate-secret c0"));
-    assert!(desk.store.client("c0").await.unwrap().unwrap().intent.is_some());
-    let clients = desk.clients().await.unwrap();
-    let issued = desk.rotate(clients.find("c0").unwrap()).await.unwrap();
+    assert!(manager.store.client("c0").await.unwrap().unwrap().intent.is_some());
+    let clients = manager.clients().await.unwrap();
+    let issued = manager.rotate(clients.find("c0").unwrap()).await.unwrap();
     assert_eq!(issued.secret, Some(Secret::new("flx_cs_102")));
-    let kept = desk.store.client("c0").await.unwrap().unwrap();
+    let kept = manager.store.client("c0").await.unwrap().unwrap();
     assert_eq!((kept.secret, kept.intent), (issued.secret, None));
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_revoked_elsewhere_is_forgotten_by_who_manages_it_alone() {
-    let (desk, flexslot) = desk().await;
-    desk.create(&new("App"), &mut |_| {}).await.unwrap();
+    let (manager, flexslot) = manager().await;
+    manager.create(&new("App"), &mut |_| {}).await.unwrap();
     flexslot.clients.lock().clear();
-    let clients = desk.clients().await.unwrap();
+    let clients = manager.clients().await.unwrap();
     let client = clients.find("App").unwrap();
-    let other = ClientDesk {
+    let other = ClientManager {
         tenant: "other".parse().unwrap(),
-        store: desk.store.clone(),
+        store: manager.store.clone(),
         management: flexslot.clone(),
-        origin: desk.origin.clone(),
-        pat: desk.pat.clone(),
+        origin: manager.origin.clone(),
+        pat: manager.pat.clone(),
     };
-    assert!(other.revoke(client, &clients, Word::Ours).await.unwrap_err().what.contains("does not list c0"));
-    let refused = desk.revoke(client, &clients, Word::Ours).await.unwrap_err();
+    assert!(other.revoke(client, &clients, Assurance::None).await.unwrap_err().what.contains("does not list c0"));
+    let refused = manager.revoke(client, &clients, Assurance::None).await.unwrap_err();
     assert!(refused.what.contains("it was active when it was seen last") && refused.what.contains("nothing was done"));
     assert!(refused.hint.unwrap().contains("--already-revoked"));
-    assert!(desk.store.client("c0").await.unwrap().is_some(), "the PAT may be another partner's by now");
-    let ended = desk.revoke(client, &clients, Word::Operator).await.unwrap();
+    assert!(manager.store.client("c0").await.unwrap().is_some(), "the PAT may be another partner's by now");
+    let ended = manager.revoke(client, &clients, Assurance::Operator).await.unwrap();
     assert!(ended.was_over && !flexslot.asked().contains(&"revoke c0".to_owned()));
-    assert_eq!(desk.store.client("c0").await, Ok(None));
+    assert_eq!(manager.store.client("c0").await, Ok(None));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_two_clients_have_is_not_guessed() {
-    let (desk, flexslot) = desk().await;
+    let (manager, flexslot) = manager().await;
     flexslot.clients.lock().extend([client("a", "App"), client("b", "App"), client("c", "One")]);
-    let clients = desk.clients().await.unwrap();
+    let clients = manager.clients().await.unwrap();
     assert!(clients.find("App").unwrap_err().what.contains("2 OAuth clients"));
     assert_eq!(clients.find("One").unwrap().client_id, "c");
     assert_eq!(clients.find("b").unwrap().client_id, "b");
@@ -275,16 +275,16 @@ async fn a_name_that_two_clients_have_is_not_guessed() {
 #[tokio::test(start_paused = true)]
 async fn a_revocation_that_was_asked_for_is_believed_and_one_by_hand_is_waited_for() {
     for way in [unknown(), by_hand()] {
-        let (desk, flexslot) = desk().await;
-        desk.create(&new("App"), &mut |_| {}).await.unwrap();
+        let (manager, flexslot) = manager().await;
+        manager.create(&new("App"), &mut |_| {}).await.unwrap();
         flexslot.fails.lock().push_back(way.clone());
-        let clients = desk.clients().await.unwrap();
-        let _ = desk.revoke(clients.find("App").unwrap(), &clients, Word::Ours).await.unwrap_err();
+        let clients = manager.clients().await.unwrap();
+        let _ = manager.revoke(clients.find("App").unwrap(), &clients, Assurance::None).await.unwrap_err();
         flexslot.clients.lock().clear();
-        let clients = desk.clients().await.unwrap();
-        let ended = desk.revoke(clients.find("App").unwrap(), &clients, Word::Ours).await.unwrap();
+        let clients = manager.clients().await.unwrap();
+        let ended = manager.revoke(clients.find("App").unwrap(), &clients, Assurance::None).await.unwrap();
         assert!(ended.was_over, "{way:?}");
-        assert_eq!(desk.store.is_revoked_client("c0").await, Ok(true));
+        assert_eq!(manager.store.is_revoked_client("c0").await, Ok(true));
     }
 }
 
@@ -292,12 +292,12 @@ async fn a_revocation_that_was_asked_for_is_believed_and_one_by_hand_is_waited_f
 async fn a_client_of_another_time_is_not_taken_for_the_one_that_was_asked_for() {
     const NOW: i64 = 1_795_200_000;
     for (created_at, is_ours) in [(NOW - 200, true), (NOW + 200, true), (NOW - 3600, false), (NOW + 3600, false)] {
-        let (desk, flexslot) = desk().await;
+        let (manager, flexslot) = manager().await;
         flexslot.fails.lock().push_back(unknown());
-        let _ = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
+        let _ = manager.create(&new("App"), &mut |_| {}).await.unwrap_err();
         flexslot.clients.lock()[0].created_at = Some(Timestamp::from_secs(created_at));
         let mut told = Vec::new();
-        let made = desk.create(&new("App"), &mut |news| told.push(news)).await.unwrap();
+        let made = manager.create(&new("App"), &mut |news| told.push(news)).await.unwrap();
         assert_eq!(made.was_there, is_ours, "{created_at}");
         let rotated = flexslot.asked().contains(&"rotate c0".to_owned());
         assert_eq!(rotated, is_ours, "{created_at}: nobody else's secret is void by it");
@@ -307,12 +307,12 @@ async fn a_client_of_another_time_is_not_taken_for_the_one_that_was_asked_for() 
 
 #[tokio::test(start_paused = true)]
 async fn a_client_with_other_scopes_is_told_and_left_alone() {
-    let (desk, flexslot) = desk().await;
+    let (manager, flexslot) = manager().await;
     flexslot.fails.lock().push_back(unknown());
-    let _ = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
+    let _ = manager.create(&new("App"), &mut |_| {}).await.unwrap_err();
     flexslot.clients.lock()[0].scopes = vec!["cards:read".into()];
     let mut told = Vec::new();
-    let made = desk.create(&new("App"), &mut |news| told.push(news)).await.unwrap();
+    let made = manager.create(&new("App"), &mut |news| told.push(news)).await.unwrap();
     assert_eq!((made.client.client_id.as_str(), made.was_there), ("c1", false));
     assert!(matches!(&told[..], [news] if news.contains("c0 (scopes: cards:read)") && news.contains("client revoke")));
     assert_eq!(flexslot.asked(), ["create", "create"]);
@@ -320,14 +320,14 @@ async fn a_client_with_other_scopes_is_told_and_left_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn of_two_that_may_be_it_none_gets_another_secret() {
-    let (desk, flexslot) = desk().await;
+    let (manager, flexslot) = manager().await;
     flexslot.fails.lock().push_back(unknown());
-    let _ = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
+    let _ = manager.create(&new("App"), &mut |_| {}).await.unwrap_err();
     flexslot.clients.lock().push(client("c-other", "App"));
-    let failure = desk.create(&new("App"), &mut |_| {}).await.unwrap_err();
+    let failure = manager.create(&new("App"), &mut |_| {}).await.unwrap_err();
     assert!(failure.what.contains("c0, c-other") && failure.hint.unwrap().contains("rotate-secret"));
     assert_eq!(flexslot.asked(), ["create"]);
-    let clients = desk.clients().await.unwrap();
-    desk.rotate(clients.find("c0").unwrap()).await.unwrap();
-    assert_eq!(desk.create(&new("App"), &mut |_| {}).await.unwrap().client.client_id, "c0");
+    let clients = manager.clients().await.unwrap();
+    manager.rotate(clients.find("c0").unwrap()).await.unwrap();
+    assert_eq!(manager.create(&new("App"), &mut |_| {}).await.unwrap().client.client_id, "c0");
 }

@@ -19,12 +19,13 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Endpoints, HttpAuthorizationServer, OAuthClient, client_builder};
 use crate::{
     flexslot::{
-        ClientSource, KnownClients, StoredClient, StoredClients, TokenEndpoint, TokenError,
-        clients::MANAGEMENT,
-        registry::{INSISTENCE, ROTATION},
+        ClientSource, Endpoints, HttpAuthorizationServer, KnownClients, OAuthClient, StoredClient, StoredClients,
+        TokenEndpoint, TokenError,
+        clients::MANAGEMENT_TIMEOUT,
+        registry::{LONGEST_ROTATION, STORE_RETRY_FOR},
+        transport::client_builder,
     },
     model::{ClientDescription, ClientStatus, ClientType, Random, Secret, clock::SystemClock, token::DpopMode},
 };
@@ -227,21 +228,21 @@ async fn a_secret_that_is_long_on_its_way_leaves_the_request_unsent() {
 
 #[test]
 fn a_rotation_is_waited_for_as_long_as_it_may_take() {
-    assert!(ROTATION >= MANAGEMENT + INSISTENCE);
+    assert!(LONGEST_ROTATION >= MANAGEMENT_TIMEOUT + STORE_RETRY_FOR);
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_died_in_the_middle_of_a_rotation_is_not_waited_for_for_ever() {
     let store = Arc::new(Store {
         secret: Mutex::new(Some("old")),
-        rotating_until: Mutex::new(Some(Instant::now() + ROTATION)),
+        rotating_until: Mutex::new(Some(Instant::now() + LONGEST_ROTATION)),
         ..Store::default()
     });
     let stored = StoredClients::new(store);
     stored.load().await;
     let began = Instant::now();
     stored.settled("cli_1").await;
-    assert_eq!(began.elapsed(), ROTATION);
+    assert_eq!(began.elapsed(), LONGEST_ROTATION);
     stored.settled("of nobody").await;
-    assert_eq!(began.elapsed(), ROTATION, "other clients are not waited for");
+    assert_eq!(began.elapsed(), LONGEST_ROTATION, "other clients are not waited for");
 }
