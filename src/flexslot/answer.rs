@@ -57,6 +57,10 @@ const REVOCATION: Endpoint =
 const INTROSPECTION: Endpoint =
     Endpoint { request: "the introspection", name: "introspection endpoint", key: "oauth.introspect_url" };
 
+/// What mends a refusal of the client itself.
+const CHECK_CLIENT: &str = "check this OAuth client's id and secret, in [oauth] or [[oauth.clients]], or give it \
+                            another secret: flexslot-proxy client rotate-secret";
+
 /// RFC 6749 section 5.2, the one field that we act on. The description is the server's text and stays out of our
 /// messages.
 #[derive(Deserialize)]
@@ -162,7 +166,7 @@ fn failure(endpoint: &Endpoint, status: StatusCode, headers: &HeaderMap, body: &
 fn what_to_mend(endpoint: &Endpoint, status: StatusCode, error: Option<&str>) -> String {
     let Endpoint { name, key, .. } = endpoint;
     match error {
-        Some("invalid_client") => "check oauth.client_id and oauth.client_secret".into(),
+        Some("invalid_client") => CHECK_CLIENT.into(),
         Some("unauthorized_client") => {
             "this OAuth client may not ask for tokens like this: check its grant types at Flexslot, and oauth.client_id"
                 .into()
@@ -256,7 +260,7 @@ fn error_code(code: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{introspection, read, retry_after, revocation};
+    use super::{CHECK_CLIENT, introspection, read, retry_after, revocation};
     use crate::flexslot::{Introspection, Revocation, TokenAnswer, TokenError};
     use crate::model::{Identity, Timestamp, TokenType};
     use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
@@ -336,7 +340,8 @@ mod tests {
         let told = |status, body| answer(status, body).unwrap_err().to_string();
         assert_eq!(
             told(401, r#"{"error":"invalid_client","error_description":"SECRET"}"#),
-            "Flexslot refused the token request with 401 invalid_client; check oauth.client_id and oauth.client_secret"
+            "Flexslot refused the token request with 401 invalid_client; check this OAuth client's id and secret, in \
+             [oauth] or [[oauth.clients]], or give it another secret: flexslot-proxy client rotate-secret"
         );
         assert!(told(302, "").ends_with("it redirects, which is not followed: check upstream.url and oauth.token_url"));
         assert!(told(404, "<html>").ends_with("no token endpoint is there: check upstream.url and oauth.token_url"));
@@ -381,9 +386,8 @@ mod tests {
     fn every_answer_to_a_revocation_but_wait_is_the_last_word() {
         assert_eq!(revoked(200, ""), Ok(Revocation::Accepted));
         assert_eq!(revoked(400, r#"{"error":"invalid_grant"}"#), Ok(Revocation::Accepted));
-        let told =
-            "Flexslot refused the revocation with 401 invalid_client; check oauth.client_id and oauth.client_secret";
-        assert_eq!(revoked(401, r#"{"error":"invalid_client"}"#), Ok(Revocation::Refused(told.into())));
+        let told = format!("Flexslot refused the revocation with 401 invalid_client; {CHECK_CLIENT}");
+        assert_eq!(revoked(401, r#"{"error":"invalid_client"}"#), Ok(Revocation::Refused(told)));
         assert!(matches!(revoked(404, "<html>"), Ok(Revocation::Refused(what)) if what.ends_with("oauth.revoke_url")));
         assert!(matches!(revoked(429, ""), Err(TokenError::RefusedForNow { .. })));
         assert!(matches!(revoked(302, ""), Err(TokenError::Misconfigured(_))));

@@ -110,9 +110,7 @@ impl ManagementError {
                 Some("make a new PAT at Flexslot, and store it: flexslot-proxy tenant set-pat TENANT".into())
             }
             WhyRefused::NotAllowed => Some(
-                "clients belong to a partner whose application Flexslot has approved; --tenant takes the tenant whose PAT \
-                 is its owner's"
-                    .into(),
+                "only an approved partner's PAT manages clients; name a tenant that has one: --tenant NAME".into(),
             ),
             WhyRefused::NotFound => Some(
                 "client list shows the clients of the PAT's owner; one of another partner takes that partner's PAT, by \
@@ -122,7 +120,9 @@ impl ManagementError {
             WhyRefused::NoRevocation => Some(format!("revoke it by hand: {CLIENTS_PAGE}")),
             WhyRefused::Busy { retry_after: Some(after) } => Some(format!("try again in {} s", after.as_secs().max(1))),
             WhyRefused::Busy { retry_after: None } => Some("try again in a minute".into()),
-            WhyRefused::Invalid => Some(format!("what Flexslot takes by hand, it takes at {CLIENTS_PAGE}")),
+            WhyRefused::Invalid => {
+                Some(format!("try the same on Flexslot's page, which says what it objects to: {CLIENTS_PAGE}"))
+            }
             WhyRefused::Other => None,
         }
     }

@@ -188,10 +188,10 @@ impl<'a> Revoke<'a> {
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotSent(what) => write!(f, "the token request was not sent: {what}"),
-            Self::RefusedForNow { what, .. } => write!(f, "Flexslot refused the token request for now, with {what}"),
-            Self::Unknown(what) => write!(f, "the token request was sent, and its outcome is unknown: {what}"),
-            Self::Revoked => f.write_str("Flexslot refused the token request with invalid_grant"),
+            Self::NotSent(what) => write!(f, "the request was not sent: {what}"),
+            Self::RefusedForNow { what, .. } => write!(f, "Flexslot refused the request for now, with {what}"),
+            Self::Unknown(what) => write!(f, "the request was sent, and its outcome is unknown: {what}"),
+            Self::Revoked => f.write_str("Flexslot refused the request with invalid_grant"),
             Self::Misconfigured(what) => f.write_str(what),
         }
     }

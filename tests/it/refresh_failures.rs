@@ -86,7 +86,7 @@ fn failures() -> Vec<Failure> {
             "invalid_client",
             says(answer(401, "{\"error\":\"invalid_client\"}")),
             "oauth_misconfigured",
-            "with 401 invalid_client; check oauth.client_id",
+            "with 401 invalid_client; check this OAuth client's id and secret",
         ),
         failure(
             "invalid_request",
@@ -226,7 +226,7 @@ async fn a_token_endpoint_that_cannot_be_reached_is_told() {
     world.tenant("acme").with_grant(GrantOf::expired()).await;
     let reply = decks(&world).await;
     reply.is_problem(503, "refresh_unavailable");
-    let told = format!("the token request was not sent: could not connect to http://{closed}: ");
+    let told = format!("the request was not sent: could not connect to http://{closed}: ");
     assert!(reply.detail().contains(&told), "{}", reply.detail());
     assert!(
         matches!(world.stored("acme").await.grant, GrantState::Connected(_)),

@@ -173,8 +173,8 @@ fn what_came_of(creation: &Creation, clients: &Clients) -> String {
         format!("{id} ({made}scopes: {})", scopes.join(" "))
     });
     format!(
-        "{begun} has left nothing that is asked for now. Of the same name since: {}. What that run may have made, and nobody \
-         uses: flexslot-proxy client revoke CLIENT_ID.",
+        "{begun} may have made one of these, which differ from what you ask for now, or were made at another time: {}. \
+         Revoke it if it is not used: flexslot-proxy client revoke CLIENT_ID",
         described.collect::<Vec<_>>().join(", ")
     )
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{CommonArgs, Managing, when};
 use crate::{
     app::client_manager::{Clients, notes},
-    cli::{Failure, GlobalArgs, World, console::printable},
+    cli::{Failure, GlobalArgs, World, console::printable, progress::counted},
     model::{ClientDescription, ClientType, oauth_client::MOST_CLIENTS},
 };
 
@@ -67,10 +67,10 @@ fn unlisted(clients: &Clients, in_use: &HashMap<String, u64>) -> Vec<String> {
     let kept = clients.kept.clients.iter().filter(|kept| !clients.is_listed(&kept.client.client_id));
     kept.map(|kept| {
         let (id, tenant) = (&kept.client.client_id, &kept.tenant);
-        let tenants = in_use.get(id).copied().unwrap_or_default();
+        let tenants = counted(in_use.get(id).copied().unwrap_or_default(), "tenant");
         format!(
-            "{id} ({tenants} tenants) is kept here too, and not in this list: the PAT of {tenant} manages it. If it was revoked at \
-             Flexslot: flexslot-proxy client revoke {id} --tenant {tenant} --already-revoked"
+            "{id} ({tenants}) is kept here too, and not in this list: the PAT of {tenant} manages it. If it was \
+             revoked at Flexslot: flexslot-proxy client revoke {id} --tenant {tenant} --already-revoked"
         )
     })
     .collect()
@@ -85,10 +85,7 @@ fn row(client: &ClientDescription, here: &Here) -> [String; 8] {
         client.scopes.join(" "),
         when(client.secret_rotated_at),
         here.secret.to_owned(),
-        match here.tenants {
-            1 => "1 tenant here".to_owned(),
-            tenants => format!("{tenants} tenants here"),
-        },
+        format!("{} here", counted(here.tenants, "tenant")),
     ]
     .map(|text| printable(&text))
 }

@@ -3,7 +3,7 @@
 use super::{CommonArgs, Managing};
 use crate::{
     app::client_manager::{Assurance, Ended},
-    cli::{Console, Failure, GlobalArgs, World, console::printable},
+    cli::{Console, Failure, GlobalArgs, World, console::printable, progress::counted},
     model::ClientDescription,
     store::ClientGrants,
 };
@@ -46,12 +46,9 @@ impl RevokeArgs {
             true => format!("Flexslot has no client {id} any more; it is forgotten here, too."),
             false => format!("Revoked the client {id} at Flexslot; its secret is forgotten."),
         });
-        match tenants {
-            0 => {}
-            1 => world.console.tell("One tenant was signed out here; status says who has to connect again."),
-            _ => world
-                .console
-                .tell(format_args!("{tenants} tenants were signed out here; status says who has to connect again.")),
+        if tenants > 0 {
+            let tenants = counted(tenants, "tenant");
+            world.console.tell(format_args!("Signed out {tenants} here; status says who has to connect again."));
         }
         for place in config.names(id) {
             world.console.tell(format_args!(
@@ -101,13 +98,11 @@ fn is_its_name(client: &ClientDescription, text: &str) -> bool {
 
 fn signed_out(ClientGrants { count, named }: &ClientGrants) -> String {
     let names: Vec<_> = named.iter().map(ToString::to_string).collect();
+    let (tenants, names) = (counted(*count, "tenant"), names.join(", "));
     match count {
         0 => "No tenant is connected through it here.".to_owned(),
-        1 => format!("One tenant is connected through it here: {}.", names.join("")),
-        count if *count as usize == named.len() => {
-            format!("{count} tenants are connected through it here: {}.", names.join(", "))
-        }
-        count => format!("{count} tenants are connected through it here: {} and others.", names.join(", ")),
+        count if *count as usize == named.len() => format!("Connected through it here: {tenants} ({names})."),
+        _ => format!("Connected through it here: {tenants} ({names} and others)."),
     }
 }
 

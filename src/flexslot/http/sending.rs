@@ -65,8 +65,7 @@ impl HttpAuthorizationServer {
                 let what = "the secret of its OAuth client is being replaced";
                 settled.map_err(|_| TokenError::NotSent(what.into()))?;
             } else {
-                let what = "the grant's OAuth client is not configured; check [oauth], and client list";
-                return refused.ok_or_else(|| TokenError::Misconfigured(what.into()));
+                return refused.ok_or_else(|| unknown_client(client_id));
             }
         }
     }
@@ -94,6 +93,13 @@ impl HttpAuthorizationServer {
         reach(Step::AnswerBegun);
         Ok(read_answer(response).await?)
     }
+}
+
+fn unknown_client(client_id: &str) -> TokenError {
+    TokenError::Misconfigured(format!(
+        "the grant's OAuth client {client_id} is neither in the configuration nor in the store; name it in \
+         [[oauth.clients]], or connect the tenant again"
+    ))
 }
 
 /// The body of a request. A public client names itself in it; a confidential one does so in its header.

@@ -149,7 +149,7 @@ async fn a_flexslot_that_is_busy_or_broken_says_so() {
         (Effect::Cut, 502, "Flexslot did not answer"),
         (canned(200, "{\"canary\":1}"), 502, "Flexslot did not answer"),
         (canned(404, "canary"), 503, "check upstream.url and oauth.token_url"),
-        (Effect::OAuthError("invalid_client".into()), 503, "check oauth.client_id and oauth.client_secret"),
+        (Effect::OAuthError("invalid_client".into()), 503, "check this OAuth client's id and secret, in [oauth] or"),
         (Effect::OAuthError("invalid_grant".into()), 400, "Flexslot no longer takes this answer"),
     ] {
         world.sandbox.fault(Fault::new(Endpoint::Token, effect).times(1));
