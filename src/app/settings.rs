@@ -117,11 +117,6 @@ fn redirect_uri(config: &Config, admin_port: Option<u16>) -> RedirectUri {
     config.oauth.callback.bound_to(admin_port.unwrap_or(configured))
 }
 
-/// Where browsers come back to, as far as the configuration tells the port.
-pub fn usual_redirect_uri(config: &Config) -> RedirectUri {
-    redirect_uri(config, None)
-}
-
 /// Where users see, and can revoke, what they have allowed: on Flexslot's site, or where a stand-in of it has the same.
 pub fn manage_url(config: &Config) -> String {
     match config.upstream.origin.as_str() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::Probes;
 use crate::{
-    app::{StartFailure, finding::Finding, settings},
+    app::{StartFailure, finding::Finding},
     config::NamedClient,
     flexslot::{TokenError, clients::CLIENTS_PAGE},
     model::{ClientDescription, ClientStatus, ClientType, RedirectUri, ScopeSet, Secret, TenantId, token::DpopMode},
@@ -73,7 +73,7 @@ impl Probes {
         let registered = self.registered(&expected, &kept, partners).await;
         let mut findings = Vec::with_capacity(expected.len());
         for expected in expected {
-            findings.push(self.client(&expected, registered.get(&expected.client_id)).await);
+            findings.extend(self.client(&expected, registered.get(&expected.client_id)).await);
         }
         findings
     }
@@ -81,14 +81,14 @@ impl Probes {
     /// Those of the file, then those that only the store has.
     fn expected(&self, kept: &[ClientRecord]) -> Vec<Expected> {
         let oauth = &self.config.oauth;
-        let usual_uri = settings::usual_redirect_uri(&self.config);
+        let usual_uri = oauth.callback.known();
         let in_store = |id: &str| kept.iter().any(|kept| kept.client.client_id == id && kept.secret.is_some());
         let secrecy = |has| if has { Secrecy::Has } else { Secrecy::HasNone };
         let own = oauth.client.iter().map(|client| Expected {
             client_id: client.id.clone(),
             called: client.id.clone(),
             secret: secrecy(client.secret.is_some() || in_store(&client.id)),
-            redirect_uri: Some(usual_uri.clone()),
+            redirect_uri: usual_uri.clone(),
             scopes: Some(oauth.scopes.clone()),
             dpop: oauth.dpop,
         });
@@ -96,7 +96,7 @@ impl Probes {
             client_id: client.id.clone(),
             called: format!("{name:?} ({})", client.id),
             secret: secrecy(client.secret.is_some() || in_store(&client.id)),
-            redirect_uri: Some(redirect_uri.as_ref().unwrap_or(&usual_uri).clone()),
+            redirect_uri: redirect_uri.clone().or_else(|| usual_uri.clone()),
             scopes: Some(scopes.as_ref().unwrap_or(&oauth.scopes).clone()),
             dpop: *dpop,
         });
@@ -136,12 +136,20 @@ impl Probes {
         registered
     }
 
-    async fn client(&self, expected: &Expected, registered: Option<&ClientDescription>) -> Finding {
-        let called = &expected.called;
+    /// One finding for each fault; whether Flexslot knows the client, where there is none.
+    async fn client(&self, expected: &Expected, registered: Option<&ClientDescription>) -> Vec<Finding> {
         let faults = registered.map(|registered| faults(expected, registered)).unwrap_or_default();
-        if let Some(bad) = told(called, &faults) {
-            return bad;
+        if faults.is_empty() {
+            return vec![self.known(expected, registered).await];
         }
+        let called = &expected.called;
+        let named = |fault: StartFailure| StartFailure { what: format!("{called}: {}", fault.what), ..fault };
+        faults.into_iter().map(|fault| Finding::Bad(named(fault))).collect()
+    }
+
+    /// Whether Flexslot lets the client in.
+    async fn known(&self, expected: &Expected, registered: Option<&ClientDescription>) -> Finding {
+        let called = &expected.called;
         // A refresh token that is nobody's: a server that looks for it has let the client in (RFC 6749 section 5.2).
         match self.server.refresh(&expected.client_id, &self.no_token, None).await {
             Err(TokenError::Revoked) => Finding::Good(match registered {
@@ -220,12 +228,4 @@ pub(super) fn faults(expected: &Expected, registered: &ClientDescription) -> Vec
         _ => {}
     }
     faults
-}
-
-/// All faults in one finding.
-pub(super) fn told(called: &str, faults: &[StartFailure]) -> Option<Finding> {
-    let what: Vec<_> = faults.iter().map(|fault| fault.what.as_str()).collect();
-    let hints: Vec<_> = faults.iter().filter_map(|fault| fault.hint.as_deref()).collect();
-    (!faults.is_empty())
-        .then(|| Finding::Bad(StartFailure::new(format!("{called}: {}", what.join("; "))).hint(hints.join("\nhint: "))))
 }

@@ -126,7 +126,7 @@ async fn storage(
     report.add(lock::excludes(&storage, second, &around.random).await.of("lock"))?;
     // What cannot be found out is told by the other findings.
     let notes = storage.store.clients().await.map(|kept| notes(&kept)).unwrap_or_default();
-    notes.into_iter().try_for_each(|note| report.add(Finding::doubtful(note).of("clients")))?;
+    notes.into_iter().try_for_each(|note| report.add(Finding::doubtful(note).of("client")))?;
     let caveats = storage.store.caveats().await.unwrap_or_default();
     let mut caveats = storage.store.exposure().into_iter().chain(caveats);
     caveats.try_for_each(|caveat| report.add(Finding::doubtful(caveat).of("store")))?;
@@ -212,8 +212,6 @@ impl fmt::Display for Row<'_> {
             Finding::Bad(StartFailure { what, hint }) => ("FAIL", what, hint.as_deref()),
         };
         write!(f, "{mark:<6}{what:<14}{}", printable(text))?;
-        // Several hints stand one below the other.
-        let mut hints = hint.into_iter().flat_map(|hint| hint.split('\n'));
-        hints.try_for_each(|hint| write!(f, "\nhint: {}", printable(hint.trim_start_matches("hint: "))))
+        hint.map_or(Ok(()), |hint| write!(f, "\nhint: {}", printable(hint)))
     }
 }

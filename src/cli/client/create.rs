@@ -12,7 +12,6 @@ use super::{CommonArgs, Managing};
 use crate::{
     app::client_manager::Made,
     cli::{Failure, GlobalArgs, World, console::printable},
-    config::Callback,
     model::{
         ClientType, NewClient, Secret,
         oauth_client::{ClientFault, ClientField, ClientUrls, ClientWish},
@@ -75,7 +74,7 @@ struct ScopeParser;
 impl CreateArgs {
     pub(super) async fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         let config = self.common.load(global, world)?;
-        let usual_uri = usual_uri(&config.config.oauth.callback);
+        let usual_uri = config.config.oauth.callback.known().map(|uri| uri.as_str().to_owned());
         let redirect_uris = match &self.redirect_uris[..] {
             [] => usual_uri.iter().cloned().collect(),
             uris => uris.to_vec(),
@@ -144,16 +143,6 @@ pub(super) fn print(
         Some(secret) => console.data_line(format_args!("client_secret  {}", secret.expose())),
         None => Ok(()),
     }
-}
-
-/// Where browsers come back to by the configuration; `None` where no port is fixed.
-fn usual_uri(callback: &Callback) -> Option<String> {
-    let uri = match callback {
-        Callback::Fixed(uri) => uri.clone(),
-        Callback::AdminPort(0) => return None,
-        callback @ Callback::AdminPort(port) => callback.bound_to(*port),
-    };
-    Some(uri.as_str().to_owned())
 }
 
 /// All that is wrong, at once. `is_homeless`: the configuration does not say where browsers come back to.

@@ -39,6 +39,15 @@ impl Callback {
             Self::AdminPort(_) => RedirectUri::on_loopback(port),
         }
     }
+
+    /// What it is already known to be; `None` where only binding the listener will tell.
+    pub fn known(&self) -> Option<RedirectUri> {
+        match self {
+            Self::AdminPort(0) => None,
+            Self::Fixed(_) => Some(self.bound_to(0)),
+            Self::AdminPort(port) => Some(self.bound_to(*port)),
+        }
+    }
 }
 
 // === impl Sources ===

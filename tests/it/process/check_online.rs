@@ -136,11 +136,11 @@ async fn each_credential_that_is_of_no_use_fails_with_what_to_do() {
         let line = failed.iter().find(|line| line.split_whitespace().nth(1) == Some(what) && line.contains(said));
         assert!(line.is_some(), "{said}: {}", exit.stdout);
     }
-    assert_eq!(failed.len(), 3, "{}", exit.stdout);
+    assert_eq!(failed.len(), 5, "{}", exit.stdout);
     assert!(exit.stdout.contains("hint: make a new one at Flexslot, and store it: flexslot-proxy tenant set-pat beta"));
     // acme's holds, and lacks what is asked for since.
     assert!(exit.stdout.contains("WARN  grant         acme: a connection of @acme that holds"), "{}", exit.stdout);
-    assert!(exit.stderr.contains("3 checks failed"), "{}", exit.stderr);
+    assert!(exit.stderr.contains("5 checks failed"), "{}", exit.stderr);
 }
 
 #[tokio::test]

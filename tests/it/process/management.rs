@@ -13,7 +13,7 @@ use flexslot_proxy::{
         failpoint::{DIE_AT, Step},
         token::DisconnectReason,
     },
-    store::{Existing, ClientRecords, NewGrant, NewTenant},
+    store::{ClientRecords, Existing, NewGrant, NewTenant},
 };
 use serde_json::Value;
 
@@ -127,7 +127,7 @@ async fn a_creation_dies_at_each_step(engine: Engine) -> String {
         assert_eq!(told.contains("did not end: run the same flexslot-proxy client create again"), begun == 1, "{told}");
         let [checked, shown] = [&["check"][..], &["status"]].map(|args| stage.world.command(args));
         let (checked, shown) = (checked.run().await, shown.run().await);
-        assert_eq!(checked.stdout.contains("WARN  clients       A creation of"), begun == 1, "{}", checked.stdout);
+        assert_eq!(checked.stdout.contains("WARN  client        A creation of"), begun == 1, "{}", checked.stdout);
         assert_eq!(shown.stderr.contains("did not end"), begun == 1, "{}", shown.stderr);
         if begun == 1 {
             stage.run(&args).await;
