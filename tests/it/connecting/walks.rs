@@ -89,7 +89,7 @@ async fn asking_for_more_keeps_the_old_grant_until_the_new_one_is_there() {
     connect(&mut browser, &link(&world).await).await.says(200, &["Connected"]);
     let more = link_for(&world, "acme", Some("guides:write"), None).await;
     let page = browser.open(&more).await;
-    let all = ["Reconnect Flexslot", "@george", "Create, change and delete your sideboard guides", "Look up cards"];
+    let all = ["Allow more on Flexslot", "@george", "Create, change and delete your sideboard guides", "Look up cards"];
     page.says(200, &all);
     let consent = browser.submit(&page, "", &[]).await;
     consent.says(200, &["guides:write", "decks:read", "cards:read"]);
