@@ -14,7 +14,7 @@ use flexslot_proxy::{
     model::{Clock, GrantId, GrantState, Random, Secret, TenantId, Timestamp, Version},
     store::{
         GrantStanding, PatStanding, StoreError, TokenStore,
-        backend::{Backend, Change, Expect, Key, Kind, Label, RowState, Written},
+        backend::{Backend, Change, Expect, Key, Kind, Label, Names, RowState, Written},
         memory::MemoryBackend,
         record::Body,
         seal::{KeyRing, Sealer},
@@ -68,7 +68,7 @@ fuzz_target!(|input: &[u8]| {
 
     let tenant: TenantId = TENANT.parse().expect("a name");
     let loaded = done(store.load(&tenant));
-    let listed = done(store.list(None, 10, None)).expect("a record that cannot be read spoils only its own entry");
+    let listed = done(store.list(Names::after(None), 10, None)).expect("a record that cannot be read spoils only its own entry");
     match (loaded, listed.tenants.first()) {
         (Ok(record), Some(summary)) => match (record.grant, &summary.grant) {
             (GrantState::NeverConnected, GrantStanding::NeverConnected) => {
