@@ -10,6 +10,7 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
+use rustix::fs::{FileType, fstat};
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -21,6 +22,9 @@ const MOST: usize = 1 << 20;
 
 /// What a pipe takes in one piece, without bytes of others in between (PIPE_BUF, pipe(7)).
 const PIECE: usize = 4096;
+
+/// What is given to a file at a time: it takes any write as one.
+const PIECE_OF_FILE: usize = 64 * 1024;
 
 /// The pause while standard error is full, for somebody who has made it non-blocking.
 const FULL: Duration = Duration::from_millis(1);
@@ -58,6 +62,8 @@ struct Shared {
 /// Where bytes go, and whether the last of them were the end of a line.
 struct Out {
     to: Box<dyn Write + Send>,
+    /// Bytes that go in one piece, at most.
+    piece: usize,
     is_torn: bool,
 }
 
@@ -71,21 +77,27 @@ struct Waiting {
 // === impl Lines ===
 
 impl Lines {
-    /// Lines that go to `out`, by a thread that lasts as long as the process.
+    /// Lines that go to standard error, by a thread that lasts as long as the process.
     ///
     /// # Errors
     ///
     /// Where the system has no more threads.
-    pub(super) fn to(out: impl Write + Send + 'static) -> io::Result<Self> {
-        let lines = Self::without_thread(out);
+    pub(super) fn to_stderr() -> io::Result<Self> {
+        let err = io::stderr();
+        let is_file = fstat(&err).is_ok_and(|about| FileType::from_raw_mode(about.st_mode).is_file());
+        Self::to(err, if is_file { PIECE_OF_FILE } else { PIECE })
+    }
+
+    fn to(out: impl Write + Send + 'static, piece: usize) -> io::Result<Self> {
+        let lines = Self::without_thread(out, piece);
         let shared = Arc::clone(&lines.0);
         thread::Builder::new().name("log".into()).spawn(move || shared.follow())?;
         Ok(lines)
     }
 
-    fn without_thread(out: impl Write + Send + 'static) -> Self {
+    fn without_thread(out: impl Write + Send + 'static, piece: usize) -> Self {
         Self(Arc::new(Shared {
-            out: Mutex::new(Out { to: Box::new(out), is_torn: false }),
+            out: Mutex::new(Out { to: Box::new(out), piece, is_torn: false }),
             waiting: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
@@ -161,12 +173,12 @@ impl Shared {
 // === impl Out ===
 
 impl Out {
-    /// Writes lines, as many at a time as a pipe that others write to as well takes in one piece. A line that does not go
+    /// Writes lines, as many at a time as go in one piece although others write there as well. A line that does not go
     /// through is lost, and none of the others; what stays of it is ended, so that the next one stands alone.
     fn lines(&mut self, bytes: &[u8]) -> io::Result<()> {
         let (mut rest, mut outcome) = (bytes, Ok(()));
         while !rest.is_empty() {
-            let (piece, after) = rest.split_at(piece_of(rest));
+            let (piece, after) = rest.split_at(piece_of(rest, self.piece));
             rest = after;
             if self.is_torn {
                 self.is_torn = self.bytes(b"\n").is_err();
@@ -198,9 +210,9 @@ impl Out {
 }
 
 /// Where to cut the first piece off lines: behind the last line that fits, or behind the first where none does.
-fn piece_of(lines: &[u8]) -> usize {
+fn piece_of(lines: &[u8], most: usize) -> usize {
     let is_end = |byte: &u8| *byte == b'\n';
-    let fitting = &lines[..lines.len().min(PIECE)];
+    let fitting = &lines[..lines.len().min(most)];
     let end = fitting.iter().rposition(is_end).or_else(|| lines.iter().position(is_end));
     end.map_or(lines.len(), |end| end + 1)
 }
@@ -245,7 +257,7 @@ impl std::fmt::Debug for Rest {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Line, Lines, MOST, Write};
+    use super::{Kind, Line, Lines, MOST, PIECE, Write};
     use parking_lot::Mutex;
     use std::{io, sync::Arc, sync::mpsc};
 
@@ -273,7 +285,7 @@ mod tests {
     #[test]
     fn lines_of_requests_go_together_and_before_whatever_comes_after_them() {
         let (tell, told) = mpsc::channel();
-        let lines = Lines::without_thread(Out(tell, None));
+        let lines = Lines::without_thread(Out(tell, None), PIECE);
         line(&lines, Kind::Request, "a\n");
         line(&lines, Kind::Request, "b\n");
         assert!(told.try_recv().is_err());
@@ -311,7 +323,7 @@ mod tests {
                 Ok(())
             }
         }
-        let lines = Lines::without_thread(To(Arc::clone(&shared)));
+        let lines = Lines::without_thread(To(Arc::clone(&shared)), PIECE);
         for line in text.split_inclusive('\n') {
             Line { lines: &lines.0, kind: Kind::Request }.write_all(line.as_bytes()).unwrap();
         }
@@ -337,7 +349,7 @@ mod tests {
     fn a_write_ends_with_a_line_and_fits_into_a_pipe() {
         let line = format!("{}\n", "x".repeat(999));
         let ((tell, told), lines) = (mpsc::channel(), line.repeat(10));
-        let out = Lines::without_thread(Out(tell, None));
+        let out = Lines::without_thread(Out(tell, None), PIECE);
         Line { lines: &out.0, kind: Kind::Other }.write_all(lines.as_bytes()).unwrap();
         let pieces: Vec<String> = told.try_iter().collect();
         assert_eq!(pieces.iter().map(String::len).collect::<Vec<_>>(), [4000, 4000, 2000]);
@@ -347,7 +359,7 @@ mod tests {
     #[test]
     fn the_thread_writes_what_nobody_else_does() {
         let (tell, told) = mpsc::channel();
-        let lines = Lines::to(Out(tell, None)).unwrap();
+        let lines = Lines::to(Out(tell, None), PIECE).unwrap();
         for text in ["a\n", "b\n"] {
             line(&lines, Kind::Request, text);
             assert_eq!(told.recv().as_deref(), Ok(text));
@@ -357,7 +369,7 @@ mod tests {
     #[test]
     fn who_has_a_line_more_than_can_wait_waits_and_none_is_lost() {
         let ((tell, told), (open, gate)) = (mpsc::channel(), mpsc::channel());
-        let lines = Lines::to(Out(tell, Some(gate))).unwrap();
+        let lines = Lines::to(Out(tell, Some(gate)), PIECE).unwrap();
         let full = "x".repeat(MOST + 1);
         line(&lines, Kind::Request, &full);
         let done = Arc::new(Mutex::new(false));

@@ -35,7 +35,7 @@ impl Logging {
     ///
     /// When something else has done so before.
     pub fn start(log: &Log, stream: StreamKind) -> Result<(Self, Rest), Failure> {
-        let lines = Lines::to(std::io::stderr())
+        let lines = Lines::to_stderr()
             .map_err(|error| Failure::new(format!("no thread for the log could be started: {error}")))?;
         let rest = lines.rest();
         let (subscriber, logging) = subscriber(log, stream, lines);
