@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use memchr::memmem;
 
 /// Belong to one connection (RFC 9110 section 7.6.1), besides those that a `Connection` line names.
 const HOP_BY_HOP: [&str; 9] = [
@@ -125,7 +126,7 @@ pub fn withhold(headers: &mut HeaderMap, authorization: &HeaderValue) {
     let repeats = |value: &HeaderValue| match token.len() {
         // So short a token stands in other words by chance, and guards nothing.
         ..SHORTEST_TOKEN => value == authorization,
-        length => value.as_bytes().windows(length).any(|part| part == token),
+        length => value.len() >= length && memmem::find(value.as_bytes(), token).is_some(),
     };
     let named: Vec<_> = headers.iter().filter(|(_, value)| repeats(value)).map(|(name, _)| name.clone()).collect();
     for name in named {

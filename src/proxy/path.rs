@@ -4,7 +4,7 @@
 //! own way, a path is accepted only where every *reading* of it (percent-decoded once or twice, `%2F` taken as data or
 //! as a slash, parameters after `;` cut off, empty segments merged) leads to the same `Decision`.
 
-use std::{borrow::Cow, fmt, str};
+use std::{borrow::Cow, fmt, ops::Range, str};
 
 use http::uri::PathAndQuery;
 use percent_encoding::percent_decode_str;
@@ -17,14 +17,24 @@ use crate::{
 /// The one area of the upstream that is forwarded, as written on the wire.
 pub const BASE: &str = "/api/public/v1/";
 
+const BASE_SEGMENTS: [&str; 3] = ["api", "public", "v1"];
+
 /// An accepted request target.
 #[derive(Debug, Clone)]
 pub struct Target {
     forward: PathAndQuery,
     tenant: Option<TenantId>,
     prefix: Box<str>,
-    segments: Vec<Box<str>>,
+    segments: Vec<Segment>,
     class: PathClass,
+}
+
+/// A segment of an accepted path, decoded.
+#[derive(Debug, Clone)]
+enum Segment {
+    /// As it was written: where it stands in the path that is sent upstream.
+    Written(Range<usize>),
+    Decoded(Box<str>),
 }
 
 /// Why a request target is not forwarded.
@@ -100,7 +110,7 @@ impl Target {
             _ => return Err(PathError::NotProxied),
         };
         let class = classify(below)?;
-        let segments = below.iter().map(|segment| segment.as_ref().into()).collect();
+        let segments = below.iter().zip(places(path).skip(BASE_SEGMENTS.len())).map(Segment::of).collect();
         let forward = if prefix.is_empty() {
             received.clone()
         } else {
@@ -132,7 +142,11 @@ impl Target {
     /// The segments below [`BASE`], percent-decoded once, without the empty one that a trailing slash leaves. They may
     /// contain `/`.
     pub fn segments(&self) -> impl ExactSizeIterator<Item = &str> + Clone {
-        self.segments.iter().map(AsRef::as_ref)
+        let path = self.forward.as_str();
+        self.segments.iter().map(move |segment| match segment {
+            Segment::Written(at) => &path[at.clone()],
+            Segment::Decoded(text) => text,
+        })
     }
 
     /// What `decide` says of the segments, if it says the same of every reading of them. A rule that is not decided in
@@ -161,11 +175,25 @@ fn read_tenant(written: &str) -> Result<TenantId, PathError> {
     }
 }
 
+/// Where the segments of a path stand in it.
+fn places(path: &str) -> impl Iterator<Item = Range<usize>> {
+    let mut next = usize::from(path.starts_with('/'));
+    path[next..].split('/').map(move |raw| {
+        let start = next;
+        next += raw.len() + 1;
+        start..start + raw.len()
+    })
+}
+
 /// The segments of a path, each decoded once, if no reading of it has a fault.
 fn decode(path: &str) -> Result<Vec<Cow<'_, str>>, PathFault> {
     let mut segments = Vec::new();
     let mut rest = path.strip_prefix('/').unwrap_or(path).split('/').peekable();
     while let Some(raw) = rest.next() {
+        if is_plain(raw) {
+            segments.push(Cow::Borrowed(raw));
+            continue;
+        }
         check_escapes(raw)?;
         let once = percent_decode_str(raw).decode_utf8().map_err(|_| PathFault::Encoding)?;
         let twice = percent_decode_str(&once).decode_utf8().map_err(|_| PathFault::Encoding)?;
@@ -178,6 +206,13 @@ fn decode(path: &str) -> Result<Vec<Cow<'_, str>>, PathFault> {
         }
     }
     Ok(segments)
+}
+
+/// Whether every reading of a segment is the segment itself, and none has a fault; most segments are such. It has none of
+/// the bytes that any reading takes for something else, and is not made of dots alone.
+fn is_plain(raw: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&byte);
+    raw.bytes().all(plain) && raw.bytes().any(|byte| byte != b'.')
 }
 
 /// RFC 3986 section 2.1: `%` is followed by two hexadecimal digits. Servers disagree about what anything else means.
@@ -201,13 +236,13 @@ fn check_decoded(segment: &str) -> Result<(), PathFault> {
 /// A segment up to its first `;` (RFC 3986 section 3.3 leaves parameters to the server, and some cut them off before
 /// they route).
 fn without_parameters(segment: &str) -> &str {
-    segment.split_once(';').map_or(segment, |(name, _)| name)
+    segment.bytes().position(|byte| byte == b';').map_or(segment, |at| &segment[..at])
 }
 
 /// What else a server may take the segments for: with `%2F` as a slash, decoded once more, and with that as a slash.
 /// None where all of these are the same. Segments without a name are left out, as by a server that merges slashes.
 fn readings<'a>(once: &'a [Cow<'_, str>]) -> impl Iterator<Item = Vec<Cow<'a, str>>> {
-    let differs = once.iter().any(|segment| segment.contains(['/', '%']));
+    let differs = once.iter().any(|segment| segment.bytes().any(|byte| matches!(byte, b'/' | b'%')));
     let again = differs.then(|| {
         let twice = || once.iter().map(|segment| percent_decode_str(segment).decode_utf8_lossy());
         let named = |part: &Cow<'_, str>| !without_parameters(part).is_empty();
@@ -229,9 +264,8 @@ fn split_owned(segment: Cow<'_, str>) -> Vec<Cow<'_, str>> {
 
 /// The segments below [`BASE`]; `None` where the path is not below it.
 fn below_base<'a, 'b>(segments: &'a [Cow<'b, str>]) -> Option<&'a [Cow<'b, str>]> {
-    let base = ["api", "public", "v1"];
-    let (head, below) = segments.split_at_checked(base.len())?;
-    head.iter().zip(base).all(|(segment, word)| segment == word).then_some(below)
+    let (head, below) = segments.split_at_checked(BASE_SEGMENTS.len())?;
+    head.iter().zip(BASE_SEGMENTS).all(|(segment, word)| segment == word).then_some(below)
 }
 
 /// The class of a path, where every reading leads to the same decision.
@@ -244,6 +278,18 @@ fn classify(once: &[Cow<'_, str>]) -> Result<PathClass, PathError> {
         Decision::OAuth => Err(PathError::Denied),
         Decision::Partner => Ok(PathClass::PatOnly),
         Decision::Ordinary { .. } => Ok(PathClass::Ordinary),
+    }
+}
+
+// === impl Segment ===
+
+impl Segment {
+    /// A decoded segment and its place. One that is borrowed is as it was written.
+    fn of((segment, place): (&Cow<'_, str>, Range<usize>)) -> Self {
+        match segment {
+            Cow::Borrowed(_) => Self::Written(place),
+            Cow::Owned(text) => Self::Decoded(text.as_str().into()),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Header and trailer fields (RFC 9112 section 5), and what they say about the body (section 6).
 
+use memchr::memchr;
+
 use super::{MAX_FIELDS, Refusal};
 
 /// The longest field name; hyper cannot hold one that is much longer.
@@ -63,14 +65,12 @@ impl Fields {
             return Err(Refusal::FieldsTooLarge);
         }
         let (name, value) = split(line)?;
-        if name.eq_ignore_ascii_case(b"host") {
-            self.host(value)?;
-        } else if name.eq_ignore_ascii_case(b"content-length") {
-            self.length(value)?;
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            self.coding(value)?;
-        } else if name.eq_ignore_ascii_case(b"upgrade") {
-            return Ok(Line::Upgrade);
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.host(value)?,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => return Ok(Line::Upgrade),
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.length(value)?,
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.coding(value)?,
+            _ => {}
         }
         Ok(Line::Other)
     }
@@ -114,7 +114,7 @@ impl Fields {
 /// The name and the value of a line. A folded line (section 5.2) begins with a space, which no name has.
 fn split(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     let line = line.strip_suffix(b"\r").ok_or(Refusal::Malformed)?;
-    let colon = line.iter().position(|&byte| byte == b':').ok_or(Refusal::Malformed)?;
+    let colon = memchr(b':', line).ok_or(Refusal::Malformed)?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
     if name.len() > MAX_NAME {
         return Err(Refusal::FieldsTooLarge);
@@ -124,9 +124,24 @@ fn split(line: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
 }
 
 /// RFC 9110 section 5.6.2.
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+pub(super) const fn is_token(byte: u8) -> bool {
+    TOKEN[byte as usize]
 }
+
+/// By byte, because every byte of every name is asked for.
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128_u8 {
+        table[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
+        byte += 1;
+    }
+    table
+};
 
 /// RFC 9110 section 5.5: visible characters, spaces, tabs, and bytes beyond ASCII.
 pub(super) fn is_text(byte: u8) -> bool {

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use http::{Method, Uri};
+use memchr::memchr;
 
 use super::{
     MAX_TARGET, Refusal,
@@ -74,7 +75,7 @@ impl HeadReader {
     /// Judges what `buffer` holds of the head; it begins with the bytes of the last call. `None` while the head has not
     /// ended.
     pub(super) fn read(&mut self, buffer: &[u8]) -> Result<Option<Head>, Refusal> {
-        while let Some(at) = buffer[self.scanned..].iter().position(|&byte| byte == b'\n') {
+        while let Some(at) = memchr(b'\n', &buffer[self.scanned..]) {
             let end = self.scanned + at;
             let line = &buffer[self.line..end];
             let start = self.line;
@@ -113,16 +114,22 @@ impl HeadReader {
 impl Spaces {
     /// Judges the bytes that `line` has more than at the last call.
     fn advance(&mut self, line: &[u8]) -> Result<(), Refusal> {
-        for (at, &byte) in line.iter().enumerate().skip(self.scanned) {
+        let mut at = self.scanned;
+        while let Some(&byte) = line.get(at) {
             match (self.method_end, self.target_end) {
                 (None, _) if byte == b' ' && at > 0 => self.method_end = Some(at),
                 (None, _) if is_token(byte) && at < MAX_METHOD => {}
                 (Some(_), None) if byte == b' ' => self.target_end = Some(at),
                 (Some(start), None) if at - start > MAX_TARGET => return Err(Refusal::TargetTooLong),
-                (Some(_), None) if byte > b' ' && byte != 0x7f => {}
+                (Some(start), None) if is_visible(byte) => {
+                    // As many as may follow: a target is most of a line.
+                    let most = start + MAX_TARGET - at;
+                    at += line[at + 1..].iter().take(most).take_while(|&&byte| is_visible(byte)).count();
+                }
                 (_, Some(end)) if VERSIONS.iter().any(|(text, _)| text.starts_with(&line[end + 1..=at])) => {}
                 _ => return Err(Refusal::Malformed),
             }
+            at += 1;
         }
         self.scanned = line.len();
         Ok(())
@@ -146,8 +153,21 @@ impl Spaces {
     }
 }
 
+/// What a target may be made of, as far as its bytes go.
+fn is_visible(byte: u8) -> bool {
+    byte > b' ' && byte != 0x7f
+}
+
+/// What most targets are made of; hyper's reader of targets takes all of it.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/?".contains(&byte)
+}
+
 /// Whether the target has the form that its method goes with (RFC 9112 section 3.2), and one that hyper reads.
 fn is_target(method: &[u8], target: &[u8]) -> bool {
+    if target.starts_with(b"/") && target.iter().all(|&byte| is_plain(byte)) {
+        return method != Method::CONNECT.as_str().as_bytes();
+    }
     let Ok(uri) = Uri::try_from(target) else { return false };
     let authority_only = uri.authority().is_some() && uri.scheme().is_none();
     match target {
