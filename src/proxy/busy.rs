@@ -1,24 +1,20 @@
 //! How many requests of a tenant are under way.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::Arc;
 
-use dashmap::DashMap;
+use dashmap::{DashMap, Entry};
 
 use crate::model::TenantId;
 
 /// Counts requests by tenant. A tenant without requests takes no memory.
 #[derive(Debug, Default)]
-pub(super) struct Busy(Arc<DashMap<TenantId, Arc<AtomicUsize>>>);
+pub(super) struct Busy(Arc<DashMap<TenantId, usize>>);
 
 /// One request of a tenant; counts down when dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
-    all: Arc<DashMap<TenantId, Arc<AtomicUsize>>>,
+    all: Arc<DashMap<TenantId, usize>>,
     tenant: TenantId,
-    count: Arc<AtomicUsize>,
 }
 
 // === impl Busy ===
@@ -26,21 +22,24 @@ pub(super) struct Turn {
 impl Busy {
     /// One more request of `tenant`, unless `limit` are under way.
     pub(super) fn enter(&self, tenant: &TenantId, limit: usize) -> Option<Turn> {
-        // The entry's lock is what keeps the count from being removed between look-up and increment.
-        let (count, before) = {
-            let count = self.0.entry(tenant.clone()).or_default();
-            let before = count.fetch_add(1, Ordering::Relaxed);
-            (Arc::clone(&count), before)
-        };
-        let turn = Turn { all: Arc::clone(&self.0), tenant: tenant.clone(), count };
-        (before < limit).then_some(turn)
+        {
+            let mut count = self.0.entry(tenant.clone()).or_default();
+            if *count >= limit {
+                return None;
+            }
+            *count += 1;
+        }
+        Some(Turn { all: Arc::clone(&self.0), tenant: tenant.clone() })
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if self.count.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.all.remove_if(&self.tenant, |_, count| count.load(Ordering::Relaxed) == 0);
+        if let Entry::Occupied(mut count) = self.all.entry(self.tenant.clone()) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
         }
     }
 }

@@ -62,11 +62,11 @@ pub struct Settings {
 }
 
 /// Who sends the request, as far as the listener knows.
-#[derive(Debug, Clone)]
-pub struct Caller {
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'a> {
     pub reach: Reach,
     /// The tenant that the listener is bound to.
-    pub tenant: Option<TenantId>,
+    pub tenant: Option<&'a TenantId>,
     /// The number of the worker that serves it, which has connections of its own to the upstream.
     pub worker: usize,
 }
@@ -77,6 +77,13 @@ pub enum Failure {
     Problem(Problem),
     /// An answer without anything in it, after which the connection is closed.
     Bare(StatusCode),
+}
+
+/// What becomes of a request at first sight.
+enum Received {
+    /// It is answered already.
+    Preflight(Response<ResponseBody>),
+    Accepted(Accepted, ReplayBody),
 }
 
 /// A request that has passed guard and route.
@@ -107,7 +114,7 @@ impl Corridor {
     /// Answers a request. Dropping the future cancels the request, and nothing else.
     pub async fn handle<B>(
         &self,
-        caller: &Caller,
+        caller: Caller<'_>,
         request: Request<B>,
         facts: &mut Facts,
     ) -> Result<Response<ResponseBody>, Failure>
@@ -116,6 +123,26 @@ impl Corridor {
         B::Error: Into<BoxError>,
     {
         let settings = self.settings.load_full();
+        let (accepted, body) = match self.receive(&settings, caller, request, facts)? {
+            Received::Preflight(response) => return Ok(response),
+            Received::Accepted(accepted, body) => (accepted, body),
+        };
+        let exchanged = self.exchange(&settings, caller.worker, &accepted, &body, facts).run(body).await?;
+        Ok(deliver(&settings, accepted, exchanged))
+    }
+
+    /// All that happens before anything is waited for. Apart, because a future is as large as all that it has ever held.
+    fn receive<B>(
+        &self,
+        settings: &Settings,
+        caller: Caller<'_>,
+        request: Request<B>,
+        facts: &mut Facts,
+    ) -> Result<Received, Failure>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
         let (parts, body) = request.into_parts();
         facts.readers = settings.guard.readers(&parts.headers);
         check_method(&parts)?;
@@ -123,19 +150,19 @@ impl Corridor {
             Admitted::Direct | Admitted::FromOrigin(_) => {}
             Admitted::Preflight(origin) => {
                 facts.readers = Readers::Unsaid;
-                return Ok(answer_preflight(&parts, &origin));
+                return Ok(Received::Preflight(answer_preflight(&parts, &origin)));
             }
         }
-        let accepted = self.accept(&settings, caller, parts, facts)?;
-        let body = replayable(body, &accepted.headers, &settings)?;
-        self.forward(&settings, caller.worker, accepted, body, facts).await
+        let accepted = self.accept(settings, caller, parts, facts)?;
+        let body = replayable(body, &accepted.headers, settings)?;
+        Ok(Received::Accepted(accepted, body))
     }
 
     /// Judges target and tenant, and makes the header that goes out.
     fn accept(
         &self,
         settings: &Settings,
-        caller: &Caller,
+        caller: Caller<'_>,
         parts: Parts,
         facts: &mut Facts,
     ) -> Result<Accepted, Problem> {
@@ -144,7 +171,7 @@ impl Corridor {
             // What cannot be read as a path may have named a tenant, and then only that one counts.
             let named = header.as_ref().ok().filter(|_| !parts.uri.path().starts_with("/t/"));
             let tenant = |header: &Option<TenantId>| {
-                route::tenant(header.clone(), None, caller.tenant.as_ref(), settings.default_tenant.as_ref()).ok()
+                route::tenant(header.clone(), None, caller.tenant, settings.default_tenant.as_ref()).ok()
             };
             (facts.tenant, facts.named_by) = named.and_then(tenant).unzip();
         })?;
@@ -152,7 +179,7 @@ impl Corridor {
         let headers = headers::outbound(parts.headers, &settings.tenant_header, parts.version)
             .map_err(|header| lookalike_problem(&header))?;
         let (tenant, named_by) =
-            route::tenant(header?, target.tenant(), caller.tenant.as_ref(), settings.default_tenant.as_ref())?;
+            route::tenant(header?, target.tenant(), caller.tenant, settings.default_tenant.as_ref())?;
         facts.tenant = Some(tenant.clone());
         facts.named_by = Some(named_by);
         let class = target.class();
@@ -166,33 +193,31 @@ impl Corridor {
         Ok(Accepted { method: parts.method, target, headers, tenant, turn, host })
     }
 
-    /// Picks, sends, and where the credential is refused picks and sends once more.
-    async fn forward(
-        &self,
-        settings: &Settings,
+    /// The dealings with the upstream that the request needs.
+    fn exchange<'a>(
+        &'a self,
+        settings: &'a Settings,
         worker: usize,
-        accepted: Accepted,
-        body: ReplayBody,
-        facts: &mut Facts,
-    ) -> Result<Response<ResponseBody>, Failure> {
-        let exchange = Exchange {
+        accepted: &'a Accepted,
+        body: &ReplayBody,
+        facts: &'a mut Facts,
+    ) -> Exchange<'a> {
+        Exchange {
             upstream: settings.upstream.of(worker),
             origin: &settings.origin,
             credentials: &self.credentials,
             observer: &*self.observer,
-            request: &accepted,
+            request: accepted,
             ask: Ask {
                 tenant: &accepted.tenant,
                 need: Scope::needed(&accepted.method, accepted.target.segments()),
                 class: accepted.target.class(),
-                resend: resend(&body, settings),
+                resend: resend(body, settings),
             },
             replayer: body.replayer(),
             facts,
             proofs: ProofRetry::Available,
-        };
-        let exchanged = exchange.run(body).await?;
-        Ok(deliver(settings, accepted, exchanged))
+        }
     }
 }
 

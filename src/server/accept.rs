@@ -18,7 +18,7 @@ use super::{
     connection::{self, Observed},
     crew::{Crew, Post},
     listen::{Listener, Stream},
-    wire::{WireLimits, WireState},
+    wire::{Refusal, WireLimits, WireState},
 };
 use crate::{model::TenantId, proxy::guard::Reach};
 
@@ -34,7 +34,7 @@ pub struct Limits {
     pub wire: WireLimits,
 }
 
-/// Where a request came in. Every request carries it as an extension, as `Arc<ConnInfo>`.
+/// Where requests came in.
 #[derive(Debug)]
 pub struct ConnInfo {
     pub reach: Reach,
@@ -42,8 +42,16 @@ pub struct ConnInfo {
     pub tenant: Option<TenantId>,
     /// The number of the worker that serves it.
     pub worker: usize,
-    /// What the strict reader noted. A request that it refused carries the [`super::wire::Refusal`] as an extension.
+    /// What the strict reader noted.
     pub wire: Arc<WireState>,
+}
+
+/// How a request came in.
+#[derive(Debug)]
+pub struct Came {
+    pub on: Arc<ConnInfo>,
+    /// The strict reader has refused the request, and let a stand-in through.
+    pub refusal: Option<Refusal>,
 }
 
 /// How a server ended.
@@ -65,13 +73,14 @@ struct Acceptor {
     stopping: watch::Receiver<bool>,
 }
 
-/// What answers the requests of all connections. A closure from request to future will do.
+/// What answers the requests of all connections. A closure from request to future will do, which finds [`Came`] among the
+/// request's extensions.
 pub trait Answers: Send + Sync + 'static {
     /// An error of the body ends the connection, or the HTTP/2 stream.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
 
     /// Answers one request.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn answer(&self, request: Request<Incoming>, came: Came) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
 impl<F, Answer, B> Answers for F
@@ -82,7 +91,8 @@ where
 {
     type Body = B;
 
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<B>> + Send {
+    fn answer(&self, mut request: Request<Incoming>, came: Came) -> impl Future<Output = Response<B>> + Send {
+        request.extensions_mut().insert(Arc::new(came));
         self(request)
     }
 }

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tower_service::Service as _;
 
 use super::{
-    accept::{Answers, ConnInfo},
+    accept::{Answers, Came},
     request_id::RequestIds,
     respond,
     wire::Refusal,
@@ -21,7 +21,7 @@ use crate::{
     model::Problem,
     proxy::{
         error::guard_problem,
-        guard::{Admitted, Guard, Reach},
+        guard::{Admitted, Guard},
     },
 };
 
@@ -53,8 +53,8 @@ impl AdminFront {
         self.guard.store(std::sync::Arc::new(guard));
     }
 
-    async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
-        match request.extensions().get::<Refusal>() {
+    async fn respond(&self, request: Request<Incoming>, came: Came) -> Response<Body> {
+        match came.refusal {
             Some(Refusal::Fragment) => {
                 return self.problem(
                     &admin::Code::Invalid.problem("The target has a fragment, which is for the client alone."),
@@ -63,9 +63,8 @@ impl AdminFront {
             Some(refusal) => return respond::bare(refusal.status()).map(Body::new),
             None => {}
         }
-        let reach = request.extensions().get::<std::sync::Arc<ConnInfo>>().map_or(Reach::Unix, |info| info.reach);
         let (mut parts, body) = request.into_parts();
-        let admitted = self.guard.load().admit(&parts, reach);
+        let admitted = self.guard.load().admit(&parts, came.on.reach);
         let mut response = match admitted {
             Err(denied) => self.problem(&guard_problem(denied)),
             Ok(Admitted::Direct | Admitted::FromOrigin(_) | Admitted::Preflight(_)) => {
@@ -112,8 +111,8 @@ impl AdminFront {
 impl Answers for AdminFront {
     type Body = Body;
 
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send {
-        self.respond(request)
+    fn answer(&self, request: Request<Incoming>, came: Came) -> impl Future<Output = Response<Body>> + Send {
+        self.respond(request, came)
     }
 }
 

@@ -29,7 +29,7 @@ use tokio::{
 use tracing::debug;
 
 use super::{
-    accept::{Answers, ConnInfo},
+    accept::{Answers, Came, ConnInfo},
     wire::{
         Answering, Begun, Detected, Idle, MAX_TARGET, Protocol, Rewound, Unsent, WireGuard, WireLimits, WireState,
         detect,
@@ -224,16 +224,12 @@ impl<S: Answers> Service<Request<Incoming>> for Observed<S> {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let Begun { answering, refusal, upgrades } = self.info.wire.begin();
-        request.extensions_mut().insert(Arc::clone(&self.info));
-        if let Some(refusal) = refusal {
-            request.extensions_mut().insert(refusal);
-        }
         for value in upgrades {
             request.headers_mut().append(header::UPGRADE, value);
         }
-        let service = Arc::clone(&self.service);
+        let (service, came) = (Arc::clone(&self.service), Came { on: Arc::clone(&self.info), refusal });
         Box::pin(async move {
-            let response = service.answer(request).await;
+            let response = service.answer(request, came).await;
             Ok(response.map(|body| ObservedBody { body, answering }))
         })
     }

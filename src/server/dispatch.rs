@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use tokio::sync::watch;
 
 use super::{
-    accept::{Answers, ConnInfo},
+    accept::{Answers, Came},
     access_log::{Audience, Beginning, Lines, Record},
     connections_page::ConnectionsPage,
     outgoing::{Content, Outgoing},
@@ -91,14 +91,19 @@ impl Front {
         self.lines.store(Arc::new(lines));
     }
 
-    async fn respond(&self, request: Request<Incoming>) -> Response<Outgoing> {
+    async fn respond(&self, request: Request<Incoming>, came: Came) -> Response<Outgoing> {
         // A refused head was replaced by a stand-in, whose method and path are not the client's.
-        let stand_in = request.extensions().get::<Refusal>().is_some();
-        let path = if stand_in { "" } else { request.uri().path() };
+        let path = if came.refusal.is_some() { "" } else { request.uri().path() };
         let (method, version) = (request.method().clone(), request.version());
         let beginning = Beginning { id: self.ids.next(), at: self.clock.now(), method, path, version };
         let mut record = Box::new(Record::begin(beginning, self.audience()));
-        let answered = self.answer_or_fail(request, &mut record).await;
+        let answered = match self.caller(&came, &mut record) {
+            Ok(caller) => self.corridor.handle(caller, request, &mut record.facts).await,
+            Err(failure) => Err(failure),
+        };
+        // Whatever the upstream made of a body that was cut short: the client broke the framing, and is told so.
+        let is_broken = came.refusal.is_none() && came.on.wire.is_body_fault();
+        let answered = if is_broken { Err(Failure::Bare(StatusCode::BAD_REQUEST)) } else { answered };
         let (mut response, content) = match answered {
             Ok(response) => split(response, Content::Upstream),
             Err(Failure::Bare(status)) => split(respond::bare(status), Content::Own),
@@ -117,24 +122,17 @@ impl Front {
         Response::from_parts(response, Outgoing::new(content, Some(record)))
     }
 
-    async fn answer_or_fail(
-        &self,
-        request: Request<Incoming>,
-        record: &mut Record,
-    ) -> Result<Response<crate::proxy::ResponseBody>, Failure> {
-        if let Some(refusal) = request.extensions().get::<Refusal>() {
-            return Err(refused(*refusal));
+    /// Who sends the request, if it is to be looked at any further. Gives it its place.
+    fn caller<'a>(&self, came: &'a Came, record: &mut Record) -> Result<Caller<'a>, Failure> {
+        if let Some(refusal) = came.refusal {
+            return Err(refused(refusal));
         }
         if *self.draining.borrow() {
             return Err(draining().into());
         }
         record.place = Some(self.under_way.enter().ok_or_else(overloaded)?);
-        let info = request.extensions().get::<Arc<ConnInfo>>().cloned();
-        let Some(info) = info else { return Err(Failure::Bare(StatusCode::INTERNAL_SERVER_ERROR)) };
-        let caller = Caller { reach: info.reach, tenant: info.tenant.clone(), worker: info.worker };
-        let answered = self.corridor.handle(&caller, request, &mut record.facts).await;
-        // Whatever the upstream made of a body that was cut short: the client broke the framing, and is told so.
-        if info.wire.is_body_fault() { Err(Failure::Bare(StatusCode::BAD_REQUEST)) } else { answered }
+        let on = &*came.on;
+        Ok(Caller { reach: on.reach, tenant: on.tenant.as_ref(), worker: on.worker })
     }
 
     fn audience(&self) -> Audience {
@@ -172,8 +170,8 @@ impl Front {
 impl Answers for Front {
     type Body = Outgoing;
 
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Outgoing>> + Send {
-        self.respond(request)
+    fn answer(&self, request: Request<Incoming>, came: Came) -> impl Future<Output = Response<Outgoing>> + Send {
+        self.respond(request, came)
     }
 }
 

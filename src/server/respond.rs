@@ -10,7 +10,7 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use super::connections_page::ConnectionsPage;
-use crate::model::{Action, Problem, RequestId};
+use crate::model::{Action, Problem, RequestId, request_id};
 
 /// On every response.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("flexslot-proxy-request-id");
@@ -79,7 +79,8 @@ pub fn problem(problem: &Problem, id: RequestId, page: Option<&ConnectionsPage>)
 /// The id as a header's value.
 pub fn id_header(id: RequestId) -> HeaderValue {
     // Hexadecimal digits and a dash are always fit.
-    HeaderValue::try_from(id.to_string()).unwrap_or(HeaderValue::from_static(""))
+    let mut room = [0; request_id::LONGEST];
+    HeaderValue::from_str(id.written(&mut room)).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// An answer without anything in it, after which the connection is closed: to what could not be parsed, and to what

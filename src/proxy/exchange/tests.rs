@@ -130,7 +130,7 @@ async fn the_wait_for_the_upstream_is_its_own_also_when_the_client_goes_away() {
     let caller = Caller { reach: Reach::Tcp(Ipv4Addr::LOCALHOST.into()), tenant: None, worker: 0 };
     let request = Request::get("/api/public/v1/decks/").header("host", "localhost");
     let mut facts = Facts::since(Instant::now());
-    let call = corridor.handle(&caller, request.body(Empty::<Bytes>::new()).unwrap(), &mut facts);
+    let call = corridor.handle(caller, request.body(Empty::<Bytes>::new()).unwrap(), &mut facts);
     let patience = Duration::from_secs(10);
     assert!(timeout(patience, call).await.is_err(), "the client went away first");
     assert_eq!(facts.upstream_time, patience);

@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{ConnInfo, Crew, Drained, Limits, serve};
+use super::{Came, Crew, Drained, Limits, serve};
 use crate::{
     model::{ListenAddress, ListenOn},
     proxy::guard::Reach,
@@ -63,7 +63,7 @@ fn start(connections: usize, drain: Duration, more: Vec<Listener>) -> Server {
 }
 
 async fn answer(request: Request<Incoming>, gate: &Semaphore, arrived: &Semaphore) -> Response<Full<Bytes>> {
-    let info = Arc::clone(request.extensions().get::<Arc<ConnInfo>>().unwrap());
+    let info = Arc::clone(&request.extensions().get::<Arc<Came>>().unwrap().on);
     let mut response = Response::new(Full::from(format!(
         "{} {}",
         if info.reach == Reach::Unix { "unix" } else { "tcp" },

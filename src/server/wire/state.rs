@@ -1,10 +1,6 @@
 //! What the reader of a connection and the service that answers on it tell each other.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-    task::Waker,
-};
+use std::{collections::VecDeque, sync::Arc, task::Waker};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -29,8 +25,8 @@ struct Notes {
     finished: u64,
     finished_at: Option<Instant>,
     reader: Option<Waker>,
-    /// By request: what hyper holds of its answer. No more entries than there are streams.
-    unsent: BTreeMap<u64, Backlog>,
+    /// What hyper holds of answers, in no order. No more entries than there are streams, and the room for them stays.
+    unsent: Vec<Backlog>,
     /// When the last of them was gone.
     sent_at: Option<Instant>,
 }
@@ -38,6 +34,8 @@ struct Notes {
 /// What hyper holds of one answer, because the client does not take it yet.
 #[derive(Debug)]
 struct Backlog {
+    /// Of the request.
+    number: u64,
     chunks: usize,
     /// The client's last sign of taking it; at first, when there began to be something to take.
     since: Instant,
@@ -113,7 +111,7 @@ impl WireState {
     /// Since when the client has taken nothing of an answer that is ready for it: of several, the one that waits
     /// longest. An answer whose next chunk is still awaited from elsewhere does not count.
     pub(in crate::server) fn unsent_since(&self) -> Option<Instant> {
-        self.notes.lock().unsent.values().map(|backlog| backlog.since).min()
+        self.notes.lock().unsent.iter().map(|backlog| backlog.since).min()
     }
 
     pub(super) fn refuse(&self, number: u64, refusal: Refusal) {
@@ -139,13 +137,25 @@ impl WireState {
     }
 }
 
+// === impl Notes ===
+
+impl Notes {
+    /// Where the backlog of this request stands.
+    fn backlog(&self, number: u64) -> Option<usize> {
+        self.unsent.iter().position(|backlog| backlog.number == number)
+    }
+}
+
 // === impl Answering ===
 
 impl Answering {
     /// Notes that a chunk of the answer was handed to hyper.
     pub(in crate::server) fn hand_out(&self) -> Unsent {
         let mut notes = self.wire.notes.lock();
-        notes.unsent.entry(self.number).or_insert_with(|| Backlog { chunks: 0, since: Instant::now() }).chunks += 1;
+        match notes.backlog(self.number) {
+            Some(at) => notes.unsent[at].chunks += 1,
+            None => notes.unsent.push(Backlog { number: self.number, chunks: 1, since: Instant::now() }),
+        }
         Unsent { wire: Arc::clone(&self.wire), number: self.number }
     }
 }
@@ -166,8 +176,9 @@ impl Drop for Answering {
 impl Unsent {
     /// Notes that a part of the chunk was written.
     pub(in crate::server) fn progressed(&self) {
-        if let Some(backlog) = self.wire.notes.lock().unsent.get_mut(&self.number) {
-            backlog.since = Instant::now();
+        let mut notes = self.wire.notes.lock();
+        if let Some(at) = notes.backlog(self.number) {
+            notes.unsent[at].since = Instant::now();
         }
     }
 }
@@ -175,10 +186,10 @@ impl Unsent {
 impl Drop for Unsent {
     fn drop(&mut self) {
         let mut notes = self.wire.notes.lock();
-        let Some(backlog) = notes.unsent.get_mut(&self.number) else { return };
-        backlog.chunks -= 1;
-        if backlog.chunks == 0 {
-            notes.unsent.remove(&self.number);
+        let Some(at) = notes.backlog(self.number) else { return };
+        notes.unsent[at].chunks -= 1;
+        if notes.unsent[at].chunks == 0 {
+            notes.unsent.swap_remove(at);
             notes.sent_at = Some(Instant::now());
         }
     }

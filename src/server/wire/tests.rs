@@ -19,7 +19,7 @@ use super::{MAX_TARGET, Refusal, WireLimits};
 use crate::{
     proxy::guard::Reach,
     server::{
-        accept::ConnInfo,
+        accept::{Came, ConnInfo},
         connection::{self, Observed},
     },
 };
@@ -42,10 +42,10 @@ async fn answer(request: Request<Incoming>, seen: Seen) -> Response<Full<Bytes>>
         response.headers_mut().insert("refused-by", HeaderValue::from_static("service"));
         response
     };
-    if let Some(refusal) = request.extensions().get::<Refusal>() {
+    let came = Arc::clone(request.extensions().get::<Arc<Came>>().expect("every request has one"));
+    if let Some(refusal) = came.refusal {
         return bare(refusal.status());
     }
-    let info = Arc::clone(request.extensions().get::<Arc<ConnInfo>>().expect("every request has one"));
     let (parts, body) = request.into_parts();
     if parts.uri.path() == "/slow" {
         sleep(Duration::from_secs(100)).await;
@@ -61,7 +61,7 @@ async fn answer(request: Request<Incoming>, seen: Seen) -> Response<Full<Bytes>>
             seen.lock().push(format!("{} {} {body}{trailers}{upgrade}", parts.method, parts.uri));
             Response::new(Full::from("ok"))
         }
-        Err(_) if info.wire.is_body_fault() => bare(StatusCode::BAD_REQUEST),
+        Err(_) if came.on.wire.is_body_fault() => bare(StatusCode::BAD_REQUEST),
         Err(_) => bare(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
