@@ -3,7 +3,7 @@
 use std::{
     fmt, mem,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -66,6 +66,19 @@ impl UpstreamBody {
             && (matches!(self.stage, Stage::Reading(Lease::Http2(_))) || self.incoming.size_hint().lower() > 0)
     }
 
+    /// What has come. An HTTP/1.1 connection is driven from here; what it brings comes in the same moment, so that nobody
+    /// has to be woken for it.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        let incoming = Pin::new(&mut self.incoming);
+        let Stage::Reading(Lease::Http1(lease)) = &mut self.stage else { return incoming.poll_frame(cx) };
+        let mut nobody = Context::from_waker(Waker::noop());
+        if let Poll::Ready(frame) = incoming.poll_frame(&mut nobody) {
+            return Poll::Ready(frame);
+        }
+        lease.poll(cx);
+        Pin::new(&mut self.incoming).poll_frame(if lease.is_parted() { cx } else { &mut nobody })
+    }
+
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<UpstreamError> {
         let idle = self.idle.get_or_insert_with(|| Box::pin(sleep(self.idle_timeout)));
         if !self.waiting {
@@ -85,7 +98,7 @@ impl Body for UpstreamBody {
         if !matches!(self.stage, Stage::Reading(_)) {
             return Poll::Ready(None);
         }
-        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+        let Poll::Ready(frame) = self.poll_incoming(cx) else {
             return self.poll_idle(cx).map(|error| Some(Err(error)));
         };
         self.waiting = false;

@@ -217,14 +217,13 @@ impl Upstream {
             Lease::Http1(http1) => {
                 self.form.apply(&mut request, Protocol::Http1);
                 open_gate_on_continue(&mut request, &replayer);
-                let (before, received) = (http1.received.bytes(), http1.received.clone());
-                let sending = http1.sender.try_send_request(request);
-                tokio::select! {
-                    sent = sending => {
-                        sent.map_err(|error| failure(error, &replayer, http1.reused && received.bytes() == before))
-                    }
-                    () = self.silence(&replayer) => Err(Failure::Final(self.late())),
-                }
+                let (before, reused) = (http1.received(), http1.reused);
+                let sent = tokio::select! {
+                    biased;
+                    sent = http1.send(request, &replayer) => sent,
+                    () = self.silence(&replayer) => return Err(Failure::Final(self.late())),
+                };
+                sent.map_err(|error| failure(error, &replayer, reused && http1.received() == before))
             }
             Lease::Http2(http2) => {
                 self.form.apply(&mut request, Protocol::Http2);

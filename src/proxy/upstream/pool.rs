@@ -5,12 +5,16 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use super::{
     connect::{BoxedIo, Connector, Protocol},
@@ -29,6 +33,8 @@ pub(super) struct Pool {
 struct State {
     /// Idle connections; the last one was used last.
     idle: VecDeque<http1::Lease>,
+    /// Whether somebody looks after those.
+    is_kept: bool,
     /// HTTP/2 connections, the oldest first. Requests crowd together at the front, so that those at the back can idle
     /// out.
     shared: Vec<http2::Handle>,
@@ -66,6 +72,9 @@ enum AtHand {
 /// How often a request waits for a shared connection that is gone again when its turn comes.
 const ROUNDS: usize = 4;
 
+/// How often idle connections are looked at, at least: one that the upstream has closed is closed here not much later.
+const ROUND: Duration = Duration::from_secs(5);
+
 /// How many HTTP/2 connections there may be. When all of them are full, requests wait for each other.
 const MAX_SHARED: usize = 32;
 
@@ -75,7 +84,8 @@ impl Pool {
     pub(super) fn new(connector: Arc<Connector>, header_size: usize, idle_timeout: Duration) -> Arc<Self> {
         // Cleartext is HTTP/1.1 by definition; nothing is gained by sharing its connection attempts.
         let speaks = connector.tls.is_none().then_some(Protocol::Http1);
-        let state = State { idle: VecDeque::new(), shared: Vec::new(), connecting: None, speaks, next_id: 0 };
+        let state =
+            State { idle: VecDeque::new(), is_kept: false, shared: Vec::new(), connecting: None, speaks, next_id: 0 };
         Arc::new_cyclic(|myself| Self {
             connector,
             header_size,
@@ -161,7 +171,7 @@ impl Pool {
     }
 
     async fn http1(&self, io: BoxedIo) -> Result<http1::Lease, UpstreamError> {
-        http1::connect(io, self.new_id(), self.header_size, self.idle_timeout, self.myself.clone()).await
+        http1::connect(io, self.header_size, self.idle_timeout, self.myself.clone()).await
     }
 
     async fn http2(&self, io: BoxedIo) -> Result<http2::Handle, UpstreamError> {
@@ -186,14 +196,21 @@ impl Pool {
 
     /// Takes a connection that is ready for the next request.
     pub(super) fn put_idle(&self, lease: http1::Lease) {
-        self.state.lock().idle.push_back(lease);
+        let state = &mut *self.state.lock();
+        state.idle.push_back(lease);
+        if !mem::replace(&mut state.is_kept, true) {
+            tokio::spawn(keep(self.myself.clone(), self.idle_timeout.min(ROUND)));
+        }
     }
 
-    /// Takes an idle connection out of the pool; `None` where it is in use.
-    pub(super) fn take_idle(&self, id: u64) -> Option<http1::Lease> {
-        let idle = &mut self.state.lock().idle;
-        let position = idle.iter().position(|lease| lease.id() == id)?;
-        idle.remove(position)
+    /// Closes connections that nobody has used for too long, or that are gone. When to look again; `None` where there is
+    /// nothing to look after any more.
+    fn look_after_idle(&self, round: Duration) -> Option<Instant> {
+        let (now, state) = (Instant::now(), &mut *self.state.lock());
+        state.idle.retain_mut(|lease| lease.idles_until() > now && lease.is_there());
+        let first = state.idle.front().map(http1::Lease::idles_until);
+        state.is_kept = first.is_some();
+        first.map(|first| first.min(now + round))
     }
 
     /// Stops offering a shared connection if nobody uses it; false where somebody does.
@@ -206,6 +223,15 @@ impl Pool {
     /// Stops offering a shared connection: it is gone.
     pub(super) fn forget(&self, id: u64) {
         self.state.lock().shared.retain(|handle| handle.id() != id);
+    }
+}
+
+/// Looks after the idle connections of a pool, as long as there are any.
+async fn keep(pool: Weak<Pool>, round: Duration) {
+    let mut next = Some(Instant::now() + round);
+    while let Some(at) = next {
+        sleep_until(at).await;
+        next = pool.upgrade().and_then(|pool| pool.look_after_idle(round));
     }
 }
 
@@ -223,11 +249,10 @@ async fn connect_shared(pool: Weak<Pool>, settle: watch::Sender<Outcome>) {
             }
             Protocol::Http1 => {
                 let lease = pool.http1(io).await?;
-                let id = lease.id();
-                let mut state = pool.state.lock();
-                state.speaks = Some(Protocol::Http1);
-                state.idle.push_back(lease);
-                Ok(id)
+                pool.state.lock().speaks = Some(Protocol::Http1);
+                pool.put_idle(lease);
+                // No shared one: whoever waits takes it, or makes another.
+                Ok(pool.new_id())
             }
         }
     };
@@ -256,7 +281,7 @@ impl State {
         loop {
             let position = self.idle.iter().rposition(fits)?;
             let lease = self.idle.remove(position)?;
-            if lease.sender.is_ready() || !lease.reused && !lease.sender.is_closed() {
+            if lease.is_ready() {
                 return Some(lease);
             }
         }
