@@ -71,6 +71,7 @@ pub(crate) struct Contender {
     pub(crate) process: Process,
     /// From its start to the end of its first answer.
     pub(crate) started_in: Duration,
+    log: PathBuf,
 }
 
 // === impl Kind ===
@@ -146,7 +147,10 @@ fn relay(plan: &Plan<'_>, port: u16) -> Result<(PathBuf, Vec<String>)> {
 impl Prepared {
     /// Starts it, and waits until it has answered a request.
     pub(crate) fn start(&self, cores: Cores) -> Result<Contender> {
-        let log = self.dir.join("log");
+        // Apart from the configuration, whose directory the sidecar watches.
+        let logs = self.dir.join("logs");
+        fs::create_dir_all(&logs).trying(|| logs.display().to_string())?;
+        let log = logs.join("log");
         let mut command = process::logging_to(&log, process::command(&self.program)?)?;
         command.args(&self.arguments).current_dir(&self.dir);
         let began = Instant::now();
@@ -158,7 +162,7 @@ impl Prepared {
             }
             std::thread::sleep(Duration::from_micros(200));
         }
-        Ok(Contender { kind: self.kind, port: self.port, process, started_in: began.elapsed() })
+        Ok(Contender { kind: self.kind, port: self.port, process, started_in: began.elapsed(), log })
     }
 }
 
@@ -168,6 +172,11 @@ impl Contender {
     /// Connections to it, for the load generator.
     pub(crate) fn target(&self, work: Work, connections: usize) -> Target {
         Target { port: self.port, connections, work, authorized: self.kind == Kind::Relay }
+    }
+
+    /// A failure of the load with what the contender says of it.
+    pub(crate) fn explain(&self, failure: &Failure) -> Failure {
+        Failure::new(format!("{}: {failure}. The end of its log:\n{}", self.kind.name(), process::end_of(&self.log)))
     }
 
     pub(crate) fn memory(&self) -> Result<Memory> {

@@ -142,7 +142,7 @@ impl Bench<'_> {
     fn slice(&mut self, stage: &Stage, index: usize, run: Run) -> Result<Slice> {
         let contender = &stage.contenders[index];
         let before = Cpu::of(contender.process.id())?;
-        let done = self.load.run(run).map_err(|failure| failure.within(contender.kind.name()))?;
+        let done = self.load.run(run).map_err(|failure| contender.explain(&failure))?;
         let cpu = Cpu::of(contender.process.id())?.since(&before).as_secs_f64();
         Ok(Slice { done, cpu })
     }
