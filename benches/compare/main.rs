@@ -28,7 +28,7 @@ use std::{
     thread,
 };
 
-use failure::{Result, Trying};
+use failure::{Failure, Result, Trying};
 use load::Load;
 use options::Options;
 use process::{Cores, Pinned};
@@ -53,8 +53,8 @@ fn main() -> ExitCode {
 }
 
 fn compare(options: &Options) -> Result<()> {
-    let report = match &options.from {
-        Some(path) => Report::read(path)?,
+    let (report, failed) = match &options.from {
+        Some(path) => (Report::read(path)?, Vec::new()),
         None => measure(options)?,
     };
     print!("{}", report.table(options.table));
@@ -62,13 +62,17 @@ fn compare(options: &Options) -> Result<()> {
         report.write(&results())?;
         eprintln!("compare: wrote {}", results().display());
     }
-    match &options.chart {
-        Some(path) => fs::write(path, chart::draw(&report)?).trying(|| path.display().to_string()),
-        None => Ok(()),
+    if let Some(path) = &options.chart {
+        fs::write(path, chart::draw(&report)?).trying(|| path.display().to_string())?;
+    }
+    match &failed[..] {
+        [] => Ok(()),
+        failed => Err(Failure::new(format!("these were not measured: {}", failed.join(", ")))),
     }
 }
 
-fn measure(options: &Options) -> Result<Report> {
+/// What was measured, and the scenarios that were not: one that fails ends no other.
+fn measure(options: &Options) -> Result<(Report, Vec<&'static str>)> {
     let mut report = Report::begin(options)?;
     let cores = Cores::choose()?;
     let dir = tempfile::Builder::new().prefix("compare-").tempdir().trying(|| "a directory".into())?;
@@ -78,13 +82,19 @@ fn measure(options: &Options) -> Result<Report> {
     let upstream = Upstream::start(&dir.path().join("upstream"), cores)?;
     let load = Load::start(cores)?;
     let mut bench = Bench { options, cores, upstream, load, dir: dir.path().to_owned() };
+    let mut failed = Vec::new();
     for scenario in &options.scenarios {
         eprintln!("compare: {}", scenario.name);
-        let figures = scenario.measure(&mut bench);
-        report.figures.extend(figures.map_err(|failure| failure.within(scenario.name))?);
+        match scenario.measure(&mut bench) {
+            Ok(figures) => report.figures.extend(figures),
+            Err(failure) => {
+                eprintln!("compare: {}", failure.within(scenario.name));
+                failed.push(scenario.name);
+            }
+        }
     }
     report.end();
-    Ok(report)
+    Ok((report, failed))
 }
 
 /// Beside what cargo builds.

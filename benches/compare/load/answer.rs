@@ -37,6 +37,8 @@ enum Part {
 pub(super) enum Progress {
     More,
     Complete,
+    /// The connection has ended, and nothing of an answer has come.
+    Closed,
 }
 
 // === impl Answer ===
@@ -44,6 +46,11 @@ pub(super) enum Progress {
 impl Answer {
     pub(super) fn to(work: Work) -> Self {
         Self { expected: work.receives(), received: 0, part: Part::Head, line: Vec::new() }
+    }
+
+    /// Whether something of an answer has come, and not all of it.
+    pub(super) fn is_begun(&self) -> bool {
+        self.part != Part::Head || !self.line.is_empty()
     }
 
     /// Takes what has come. The next answer begins when one is complete.

@@ -17,6 +17,7 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) struct Connection {
+    port: u16,
     stream: TcpStream,
     token: u64,
     answer: Answer,
@@ -64,13 +65,18 @@ impl Message {
 impl Connection {
     /// Connects; `epoll` calls it `token`.
     pub(super) fn open(port: u16, token: u64, work: Work, epoll: &OwnedFd) -> Result<Self> {
-        let what = || format!("connecting to port {port}");
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).trying(what)?;
-        stream.set_nodelay(true).trying(what)?;
-        stream.set_nonblocking(true).trying(what)?;
-        epoll::add(epoll, &stream, EventData::new_u64(token), EventFlags::IN).trying(what)?;
+        let stream = connect(port, token, epoll)?;
         let (answer, due) = (Answer::to(work), Instant::now());
-        Ok(Self { stream, token, answer, sent: 0, waits_to_write: false, due })
+        Ok(Self { port, stream, token, answer, sent: 0, waits_to_write: false, due })
+    }
+
+    /// Sends the request once more on a new connection, as any client does whose kept-alive one was closed before its
+    /// answer began (RFC 9112 section 9.3.1).
+    pub(super) fn again(&mut self, message: &Message, epoll: &OwnedFd) -> Result<()> {
+        // Closing the old one takes it out of the epoll.
+        self.stream = connect(self.port, self.token, epoll)?;
+        (self.sent, self.waits_to_write) = (0, false);
+        self.write(message, epoll)
     }
 
     /// Begins a request that has been due since then.
@@ -101,7 +107,8 @@ impl Connection {
     /// Reads once.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<Progress> {
         match (&self.stream).read(buffer) {
-            Ok(0) => Err(Failure::new("a connection that was to be kept alive was closed")),
+            Ok(0) if self.answer.is_begun() => Err(Failure::new("an answer broke off")),
+            Ok(0) => Ok(Progress::Closed),
             Ok(length) => match self.answer.take(&buffer[..length])? {
                 Progress::Complete if self.waits_to_write => Err(Failure::new("an answer before the request's end")),
                 progress => Ok(progress),
@@ -110,4 +117,13 @@ impl Connection {
             Err(error) => Err(error).trying(|| "reading an answer".into()),
         }
     }
+}
+
+fn connect(port: u16, token: u64, epoll: &OwnedFd) -> Result<TcpStream> {
+    let what = || format!("connecting to port {port}");
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).trying(what)?;
+    stream.set_nodelay(true).trying(what)?;
+    stream.set_nonblocking(true).trying(what)?;
+    epoll::add(epoll, &stream, EventData::new_u64(token), EventFlags::IN).trying(what)?;
+    Ok(stream)
 }

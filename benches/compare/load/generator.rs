@@ -21,6 +21,10 @@ const BUFFER: usize = 256 * 1024;
 
 const EVENTS: usize = 256;
 
+/// One in so many requests, at most, may find its connection closed. haproxy closes a client's connection where its own
+/// connection to the upstream turns out to be gone.
+const FEW: usize = 1000;
+
 /// While there is nothing to begin.
 const LONG: Duration = Duration::from_secs(1);
 
@@ -45,6 +49,8 @@ struct UnderWay {
     schedule: Schedule,
     at_a_time: usize,
     now: usize,
+    /// Requests that were sent once more, because their connection was closed before an answer.
+    again: usize,
     latencies: Vec<Duration>,
 }
 
@@ -71,9 +77,13 @@ impl Generator {
         let group = self.groups[run.group].as_mut().ok_or_else(|| Failure::new("the group is closed"))?;
         let began = Instant::now();
         let schedule = Schedule::new(began, run.until, run.per_second);
-        let mut under_way = UnderWay { schedule, at_a_time: run.at_a_time, now: 0, latencies: Vec::new() };
+        let mut under_way = UnderWay { schedule, at_a_time: run.at_a_time, now: 0, again: 0, latencies: Vec::new() };
         let deadline = began + run.until.time() + PATIENCE / 2;
         group.drive(&mut under_way, &mut self.buffer, deadline)?;
+        let (again, answered) = (under_way.again, under_way.latencies.len());
+        if again * FEW > answered {
+            return Err(Failure::new(format!("{again} of {answered} requests found their connection closed")));
+        }
         Ok(done(under_way.latencies, began.elapsed()))
     }
 }
@@ -140,13 +150,25 @@ impl Group {
         if flags.contains(epoll::EventFlags::OUT) {
             connection.write(&self.message, &self.epoll)?;
         }
-        if flags.intersects(!epoll::EventFlags::OUT) && connection.read(buffer)? == Progress::Complete {
-            run.latencies.push(connection.due.elapsed());
-            run.now -= 1;
-            self.idle.push_back(index);
-            self.begin_due(run)?;
+        if !flags.intersects(!epoll::EventFlags::OUT) {
+            return Ok(());
         }
-        Ok(())
+        match connection.read(buffer)? {
+            Progress::More => Ok(()),
+            Progress::Closed if self.idle.contains(&index) => {
+                Err(Failure::new("a connection that was to be kept alive was closed without a request"))
+            }
+            Progress::Closed => {
+                run.again += 1;
+                connection.again(&self.message, &self.epoll)
+            }
+            Progress::Complete => {
+                run.latencies.push(connection.due.elapsed());
+                run.now -= 1;
+                self.idle.push_back(index);
+                self.begin_due(run).map(drop)
+            }
+        }
     }
 
     /// Waits for something to read or write. The timeout of `epoll_wait` is in milliseconds, that of `ppoll` in
