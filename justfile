@@ -48,9 +48,9 @@ day *ARGS:
 compare *ARGS:
     scripts/compare {{ARGS}}
 
-# What a proof of possession costs, beside the signature in it
-proof:
-    cargo bench --locked --bench proof
+# What single steps of a request cost, or those whose names have a text in them: docs/performance.md
+micro *ARGS:
+    cargo bench --locked --bench micro -- {{ARGS}}
 
 # Fuzzes one target, or all
 fuzz TARGET='all' SECONDS='60':
