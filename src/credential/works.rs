@@ -41,6 +41,11 @@ use crate::{
     store::{StoreError, TokenStore, instance::InstanceLock},
 };
 
+/// In how many parts the map of slots is. A part that grows is locked for as long as all that is in it takes to move,
+/// and keeps every worker waiting that looks for a tenant in it. By default there are four parts for each core: with a
+/// million tenants on two cores, each move would be of a hundred thousand. A part takes 128 bytes.
+const PARTS: usize = 1024;
+
 /// The machinery behind the door.
 pub(super) struct Works {
     settings: ArcSwap<Settings>,
@@ -82,7 +87,7 @@ impl Works {
             turns: Turns::new(settings.refresh.max_parallel),
             room_below: Threshold::new(settings.cached_tenants),
             settings: ArcSwap::from_pointee(settings),
-            slots: DashMap::new(),
+            slots: slots(),
             custody: Custody::new(store.clone(), spool),
             store,
             owner: instance.as_ref().map_or_else(|| anonymous(&random), |instance| instance.owner().clone()),
@@ -318,6 +323,10 @@ impl Works {
     }
 }
 
+fn slots() -> DashMap<TenantId, Arc<Slot>> {
+    DashMap::with_shard_amount(PARTS)
+}
+
 fn tell_caveat(caveat: &str) {
     tracing::warn!(caveat, "something about the store should be mended");
 }
@@ -325,4 +334,25 @@ fn tell_caveat(caveat: &str) {
 /// An owner that nobody can prove gone.
 fn anonymous(random: &Random) -> Owner {
     Owner { host: String::new(), instance: format!("{:032x}", u128::from_le_bytes(random.bytes())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Slot, slots};
+
+    /// Four times what a part has on average; a part that holds no more than that moves within a fraction of a millisecond.
+    const MOST: usize = 4 * 20;
+
+    #[test]
+    fn no_part_of_the_map_of_slots_is_long_in_moving() {
+        let slots = slots();
+        for number in 0..20 * 1024 {
+            let tenant: crate::model::TenantId = format!("tenant-{number}").parse().unwrap();
+            slots.insert(tenant.clone(), Arc::new(Slot::new(tenant)));
+        }
+        let largest = slots.shards().iter().map(|part| part.read().len()).max().unwrap();
+        assert!(largest <= MOST, "{largest} in one part");
+    }
 }
