@@ -28,6 +28,8 @@ pub struct UpstreamBody {
     /// Runs while the upstream is silent.
     idle: Option<Pin<Box<Sleep>>>,
     waiting: bool,
+    /// What went wrong, and has not been told yet.
+    fault: Option<UpstreamError>,
 }
 
 enum Stage {
@@ -40,7 +42,8 @@ enum Stage {
 
 impl UpstreamBody {
     pub(super) fn new(incoming: Incoming, lease: Lease, idle_timeout: Duration) -> Self {
-        let mut body = Self { incoming, stage: Stage::Reading(lease), idle_timeout, idle: None, waiting: false };
+        let mut body =
+            Self { incoming, stage: Stage::Reading(lease), idle_timeout, idle: None, waiting: false, fault: None };
         if body.incoming.is_end_stream() {
             body.end();
         }
@@ -95,6 +98,9 @@ impl Body for UpstreamBody {
     type Error = UpstreamError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        if let Some(fault) = self.fault.take() {
+            return Poll::Ready(Some(Err(fault)));
+        }
         if !matches!(self.stage, Stage::Reading(_)) {
             return Poll::Ready(None);
         }
@@ -119,7 +125,11 @@ impl Body for UpstreamBody {
                 UpstreamError::from_hyper(&error, Sent::MaybeSent)
             }
         };
-        Poll::Ready(Some(Err(error)))
+        // The next time: an error ends the client's connection at once, and what came before it, the header above all, has
+        // to be written first.
+        self.fault = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {

@@ -106,12 +106,12 @@ impl Lease {
         let driver = &mut self.driver;
         let sent = poll_fn(|cx| {
             driver.poll(cx);
-            // It comes from the connection alone, which has just been looked at.
-            sending.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            // With the waker, because tokio's channel says "later" to a task that has used up its turn.
+            sending.as_mut().poll(cx)
         });
         let response = sent.await?;
-        let is_sent = replayer.progress().is_none_or(|progress| progress.upload == Upload::Sent);
-        if !is_sent {
+        let is_given = replayer.progress().is_none_or(|progress| progress.upload == Upload::Sent);
+        if !is_given || self.received.owes() {
             self.part();
         }
         Ok(response)
@@ -147,7 +147,7 @@ impl Lease {
         match std::mem::replace(&mut self.driver, Driver::Nobody) {
             // It fails only where the task has ended, and the connection with it.
             Driver::Task(back) => drop(back.send(self)),
-            Driver::Holder(connection) if self.sender.is_ready() => {
+            Driver::Holder(connection) if is_free(&self.sender, &self.received) => {
                 self.driver = Driver::Holder(connection);
                 self.put_idle();
             }
@@ -158,9 +158,10 @@ impl Lease {
 
     /// The response is over, the upload may not be: it gets as long as an idle connection.
     async fn finish(mut self, mut connection: Box<Connection>) {
+        let (sender, received) = (&self.sender, &self.received);
         let ready = poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
             Poll::Ready(_) => Poll::Ready(false),
-            Poll::Pending if self.sender.is_ready() => Poll::Ready(true),
+            Poll::Pending if is_free(sender, received) => Poll::Ready(true),
             Poll::Pending => Poll::Pending,
         });
         if timeout(self.idle_timeout, ready).await == Ok(true) {
@@ -175,6 +176,11 @@ impl Lease {
             pool.put_idle(self);
         }
     }
+}
+
+/// Whether nothing is left to do for the last request: it has been sent and answered.
+fn is_free(sender: &http1::SendRequest<ReplayBody>, received: &Received) -> bool {
+    sender.is_ready() && !received.owes()
 }
 
 /// Drives a connection until its lease comes back, and on until it is ready for the next request.

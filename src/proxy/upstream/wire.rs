@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -26,6 +26,8 @@ pub(super) struct Received(Arc<Incoming>);
 struct Incoming {
     bytes: AtomicU64,
     answered: Notify,
+    /// Something was written, and may not be out yet: TLS takes more than the socket does.
+    owes: AtomicBool,
 }
 
 pub(super) struct Wire {
@@ -48,6 +50,11 @@ enum Listener {
 impl Received {
     pub(super) fn bytes(&self) -> u64 {
         self.0.bytes.load(Ordering::Acquire)
+    }
+
+    /// Whether what was written may not be out yet.
+    pub(super) fn owes(&self) -> bool {
+        self.0.owes.load(Ordering::Acquire)
     }
 
     /// Returns when something has been written since bytes came in: a peer that had to be answered has been understood.
@@ -99,6 +106,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.received.0.owes.store(true, Ordering::Release);
         self.tell(buf.len(), |io| io.poll_write(cx, buf))
     }
 
@@ -107,6 +115,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.received.0.owes.store(true, Ordering::Release);
         let length = bufs.iter().map(|buf| buf.len()).sum();
         self.tell(length, |io| io.poll_write_vectored(cx, bufs))
     }
@@ -116,7 +125,9 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tell((), |io| io.poll_flush(cx))
+        ready!(self.tell((), |io| io.poll_flush(cx)))?;
+        self.received.0.owes.store(false, Ordering::Release);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

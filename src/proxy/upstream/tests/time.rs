@@ -1,6 +1,9 @@
 //! Time limits, on paused time.
 
-use tokio::time::{Instant, advance};
+use tokio::{
+    io::BufWriter,
+    time::{Instant, advance},
+};
 
 use super::*;
 use crate::{
@@ -107,4 +110,33 @@ async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let idle = Instant::now();
     peer.sees_the_end().await;
     assert_eq!(idle.elapsed().as_secs(), 25);
+}
+
+/// Streams that take more than they pass on, as TLS does.
+#[derive(Debug)]
+struct TakesMore(mpsc::UnboundedSender<DuplexStream>);
+
+#[async_trait]
+impl Dial for TakesMore {
+    async fn dial(&self, _: &Target) -> Result<BoxedIo, DialError> {
+        let (ours, theirs) = duplex(16);
+        self.0.send(theirs).map_err(|_| DialError::Connect(std::io::ErrorKind::ConnectionRefused.into()))?;
+        Ok(Box::new(BufWriter::with_capacity(1 << 20, ours)))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_out_yet_when_the_answer_comes_goes_out_at_once() {
+    let (opened, mut connections) = mpsc::unbounded_channel();
+    let upstream = Upstream::with_dialer(params("http://api.localhost:8080"), Arc::new(TakesMore(opened))).unwrap();
+    let body = ReplayBody::new(Full::new(Bytes::from(vec![b'x'; 1000])), &limits(), Start::Now).unwrap();
+    let began = Instant::now();
+    let sender = upstream.clone();
+    let sending = tokio::spawn(async move { sender.send(request(Method::POST, "/", body)).await });
+    let mut peer = Peer(connections.recv().await.unwrap());
+    peer.head().await;
+    peer.says("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n").await;
+    sending.await.unwrap().unwrap();
+    peer.reads(&"x".repeat(1000)).await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
