@@ -21,6 +21,7 @@ pub struct Outgoing {
 
 /// Where the bytes come from.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all are the upstream's, and a box would be one more for each")]
 pub enum Content {
     Own(Full<Bytes>),
     Upstream(ResponseBody),
