@@ -173,8 +173,8 @@ impl Shared {
 // === impl Out ===
 
 impl Out {
-    /// Writes lines, as many at a time as go in one piece although others write there as well. A line that does not go
-    /// through is lost, and none of the others; what stays of it is ended, so that the next one stands alone.
+    /// Writes lines, as many at a time as go in one piece although others write there as well. What does not go
+    /// through of a piece is lost, and no other piece; what stays of a line is ended, so that the next one stands alone.
     fn lines(&mut self, bytes: &[u8]) -> io::Result<()> {
         let (mut rest, mut outcome) = (bytes, Ok(()));
         while !rest.is_empty() {
