@@ -3,10 +3,10 @@
 //! Removal comes before addition: a header named in `Connection` is taken from what the peer sent, never from what the
 //! sidecar adds later.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
 /// Belong to one connection (RFC 9110 section 7.6.1), besides those that a `Connection` line names.
 const HOP_BY_HOP: [&str; 9] = [
@@ -153,18 +153,24 @@ fn is_not_for_trailers(name: &HeaderName) -> bool {
     is_listed(name, &NOT_IN_TRAILERS, &[])
 }
 
+/// Whether `name` is among `names` or begins with a prefix, also to a server that takes `_` for `-`: those that hand
+/// headers on as variables (RFC 3875 section 4.1.18) do.
 fn is_listed(name: &HeaderName, names: &[&str], prefixes: &[&str]) -> bool {
-    let name = name.as_str();
-    names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+    let name = dashed(name);
+    names.contains(&&*name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn dashed(name: &HeaderName) -> Cow<'_, str> {
+    match memchr(b'_', name.as_str().as_bytes()) {
+        None => Cow::Borrowed(name.as_str()),
+        Some(_) => Cow::Owned(name.as_str().replace('_', "-")),
+    }
 }
 
 /// Whether `name` is another header than the tenant header or `Authorization`, and differs from it only in `_` against
 /// `-`.
 fn is_lookalike(name: &HeaderName, tenant_header: &HeaderName) -> bool {
-    let dashed = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    [tenant_header, &header::AUTHORIZATION]
-        .into_iter()
-        .any(|real| name != real && name.as_str().bytes().map(dashed).eq(real.as_str().bytes().map(dashed)))
+    [tenant_header, &header::AUTHORIZATION].into_iter().any(|real| name != real && dashed(name) == dashed(real))
 }
 
 /// `received` without hop-by-hop headers and without those that `removed` names, in the order in which they came.

@@ -117,6 +117,31 @@ fn responses_lose_exactly_what_is_promised() {
 }
 
 #[test]
+fn an_underscore_for_a_dash_gets_nothing_past_the_lists() {
+    for name in [
+        "X_HTTP_Method_Override",
+        "X_Forwarded_For",
+        "x-forwarded_host",
+        "X_Real_IP",
+        "X_Original-URL",
+        "Sec_Fetch_Site",
+        "Transfer_Encoding",
+        "Proxy_Authorization",
+        "Keep_Alive",
+    ] {
+        assert_eq!(lines(&sent(&[(name, "x"), ("x_custom", "a")])), [("x_custom", "a")], "{name}");
+        assert!(outbound_trailers(map(&[(name, "x")]), &TENANT).is_empty(), "{name} after the body");
+    }
+    for name in
+        ["Set_Cookie", "Alt_Svc", "Strict_Transport-Security", "Access_Control_Allow_Origin", "Transfer_Encoding"]
+    {
+        assert_eq!(lines(&delivered(&[(name, "x"), ("x_custom", "a")])), [("x_custom", "a")], "{name}");
+        assert!(inbound_trailers(map(&[(name, "x")])).is_empty(), "{name} after the body");
+    }
+    assert!(outbound_trailers(map(&[("Content_Length", "1")]), &TENANT).is_empty());
+}
+
+#[test]
 fn every_connection_line_is_honoured() {
     let received = [
         ("connection", "close, X-One"),
