@@ -11,7 +11,7 @@ use flexslot_proxy::{
     store::{
         Cas, TenantRecord,
         backend::Revision,
-        seal::{KeyRing, Place, Sealer},
+        seal::{Beside, KeyRing, Place, Sealer},
     },
 };
 
@@ -24,7 +24,7 @@ pub(crate) fn records(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("seal");
     let random = Random::system();
     let sealer = Sealer::new(KeyRing::ephemeral(&random), random);
-    let place = Place { kind: "grant", name: "acme", field: "access_token" };
+    let place = Place { kind: "grant", name: "acme", field: "access_token", beside: Beside::of(b"{}") };
     let token = Secret::new("a".repeat(64));
     let sealed = sealer.seal(place, &token);
     group.bench_function("a token", |bencher| bencher.iter(|| sealer.seal(black_box(place), &token)));

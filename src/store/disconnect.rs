@@ -3,7 +3,7 @@
 use super::{
     Cas, StoreError, TokenStore, all,
     backend::{Change, Expect, Key, Kind},
-    identity::{forget_identity, identity_key, sub_of},
+    identity::{forget_identity, identity_key},
     intent::tombstone,
     record,
     revocation::{Pending, Revocation, RevocationId},
@@ -46,7 +46,7 @@ impl TokenStore {
                     changes.extend(forget_identity(tenant, identity.as_ref(), now));
                 }
                 if let Some(grant) = state.grant() {
-                    let sub = sub_of(tenant, row, identity.as_ref());
+                    let sub = self.sub_of(tenant, row, identity.as_ref());
                     let id = RevocationId { tenant: tenant.clone(), grant: grant.id };
                     let revocation = Revocation::of(grant, sub.as_deref(), now);
                     changes.push(self.revocation_change(&id, Expect::Anything, &revocation));

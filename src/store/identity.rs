@@ -52,14 +52,14 @@ impl TokenStore {
     pub async fn identities(&self, tenants: &[TenantId]) -> Result<Vec<Result<FoundIdentity, StoreError>>, StoreError> {
         let keys: Vec<_> = tenants.iter().map(identity_key).collect();
         let rows = self.rows(&keys).await?;
-        Ok(keys.iter().zip(rows).map(|(key, row)| found(key, row.transpose()?.as_ref())).collect())
+        Ok(keys.iter().zip(rows).map(|(key, row)| self.found_identity(key, row.transpose()?.as_ref())).collect())
     }
 
     /// Whose `tenant`'s grant is, or was before it ended by itself.
     pub async fn identity(&self, tenant: &TenantId) -> Result<Option<IdentityRecord>, StoreError> {
         let keys = [Key::new(Kind::Grant, tenant.as_str()), identity_key(tenant)];
         let [grant, identity] = all(self.backend.get(&keys).await?)?;
-        remembered(tenant, grant.as_ref(), identity.as_ref())
+        self.remembered(tenant, grant.as_ref(), identity.as_ref())
     }
 
     /// Writes down that requests with that grant were refused for want of `scopes`, unless it is the tenant's no more.
@@ -70,7 +70,7 @@ impl TokenStore {
             if !held.is_some_and(|held| held.label.state == RowState::Live && held.label.grant == Some(grant)) {
                 return Ok(());
             }
-            let over = found(&keys[1], row.as_ref())?;
+            let over = self.found_identity(&keys[1], row.as_ref())?;
             // Nobody has asked yet whose it is: whoever does so finds that it is time.
             let unasked = IdentityRecord::unasked(grant);
             let known = over.record.clone().filter(|record| record.grant == grant).unwrap_or(unasked);
@@ -91,7 +91,38 @@ impl TokenStore {
         record: &IdentityRecord,
     ) -> Result<Cas, StoreError> {
         let expect = over.row.map_or(Expect::Absent, Expect::Revision);
-        Ok(self.write(vec![identity_change(tenant, expect, record)]).await?.into())
+        Ok(self.write(vec![self.identity_change(tenant, expect, record)]).await?.into())
+    }
+
+    pub(super) fn identity_change(&self, tenant: &TenantId, expect: Expect, record: &IdentityRecord) -> Change {
+        let key = identity_key(tenant);
+        let (label, body) = record::identity(&self.sealer, &key, record);
+        Change { key, expect, label, body }
+    }
+
+    /// What the row `identity` says of the grant of the row `grant`, if that still counts.
+    pub(super) fn remembered(
+        &self,
+        tenant: &TenantId,
+        grant: Option<&Row>,
+        identity: Option<&Row>,
+    ) -> Result<Option<IdentityRecord>, StoreError> {
+        let Some(grant) = grant.filter(|row| is_remembered(tenant, row)) else { return Ok(None) };
+        let record = self.found_identity(&identity_key(tenant), identity)?.record;
+        Ok(record.filter(|record| Some(record.grant) == grant.label.grant))
+    }
+
+    /// Whose the grant of the row `grant` is, as far as the row `identity` says.
+    pub(super) fn sub_of(&self, tenant: &TenantId, grant: &Row, identity: Option<&Row>) -> Option<String> {
+        let record = self.found_identity(&identity_key(tenant), identity).ok()?.record?;
+        let is_of_grant = Some(record.grant) == grant.label.grant;
+        record.identity.filter(|_| is_of_grant && is_remembered(tenant, grant)).map(|identity| identity.sub)
+    }
+
+    fn found_identity(&self, key: &Key, row: Option<&Row>) -> Result<FoundIdentity, StoreError> {
+        let there = row.filter(|row| is_there(row));
+        let record = there.map(|row| record::read_identity_record(&self.sealer, key, row)).transpose()?;
+        Ok(FoundIdentity { record, row: row.map(|row| row.revision) })
     }
 }
 
@@ -99,33 +130,10 @@ pub(super) fn identity_key(tenant: &TenantId) -> Key {
     Key::new(Kind::Identity, tenant.as_str())
 }
 
-pub(super) fn identity_change(tenant: &TenantId, expect: Expect, record: &IdentityRecord) -> Change {
-    let (label, body) = record::identity(record);
-    Change { key: identity_key(tenant), expect, label, body }
-}
-
 /// Forgets whose the tenant's grant was, where that is known.
 pub(super) fn forget_identity(tenant: &TenantId, row: Option<&Row>, now: Timestamp) -> Option<Change> {
     let row = row.filter(|row| is_there(row))?;
     Some(over(identity_key(tenant), Expect::Revision(row.revision), now))
-}
-
-/// What the row `identity` says of the grant of the row `grant`, if that still counts.
-pub(super) fn remembered(
-    tenant: &TenantId,
-    grant: Option<&Row>,
-    identity: Option<&Row>,
-) -> Result<Option<IdentityRecord>, StoreError> {
-    let Some(grant) = grant.filter(|row| is_remembered(tenant, row)) else { return Ok(None) };
-    let record = found(&identity_key(tenant), identity)?.record;
-    Ok(record.filter(|record| Some(record.grant) == grant.label.grant))
-}
-
-/// Whose the grant of the row `grant` is, as far as the row `identity` says.
-pub(super) fn sub_of(tenant: &TenantId, grant: &Row, identity: Option<&Row>) -> Option<String> {
-    let record = found(&identity_key(tenant), identity).ok()?.record?;
-    let is_of_grant = Some(record.grant) == grant.label.grant;
-    record.identity.filter(|_| is_of_grant && is_remembered(tenant, grant)).map(|identity| identity.sub)
 }
 
 /// Whether it still counts whose the grant was.
@@ -138,9 +146,4 @@ fn is_remembered(tenant: &TenantId, grant: &Row) -> bool {
             Ok(PlainState::Disconnected(end)) if end.reason != DisconnectReason::Disconnected
         ),
     }
-}
-
-fn found(key: &Key, row: Option<&Row>) -> Result<FoundIdentity, StoreError> {
-    let record = row.filter(|row| is_there(row)).map(|row| record::read_identity_record(key, row)).transpose()?;
-    Ok(FoundIdentity { record, row: row.map(|row| row.revision) })
 }

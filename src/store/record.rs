@@ -1,7 +1,8 @@
 //! How a stored record looks in bytes.
 //!
 //! A record is a JSON object. What describes it is plain, what is secret is sealed (see [`seal`](super::seal)) and in
-//! base64, and `format` says which shape follows. A grant, with the intent of a token request that is on its way:
+//! base64, and `format` says which shape follows. What is sealed opens only beside the plain fields that it was sealed
+//! with, all of them; a record without a secret that others must not write has a sealed `mark`. A grant, with the intent of a token request that is on its way:
 //!
 //! ```json
 //! {
@@ -25,13 +26,13 @@
 //! |---|---|---|
 //! | grant, disconnected | tenant | `grant`, `version`, `client_id`, `reason`, `at` |
 //! | pat | tenant | `origin`, `pat` (sealed) |
-//! | flow, `session …` | SHA-256 of the session's id | `tenant`, `scope`, `return_to`, `client`, `opened_at`, `expires_at`, `progress` (`open`, `parked`, `ok`, `denied`, `failed`), `tries` (`one`) where somebody waits for what comes of it; `grant` once there is one; parked: `awaits` (`confirmation`, `completion`), `proof`, `sub`, `username`; failed: `why` |
+//! | flow, `session …` | SHA-256 of the session's id | `tenant`, `scope`, `return_to`, `client`, `opened_at`, `expires_at`, `progress` (`open`, `parked`, `ok`, `denied`, `failed`), `tries` (`one`) where somebody waits for what comes of it; `grant` once there is one; parked: `awaits` (`confirmation`, `completion`), `proof`, `sub`, `username`; failed: `why`; `mark` |
 //! | flow, `state …` | SHA-256 of the `state` | `client_id`, `redirect_uri`, `binding`, `session` and `verifier` (sealed), `expires_at` |
-//! | flow, `sign-in …` | SHA-256 of the link's secret | `expires_at` |
+//! | flow, `sign-in …` | SHA-256 of the link's secret | `expires_at`, `mark` |
 //! | revocation | tenant and grant id | `grant`, `client_id`, `origin`, `refresh_token` (sealed), `sub`, `beside`, `from`, `until`, `claimed_until`, `attempts`; of a parked grant also `access_token` (sealed), `token_type`, `scope`, `expires_at`, `answered_at` |
-//! | client | `client_id` | `name`, `client_type`, `status`, `redirect_uris`, `scopes`, `dpop_bound_access_tokens`, `created_at`, `last_used_at`, `secret_rotated_at`, `origin`, `tenant` (whose PAT manages it), `generation`, `client_secret` (sealed), `intent` (`id`, `step`, `at`) while Flexslot is asked to change it |
-//! | client, `creation …` | a random number | `name`, `origin`, `tenant`, `at`, `before` (the ids that there were) |
-//! | identity | tenant | `grant`, `sub`, `username`, `checked_at`, `other_sub`, `lacks` |
+//! | client | `client_id` | `name`, `client_type`, `status`, `redirect_uris`, `scopes`, `dpop_bound_access_tokens`, `created_at`, `last_used_at`, `secret_rotated_at`, `origin`, `tenant` (whose PAT manages it), `generation`, `client_secret` (sealed), `intent` (`id`, `step`, `at`) while Flexslot is asked to change it; `mark` where there is no secret |
+//! | client, `creation …` | a random number | `name`, `origin`, `tenant`, `at`, `before` (the ids that there were), `mark` |
+//! | identity | tenant | `grant`, `sub`, `username`, `checked_at`, `other_sub`, `lacks`, `mark` |
 //! | tombstone | grant id; `pat` and tenant | none |
 //! | meta | `key`, `probe` | `check` (sealed) |
 //! | meta | `era` | `era`, `quiet_since`, `before`, `past` |
@@ -66,14 +67,14 @@ pub(super) use self::{
     revocations::{read_revocation, revocation},
 };
 use self::{
-    fields::{Reader, Writer},
+    fields::{Home, Reader, Writer},
     grants::{SealedGrant, read_intent, write_grant, write_intent},
 };
 use super::{
     StoreError, StoredPat,
     backend::{Key, Kind, Label, Revision, Row, RowState},
     era::{ERA, Era, Found},
-    seal::{Place, Sealed, Sealer},
+    seal::{Beside, Sealed, Sealer},
 };
 use crate::model::{Grant, GrantId, Origin, ProofKey, Secret, TenantId, Timestamp, token::Intent};
 
@@ -103,16 +104,15 @@ impl Body {
 
 /// A PAT's row.
 pub(super) fn pat(sealer: &Sealer, tenant: &TenantId, stored: &StoredPat) -> (Label, Body) {
-    let sealed = sealer.seal(place_of_pat(tenant), &stored.pat);
-    let writer = Writer::new().with("origin", stored.origin.as_str()).with_sealed("pat", &sealed);
-    (Label::default(), Body(writer.bytes()))
+    let writer = Writer::new().with("origin", stored.origin.as_str());
+    (Label::default(), Body(writer.sealed(sealer, home_of_pat(tenant), [("pat", &stored.pat)]).bytes()))
 }
 
 /// A tenant's PAT, opened; `None` where only the marker of a removed one is left.
 pub(super) fn read_pat(sealer: &Sealer, tenant: &TenantId, row: &Row) -> Result<Option<StoredPat>, StoreError> {
     let read = || {
-        let (origin, sealed) = read_pat_fields(row)?;
-        Ok(StoredPat { pat: open(sealer, place_of_pat(tenant), &sealed)?, origin })
+        let (origin, sealed, beside) = read_pat_fields(row)?;
+        Ok(StoredPat { pat: home_of_pat(tenant).open(sealer, "pat", beside, &sealed)?, origin })
     };
     match row.label.state {
         RowState::Gone => Ok(None),
@@ -122,17 +122,17 @@ pub(super) fn read_pat(sealer: &Sealer, tenant: &TenantId, row: &Row) -> Result<
 
 /// The origin of a tenant's PAT, which needs no key.
 pub(super) fn read_pat_origin(tenant: &TenantId, row: &Row) -> Result<Origin, StoreError> {
-    read_pat_fields(row).map(|(origin, _)| origin).map_err(unreadable(Kind::Pat, tenant.as_str()))
+    read_pat_fields(row).map(|(origin, ..)| origin).map_err(unreadable(Kind::Pat, tenant.as_str()))
 }
 
-fn read_pat_fields(row: &Row) -> Result<(Origin, Sealed), Fault> {
+fn read_pat_fields(row: &Row) -> Result<(Origin, Sealed, Beside), Fault> {
     let mut fields = Reader::new(row.body.as_bytes())?;
-    let (origin, sealed) = (fields.origin("origin")?, fields.sealed("pat")?);
-    fields.end().map(|()| (origin, sealed))
+    let read = (fields.origin("origin")?, fields.sealed("pat")?, fields.beside());
+    fields.end().map(|()| read)
 }
 
-fn place_of_pat(tenant: &TenantId) -> Place<'_> {
-    Place { kind: Kind::Pat.as_str(), name: tenant.as_str(), field: "pat" }
+fn home_of_pat(tenant: &TenantId) -> Home<'_> {
+    Home { kind: Kind::Pat.as_str(), name: tenant.as_str() }
 }
 
 /// What stays for a grant id that must not come back before `until`.
@@ -155,20 +155,19 @@ pub(super) fn gone(until: Timestamp) -> (Label, Body) {
 /// A known text, sealed: it tells a right key from a wrong one, and a store that keeps what it is given from one that
 /// does not.
 pub(super) fn check(sealer: &Sealer, name: &str, text: &Secret) -> (Label, Body) {
-    let sealed = sealer.seal(place_of_check(name), text);
-    (Label::default(), Body(Writer::new().with_sealed("check", &sealed).bytes()))
+    (Label::default(), Body(Writer::new().sealed(sealer, home_of_check(name), [("check", text)]).bytes()))
 }
 
 /// The text of such a record.
 pub(super) fn read_check(sealer: &Sealer, name: &str, row: &Row) -> Result<Secret, Fault> {
     let mut fields = Reader::new(row.body.as_bytes())?;
-    let sealed = fields.sealed("check")?;
+    let (sealed, beside) = (fields.sealed("check")?, fields.beside());
     fields.end()?;
-    open(sealer, place_of_check(name), &sealed)
+    home_of_check(name).open(sealer, "check", beside, &sealed)
 }
 
-fn place_of_check(name: &str) -> Place<'_> {
-    Place { kind: Kind::Meta.as_str(), name, field: "check" }
+fn home_of_check(name: &str) -> Home<'_> {
+    Home { kind: Kind::Meta.as_str(), name }
 }
 
 // === eras ===
@@ -214,7 +213,7 @@ pub(super) fn spooled(sealer: &Sealer, tenant: &TenantId, intent: &Intent, grant
     Writer::new()
         .with("tenant", tenant.as_str())
         .with("intent", write_intent(intent))
-        .with("pair", write_grant(Writer::inner(), sealer, SPOOL, tenant, grant))
+        .with("pair", write_grant(Writer::inner(), sealer, Home { kind: SPOOL, name: tenant.as_str() }, grant))
         .bytes()
 }
 
@@ -231,15 +230,11 @@ pub(super) fn read_spooled(sealer: &Sealer, bytes: &[u8]) -> Result<(TenantId, I
         return Err(pair.fault("version", "a later version of the intent's grant"));
     }
     pair.end()?;
-    let (grant, _) = sealed.open(sealer, SPOOL, &tenant)?;
+    let (grant, _) = sealed.open(sealer, Home { kind: SPOOL, name: tenant.as_str() })?;
     Ok((tenant, intent, grant))
 }
 
 // === faults ===
-
-fn open(sealer: &Sealer, place: Place<'_>, sealed: &Sealed) -> Result<Secret, Fault> {
-    sealer.open(place, sealed).map_err(|fault| Fault { field: place.field.into(), what: What::Sealed(fault) })
-}
 
 fn proof_key(jwk: &Secret) -> Result<ProofKey, Fault> {
     let expected = What::Expected("a private key on P-256 as JWK");

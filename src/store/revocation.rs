@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::{
     Cas, StoreError, TokenStore, all,
     backend::{Change, Expect, Key, Kind, Names, Revision, Row, RowState, Written},
-    identity::{identity_key, sub_of},
+    identity::identity_key,
     record,
     tenants::is_there,
 };
@@ -162,7 +162,7 @@ impl TokenStore {
             } else {
                 let live = grant.as_ref().filter(|row| row.label.state == RowState::Live);
                 let later = live.is_some_and(|live| live.label.grant != revocation.beside);
-                let theirs = live.and_then(|live| sub_of(&id.tenant, live, identity.as_ref()));
+                let theirs = live.and_then(|live| self.sub_of(&id.tenant, live, identity.as_ref()));
                 (later && may_be_one_user(revocation.sub.as_deref(), theirs.as_deref())).then_some(Claim::Dropped)
             };
             if let Some(end) = ends {

@@ -8,8 +8,9 @@
 //! ```
 //!
 //! The key id is the first eight bytes of the key's SHA-256. The associated data is the header (format and key id) and
-//! then, each with its length in front, the record's kind, the record's name and the field's name. A value that is
-//! moved to another row, another tenant or another field does not open.
+//! then, each with its length in front, the record's kind, the record's name, the field's name, and a digest of what
+//! stands beside the value in its record. A value that is moved to another row, another tenant or another field does not
+//! open, and neither does one whose record says anything else than when it was sealed.
 
 mod ring;
 
@@ -29,6 +30,7 @@ use chacha20poly1305::{
     aead::{Aead, Payload},
 };
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 pub use self::ring::{InvalidKeys, KeyId, KeyRing};
@@ -90,7 +92,12 @@ pub struct Place<'a> {
     pub name: &'a str,
     /// The field, such as `refresh_token`.
     pub field: &'a str,
+    pub beside: Beside,
 }
+
+/// What stands in a record beside its sealed values, as its SHA-256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beside([u8; 32]);
 
 /// A sealed secret. Only a [`Sealer`] makes one.
 #[derive(Clone, PartialEq, Eq)]
@@ -103,7 +110,7 @@ pub enum SealFault {
     Format,
     /// Sealed with a key that is not on the ring.
     UnknownKey(KeyId),
-    /// Altered, or sealed for another place.
+    /// Altered, or its record was, or sealed for another place.
     Forged,
 }
 
@@ -257,11 +264,20 @@ impl Place<'_> {
     /// Unambiguous because every part has its length in front: no two places share it.
     fn associated_data(&self, header: &[u8]) -> Vec<u8> {
         let mut data = Vec::from(header);
-        for part in [self.kind, self.name, self.field] {
+        for part in [self.kind.as_bytes(), self.name.as_bytes(), self.field.as_bytes(), &self.beside.0] {
             data.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            data.extend_from_slice(part.as_bytes());
+            data.extend_from_slice(part);
         }
         data
+    }
+}
+
+// === impl Beside ===
+
+impl Beside {
+    /// Of a record whose plain fields these bytes are.
+    pub fn of(plain: &[u8]) -> Self {
+        Self(Sha256::digest(plain).into())
     }
 }
 
@@ -300,7 +316,7 @@ impl fmt::Display for SealFault {
         match self {
             Self::Format => f.write_str("not a sealed value"),
             Self::UnknownKey(id) => write!(f, "sealed with the key {id}, which is not among the encryption keys"),
-            Self::Forged => f.write_str("altered, or sealed for another place"),
+            Self::Forged => f.write_str("it or its record was altered, or it was sealed for another place"),
         }
     }
 }

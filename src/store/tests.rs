@@ -191,7 +191,7 @@ async fn a_value_moved_to_another_tenant_does_not_open() {
         let change = Change { key, expect: Expect::Anything, label: row.label, body: row.body };
         let _ = world.backend.write(vec![change]).await.expect("written");
         let error = world.store.load(&tenant("evil")).await.expect_err("unreadable");
-        let what = format!("{field}: altered, or sealed for another place");
+        let what = format!("{field}: it or its record was altered, or it was sealed for another place");
         assert_eq!(error, StoreError::Unreadable { record: record.into(), what });
         let _ = world.store.remove(&tenant("evil")).await.expect("removed");
     }

@@ -30,7 +30,7 @@ async fn damage(world: &World, name: &str, with: &str) -> Row {
 }
 
 fn assert_names_the_record(refusal: &Refusal) {
-    let what = "the record \"grant acme\" is unreadable: access_token: altered, or sealed for another place";
+    let what = "the record \"grant acme\" is unreadable: access_token: it or its record was altered, or it was sealed for another place";
     assert_eq!(*refusal, Refusal::RecordUnreadable(what.to_owned()));
 }
 

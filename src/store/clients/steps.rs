@@ -34,8 +34,9 @@ impl TokenStore {
             at: self.backend.now().await?,
             before,
         };
-        let (label, body) = record::creation(&creation);
-        let change = Change { key: client_key(&creation.id), expect: Expect::Absent, label, body };
+        let key = client_key(&creation.id);
+        let (label, body) = record::creation(&self.sealer, &key, &creation);
+        let change = Change { key, expect: Expect::Absent, label, body };
         match self.write(vec![change]).await?.into() {
             Cas::Stored => Ok(creation),
             Cas::Moved => Err(StoreError::Unavailable("a name that was to be new is there already".into())),

@@ -13,7 +13,7 @@ use crate::{
     store::{
         Cas, NewGrant, StoreError, TOMBSTONE_LIFE, TokenStore, all,
         backend::{Change, Expect, Key, Kind, Row, RowState},
-        identity::{IdentityRecord, identity_change, identity_key, remembered, sub_of},
+        identity::{IdentityRecord, identity_key},
         intent::tombstone,
         record::{self, StoredSession},
         revocation::{Pending, Revocation, RevocationId, disconnected_here, may_be_one_user, over},
@@ -88,7 +88,7 @@ impl TokenStore {
     pub async fn outset(&self, tenant: &TenantId) -> Result<Outset, StoreError> {
         let keys = [Key::new(Kind::Grant, tenant.as_str()), identity_key(tenant)];
         let [grant, identity] = all(self.backend.get(&keys).await?)?;
-        let identity = remembered(tenant, grant.as_ref(), identity.as_ref())?;
+        let identity = self.remembered(tenant, grant.as_ref(), identity.as_ref())?;
         let disconnected = grant.and_then(|row| disconnected_here(tenant, &row));
         Ok(Outset { identity: identity.and_then(|record| record.identity), disconnected })
     }
@@ -141,10 +141,11 @@ impl TokenStore {
             let parked = Parked { identity: new.identity.clone(), awaiting: awaiting.into() };
             let session = Session { progress: Progress::Parked(parked), ..session };
             let grant = Some(new.grant.id);
-            let (label, body) = record::session(&StoredSession { session, opened_at, grant, tries, flows });
-            let expect = Expect::Revision(row.revision);
-            let mut changes =
-                vec![Change { key, expect, label, body }, self.revocation_change(&id, Expect::Absent, &revocation)];
+            let stored = StoredSession { session, opened_at, grant, tries, flows };
+            let mut changes = vec![
+                self.session_change(key, Expect::Revision(row.revision), &stored),
+                self.revocation_change(&id, Expect::Absent, &revocation),
+            ];
             // Written anew, so that of this and of a disconnect at the same moment one sees the other.
             changes.extend(before.grant.filter(is_there).map(|row| {
                 let (key, expect) = (Key::new(Kind::Grant, id.tenant.as_str()), Expect::Revision(row.revision));
@@ -174,8 +175,8 @@ impl TokenStore {
             Word::confirmed(binding).fits(&parked.awaiting)?;
             let parked = Parked { awaiting: Awaited::Completion { code }, ..parked };
             let session = Session { progress: Progress::Parked(parked), ..stored.session };
-            let (label, body) = record::session(&StoredSession { session, ..stored });
-            let change = Change { key, expect: Expect::Revision(row.revision), label, body };
+            let stored = StoredSession { session, ..stored };
+            let change = self.session_change(key, Expect::Revision(row.revision), &stored);
             // A conflict means that the session has gone on meanwhile.
             if Cas::from(self.write(vec![change]).await?) == Cas::Stored {
                 return Ok(());
@@ -227,8 +228,8 @@ impl TokenStore {
         let Read { key, row, stored, now } = session;
         let outcome = SessionOutcome::Failed(DisconnectReason::ClientRevoked.as_str().to_owned());
         let session = Session { progress: Progress::Ended(outcome), ..stored.session };
-        let (label, body) = record::session(&StoredSession { session, ..stored });
-        let mut changes = vec![Change { key, expect: Expect::Revision(row.revision), label, body }];
+        let stored = StoredSession { session, ..stored };
+        let mut changes = vec![self.session_change(key, Expect::Revision(row.revision), &stored)];
         let pending = before.pending.iter().filter(|pending| pending.key == *parked);
         changes.extend(pending.map(|pending| over(pending.key.clone(), Expect::Revision(pending.row.revision), now)));
         Ok(self.write(changes).await?.into())
@@ -270,11 +271,15 @@ impl TokenStore {
         }
         let answer = connected(&stored, new);
         let session = Session { progress: Progress::Ended(SessionOutcome::Connected), ..stored.session };
-        let (label, body) = record::session(&StoredSession { session, grant: Some(new.grant.id), ..stored });
-        let mut changes = vec![Change { key, expect: Expect::Revision(row.revision), label, body }];
+        let stored = StoredSession { session, grant: Some(new.grant.id), ..stored };
+        let mut changes = vec![self.session_change(key, Expect::Revision(row.revision), &stored)];
         changes.push(self.grant_change(&tenant, Expect::as_read(before.grant.as_ref()), &new.grant, None));
         changes.extend(id_in(before.grant.as_ref()).map(|old| tombstone(old, now)));
-        changes.push(before.identity_of(&tenant, new));
+        changes.push(self.identity_change(
+            &tenant,
+            Expect::as_read(before.identity.as_ref()),
+            &before.identity_of(new),
+        ));
         changes.extend(dropped.iter().map(|pending| {
             let expect = Expect::Revision(pending.row.revision);
             over(pending.key.clone(), expect, now)
@@ -286,7 +291,7 @@ impl TokenStore {
     /// The old grant's revocation, where it is known to be another user's. It is not where the old one cannot be read.
     fn revocation_of_other(&self, tenant: &TenantId, before: &Before, sub: Option<&str>) -> Option<Change> {
         let row = before.grant.as_ref().filter(|row| row.label.state == RowState::Live)?;
-        let theirs = sub_of(tenant, row, before.identity.as_ref());
+        let theirs = self.sub_of(tenant, row, before.identity.as_ref());
         if may_be_one_user(sub, theirs.as_deref()) {
             return None;
         }
@@ -346,14 +351,8 @@ impl Before {
         }
     }
 
-    fn identity_of(&self, tenant: &TenantId, new: &NewConsent) -> Change {
-        let record = IdentityRecord {
-            grant: new.grant.id,
-            identity: new.identity.clone(),
-            checked_at: self.now,
-            ..IdentityRecord::unasked(new.grant.id)
-        };
-        identity_change(tenant, Expect::as_read(self.identity.as_ref()), &record)
+    fn identity_of(&self, new: &NewConsent) -> IdentityRecord {
+        IdentityRecord { identity: new.identity.clone(), checked_at: self.now, ..IdentityRecord::unasked(new.grant.id) }
     }
 }
 

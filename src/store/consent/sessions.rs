@@ -77,8 +77,8 @@ impl TokenStore {
         let (id, now) = (SessionId::random(&self.random), self.backend.now().await?);
         let expires_at = now.plus(SESSION_LIFE);
         let session = Session { tenant, scopes, return_to, client, expires_at, progress: Progress::Open };
-        let (label, body) = record::session(&StoredSession { session, opened_at: now, grant: None, tries, flows: 0 });
-        self.put_new(Change { key: key(SESSION, id.expose()), expect: Expect::Absent, label, body }).await?;
+        let stored = StoredSession { session, opened_at: now, grant: None, tries, flows: 0 };
+        self.put_new(self.session_change(key(SESSION, id.expose()), Expect::Absent, &stored)).await?;
         Ok(OpenedSession { id, expires_at })
     }
 
@@ -87,10 +87,15 @@ impl TokenStore {
         Ok(self.read_session(id).await?.map(|read| read.stored.session))
     }
 
+    pub(super) fn session_change(&self, key: Key, expect: Expect, stored: &StoredSession) -> Change {
+        let (label, body) = record::session(&self.sealer, &key, stored);
+        Change { key, expect, label, body }
+    }
+
     pub(super) async fn read_session(&self, id: &SessionId) -> Result<Option<Read>, StoreError> {
         let key = key(SESSION, id.expose());
         let Some(row) = self.row(&key).await?.filter(is_there) else { return Ok(None) };
-        let stored = record::read_session(&key, &row)?;
+        let stored = record::read_session(&self.sealer, &key, &row)?;
         let now = self.backend.now().await?;
         Ok((now < stored.session.expires_at).then_some(Read { key, row, stored, now }))
     }
@@ -102,7 +107,7 @@ impl TokenStore {
     ) -> Result<Option<(TenantId, Option<GrantId>)>, StoreError> {
         let key = key(SESSION, id.expose());
         let row = self.row(&key).await?.filter(is_there);
-        let stored = row.map(|row| record::read_session(&key, &row)).transpose()?;
+        let stored = row.map(|row| record::read_session(&self.sealer, &key, &row)).transpose()?;
         Ok(stored.map(|stored| (stored.session.tenant, stored.grant)))
     }
 
@@ -121,8 +126,8 @@ impl TokenStore {
             }
             let (label, body) = record::flow(&self.sealer, &key, &flow, stored.session.expires_at);
             let begun = Change { key: key.clone(), expect: Expect::Absent, label, body };
-            let (label, body) = record::session(&StoredSession { flows: stored.flows + 1, ..stored });
-            let counted = Change { key: of_session, expect: Expect::Revision(row.revision), label, body };
+            let stored = StoredSession { flows: stored.flows + 1, ..stored };
+            let counted = self.session_change(of_session, Expect::Revision(row.revision), &stored);
             match self.write(vec![begun, counted]).await? {
                 Written::Done(_) => return Ok(()),
                 Written::Conflict(0) => return Err(name_was_taken().into()),
@@ -182,8 +187,8 @@ impl TokenStore {
                 }
             }
             let session = Session { progress: Progress::Ended(outcome.clone()), ..stored.session };
-            let (label, body) = record::session(&StoredSession { session, ..stored });
-            changes.push(Change { key, expect: Expect::Revision(row.revision), label, body });
+            let stored = StoredSession { session, ..stored };
+            changes.push(self.session_change(key, Expect::Revision(row.revision), &stored));
             // A conflict means that it has gone on meanwhile, or that what was parked is being revoked.
             if Cas::from(self.write(changes).await?) == Cas::Stored {
                 return Ok(Left::Ended(outcome));
@@ -195,8 +200,9 @@ impl TokenStore {
     pub async fn open_sign_in(&self) -> Result<SignIn, StoreError> {
         let token = Secret::new(URL_SAFE_NO_PAD.encode(self.random.bytes::<32>()));
         let expires_at = self.backend.now().await?.plus(SIGN_IN_LIFE);
-        let (label, body) = record::link(expires_at);
-        self.put_new(Change { key: key(SIGN_IN, token.expose()), expect: Expect::Absent, label, body }).await?;
+        let key = key(SIGN_IN, token.expose());
+        let (label, body) = record::link(&self.sealer, &key, expires_at);
+        self.put_new(Change { key, expect: Expect::Absent, label, body }).await?;
         Ok(SignIn { token, expires_at })
     }
 
@@ -204,7 +210,7 @@ impl TokenStore {
     pub async fn take_sign_in(&self, token: &str) -> Result<bool, StoreError> {
         let key = key(SIGN_IN, token);
         let Some(row) = self.row(&key).await?.filter(is_there) else { return Ok(false) };
-        let expires_at = record::read_link(&key, &row)?;
+        let expires_at = record::read_link(&self.sealer, &key, &row)?;
         self.take(key, &row, expires_at).await
     }
 

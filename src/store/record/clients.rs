@@ -2,16 +2,16 @@
 
 use super::{
     Body, Fault,
-    fields::{Reader, Writer},
-    gone, open, unreadable,
+    fields::{Home, Reader, Writer},
+    gone, unreadable,
 };
 use crate::{
     model::{ClientDescription, ClientStatus, ClientType, Timestamp},
     store::{
         StoreError,
-        backend::{Key, Kind, Label, Row},
+        backend::{Key, Label, Row},
         clients::{ClientIntent, ClientRecord, ClientRow, ClientStep, Creation, Generation, Removal},
-        seal::{Place, Sealer},
+        seal::Sealer,
     },
 };
 
@@ -45,24 +45,25 @@ pub(in crate::store) fn client(sealer: &Sealer, key: &Key, kept: &ClientRecord) 
         .with_some("secret_rotated_at", secret_rotated_at.map(Timestamp::millis))
         .with("origin", origin.as_str())
         .with("tenant", tenant.as_str())
-        .with("generation", generation.0);
+        .with("generation", generation.0)
+        .with_some("intent", intent.as_ref().map(write_intent));
     let writer = match secret {
-        Some(secret) => writer.with_sealed("client_secret", &sealer.seal(place(key), secret)),
-        None => writer,
+        Some(secret) => writer.sealed(sealer, key.into(), [("client_secret", secret)]),
+        None => writer.marked(sealer, key.into()),
     };
-    let writer = writer.with_some("intent", intent.as_ref().map(write_intent));
     (Label::default(), Body(writer.bytes()))
 }
 
 /// The row of a creation that is under way.
-pub(in crate::store) fn creation(creation: &Creation) -> (Label, Body) {
+pub(in crate::store) fn creation(sealer: &Sealer, key: &Key, creation: &Creation) -> (Label, Body) {
     let Creation { id: _, name, origin, tenant, at, before } = creation;
     let writer = Writer::new()
         .with("name", text(name))
         .with("origin", origin.as_str())
         .with("tenant", tenant.as_str())
         .with_time("at", *at)
-        .with("before", texts(before));
+        .with("before", texts(before))
+        .marked(sealer, key.into());
     (Label::default(), Body(writer.bytes()))
 }
 
@@ -71,6 +72,7 @@ pub(in crate::store) fn read_client(sealer: &Sealer, key: &Key, row: &Row) -> Re
     let read = || {
         let mut fields = Reader::new(row.body.as_bytes())?;
         if fields.has("before") {
+            fields.marked(sealer, key.into())?;
             let creation = read_creation(key, &mut fields)?;
             return fields.end().map(|()| ClientRow::Creation(creation));
         }
@@ -92,13 +94,12 @@ pub(in crate::store) fn read_client(sealer: &Sealer, key: &Key, row: &Row) -> Re
         };
         let (origin, tenant) = (fields.origin("origin")?, fields.tenant("tenant")?);
         let generation = Generation(fields.number("generation")?);
-        let sealed = match fields.has("client_secret") {
-            true => Some(fields.sealed("client_secret")?),
-            false => None,
-        };
         let intent = fields.object("intent", "intent.")?.map(read_intent).transpose()?;
+        let secret = match fields.optional_sealed("client_secret")? {
+            Some(sealed) => Some(Home::from(key).open(sealer, "client_secret", fields.beside(), &sealed)?),
+            None => fields.marked(sealer, key.into()).map(|()| None)?,
+        };
         fields.end()?;
-        let secret = sealed.map(|sealed| open(sealer, place(key), &sealed)).transpose()?;
         Ok(ClientRow::Client(Box::new(ClientRecord { client, origin, tenant, secret, intent, generation })))
     };
     read().map_err(unreadable(key.kind, &key.name.escape_debug().to_string()))
@@ -165,8 +166,4 @@ fn read_texts(fields: &mut Reader, field: &str) -> Result<Vec<String>, Fault> {
 
 fn untext(text: &str) -> Option<String> {
     text.strip_prefix(TEXT).map(str::to_owned)
-}
-
-fn place(key: &Key) -> Place<'_> {
-    Place { kind: Kind::Client.as_str(), name: &key.name, field: "client_secret" }
 }

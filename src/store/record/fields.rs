@@ -5,16 +5,29 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::{
-    model::{GrantId, Origin, TenantId, Timestamp, Version},
+    model::{GrantId, Origin, Secret, TenantId, Timestamp, Version},
     store::{
-        backend::Revision,
+        backend::{Key, Revision},
         era::{EraId, Found},
-        seal::{SealFault, Sealed},
+        seal::{Beside, Place, SealFault, Sealed, Sealer},
     },
 };
 
 /// The only format there is so far.
 const FORMAT: u64 = 1;
+
+/// Where a record was found before the store travelled. It comes to a record that is long sealed.
+const FOUND: &str = "found";
+
+/// Sealed nothing, in a record that has no secret: only who has the key can have written what stands beside it.
+const MARK: &str = "mark";
+
+/// A row, as what is sealed is bound to it.
+#[derive(Clone, Copy)]
+pub(super) struct Home<'a> {
+    pub(super) kind: &'a str,
+    pub(super) name: &'a str,
+}
 
 /// What is wrong with which field of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +52,8 @@ pub(super) struct Reader {
     fields: Map<String, Value>,
     /// The field that this object is the value of, with a dot behind it.
     inside: &'static str,
+    /// All plain fields, as they were before any was taken out.
+    beside: Beside,
     /// Where the record was found before the store travelled, if it was written back.
     pub(super) found: Option<Found>,
 }
@@ -53,11 +68,11 @@ impl Reader {
     pub(super) fn new(bytes: &[u8]) -> Result<Self, Fault> {
         match serde_json::from_slice(bytes) {
             Ok(Value::Object(fields)) => {
-                let mut reader = Self { fields, inside: "", found: None };
+                let mut reader = Self { beside: beside(&fields), fields, inside: "", found: None };
                 if reader.number("format")? != FORMAT {
                     return Err(reader.fault("format", "1"));
                 }
-                if let Some(mut found) = reader.object("found", "found.")? {
+                if let Some(mut found) = reader.object(FOUND, "found.")? {
                     let (era, revision) = (found.era("era")?, Revision(found.number("revision")?));
                     found.end()?;
                     reader.found = Some(Found { era, revision });
@@ -72,7 +87,7 @@ impl Reader {
     pub(super) fn object(&mut self, field: &str, inside: &'static str) -> Result<Option<Self>, Fault> {
         match self.fields.remove(field) {
             None => Ok(None),
-            Some(Value::Object(fields)) => Ok(Some(Self { fields, inside, found: None })),
+            Some(Value::Object(fields)) => Ok(Some(Self { beside: beside(&fields), fields, inside, found: None })),
             Some(_) => Err(self.fault(field, "an object")),
         }
     }
@@ -156,6 +171,18 @@ impl Reader {
         if self.has(field) { self.sealed(field).map(Some) } else { Ok(None) }
     }
 
+    /// What a sealed field of this object is sealed beside.
+    pub(super) fn beside(&self) -> Beside {
+        self.beside
+    }
+
+    /// Takes out the mark of a record without secrets, and refuses a record that says anything else than when it was
+    /// marked.
+    pub(super) fn marked(&mut self, sealer: &Sealer, home: Home<'_>) -> Result<(), Fault> {
+        let mark = self.sealed(MARK)?;
+        home.open(sealer, MARK, self.beside, &mark).map(drop)
+    }
+
     /// A text that `parse` turns into something else; `expected` says what such a text looks like.
     pub(super) fn parsed<T>(
         &mut self,
@@ -223,8 +250,26 @@ impl Writer {
         self.with(field, time.millis())
     }
 
-    pub(super) fn with_sealed(self, field: &str, sealed: &Sealed) -> Self {
-        self.with(field, sealed.to_text())
+    /// Seals `secrets` beside all the fields that are there by now; none may be added later.
+    pub(super) fn sealed<'a>(
+        mut self,
+        sealer: &Sealer,
+        Home { kind, name }: Home<'_>,
+        secrets: impl IntoIterator<Item = (&'a str, &'a Secret)> + Clone,
+    ) -> Self {
+        for (field, _) in secrets.clone() {
+            self = self.with(field, Value::Null);
+        }
+        let beside = beside(&self.0);
+        for (field, secret) in secrets {
+            self = self.with(field, sealer.seal(Place { kind, name, field, beside }, secret).to_text());
+        }
+        self
+    }
+
+    /// The same for a record that has no secret.
+    pub(super) fn marked(self, sealer: &Sealer, home: Home<'_>) -> Self {
+        self.sealed(sealer, home, [(MARK, &Secret::new(""))])
     }
 
     pub(super) fn bytes(self) -> Vec<u8> {
@@ -235,6 +280,38 @@ impl Writer {
 impl From<Writer> for Value {
     fn from(writer: Writer) -> Self {
         Self::Object(writer.0)
+    }
+}
+
+/// A digest of what is plain in an object, and of which fields are sealed. The same before and after they are: a value
+/// that is to be sealed is null.
+pub(super) fn beside(fields: &Map<String, Value>) -> Beside {
+    let plain = |(field, value): (&String, &Value)| {
+        let sealed = value.as_str().is_some_and(|text| sealed_text(text).is_some());
+        (field.clone(), if sealed { Value::Null } else { value.clone() })
+    };
+    let plain: Map<_, _> = fields.iter().filter(|(field, _)| *field != FOUND).map(plain).collect();
+    Beside::of(Value::Object(plain).to_string().as_bytes())
+}
+
+/// What is sealed is told by its looks: no other text of a record is base64 that long, let alone with the format's byte
+/// in front.
+pub(super) fn sealed_text(text: &str) -> Option<Sealed> {
+    Sealed::from_text(text).filter(|sealed| sealed.key().is_some())
+}
+
+// === impl Home ===
+
+impl Home<'_> {
+    pub(super) fn open(self, sealer: &Sealer, field: &str, beside: Beside, sealed: &Sealed) -> Result<Secret, Fault> {
+        let place = Place { kind: self.kind, name: self.name, field, beside };
+        sealer.open(place, sealed).map_err(|fault| Fault { field: field.into(), what: What::Sealed(fault) })
+    }
+}
+
+impl<'a> From<&'a Key> for Home<'a> {
+    fn from(key: &'a Key) -> Self {
+        Self { kind: key.kind.as_str(), name: &key.name }
     }
 }
 

@@ -4,16 +4,16 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
     Body, Fault,
-    fields::{Reader, Writer},
-    open, unreadable,
+    fields::{Home, Reader, Writer},
+    unreadable,
 };
 use crate::{
     model::{GrantId, Identity, ScopeSet, Secret, SessionId, Timestamp},
     store::{
         StoreError,
-        backend::{Key, Kind, Label, Row},
+        backend::{Key, Label, Row},
         consent::{Awaited, Flow, Parked, Progress, Proof, Session, SessionOutcome},
-        seal::{Place, Sealer},
+        seal::Sealer,
     },
 };
 
@@ -41,7 +41,7 @@ pub(in crate::store) enum Tries {
 // === sessions ===
 
 /// A session's row.
-pub(in crate::store) fn session(stored: &StoredSession) -> (Label, Body) {
+pub(in crate::store) fn session(sealer: &Sealer, key: &Key, stored: &StoredSession) -> (Label, Body) {
     let StoredSession { session, opened_at, grant, tries, flows } = stored;
     let Session { tenant, scopes, return_to, client, expires_at, progress } = session;
     let writer = Writer::new()
@@ -72,13 +72,15 @@ pub(in crate::store) fn session(stored: &StoredSession) -> (Label, Body) {
             writer.with("progress", outcome.as_str()).with_some("why", why)
         }
     };
-    (Label { grant: *grant, due: Some(*expires_at), ..Label::default() }, Body(writer.bytes()))
+    let label = Label { grant: *grant, due: Some(*expires_at), ..Label::default() };
+    (label, Body(writer.marked(sealer, key.into()).bytes()))
 }
 
 /// What such a row says.
-pub(in crate::store) fn read_session(key: &Key, row: &Row) -> Result<StoredSession, StoreError> {
+pub(in crate::store) fn read_session(sealer: &Sealer, key: &Key, row: &Row) -> Result<StoredSession, StoreError> {
     let read = || {
         let mut fields = Reader::new(row.body.as_bytes())?;
+        fields.marked(sealer, key.into())?;
         let (tenant, scopes) = (fields.tenant("tenant")?, fields.optional_text("scope")?);
         let stored = StoredSession {
             opened_at: fields.time("opened_at")?,
@@ -142,15 +144,14 @@ fn read_progress(fields: &mut Reader) -> Result<Progress, Fault> {
 
 /// A flow's row: it opens with the `state` that its name is the hash of, and is over with its session.
 pub(in crate::store) fn flow(sealer: &Sealer, key: &Key, flow: &Flow, expires_at: Timestamp) -> (Label, Body) {
-    let seal = |field, secret: &Secret| sealer.seal(place(key, field), secret);
+    let session = Secret::new(flow.session.expose());
     let writer = Writer::new()
         .with("client_id", flow.client_id.as_str())
         .with("redirect_uri", flow.redirect_uri.as_str())
         .with_some("scope", flow.scopes.as_ref().map(|scopes| scopes.as_str().unwrap_or_default()))
         .with("binding", proof_text(&flow.binding))
-        .with_sealed("session", &seal("session", &Secret::new(flow.session.expose())))
-        .with_sealed("verifier", &seal("verifier", &flow.verifier))
-        .with_time("expires_at", expires_at);
+        .with_time("expires_at", expires_at)
+        .sealed(sealer, key.into(), [("session", &session), ("verifier", &flow.verifier)]);
     (Label { due: Some(expires_at), ..Label::default() }, Body(writer.bytes()))
 }
 
@@ -161,34 +162,32 @@ pub(in crate::store) fn read_flow(sealer: &Sealer, key: &Key, row: &Row) -> Resu
         let (client_id, redirect_uri) = (fields.text("client_id")?, fields.text("redirect_uri")?);
         let scopes = fields.optional_text("scope")?.map(|text| ScopeSet::new(&text));
         let binding = fields.parsed("binding", "32 bytes in base64", proof)?;
-        let (session, verifier) = (fields.sealed("session")?, fields.sealed("verifier")?);
+        let (session, verifier, beside) = (fields.sealed("session")?, fields.sealed("verifier")?, fields.beside());
         let expires_at = fields.time("expires_at")?;
         fields.end()?;
-        let session = SessionId::from_text(open(sealer, place(key, "session"), &session)?.expose());
-        let verifier = open(sealer, place(key, "verifier"), &verifier)?;
+        let open = |field, sealed| Home::from(key).open(sealer, field, beside, sealed);
+        let session = SessionId::from_text(open("session", &session)?.expose());
+        let verifier = open("verifier", &verifier)?;
         Ok((Flow { session, verifier, binding, client_id, redirect_uri, scopes }, expires_at))
     };
     read().map_err(unreadable(key.kind, &key.name))
 }
 
 /// The row of a one-time link.
-pub(in crate::store) fn link(expires_at: Timestamp) -> (Label, Body) {
-    let writer = Writer::new().with_time("expires_at", expires_at);
+pub(in crate::store) fn link(sealer: &Sealer, key: &Key, expires_at: Timestamp) -> (Label, Body) {
+    let writer = Writer::new().with_time("expires_at", expires_at).marked(sealer, key.into());
     (Label { due: Some(expires_at), ..Label::default() }, Body(writer.bytes()))
 }
 
 /// When such a link is over.
-pub(in crate::store) fn read_link(key: &Key, row: &Row) -> Result<Timestamp, StoreError> {
+pub(in crate::store) fn read_link(sealer: &Sealer, key: &Key, row: &Row) -> Result<Timestamp, StoreError> {
     let read = || {
         let mut fields = Reader::new(row.body.as_bytes())?;
+        fields.marked(sealer, key.into())?;
         let expires_at = fields.time("expires_at")?;
         fields.end().map(|()| expires_at)
     };
     read().map_err(unreadable(key.kind, &key.name))
-}
-
-fn place<'a>(key: &'a Key, field: &'a str) -> Place<'a> {
-    Place { kind: Kind::Flow.as_str(), name: &key.name, field }
 }
 
 // === identities ===

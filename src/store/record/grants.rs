@@ -4,8 +4,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
     Body, Fault,
-    fields::{Reader, Writer},
-    open, proof_key, unreadable,
+    fields::{Home, Reader, Writer},
+    proof_key, unreadable,
 };
 use crate::{
     model::{
@@ -15,7 +15,7 @@ use crate::{
     store::{
         StoreError,
         backend::{Kind, Label, Row, RowState},
-        seal::{Place, Sealed, Sealer},
+        seal::{Beside, Sealed, Sealer},
     },
 };
 
@@ -40,6 +40,7 @@ pub(super) struct SealedGrant {
     access: Sealed,
     refresh: Sealed,
     key: Option<Sealed>,
+    beside: Beside,
 }
 
 /// A tenant's grant row without its secrets.
@@ -58,9 +59,9 @@ pub(in crate::store) fn grant(
     grant: &Grant,
     intent: Option<&Intent>,
 ) -> (Label, Body) {
-    let writer = write_grant(Writer::new(), sealer, Kind::Grant.as_str(), tenant, grant);
+    let writer = Writer::new().with_some("intent", intent.map(write_intent));
     let label = Label { grant: Some(grant.id), version: Some(grant.version), ..Label::default() };
-    (label, Body(writer.with_some("intent", intent.map(write_intent)).bytes()))
+    (label, Body(write_grant(writer, sealer, home(tenant), grant).bytes()))
 }
 
 /// The row of a grant whose tokens are deleted.
@@ -82,7 +83,7 @@ pub(in crate::store) fn read_grant(sealer: &Sealer, tenant: &TenantId, row: &Row
         RowState::Gone => Ok(GrantState::NeverConnected),
         RowState::Disconnected => read_disconnected(row).map(GrantState::Disconnected),
         RowState::Live => {
-            let (grant, intent) = SealedGrant::of_row(row)?.open(sealer, Kind::Grant.as_str(), tenant)?;
+            let (grant, intent) = SealedGrant::of_row(row)?.open(sealer, home(tenant))?;
             Ok(match intent {
                 None => GrantState::Connected(grant),
                 Some(intent) => GrantState::Uncertain(grant, intent),
@@ -124,9 +125,15 @@ fn agrees(fields: &Reader, label: &Label, id: GrantId, version: Version) -> Resu
     }
 }
 
-pub(super) fn write_grant(writer: Writer, sealer: &Sealer, kind: &str, tenant: &TenantId, grant: &Grant) -> Writer {
+fn home(tenant: &TenantId) -> Home<'_> {
+    Home { kind: Kind::Grant.as_str(), name: tenant.as_str() }
+}
+
+/// The fields of a grant, behind those that there are.
+pub(super) fn write_grant(writer: Writer, sealer: &Sealer, home: Home<'_>, grant: &Grant) -> Writer {
     let TokenSet { access, refresh, token_type, scopes, expires_at, answered_at, key } = &grant.tokens;
-    let seal = |field, secret| sealer.seal(Place { kind, name: tenant.as_str(), field }, secret);
+    let tokens = [("access_token", access), ("refresh_token", refresh)];
+    let secrets = tokens.into_iter().chain(key.as_ref().map(|key| ("dpop_jwk", key.jwk())));
     writer
         .with("grant", grant.id.to_string())
         .with("version", grant.version.number())
@@ -136,9 +143,7 @@ pub(super) fn write_grant(writer: Writer, sealer: &Sealer, kind: &str, tenant: &
         .with_some("scope", scopes.as_str())
         .with_time("expires_at", *expires_at)
         .with_some("answered_at", answered_at.map(Timestamp::millis))
-        .with_sealed("access_token", &seal("access_token", access))
-        .with_sealed("refresh_token", &seal("refresh_token", refresh))
-        .with_some("dpop_jwk", key.as_ref().map(|key| seal("dpop_jwk", key.jwk()).to_text()))
+        .sealed(sealer, home, secrets)
 }
 
 pub(super) fn write_intent(intent: &Intent) -> Writer {
@@ -211,12 +216,13 @@ impl SealedGrant {
             access: fields.sealed("access_token")?,
             refresh: fields.sealed("refresh_token")?,
             key: fields.optional_sealed("dpop_jwk")?,
+            beside: fields.beside(),
         })
     }
 
-    pub(super) fn open(self, sealer: &Sealer, kind: &str, tenant: &TenantId) -> Result<(Grant, Option<Intent>), Fault> {
-        let open = |field, sealed| open(sealer, Place { kind, name: tenant.as_str(), field }, sealed);
-        let Self { plain, access, refresh, key } = self;
+    pub(super) fn open(self, sealer: &Sealer, home: Home<'_>) -> Result<(Grant, Option<Intent>), Fault> {
+        let Self { plain, access, refresh, key, beside } = self;
+        let open = |field, sealed| home.open(sealer, field, beside, sealed);
         let tokens = TokenSet {
             access: open("access_token", &access)?,
             refresh: open("refresh_token", &refresh)?,

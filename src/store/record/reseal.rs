@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 use super::{
     Body, Fault, SPOOL,
     clients::read_client,
-    fields::What,
-    flows::{read_flow, read_session},
+    fields::{Home, What, beside, sealed_text},
+    flows::{read_flow, read_link, read_session},
     grants::read_grant,
     identities::read_identity_record,
-    open, read_pat, read_spooled,
+    read_pat, read_spooled,
     revocations::read_revocation,
     unreadable,
 };
@@ -24,7 +24,7 @@ use crate::{
     store::{
         StoreError,
         backend::{Key, Kind, Row, RowState},
-        consent::{SESSION, STATE},
+        consent::{SESSION, SIGN_IN, STATE},
         seal::{KeyId, Place, Sealed, Sealer},
     },
 };
@@ -36,10 +36,11 @@ pub(in crate::store) fn examine(sealer: &Sealer, key: &Key, row: &Row) -> Result
         Kind::Pat => read_pat(sealer, &tenant_of(key)?, row).map(drop)?,
         // Nothing is left in a marker.
         _ if row.label.state == RowState::Gone => {}
-        Kind::Flow if key.name.starts_with(SESSION) => read_session(key, row).map(drop)?,
+        Kind::Flow if key.name.starts_with(SESSION) => read_session(sealer, key, row).map(drop)?,
         Kind::Flow if key.name.starts_with(STATE) => read_flow(sealer, key, row).map(drop)?,
+        Kind::Flow if key.name.starts_with(SIGN_IN) => read_link(sealer, key, row).map(drop)?,
         Kind::Revocation => read_revocation(sealer, key, row).map(drop)?,
-        Kind::Identity => read_identity_record(key, row).map(drop)?,
+        Kind::Identity => read_identity_record(sealer, key, row).map(drop)?,
         Kind::Client => read_client(sealer, key, row).map(drop)?,
         Kind::Flow | Kind::Tombstone | Kind::Meta => {}
     }
@@ -47,10 +48,11 @@ pub(in crate::store) fn examine(sealer: &Sealer, key: &Key, row: &Row) -> Result
 }
 
 fn examine_fields(sealer: &Sealer, key: &Key, body: &Body) -> Result<BTreeSet<KeyId>, Fault> {
-    let mut keys = BTreeSet::new();
-    for (field, value) in &object(&body.0)? {
+    let (mut keys, fields) = (BTreeSet::new(), object(&body.0)?);
+    let beside = beside(&fields);
+    for (field, value) in &fields {
         let Some(sealed) = sealed(field, value)? else { continue };
-        open(sealer, Place { kind: key.kind.as_str(), name: &key.name, field }, &sealed)?;
+        Home::from(key).open(sealer, field, beside, &sealed)?;
         keys.extend(sealed.key());
     }
     Ok(keys)
@@ -68,7 +70,7 @@ pub(in crate::store) fn sealed_with(body: &Body) -> Result<BTreeSet<KeyId>, Faul
 /// The record with all its secrets sealed with the key that seals now; `None` where they are.
 pub(in crate::store) fn resealed(sealer: &Sealer, key: &Key, body: &Body) -> Result<Option<Body>, Fault> {
     let mut fields = object(&body.0)?;
-    let changed = reseal(sealer, key.kind.as_str(), &key.name, &mut fields)?;
+    let changed = reseal(sealer, key.into(), &mut fields)?;
     Ok(changed.then(|| Body(Value::Object(fields).to_string().into_bytes())))
 }
 
@@ -79,16 +81,17 @@ pub(in crate::store) fn resealed_spooled(sealer: &Sealer, bytes: &[u8]) -> Resul
     let Some(Value::Object(pair)) = fields.get_mut("pair") else {
         return Err(Fault { field: "pair".into(), what: What::Expected("an object") });
     };
-    let changed = reseal(sealer, SPOOL, tenant.as_str(), pair)?;
+    let changed = reseal(sealer, Home { kind: SPOOL, name: tenant.as_str() }, pair)?;
     Ok(changed.then(|| Value::Object(fields).to_string().into_bytes()))
 }
 
-fn reseal(sealer: &Sealer, kind: &str, name: &str, fields: &mut Map<String, Value>) -> Result<bool, Fault> {
-    let mut changed = false;
+fn reseal(sealer: &Sealer, home: Home<'_>, fields: &mut Map<String, Value>) -> Result<bool, Fault> {
+    let (mut changed, beside) = (false, beside(fields));
     for (field, value) in fields.iter_mut() {
         let Some(old) = sealed(field, value)?.filter(|old| old.key() != Some(sealer.sealing_key())) else { continue };
-        let place = Place { kind, name, field };
-        *value = Value::String(sealer.seal(place, &open(sealer, place, &old)?).to_text());
+        let secret = home.open(sealer, field, beside, &old)?;
+        let place = Place { kind: home.kind, name: home.name, field, beside };
+        *value = Value::String(sealer.seal(place, &secret).to_text());
         changed = true;
     }
     Ok(changed)
@@ -115,11 +118,6 @@ fn holds_sealed(value: &Value) -> bool {
         Value::Object(fields) => fields.values().any(holds_sealed),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
-}
-
-/// No other text of a record is base64 that long, let alone with the format's byte in front.
-fn sealed_text(text: &str) -> Option<Sealed> {
-    Sealed::from_text(text).filter(|sealed| sealed.key().is_some())
 }
 
 fn tenant_of(key: &Key) -> Result<TenantId, StoreError> {

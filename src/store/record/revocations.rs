@@ -2,16 +2,16 @@
 
 use super::{
     Body, Fault,
-    fields::{Reader, Writer},
-    open, proof_key, unreadable,
+    fields::{Home, Reader, Writer},
+    proof_key, unreadable,
 };
 use crate::{
     model::{GrantId, Origin, ScopeSet, Secret, Timestamp, TokenSet, TokenType},
     store::{
         StoreError,
-        backend::{Key, Kind, Label, Row},
+        backend::{Key, Label, Row},
         revocation::Revocation,
-        seal::{Place, Sealed, Sealer},
+        seal::{Sealed, Sealer},
     },
 };
 
@@ -29,28 +29,28 @@ struct SealedRest {
 pub(in crate::store) fn revocation(sealer: &Sealer, key: &Key, revocation: &Revocation) -> (Label, Body) {
     let Revocation { grant, client_id, origin, refresh, sub, beside, from, until, claimed_until, attempts, parked } =
         revocation;
-    let seal = |field, secret| sealer.seal(place(key, field), secret);
     let mut writer = Writer::new()
         .with("grant", grant.to_string())
         .with("client_id", client_id.as_str())
         .with("origin", origin.as_str())
-        .with_sealed("refresh_token", &seal("refresh_token", refresh))
         .with_some("sub", sub.as_deref())
         .with_some("beside", beside.map(|grant| grant.to_string()))
         .with_time("from", *from)
         .with_time("until", *until)
         .with_some("claimed_until", claimed_until.map(Timestamp::millis))
         .with("attempts", *attempts);
+    let mut secrets = vec![("refresh_token", refresh)];
     if let Some(TokenSet { access, token_type, scopes, expires_at, answered_at, key, .. }) = parked {
         writer = writer
-            .with_sealed("access_token", &seal("access_token", access))
             .with("token_type", token_type.as_str())
             .with_some("scope", scopes.as_str())
             .with_time("expires_at", *expires_at)
-            .with_some("answered_at", answered_at.map(Timestamp::millis))
-            .with_some("dpop_jwk", key.as_ref().map(|key| seal("dpop_jwk", key.jwk()).to_text()));
+            .with_some("answered_at", answered_at.map(Timestamp::millis));
+        secrets.push(("access_token", access));
+        secrets.extend(key.as_ref().map(|key| ("dpop_jwk", key.jwk())));
     }
-    (Label { grant: Some(*grant), due: Some(*until), ..Label::default() }, Body(writer.bytes()))
+    let label = Label { grant: Some(*grant), due: Some(*until), ..Label::default() };
+    (label, Body(writer.sealed(sealer, key.into(), secrets).bytes()))
 }
 
 /// What such a row says.
@@ -72,14 +72,15 @@ fn read(sealer: &Sealer, key: &Key, row: &Row) -> Result<Revocation, Fault> {
     let (from, until) = (fields.time("from")?, fields.time("until")?);
     let claimed_until = fields.optional_time("claimed_until")?;
     let attempts = fields.number("attempts")?;
-    let rest = read_rest(&mut fields)?;
+    let (rest, sealed_beside) = (read_rest(&mut fields)?, fields.beside());
     fields.end()?;
-    let refresh: Secret = open(sealer, place(key, "refresh_token"), &refresh)?;
+    let open = |field: &str, sealed: &Sealed| Home::from(key).open(sealer, field, sealed_beside, sealed);
+    let refresh: Secret = open("refresh_token", &refresh)?;
     let parked = match rest {
         None => None,
         Some(SealedRest { access, token_type, scopes, expires_at, answered_at, key: bound_to }) => {
-            let access = open(sealer, place(key, "access_token"), &access)?;
-            let jwk = bound_to.map(|jwk| open(sealer, place(key, "dpop_jwk"), &jwk)).transpose()?;
+            let access = open("access_token", &access)?;
+            let jwk = bound_to.map(|jwk| open("dpop_jwk", &jwk)).transpose()?;
             let refresh = refresh.clone();
             let key = jwk.map(|jwk| proof_key(&jwk)).transpose()?;
             Some(TokenSet { access, refresh, token_type, scopes, expires_at, answered_at, key })
@@ -101,8 +102,4 @@ fn read_rest(fields: &mut Reader) -> Result<Option<SealedRest>, Fault> {
         answered_at: fields.optional_time("answered_at")?,
         key: fields.optional_sealed("dpop_jwk")?,
     }))
-}
-
-fn place<'a>(key: &'a Key, field: &'a str) -> Place<'a> {
-    Place { kind: Kind::Revocation.as_str(), name: &key.name, field }
 }

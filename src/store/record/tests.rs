@@ -2,8 +2,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    Body, Fault, StoredSession, Tries, What, examine, flow, grant, read_flow, read_grant, read_identity_record,
-    read_pat, read_revocation, read_session, read_spooled, revocation, session, spooled,
+    Body, Fault, StoredSession, Tries, What, examine, flow, grant, link, read_flow, read_grant, read_identity_record,
+    read_link, read_pat, read_revocation, read_session, read_spooled, revocation, session, spooled,
 };
 use crate::{
     model::{
@@ -14,10 +14,12 @@ use crate::{
     store::{
         Awaited, Flow, IdentityRecord, Parked, Progress, Proof, Revocation, Session, SessionOutcome, StoreError,
         backend::{Key, Kind, Label, Revision, Row, RowState},
-        seal::{Place, SealFault},
+        seal::{Beside, Place, SealFault},
         testing::{self, intent, pat, sealer, tenant},
     },
 };
+
+const FORGED: &str = "it or its record was altered, or it was sealed for another place";
 
 fn row((label, body): (Label, Body)) -> Row {
     Row { revision: Revision(1), label, body, last_used: None }
@@ -94,15 +96,16 @@ fn a_fault_names_the_field_and_never_the_value() {
 }
 
 #[test]
-fn every_field_is_needed_but_those_that_nobody_may_know() {
+fn every_field_is_needed_and_none_that_was_there_may_be_missing() {
     let good = row(grant(&sealer(1), &tenant("acme"), &testing::grant("acme"), None));
     let fields: Vec<_> = json(&good.body).as_object().expect("an object").keys().cloned().collect();
     for field in fields {
         let without = edited(&good, |body| {
             body.as_object_mut().expect("an object").remove(&field);
         });
-        let readable = read_grant(&sealer(1), &tenant("acme"), &without).is_ok();
-        assert_eq!(readable, ["scope", "answered_at"].contains(&field.as_str()), "{field}");
+        let needed = fault(&without);
+        let may_be_missing = ["scope", "answered_at"].contains(&field.as_str());
+        assert_eq!(needed == format!("access_token: {FORGED}"), may_be_missing, "{field}: {needed}");
     }
 }
 
@@ -125,7 +128,55 @@ fn tokens_cannot_change_places() {
         body["access_token"] = body["refresh_token"].take();
         body["refresh_token"] = access;
     });
-    assert_eq!(fault(&swapped), "access_token: altered, or sealed for another place");
+    assert_eq!(fault(&swapped), format!("access_token: {FORGED}"));
+}
+
+/// Another text, number or word than the field has, of the same shape.
+fn another(value: &Value) -> Value {
+    match value {
+        Value::String(text) if text.len() == 44 => json!(format!("{}=", "A".repeat(43))),
+        Value::String(text) if text.len() == 32 => json!("7".repeat(32)),
+        Value::String(text) if text.starts_with("https://") => json!("https://evil.test"),
+        Value::String(text) => json!(format!("{text}x")),
+        Value::Number(number) => json!(number.as_u64().map(|number| number + 1)),
+        Value::Bool(flag) => json!(!flag),
+        Value::Array(_) => json!(["=https://evil.test/cb"]),
+        other => panic!("a field of another kind: {other}"),
+    }
+}
+
+/// Whatever whoever can write to the store, and has no key, changes in a record.
+fn forgeries(row: &Row) -> Vec<(String, Row)> {
+    let fields = json(&row.body).as_object().expect("an object").clone();
+    let plain = fields.into_iter().filter(|(field, value)| {
+        field != "format" && !value.is_object() && super::fields::sealed_text(value.as_str().unwrap_or("")).is_none()
+    });
+    plain.map(|(field, value)| (field.clone(), edited(row, |body| body[field] = another(&value)))).collect()
+}
+
+#[test]
+fn a_grant_opens_only_as_it_was_sealed() {
+    let sealer = sealer(1);
+    let first = testing::grant("acme");
+    let good = row(grant(&sealer, &tenant("acme"), &first, Some(&intent(&first))));
+    let told = |row: &Row| read_grant(&sealer, &tenant("acme"), row).expect_err("refused").to_string();
+    let found = forgeries(&good);
+    assert!(found.iter().any(|(field, _)| field == "origin") && found.len() > 6, "{found:?}");
+    for (field, forged) in found {
+        let what = told(&forged);
+        let told_before = ["grant", "version", "token_type"].contains(&field.as_str());
+        assert_eq!(what.contains(FORGED), !told_before, "{field}: {what}");
+    }
+    let forgotten = edited(&good, |body| {
+        body.as_object_mut().expect("an object").remove("intent");
+    });
+    assert!(told(&forgotten).contains(FORGED));
+    // The tokens of an earlier version, in the row of the next.
+    let next = row(grant(&sealer, &tenant("acme"), &first.renewed(testing::tokens("next")), None));
+    let old = json(&good.body);
+    for field in ["access_token", "refresh_token"] {
+        assert!(told(&edited(&next, |body| body[field] = old[field].clone())).contains(FORGED), "{field}");
+    }
 }
 
 #[test]
@@ -141,6 +192,9 @@ fn a_pat_comes_back() {
     assert_eq!(read_pat(&sealer(1), &tenant("acme"), &stored), Ok(Some(pat("canary"))));
     assert_eq!(super::read_pat_origin(&tenant("acme"), &stored), Ok(testing::ORIGIN.parse().unwrap()));
     assert!(read_pat(&sealer(1), &tenant("beta"), &stored).is_err());
+    let [(field, forged)] = &forgeries(&stored)[..] else { panic!("one plain field") };
+    let what = read_pat(&sealer(1), &tenant("acme"), forged).expect_err("refused").to_string();
+    assert!(field == "origin" && what.contains(FORGED), "{what}");
 }
 
 #[test]
@@ -164,7 +218,7 @@ fn a_spooled_pair_is_the_next_one_of_its_intent_and_of_no_use_in_the_store() {
     let mut body = pair;
     body["format"] = json!(1);
     let planted = row((label, Body::from_stored(body.to_string().into_bytes())));
-    assert_eq!(fault(&planted), "access_token: altered, or sealed for another place");
+    assert_eq!(fault(&planted), format!("access_token: {FORGED}"));
 }
 
 fn any_time() -> impl Strategy<Value = Timestamp> {
@@ -285,8 +339,8 @@ fn a_session_comes_back_as_it_was_however_far_it_has_come() {
             tries: if some { Tries::One } else { Tries::Many },
             flows: if some { 3 } else { 0 },
         };
-        let row = row(session(&stored));
-        assert_eq!(read_session(&key, &row), Ok(stored));
+        let row = row(session(&sealer(1), &key, &stored));
+        assert_eq!(read_session(&sealer(1), &key, &row), Ok(stored));
         assert_eq!(row.label.due, Some(Timestamp::from_secs(600)), "a purge takes it then");
     }
 }
@@ -309,7 +363,7 @@ fn what_is_sealed_for_a_consent_opens_in_its_own_row_only() {
     let there = row(revocation(&sealer(1), &key_of(&revocation_), &revocation_));
     let other = Key::new(Kind::Revocation, format!("evil {}", revocation_.grant));
     let what = read_revocation(&sealer(1), &other, &there).expect_err("refused").to_string();
-    assert!(what.contains("refresh_token: altered, or sealed for another place"), "{what}");
+    assert!(what.contains(&format!("refresh_token: {FORGED}")), "{what}");
     let new = Flow {
         session: SessionId::from_text("session-canary"),
         verifier: Secret::new("verifier-canary"),
@@ -324,16 +378,87 @@ fn what_is_sealed_for_a_consent_opens_in_its_own_row_only() {
     assert_eq!((read.session, &read.verifier), (new.session.clone(), &new.verifier));
     assert_eq!((read.scopes, expires_at), (new.scopes.clone(), Timestamp::from_secs(600)));
     let what = read_flow(&sealer(1), &other, &there).expect_err("refused").to_string();
-    assert!(what.contains("session: altered, or sealed for another place") && !what.contains("canary"), "{what}");
+    assert!(what.contains(&format!("session: {FORGED}")) && !what.contains("canary"), "{what}");
     let earlier = row(flow(&sealer(1), &key, &Flow { scopes: None, ..new }, Timestamp::from_secs(600)));
     assert!(!String::from_utf8_lossy(earlier.body.as_bytes()).contains("scope"), "as an earlier version wrote it");
     assert_eq!(read_flow(&sealer(1), &key, &earlier).map(|(flow, _)| flow.scopes), Ok(None));
 }
 
 #[test]
+fn nobody_without_the_key_writes_a_consent_a_link_or_whose_a_grant_is() {
+    let sealer = sealer(1);
+    let told = |result: Result<(), StoreError>| result.expect_err("refused").to_string();
+
+    let key = Key::new(Kind::Flow, "session 00");
+    let stored = StoredSession {
+        session: Session {
+            tenant: tenant("acme"),
+            scopes: Some(ScopeSet::new("decks:read")),
+            return_to: Some("https://app.test/done".into()),
+            client: Some("flx_client_1".into()),
+            expires_at: Timestamp::from_secs(600),
+            progress: Progress::Parked(Parked {
+                identity: Some(identity("george")),
+                awaiting: Awaited::Completion { code: Proof::of("the code") },
+            }),
+        },
+        opened_at: Timestamp::from_secs(0),
+        grant: Some(GrantId::from_stored([7; 16])),
+        tries: Tries::One,
+        flows: 3,
+    };
+    let good = row(session(&sealer, &key, &stored));
+    for (field, forged) in forgeries(&good) {
+        let what = told(read_session(&sealer, &key, &forged).map(drop));
+        assert!(what.contains(FORGED), "{field}: {what}");
+    }
+    let elsewhere = Key::new(Kind::Flow, "session 11");
+    assert!(told(read_session(&sealer, &elsewhere, &good).map(drop)).contains(FORGED));
+
+    let key = Key::new(Kind::Flow, "sign-in 00");
+    let good = row(link(&sealer, &key, Timestamp::from_secs(300)));
+    assert_eq!(read_link(&sealer, &key, &good), Ok(Timestamp::from_secs(300)));
+    let [(_, later)] = &forgeries(&good)[..] else { panic!("one plain field") };
+    assert!(told(read_link(&sealer, &key, later).map(drop)).contains(FORGED));
+    let planted = edited(&good, |body| *body = json!({"format": 1, "expires_at": 300_000}));
+    assert!(told(read_link(&sealer, &key, &planted).map(drop)).contains("mark: expected a text"));
+    let of_another = Key::new(Kind::Flow, "sign-in 11");
+    assert!(
+        told(read_link(&sealer, &of_another, &good).map(drop)).contains(FORGED),
+        "copied under a name of one's own"
+    );
+
+    let key = Key::new(Kind::Flow, "state 00");
+    let new = Flow {
+        session: SessionId::from_text("session"),
+        verifier: Secret::new("verifier"),
+        binding: Proof::of("binding"),
+        client_id: "flx_client_1".into(),
+        redirect_uri: "https://app.test/cb".into(),
+        scopes: Some(ScopeSet::new("decks:read")),
+    };
+    for (field, forged) in forgeries(&row(flow(&sealer, &key, &new, Timestamp::from_secs(600)))) {
+        let what = told(read_flow(&sealer, &key, &forged).map(drop));
+        assert!(what.contains(FORGED), "{field}: {what}");
+    }
+
+    let key = Key::new(Kind::Identity, "acme");
+    let record = IdentityRecord {
+        identity: Some(identity("george")),
+        other_sub: Some("u2".into()),
+        ..IdentityRecord::unasked(GrantId::from_stored([6; 16]))
+    };
+    for (field, forged) in forgeries(&row(super::identity(&sealer, &key, &record))) {
+        let what = told(read_identity_record(&sealer, &key, &forged).map(drop));
+        assert!(what.contains(FORGED), "{field}: {what}");
+    }
+}
+
+#[test]
 fn no_name_that_a_user_gives_themselves_looks_like_a_sealed_value() {
     let key = Key::new(Kind::Identity, "acme");
-    let looks_sealed = sealer(1).seal(Place { kind: "pat", name: "acme", field: "pat" }, &Secret::new("x")).to_text();
+    let place = Place { kind: "pat", name: "acme", field: "pat", beside: Beside::of(b"") };
+    let looks_sealed = sealer(1).seal(place, &Secret::new("x")).to_text();
     let record = IdentityRecord {
         grant: GrantId::from_stored([7; 16]),
         identity: Some(identity(&looks_sealed)),
@@ -341,7 +466,7 @@ fn no_name_that_a_user_gives_themselves_looks_like_a_sealed_value() {
         other_sub: Some("u2".into()),
         lacks: ScopeSet::new("decks:write"),
     };
-    let there = row(super::identity(&record));
-    assert_eq!(read_identity_record(&key, &there), Ok(record));
-    assert_eq!(examine(&sealer(1), &key, &there).map(|keys| keys.len()), Ok(0));
+    let there = row(super::identity(&sealer(1), &key, &record));
+    assert_eq!(read_identity_record(&sealer(1), &key, &there), Ok(record));
+    assert_eq!(examine(&sealer(1), &key, &there).map(|keys| keys.len()), Ok(1), "the mark");
 }

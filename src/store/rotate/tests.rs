@@ -8,7 +8,7 @@ use crate::{
         Awaiting, Cas, Connecting, NewFlow, Outset, SessionWish, Settlement, StoreError, TokenStore, Word,
         backend::{Backend, Change, Expect, Key, Kind, Label, Row},
         record::{self, Body},
-        seal::Sealer,
+        seal::{Beside, Place, Sealer},
         testing::{World, grant, meddled::Meddled, new_grant, pat, ring, sealer, tenant},
     },
 };
@@ -146,7 +146,8 @@ async fn what_does_not_open_is_named_by_tenant_and_field_and_the_rest_is_sealed(
 async fn kinds_and_fields_that_nobody_thought_of_are_sealed_anew_or_counted_as_unreadable() {
     let world = World::new().await;
     let (_, check) = record::check(&sealer(1), "x", &Secret::new("canary"));
-    let place = crate::store::seal::Place { kind: "flow", name: "session", field: "verifier" };
+    let beside = Beside::of(br#"{"format":1,"verifier":null}"#);
+    let place = Place { kind: "flow", name: "session", field: "verifier", beside };
     let sealed = sealer(1).seal(place, &Secret::new("canary")).to_text();
     let flow = |text: String| Body::from_stored(text.into_bytes());
     put(
@@ -205,7 +206,7 @@ async fn what_is_on_its_way_to_a_consent_is_sealed_anew_too() {
     let code = Awaiting::Completion { code: Secret::new("code") };
     world.store.park(&parked, &new, &code).await.expect("parked");
     let store = open(&world.backend, rotating()).await;
-    assert_eq!(rotate(&store).await, 2, "the flow and the parked grant");
+    assert_eq!(rotate(&store).await, 4, "two sessions, the flow and the parked grant");
     assert_eq!(store.survey().await.expect("looked at").unreadable, 0);
     let after = open(&world.backend, sealer(2)).await;
     assert_eq!(after.take_flow("state").await.expect("read").map(|flow| flow.session), Some(begun));

@@ -6,10 +6,10 @@ use std::sync::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 
-use super::{Followed, InvalidKeys, KeyRing, Place, SealFault, Sealed, Sealer};
+use super::{Beside, Followed, InvalidKeys, KeyRing, Place, SealFault, Sealed, Sealer};
 use crate::model::{Random, Secret};
 
-const PLACE: Place<'static> = Place { kind: "grant", name: "acme", field: "refresh_token" };
+const PLACE: Place<'static> = Place { kind: "grant", name: "acme", field: "refresh_token", beside: Beside([7; 32]) };
 
 fn line(fill: u8) -> String {
     STANDARD.encode([fill; 32])
@@ -154,7 +154,7 @@ proptest! {
     #[test]
     fn any_secret_comes_back(secret in ".{0,200}", kind in part(), name in part(), field in part()) {
         let sealer = sealer(&[1]);
-        let place = Place { kind: &kind, name: &name, field: &field };
+        let place = Place { kind: &kind, name: &name, field: &field, ..PLACE };
         let sealed = sealer.seal(place, &Secret::new(secret.as_str()));
         let stored = Sealed::from_text(&sealed.to_text()).expect("base64");
         prop_assert_eq!(sealer.open(place, &stored), Ok(Secret::new(secret)));
@@ -181,8 +181,8 @@ proptest! {
     fn no_other_place_opens(here in (part(), part(), part()), there in (part(), part(), part())) {
         prop_assume!(here != there);
         let sealer = sealer(&[1]);
-        let sealed = sealer.seal(Place { kind: &here.0, name: &here.1, field: &here.2 }, &Secret::new("canary"));
-        let place = Place { kind: &there.0, name: &there.1, field: &there.2 };
+        let sealed = sealer.seal(Place { kind: &here.0, name: &here.1, field: &here.2, ..PLACE }, &Secret::new("canary"));
+        let place = Place { kind: &there.0, name: &there.1, field: &there.2, ..PLACE };
         prop_assert_eq!(sealer.open(place, &sealed), Err(SealFault::Forged));
     }
 }

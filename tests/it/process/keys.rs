@@ -278,7 +278,9 @@ async fn a_record_that_does_not_open_is_named_keeps_the_old_key_and_harms_nobody
     });
     let sidecar = world.start().await;
     for name in ["copied", "flipped"] {
-        let names = format!("pat {name}\\\" is unreadable: pat: altered, or sealed for another place");
+        let names = format!(
+            "pat {name}\\\" is unreadable: pat: it or its record was altered, or it was sealed for another place"
+        );
         assert_mendable(&ask(sidecar.proxy, &get(DECKS, name)).await, &names);
     }
     assert_eq!(ask(sidecar.proxy, &get(DECKS, "beta")).await.status, 200);
