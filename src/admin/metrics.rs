@@ -167,8 +167,10 @@ impl Answered {
         let method = METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(others);
         let credential = CREDENTIALS.iter().position(|known| *known == credential).unwrap_or(0);
         let labelled = || {
+            // An upstream may answer any three digits (RFC 9110 section 15).
+            let status = if status < 600 { status.to_string() } else { "other".to_owned() };
             let label = CREDENTIALS[credential].map_or("none", CredentialKind::as_str);
-            self.counters.with_label_values(&[METHODS[method], status.to_string().as_str(), label])
+            self.counters.with_label_values(&[METHODS[method], status.as_str(), label])
         };
         let statuses = self.known[method][credential].get_or_init(|| (100..600).map(|_| OnceLock::new()).collect());
         match usize::from(status).checked_sub(100).and_then(|at| statuses.get(at)) {

@@ -5,6 +5,7 @@ mod client;
 mod completions;
 mod connect;
 mod console;
+mod custody;
 mod demo;
 mod disconnect;
 mod explain;
@@ -100,6 +101,7 @@ const EXIT_STATUS: &str = "Exit status: 0 done, 1 the operation failed, 2 bad us
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    custody::keep_memory_private();
     let mut world = World {
         console: Console::system(),
         environment: &SystemEnvironment,

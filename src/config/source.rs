@@ -7,6 +7,7 @@ use super::{
     fault::{Fault, Faults, Place},
     report::Report,
 };
+use crate::model::file_access::FileOwner;
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum ConfigSource {
 const VARIABLE: &str = "FLEXSLOT_PROXY_CONFIG";
 /// What is taken without being named.
 const IN_CURRENT_DIR: &str = "proxy.toml";
+/// The permission bit that lets everybody write. A group often has its owner alone.
+const BY_ANYBODY: u32 = 0o002;
 
 // === impl ConfigSource ===
 
@@ -63,6 +66,15 @@ impl ConfigSource {
             };
             faults(Place::File, what, hint)
         })?;
+        // It says where tokens go, and a running sidecar takes it over as soon as it is changed.
+        if file.mode & BY_ANYBODY != 0 {
+            let what = format!("anybody can write it (mode {:o})", file.mode);
+            return Err(faults(Place::File, what, Some(format!("chmod o-w {}", path.display()))));
+        }
+        if path == Path::new(IN_CURRENT_DIR) && file.owner == FileOwner::SomebodyElse {
+            let what = "belongs to another user, and nobody has named it".to_owned();
+            return Err(faults(Place::File, what, Some(format!("if it is meant: --config ./{IN_CURRENT_DIR}"))));
+        }
         match std::str::from_utf8(&file.bytes) {
             Ok(text) => Ok(text.to_owned()),
             Err(error) => {

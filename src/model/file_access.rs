@@ -17,6 +17,8 @@ pub enum FileAccess {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileOwner {
     ThisProcess,
+    /// Who can write every file anyway.
+    Root,
     SomebodyElse,
 }
 
@@ -47,7 +49,11 @@ impl FileAccess {
 impl FileOwner {
     /// The owner of a file whose user id is `uid`, for a process of the user `process`.
     pub fn of(uid: u32, process: u32) -> Self {
-        if uid == process { Self::ThisProcess } else { Self::SomebodyElse }
+        match uid {
+            uid if uid == process => Self::ThisProcess,
+            0 => Self::Root,
+            _ => Self::SomebodyElse,
+        }
     }
 }
 
@@ -59,7 +65,7 @@ impl TooOpen {
         match self {
             Self::Read | Self::Write(FileOwner::ThisProcess) => "600",
             // With less we could not read it.
-            Self::Write(FileOwner::SomebodyElse) => "go-w",
+            Self::Write(FileOwner::Root | FileOwner::SomebodyElse) => "go-w",
         }
     }
 }
@@ -77,7 +83,7 @@ impl fmt::Display for TooOpen {
 mod tests {
     use super::{
         FileAccess,
-        FileOwner::{SomebodyElse, ThisProcess},
+        FileOwner::{Root, SomebodyElse, ThisProcess},
         TooOpen,
     };
 
@@ -91,6 +97,8 @@ mod tests {
             (0o620, ThisProcess, Err(TooOpen::Write(ThisProcess))),
             (0o602, ThisProcess, Err(TooOpen::Write(ThisProcess))),
             (0o444, SomebodyElse, Ok(())),
+            (0o644, Root, Ok(())),
+            (0o664, Root, Err(TooOpen::Write(Root))),
             (0o464, SomebodyElse, Err(TooOpen::Write(SomebodyElse))),
         ] {
             assert_eq!(FileAccess::Private.check(mode, owner), judged, "{mode:o} {owner:?}");
@@ -99,7 +107,7 @@ mod tests {
     }
     #[test]
     fn what_mends_a_file_lets_nobody_else_in_and_us() {
-        for owner in [ThisProcess, SomebodyElse] {
+        for owner in [ThisProcess, Root, SomebodyElse] {
             for mode in 0..=0o777 {
                 let Err(too_open) = FileAccess::Private.check(mode, owner) else { continue };
                 let mended = match too_open.mended_by() {
@@ -108,7 +116,7 @@ mod tests {
                     other => panic!("{other}"),
                 };
                 assert_eq!(FileAccess::Private.check(mended, owner), Ok(()), "{mode:o} {owner:?}");
-                if owner == SomebodyElse {
+                if owner != ThisProcess {
                     assert_eq!(mended & 0o044, mode & 0o044, "{mode:o}: we read it as before");
                 }
             }

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -25,6 +25,18 @@ pub(super) fn create_private_dir(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// What others could do in the directory `path`, and what to do about it, as one line: whoever can write there puts files
+/// of their own in the place of ours. It stays as it is, for it may be one that is meant for others too.
+pub(super) fn exposure_of(path: &Path) -> Option<String> {
+    const OF_OTHERS: u32 = 0o022;
+    // Files in there are their owner's to rename, as in /tmp.
+    const STICKY: u32 = 0o1000;
+    let mode = fs::metadata(path).ok()?.mode();
+    let path = path.display();
+    (mode & OF_OTHERS != 0 && mode & STICKY == 0)
+        .then(|| format!("{path} can be written by others, who can replace the files in it; chmod go-w {path}"))
 }
 
 /// Makes a file of mode 0600 that was not there before.
@@ -100,5 +112,32 @@ impl<'p> Staged<'p> {
     pub(super) fn put_in_place(self) -> io::Result<()> {
         fs::rename(&self.staged, self.path)?;
         sync_dir_of(self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::{self, Permissions},
+        os::unix::fs::PermissionsExt,
+    };
+
+    use super::{create_private_dir, exposure_of};
+
+    #[test]
+    fn a_directory_that_others_write_to_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let made = dir.path().join("a/b");
+        create_private_dir(&made).unwrap();
+        for made in [&made, &dir.path().join("a")] {
+            assert_eq!(fs::metadata(made).unwrap().permissions().mode() & 0o7777, 0o700, "{made:?}");
+        }
+        for (mode, exposed) in [(0o700, false), (0o755, false), (0o1777, false), (0o770, true), (0o777, true)] {
+            fs::set_permissions(&made, Permissions::from_mode(mode)).unwrap();
+            let told = exposure_of(&made);
+            assert_eq!(told.is_some(), exposed, "{mode:o}");
+            assert!(told.is_none_or(|told| told.contains("a/b can be written by others")), "{mode:o}");
+        }
+        assert_eq!(exposure_of(&dir.path().join("missing")), None);
     }
 }

@@ -304,6 +304,13 @@ impl Backend for RedisBackend {
         }
     }
 
+    fn exposure(&self) -> Option<String> {
+        let place = self.place();
+        place.is_overheard().then(|| {
+            format!("{place}: the connection is not encrypted, so whoever hears it has the password; use rediss://")
+        })
+    }
+
     /// Looked up with INFO, which hosted servers allow where they forbid CONFIG.
     async fn caveats(&self) -> Result<Vec<String>, StoreError> {
         let place = self.place();

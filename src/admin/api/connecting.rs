@@ -99,7 +99,9 @@ pub(super) async fn disconnect(
     State(admin): State<Admin>,
     Named(tenant): Named,
 ) -> Result<Json<Disconnected>, Failure> {
-    let revocation = match admin.credentials.disconnect(&tenant).await? {
+    let outcome = admin.credentials.disconnect(&tenant).await?;
+    tracing::info!(%tenant, "the admin API has disconnected a tenant");
+    let revocation = match outcome {
         DisconnectOutcome::Revoked => Revocation::Done,
         DisconnectOutcome::Queued => Revocation::Queued,
         DisconnectOutcome::Ended | DisconnectOutcome::NothingToDisconnect => Revocation::None,

@@ -26,12 +26,14 @@ pub(super) async fn set_pat(
     let [pat] = body.fields([&["pat"]])?;
     let pat = json::secret("pat", pat, Secret::is_header_safe)?.ok_or_else(|| Fault::missing("pat"))?;
     admin.credentials.set_pat(&tenant, pat).await?;
+    tracing::info!(%tenant, "the admin API has set a PAT");
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `DELETE /v1/tenants/{tenant}/pat`
 pub(super) async fn remove_pat(State(admin): State<Admin>, Named(tenant): Named) -> Result<StatusCode, Failure> {
     admin.credentials.remove_pat(&tenant).await?;
+    tracing::info!(%tenant, "the admin API has removed a PAT");
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -50,7 +52,10 @@ pub(super) async fn import_grant(
     let grant = BroughtGrant { client_id, tokens: grant.into_tokens() };
     let brought = Brought { pat, grant: Some(grant) };
     match admin.credentials.import_grant(&tenant, brought, Existing::Replace).await? {
-        Import::Added | Import::Replaced => Ok(StatusCode::NO_CONTENT),
+        Import::Added | Import::Replaced => {
+            tracing::info!(%tenant, "the admin API has imported a grant");
+            Ok(StatusCode::NO_CONTENT)
+        }
         Import::Skipped | Import::Uncertain => Err(Code::Conflict
             .problem("This very refresh token is being presented to Flexslot just now, so the grant stays as it is.")
             .of(&tenant)

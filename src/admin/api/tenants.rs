@@ -55,6 +55,7 @@ pub(super) async fn remove(State(admin): State<Admin>, Named(tenant): Named) -> 
         return Err(unknown(&tenant));
     }
     admin.credentials.remove(&tenant).await?;
+    tracing::info!(%tenant, "the admin API has removed a tenant");
     Ok(StatusCode::NO_CONTENT)
 }
 

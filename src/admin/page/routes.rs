@@ -96,6 +96,7 @@ async fn disconnect(
     browser.check(chosen.csrf.as_deref())?;
     let tenant = chosen.tenant()?;
     let what = admin.credentials.disconnect(&tenant).await?;
+    tracing::info!(%tenant, "the connections page has disconnected a tenant");
     let mut response = see_other(&format!("{}{ANCHOR}", chosen.asked.address()));
     remember(&mut response, &admin.settings.get(), Some(&Outcome { tenant, what }));
     Ok(response)

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::config::Environment;
+use crate::{config::Environment, model::prefix};
 
 /// What opens an address where `BROWSER` does not say.
 const OPENER: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
@@ -13,8 +13,23 @@ pub(super) fn open(url: &str, environment: &dyn Environment) {
     let program = words.remove(0);
     let mut browser = Command::new(program);
     browser.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    for (name, value) in std::env::vars_os() {
+        if is_secret(&name.to_string_lossy(), &value.to_string_lossy()) {
+            browser.env_remove(name);
+        }
+    }
     // Nobody waits for its end; it may stay open for days.
     let _ = browser.spawn();
+}
+
+/// Whether a variable is none that a browser needs, and one that it should not have: it may stay open for days, and all
+/// that it starts inherits it. Which ones the configuration names for secrets is not enough: `connect` reads not all.
+fn is_secret(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let mut words = name.split('_');
+    name.starts_with("FLEXSLOT")
+        || prefix::holds_credential(value)
+        || words.any(|word| ["TOKEN", "SECRET", "PASSWORD", "PASS", "PAT", "KEY", "CREDENTIALS"].contains(&word))
 }
 
 /// The program and its arguments. `BROWSER` may name several, the best first, and say by `%s` where the address goes.
@@ -31,7 +46,25 @@ fn command(browser: Option<&str>, url: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OPENER, command};
+    use super::{OPENER, command, is_secret};
+
+    #[test]
+    fn a_browser_inherits_no_secret_and_what_it_needs() {
+        for (name, value) in [
+            ("FLEXSLOT_PROXY_STORE", "redis://cache/"),
+            ("FLEXSLOT_PAT", "x"),
+            ("ACME_PAT", "x"),
+            ("ADMIN_TOKEN", "x"),
+            ("CLIENT_SECRET_1", "x"),
+            ("PGPASSWORD_FILE_KEY", "x"),
+            ("MINE", "flx_pat_canary"),
+        ] {
+            assert!(is_secret(name, value), "{name}");
+        }
+        for name in ["PATH", "HOME", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS", "LANG"] {
+            assert!(!is_secret(name, "x"), "{name}");
+        }
+    }
 
     #[test]
     fn the_best_browser_is_given_the_address() {

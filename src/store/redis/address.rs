@@ -1,6 +1,6 @@
 //! What a `redis://` URL says: where the server is, and who we are there.
 
-use std::fmt;
+use std::{fmt, net::IpAddr};
 
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
@@ -69,6 +69,18 @@ impl Address {
     }
 }
 
+impl Address {
+    /// Whether the password, and all that is stored, goes over a network as it is.
+    pub(super) fn is_overheard(&self) -> bool {
+        // RFC 6761 section 6.3.
+        let is_here = match self.host.parse::<IpAddr>() {
+            Ok(address) => address.is_loopback(),
+            Err(_) => self.host == "localhost" || self.host.ends_with(".localhost"),
+        };
+        self.transport == Transport::Plain && !is_here
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = match self.transport {
@@ -124,6 +136,22 @@ mod tests {
         assert_eq!((address.user.as_deref(), &address.password), (Some("o@ps"), &Some(Secret::new("s:e/c?r"))));
         assert_eq!(address.to_string(), "rediss://[::1]:7000/3");
         assert!(!format!("{address:?}").contains("s:e"));
+    }
+
+    #[test]
+    fn a_connection_that_others_can_hear_is_told_from_one_that_stays_here() {
+        for (url, overheard) in [
+            ("redis://cache.internal/", true),
+            ("redis://10.0.0.7/", true),
+            ("redis://[fd00::7]/", true),
+            ("rediss://cache.internal/", false),
+            ("redis://localhost/", false),
+            ("redis://cache.localhost/", false),
+            ("redis://127.0.0.9/", false),
+            ("redis://[::1]/", false),
+        ] {
+            assert_eq!(parse(url).expect("an address").is_overheard(), overheard, "{url}");
+        }
     }
 
     #[test]
