@@ -8,7 +8,7 @@ use std::{
 };
 
 use flexslot_proxy::{
-    app::{self, App, Crew, Listeners, Surroundings, storage::Storage},
+    app::{self, App, Crew, Handed, Listeners, Surroundings, storage::Storage},
     cli::logging,
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
 };
@@ -34,7 +34,7 @@ async fn serve(config: Config) -> io::Result<()> {
     let failed = |failure: app::StartFailure| io::Error::other(failure.to_string());
     let (metrics, around) = (app::metrics().map_err(failed)?, Surroundings::system());
     let storage = Storage::open(&config.store, &around, metrics.clone()).await.map_err(failed)?;
-    let listeners = Listeners::bind(&config).map_err(failed)?;
+    let listeners = Listeners::bind(&config, Handed::default()).map_err(failed)?;
     println!("{}", listeners.ports().0);
     let app = App::build(config, storage, &around, (Crew::here(), metrics)).map_err(failed)?;
     let (_reloader, reloads) = app::reloads();

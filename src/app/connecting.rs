@@ -22,7 +22,7 @@ use crate::{
     server::{
         accept::Limits,
         admin_front::AdminFront,
-        listen::{self, BindError, Listener},
+        listen::{self, BindError, Handed, Listener},
         request_id::RequestIds,
     },
     store::StoreError,
@@ -195,7 +195,7 @@ fn bind(addresses: &[SocketAddr]) -> Result<Vec<Listener>, BindError> {
     let needs = std::iter::once(Need::Required).chain(std::iter::repeat(Need::IfPresent));
     let on =
         |(address, need): (&SocketAddr, Need)| ListenOn { need, ..ListenOn::required(ListenAddress::Tcp(*address)) };
-    listen::bind_all(&addresses.iter().zip(needs).map(on).collect::<Vec<_>>())
+    listen::bind_all(&addresses.iter().zip(needs).map(on).collect::<Vec<_>>(), &mut Handed::default(), None)
 }
 
 fn unlistened(error: &BindError) -> StartFailure {

@@ -1,12 +1,13 @@
 //! The sockets of a sidecar, bound before it is built.
 
-use super::StartFailure;
+use super::{StartFailure, settings};
 use crate::{
     config::Config,
     model::ListenOn,
     server::{
         connections_page::ConnectionsPage,
-        listen::{self, Listener},
+        listen::{self, Handed, Listener},
+        tls::Tls,
     },
 };
 
@@ -19,19 +20,28 @@ pub struct Listeners {
     pub admin: Vec<Listener>,
     /// Those that serve health and metrics only.
     pub metrics: Vec<Listener>,
+    /// What those of the data plane show that speak TLS.
+    pub tls: Option<Tls>,
 }
 
 // === impl Listeners ===
 
 impl Listeners {
-    /// Binds what the configuration names.
-    pub fn bind(config: &Config) -> Result<Self, StartFailure> {
-        let bind = |on: &[ListenOn]| listen::bind_all(on).map_err(|error| StartFailure::listen(&error));
-        Ok(Self {
-            admin: bind(&config.admin.listeners)?,
-            metrics: bind(&config.admin.metrics_listeners)?,
-            server: bind(&config.server.listeners)?,
-        })
+    /// Binds what the configuration names, but for what was handed over.
+    pub fn bind(config: &Config, mut handed: Handed) -> Result<Self, StartFailure> {
+        let tls = settings::tls(config)?.map(Tls::new);
+        let mut bind = |on: &[ListenOn]| {
+            listen::bind_all(on, &mut handed, tls.as_ref()).map_err(|error| StartFailure::listen(&error))
+        };
+        let (admin, metrics) = (bind(&config.admin.listeners)?, bind(&config.admin.metrics_listeners)?);
+        let server = bind(&config.server.listeners)?;
+        if let Some(left) = handed.left() {
+            let what = format!("was started with a socket that nothing here listens on: {left}");
+            return Err(StartFailure::new(what).hint(
+                "server.listen, admin.listen or admin.metrics_listen has to name its address exactly as the socket has it",
+            ));
+        }
+        Ok(Self { server, admin, metrics, tls })
     }
 
     /// The connections page, where a browser can reach it by TCP.
@@ -75,14 +85,14 @@ mod tests {
         let socket = bound(ListenAddress::Unix { path: dir.path().join("admin.sock"), mode: 0o600 });
         let admin = tcp();
         let port = admin.local_addr().unwrap().port();
-        let listeners = Listeners { server: vec![tcp()], admin: vec![socket, admin], metrics: vec![tcp()] };
+        let listeners = Listeners { server: vec![tcp()], admin: vec![socket, admin], metrics: vec![tcp()], tls: None };
         let page = listeners.connections_page().unwrap().url_of(None);
         assert_eq!(page, format!("http://127.0.0.1:{port}/"));
     }
 
     #[tokio::test]
     async fn without_a_tcp_address_of_the_admin_listener_there_is_none() {
-        let listeners = Listeners { server: vec![tcp()], admin: Vec::new(), metrics: vec![tcp()] };
+        let listeners = Listeners { server: vec![tcp()], admin: Vec::new(), metrics: vec![tcp()], tls: None };
         assert_eq!(listeners.connections_page(), None);
     }
 }

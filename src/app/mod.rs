@@ -17,14 +17,18 @@ pub mod settings;
 pub mod storage;
 mod stored_clients;
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
     join,
     sync::{oneshot, watch},
+    time::sleep,
 };
 
-pub use crate::server::{crew::Crew, listen::bind_tcp};
+pub use crate::server::{
+    crew::Crew,
+    listen::{Handed, bind_tcp},
+};
 use crate::{
     admin::{
         self, Admin, connections,
@@ -44,6 +48,7 @@ use crate::{
         admin_front::AdminFront,
         dispatch::{self, Front},
         request_id::RequestIds,
+        tls::Tls,
     },
     store::{TokenStore, seal::Sealer},
 };
@@ -73,6 +78,8 @@ pub struct App {
     connecting: ConnectFlow,
     /// The admin listener's, once it is bound.
     admin_port: Option<u16>,
+    /// What callers over TLS are shown, once anything is bound.
+    tls: Option<Tls>,
     corridor: Arc<Corridor>,
     crew: Arc<Crew>,
     front: Arc<Front>,
@@ -101,6 +108,10 @@ pub enum Ended {
     /// Some connections were cut off when `drain_timeout` was over.
     CutOff,
 }
+
+/// How long requests are still served that were sent before their senders could know that we are stopping. Who sends one
+/// later, on a connection that was said to end, is told to go elsewhere.
+const ON_THE_WAY: Duration = Duration::from_secs(1);
 
 /// How long probes that are being answered at the end may take.
 const ADMIN_DRAIN: Duration = Duration::from_secs(1);
@@ -196,6 +207,7 @@ impl App {
             credentials,
             connecting,
             admin_port: None,
+            tls: None,
             corridor,
             crew: Arc::new(crew),
             front: Arc::new(front),
@@ -232,6 +244,7 @@ impl App {
     ) -> Result<Ended, StartFailure> {
         let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
         self.admin_port = Some(listeners.ports().1).filter(|port| *port != 0);
+        self.tls = listeners.tls.clone();
         let server = self.outbound.authorization_server(&self.config, &self.stored, &self.around)?;
         self.connecting.reload(settings::connect_flow(&self.config, server, self.admin_port));
         self.admin_settings.replace(self.admin_settings_of(&self.config)?);
@@ -272,7 +285,6 @@ impl App {
     async fn finish(&self, data: Serving, drain: Duration) -> Ended {
         tracing::info!(drain_timeout = ?drain, "stopping: no new connections, what is under way is finished");
         self.readiness.enter(Phase::Draining);
-        self.draining.send_replace(true);
         let (last_response, responses) = oneshot::channel::<Infallible>();
         let serving = async {
             let drained = data.stop().await;
@@ -280,7 +292,14 @@ impl App {
             drained
         };
         let last_request = async { _ = responses.await };
-        let (drained, ()) = join!(serving, self.credentials.drain(last_request, drain));
+        let mut ending = pin!(async { join!(serving, self.credentials.drain(last_request, drain)) });
+        let (drained, ()) = tokio::select! {
+            ended = &mut ending => ended,
+            () = sleep(ON_THE_WAY) => {
+                self.draining.send_replace(true);
+                ending.await
+            }
+        };
         match drained {
             Drained::All => Ended::Drained,
             Drained::CutOff(connections) => {

@@ -55,6 +55,7 @@ struct Prepared {
     credential: credential::Settings,
     connecting: connect_flow::Settings,
     admin: admin::Settings,
+    tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// How long a reload waits for the store to say which key it is sealed with.
@@ -129,11 +130,17 @@ impl App {
         let credential = settings::credential(&config, Arc::clone(&server) as _);
         let connecting = settings::connect_flow(&config, server, self.admin_port);
         let admin = self.admin_settings_of(&config)?;
-        Ok(Prepared { config, outbound, stored, memory, keys, corridor, credential, connecting, admin })
+        let tls = settings::tls(&config)?;
+        Ok(Prepared { config, outbound, stored, memory, keys, corridor, credential, connecting, admin, tls })
     }
 
     fn adopt(&mut self, prepared: Prepared) {
-        let Prepared { config, outbound, stored, memory, keys, corridor, credential, connecting, admin } = prepared;
+        let Prepared { config, outbound, stored, memory, keys, corridor, credential, connecting, admin, tls } =
+            prepared;
+        // Listeners with TLS stay so until the next start, and show what they did where nothing else is said.
+        if let (Some(shown), Some(tls)) = (&self.tls, tls) {
+            shown.replace(tls);
+        }
         if let Some(ring) = keys {
             self.sealer.replace(ring);
         }

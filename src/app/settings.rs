@@ -2,20 +2,21 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use super::StartFailure;
 use crate::{
     admin,
-    config::{Callback, Config, RewriteUrls},
+    config::{self, Callback, Config, RewriteUrls},
     connect_flow,
     credential::{self, RefreshPolicy, TenantPolicy},
     flexslot::{AuthorizationServer, HttpAuthorizationServer},
     model::{HostPattern, RedirectUri, Secret, WebOrigin},
     proxy::{
         self,
-        guard::{Guard, Pages},
+        guard::{Guard, NamedCaller, Pages},
         replay::{ReplayLimits, ReplayMemory},
         upstream::Upstreams,
     },
-    server::{accept::Limits, access_log::Lines, wire::WireLimits},
+    server::{accept::Limits, access_log::Lines, tls::server_config, wire::WireLimits},
 };
 
 /// The credential room's part.
@@ -47,11 +48,29 @@ pub fn credential(config: &Config, server: Arc<HttpAuthorizationServer>) -> cred
     credential::Settings { origin, refresh, endpoint, server, tenants, cached_tenants }
 }
 
+/// What callers over TLS are shown and asked for.
+pub fn tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, StartFailure> {
+    let Some(tls) = &config.server.tls else { return Ok(None) };
+    let Some(key) = &tls.key else { return Ok(None) };
+    let client_roots = tls.client_roots.as_ref().map(|roots| &roots.certificates[..]);
+    match server_config(tls.chain.clone(), &key.secret, client_roots) {
+        Ok(config) => Ok(Some(config)),
+        Err(error) => Err(StartFailure::new(error.to_string())),
+    }
+}
+
+fn named_caller(caller: &config::NamedCaller) -> Option<NamedCaller> {
+    let token = caller.token.as_ref()?.secret.clone();
+    let tenants = caller.tenants.as_ref().map(|tenants| tenants.iter().cloned().collect());
+    Some(NamedCaller { name: caller.name.as_str().into(), token, tenants })
+}
+
 /// The corridor's part.
 pub fn corridor(config: &Config, upstream: Upstreams, memory: ReplayMemory) -> proxy::Settings {
     let guard = Guard {
         upstream: Some(config.upstream.origin.clone()),
         client_token: config.server.client_token.as_ref().map(|configured| configured.secret.clone()),
+        callers: config.server.callers.iter().filter_map(named_caller).collect(),
         ..host_and_origin(config)
     };
     proxy::Settings {
@@ -149,6 +168,7 @@ fn host_and_origin(config: &Config) -> Guard {
         allowed_origins: config.server.allowed_origins.clone(),
         pages: Pages::None,
         client_token: None,
+        callers: Vec::new(),
         upstream: None,
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Console, Failure, World, logging::Logging, serve::workers, signals::Signals};
 use crate::{
-    app::{self, App, Listeners, Surroundings, storage::Storage},
+    app::{self, App, Handed, Listeners, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Overrides, SystemEnvironment},
     model::{Origin, ProofKey, Random, ScopeSet, Secret, SystemClock, TokenSet, TokenType},
     sandbox::{Client, Consent, Running, Sandbox, Settings, TokenPair},
@@ -83,7 +83,7 @@ impl DemoArgs {
         let metrics = app::metrics()?;
         let around = Surroundings::system();
         let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
-        let listeners = Listeners::bind(&config)?;
+        let listeners = Listeners::bind(&config, Handed::default())?;
         let ports = listeners.ports();
         sandbox.add_client(client(config.oauth.callback.bound_to(ports.1).as_str()));
         let leaked = furnish(&sandbox, &config.upstream.origin, &storage).await?;

@@ -21,6 +21,7 @@ mod reread;
 mod running;
 mod sandbox;
 mod serve;
+mod service;
 mod signals;
 mod status;
 mod store;

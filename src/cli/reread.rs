@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio::signal::unix::Signal;
 
-use super::{logging::Logging, watcher::Watcher};
+use super::{logging::Logging, service, watcher::Watcher};
 use crate::{
     app::{Reloaded, Reloader},
     config::{Config, ConfigSource, Environment, Faults, Overrides, SystemEnvironment},
@@ -62,6 +62,9 @@ impl Rereader {
         // Begins with a look, for what has changed after the configuration was read and before its files were watched.
         let mut reason = Reason::Look;
         loop {
+            if reason == Reason::Asked {
+                service::reloading();
+            }
             match self.origin.read(&SystemEnvironment) {
                 Ok(config) if config.watched_files() != self.files => {
                     self.files = config.watched_files();
@@ -71,6 +74,10 @@ impl Rereader {
                 Ok(config) if reason == Reason::Look && self.in_use.says_the_same(&config) => self.in_use = config,
                 Ok(config) => self.hand_over(config).await,
                 Err(faults) => tracing::error!("the new configuration is not used, the old one stays:\n{faults}"),
+            }
+            // Also where the old one stays: what the sidecar does is what it did.
+            if reason == Reason::Asked {
+                service::ready();
             }
             reason = tokio::select! {
                 Some(()) = hangup.recv() => Reason::Asked,

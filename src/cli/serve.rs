@@ -9,10 +9,11 @@ use super::{
     Console, Failure, GlobalArgs, ServeOverrides, StreamKind, World,
     logging::{Logging, Rest},
     reread::{Origin, Rereader},
+    service,
     signals::{Signals, catch},
 };
 use crate::{
-    app::{self, App, Crew, Ended, Listeners, StartFailure, Surroundings, storage::Storage},
+    app::{self, App, Crew, Ended, Handed, Listeners, StartFailure, Surroundings, storage::Storage},
     config::Config,
 };
 
@@ -34,13 +35,16 @@ impl ServeArgs {
         super::arm_failpoint(world.environment)?;
         let origin = Origin { source: global.source(world.environment), overrides: self.overrides.into() };
         let config = origin.read(world.environment)?;
+        // Before any thread is started: it changes the environment.
+        let handed = Handed::from_env();
+        let handed = handed.map_err(|error| Failure::new(format!("LISTEN_FDS: a socket cannot be used: {error}")))?;
         let (logging, rest) = Logging::start(&config.log, world.console.err_kind())?;
-        super::runtime()?.block_on(serve(config, origin, (logging, rest), &mut world.console))
+        super::runtime()?.block_on(serve((config, handed), origin, (logging, rest), &mut world.console))
     }
 }
 
 async fn serve(
-    config: Config,
+    (config, handed): (Config, Handed),
     origin: Origin,
     (logging, rest): (Logging, Rest),
     console: &mut Console,
@@ -55,7 +59,7 @@ async fn serve(
     if let Some(file) = &storage.new_key {
         tracing::info!(file = %file.display(), "an encryption key was made; keep a copy of it apart from the store");
     }
-    let listeners = Listeners::bind(&config)?;
+    let listeners = Listeners::bind(&config, handed)?;
     let app = App::build(config.clone(), storage, &around, (workers()?, metrics))?;
     announce(&listeners, &config);
     // A link is for whoever sits there, and must not end up where log lines are collected.
@@ -64,8 +68,15 @@ async fn serve(
     }
     let (reloader, reloads) = app::reloads();
     let rereading = tokio::spawn(Rereader::new(origin, config, logging, reloader).run(hangup));
+    let alive = tokio::spawn(service::stay_alive());
+    service::ready();
     let last = Arc::clone(&rest);
-    let ended = app.run(listeners, reloads, signals.stop_or(move || last.write())).await;
+    let stop = async {
+        signals.stop_or(move || last.write()).await;
+        service::stopping();
+    };
+    let ended = app.run(listeners, reloads, stop).await;
+    alive.abort();
     rereading.abort();
     match ended? {
         Ended::Drained | Ended::CutOff => Ok(()),

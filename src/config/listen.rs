@@ -79,6 +79,11 @@ fn read_table(value: &Value<'_>, purpose: Purpose) -> Option<Vec<ListenOn>> {
     let mut table = value.table()?;
     let address = table.key("address", |value| value.text("an address", parse));
     let mode = table.key("mode", |value| value.text("permission bits", parse_mode));
+    let tls = match purpose {
+        Purpose::Apps => table.key("tls", Value::boolean),
+        Purpose::Operators => Setting::Absent,
+    };
+    let uids = table.key("uids", |value| value.list("user ids", Value::user_id));
     let tenant = match purpose {
         Purpose::Apps => table.key("tenant", tenant_name),
         Purpose::Operators => Setting::Absent,
@@ -87,7 +92,11 @@ fn read_table(value: &Value<'_>, purpose: Purpose) -> Option<Vec<ListenOn>> {
         table.missing("address", "write { address = \"127.0.0.1:9001\" }");
     }
     table.finish();
-    if matches!(mode, Setting::Faulty) || matches!(tenant, Setting::Faulty) {
+    let is_faulty = matches!(mode, Setting::Faulty)
+        || matches!(tenant, Setting::Faulty)
+        || matches!(uids, Setting::Faulty)
+        || matches!(tls, Setting::Faulty);
+    if is_faulty {
         return None;
     }
     let mut listeners = address.into_given()?.value;
@@ -98,8 +107,24 @@ fn read_table(value: &Value<'_>, purpose: Purpose) -> Option<Vec<ListenOn>> {
         };
         *mode = given.value;
     }
+    let (uids, tls) = (uids.into_given().map(|at| at.value), tls.or(false));
+    if tls && !listeners.iter().all(|listener| matches!(listener.address, ListenAddress::Tcp(_))) {
+        value.fault(Wrong::new("tls is for TCP only").hint("who may open a socket is said by its mode and uids"));
+        return None;
+    }
+    if uids.is_some() && !listeners.iter().all(|listener| matches!(listener.address, ListenAddress::Unix { .. })) {
+        value.fault(
+            Wrong::new("uids are for unix sockets only").hint("over TCP, callers show tokens: [[server.callers]]"),
+        );
+        return None;
+    }
     let tenant = tenant.into_given().map(|at| at.value);
-    Some(listeners.into_iter().map(|listener| ListenOn { tenant: tenant.clone(), ..listener }).collect())
+    Some(
+        listeners
+            .into_iter()
+            .map(|listener| ListenOn { tenant: tenant.clone(), uids: uids.clone(), tls, ..listener })
+            .collect(),
+    )
 }
 
 /// A tenant's name.

@@ -1,6 +1,9 @@
 //! The second stage: what is written becomes what it means. Only here are secrets, variables and files looked at.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     environment::Environment,
@@ -102,6 +105,22 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Notes each of `all` that comes a second time; `what` says what they are.
+    pub(super) fn once<'s>(&self, all: impl Iterator<Item = &'s Setting<String>>, what: &str) {
+        let mut seen: HashMap<&str, &Spot> = HashMap::new();
+        for at in all.filter_map(Setting::given) {
+            match seen.get(at.value.as_str()) {
+                Some(Spot { place: Place::Line { line, .. }, .. }) => {
+                    self.fault(&at.spot, Wrong::new(format!("the same {what} as in line {line}")));
+                }
+                Some(_) => {}
+                None => {
+                    seen.insert(&at.value, &at.spot);
+                }
+            }
+        }
+    }
+
     /// Reads the OAuth client's secret, if it is wanted.
     pub(super) fn client_secret(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
         match self.service_secrets {
@@ -117,6 +136,14 @@ impl<'a> Resolver<'a> {
                 self.fit_for_header(setting, "make one of 32 random bytes, with: openssl rand -base64 32")
             }
             ServiceSecrets::OfClient | ServiceSecrets::None => None,
+        }
+    }
+
+    /// Reads a secret that is needed for serving alone.
+    pub(super) fn served_secret(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
+        match self.service_secrets {
+            ServiceSecrets::All => self.secret(setting),
+            ServiceSecrets::OfClient | ServiceSecrets::OfAdmin | ServiceSecrets::None => None,
         }
     }
 

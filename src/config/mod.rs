@@ -37,8 +37,8 @@ pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{
-    Admin, Callback, Engine, ExtraRoots, Limits, Log, LogFormat, NamedClient, OAuth, OAuthClient, Refresh, RewriteUrls,
-    Server, ServerKind, ServerUrl, Store, StoreKey, Tenant, Upstream,
+    Admin, Callback, Engine, ExtraRoots, Limits, Log, LogFormat, NamedCaller, NamedClient, OAuth, OAuthClient, Refresh,
+    RewriteUrls, Server, ServerKind, ServerTls, ServerUrl, Store, StoreKey, Tenant, Upstream,
 };
 pub use source::ConfigSource;
 pub use units::parse_duration;

@@ -13,6 +13,7 @@ use crate::model::{ListenAddress, ListenOn};
 pub(super) fn check(written: &Written, resolver: &Resolver<'_>) {
     if resolver.is_whole() {
         check_reach(written, resolver);
+        check_tls(written, resolver);
     }
     check_twice(written, resolver);
 }
@@ -24,15 +25,31 @@ fn check_reach(written: &Written, resolver: &Resolver<'_>) {
     if *allow_remote {
         return;
     }
-    if matches!(written.server.client_token, Setting::Absent) {
-        for listener in remote(&written.server.listen) {
+    if !written.server.wants_tokens() {
+        let by_certificate = |listener: &&At<ListenOn>| listener.value.tls && written.server.wants_certificates();
+        for listener in remote(&written.server.listen).filter(|listener| !by_certificate(listener)) {
             let wrong = Wrong::new("listens beyond loopback, where anybody could use the tenants' credentials");
-            resolver.fault(&listener.spot, wrong.hint("set server.client_token, or server.allow_remote = true"));
+            resolver.fault(
+                &listener.spot,
+                wrong.hint("set server.client_token, [[server.callers]], or server.tls.client_ca for addresses with tls = true; or server.allow_remote = true"),
+            );
         }
     }
     for listener in remote(&written.admin.listen) {
         let wrong = Wrong::new("the admin listener leaves loopback only with server.allow_remote = true");
         resolver.fault(&listener.spot, wrong.hint("for probes and scrapers there is admin.metrics_listen"));
+    }
+}
+
+/// A listener that speaks TLS needs a certificate to show.
+fn check_tls(written: &Written, resolver: &Resolver<'_>) {
+    if !matches!(written.server.tls, Setting::Absent) {
+        return;
+    }
+    let listeners = written.server.listen.given().map_or(&[][..], |at| &at.value);
+    for listener in listeners.iter().filter(|listener| listener.value.tls) {
+        let wrong = Wrong::new("tls = true, and nothing says which certificate is shown");
+        resolver.fault(&listener.spot, wrong.hint("write [server.tls] with certificate and key"));
     }
 }
 

@@ -158,6 +158,16 @@ impl<'a> Value<'a> {
         value
     }
 
+    /// A user's id on this machine.
+    pub(super) fn user_id(&self) -> Option<u32> {
+        let integer = self.raw.as_integer();
+        let id = integer.and_then(|integer| u32::from_str_radix(integer.as_str(), integer.radix()).ok());
+        if id.is_none() {
+            self.fault(Wrong::new("expected a user's id, a number").hint("id -u NAME tells it"));
+        }
+        id
+    }
+
     /// A whole number of at least 1.
     pub(super) fn count(&self) -> Option<usize> {
         let Some(integer) = self.raw.as_integer() else {

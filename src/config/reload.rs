@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, ConfiguredSecret, SecretSource};
+use super::{Config, ConfiguredSecret, ExtraRoots, SecretSource};
 
 // === impl Config ===
 
@@ -11,17 +11,21 @@ impl Config {
     /// files, the key file.
     pub fn watched_files(&self) -> Vec<PathBuf> {
         let secrets = [self.server.client_token.as_ref(), self.admin.token.as_ref()];
+        let of_tls = self.server.tls.as_ref().map(|tls| tls.key.as_ref());
+        let of_callers = self.server.callers.iter().map(|caller| caller.token.as_ref());
         let of_clients = self.oauth.all_clients().map(|client| client.secret.as_ref());
         let pats = self.tenants.iter().map(|tenant| tenant.pat.as_ref());
         let mut files: Vec<PathBuf> = secrets
             .into_iter()
+            .chain(of_tls)
+            .chain(of_callers)
             .chain(of_clients)
             .chain(pats)
             .flatten()
             .filter_map(|ConfiguredSecret { source, .. }| source.file())
             .chain(self.source.path())
             .chain(
-                [self.upstream.extra_roots.as_ref(), self.store.engine.extra_roots()]
+                [self.upstream.extra_roots.as_ref(), self.store.engine.extra_roots(), self.client_roots()]
                     .into_iter()
                     .flatten()
                     .map(|roots| roots.path.as_path()),
@@ -32,11 +36,16 @@ impl Config {
                     .flatten()
                     .filter_map(SecretSource::file),
             )
+            .chain(self.server.tls.as_ref().map(|tls| tls.certificate.as_path()))
             .map(Path::to_owned)
             .collect();
         files.sort();
         files.dedup();
         files
+    }
+
+    fn client_roots(&self) -> Option<&ExtraRoots> {
+        self.server.tls.as_ref()?.client_roots.as_ref()
     }
 
     /// Whether `new`, read later, says the same. The key that the start has made meanwhile is no news.

@@ -14,6 +14,10 @@ pub struct ListenOn {
     pub address: ListenAddress,
     /// The tenant of every request that arrives here.
     pub tenant: Option<TenantId>,
+    /// On a unix socket: the user ids whose processes are served; `None`: whoever can open it.
+    pub uids: Option<Vec<u32>>,
+    /// Over TCP: callers speak TLS.
+    pub tls: bool,
     pub need: Need,
 }
 
@@ -50,12 +54,12 @@ pub fn from_here(address: SocketAddr) -> SocketAddr {
 impl ListenOn {
     /// An address that somebody wrote down, for all tenants.
     pub const fn required(address: ListenAddress) -> Self {
-        Self { address, tenant: None, need: Need::Required }
+        Self { address, tenant: None, uids: None, tls: false, need: Need::Required }
     }
 
     /// A default address for all tenants.
-    pub const fn by_default(address: SocketAddr) -> Self {
-        Self { address: ListenAddress::Tcp(address), tenant: None, need: Need::IfPresent }
+    pub fn by_default(address: SocketAddr) -> Self {
+        Self { need: Need::IfPresent, ..Self::required(ListenAddress::Tcp(address)) }
     }
 }
 

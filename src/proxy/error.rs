@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use http::StatusCode;
 
 use super::{
-    guard::Denied,
+    guard::{Denied, NamedCaller},
     handle::Failure,
     headers::LookalikeHeader,
     path::PathError,
@@ -30,6 +30,8 @@ pub enum Code {
     PatRequired,
     PathDenied,
     OriginDenied,
+    CallerDenied,
+    TenantDenied,
     NotProxied,
     ClientTokenRequired,
     BodyTooLarge,
@@ -53,7 +55,7 @@ struct Row(u16, &'static str, &'static str, Action, ProxyError);
 
 impl Code {
     /// Every code there is.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::TenantRequired,
         Self::TenantInvalid,
         Self::PathInvalid,
@@ -64,6 +66,8 @@ impl Code {
         Self::PatRequired,
         Self::PathDenied,
         Self::OriginDenied,
+        Self::CallerDenied,
+        Self::TenantDenied,
         Self::NotProxied,
         Self::ClientTokenRequired,
         Self::BodyTooLarge,
@@ -95,6 +99,8 @@ impl Code {
             Self::PatRequired         => Row(403, "pat_required", "Personal access token needed", FixConfig, HttpRequestDenied),
             Self::PathDenied          => Row(403, "path_denied", "Path not allowed", FixRequest, HttpRequestDenied),
             Self::OriginDenied        => Row(403, "origin_denied", "Origin not allowed", FixConfig, HttpRequestDenied),
+            Self::CallerDenied        => Row(403, "caller_denied", "Caller not allowed", FixConfig, HttpRequestDenied),
+            Self::TenantDenied        => Row(403, "tenant_denied", "Tenant not allowed for this caller", FixRequest, HttpRequestDenied),
             Self::NotProxied          => Row(404, "not_proxied", "Not forwarded", FixRequest, HttpRequestDenied),
             Self::ClientTokenRequired => Row(407, "client_token_required", "Client token needed", FixRequest, HttpRequestDenied),
             Self::BodyTooLarge        => Row(413, "body_too_large", "Request body too large", FixRequest, HttpRequestDenied),
@@ -212,6 +218,9 @@ fn reconnect_detail(reason: DisconnectReason, tenant: &TenantId) -> String {
 pub fn guard_problem(denied: Denied) -> Problem {
     match denied {
         Denied::Invalid => Code::RequestInvalid.problem("The request does not say clearly which host it is meant for."),
+        Denied::Caller { uid } => Code::CallerDenied.problem(format!(
+            "This socket does not serve processes of the user id {uid}. Add it to the uids of the socket in server.listen, or call as one of those."
+        )),
         Denied::Token => Code::ClientTokenRequired.problem(
             "This sidecar serves only callers that send its client token: as `Proxy-Authorization: Bearer`, as `Authorization: Bearer`, or as \
              the password in http://x:TOKEN@host/.",
@@ -225,6 +234,16 @@ pub fn guard_problem(denied: Denied) -> Problem {
              tenant of this sidecar.",
         ),
     }
+}
+
+/// A request that names a tenant which is not its caller's.
+pub(super) fn tenant_denied(caller: &NamedCaller, tenant: &TenantId) -> Problem {
+    let name = &caller.name;
+    let detail = format!(
+        "The token is that of the caller {name}, which may not act as the tenant {tenant}. Name a tenant of its own, or add this one to the tenants \
+         of {name} in [[server.callers]]."
+    );
+    Code::TenantDenied.problem(detail).of(tenant)
 }
 
 /// A target that is not forwarded.

@@ -1,6 +1,6 @@
 //! What the corridor finds out about a request on its way, for the access log, the metrics and the trace.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -16,6 +16,8 @@ use crate::model::{
 pub struct Facts {
     pub tenant: Option<TenantId>,
     pub named_by: Option<NamedBy>,
+    /// Whose token the request carried, where apps have tokens of their own.
+    pub caller: Option<Arc<str>>,
     /// What was attached last.
     pub credential: Option<CredentialKind>,
     /// The version of the token that was attached last.
@@ -53,6 +55,7 @@ impl Facts {
         Self {
             tenant: None,
             named_by: None,
+            caller: None,
             credential: None,
             version: None,
             retry: None,

@@ -1,6 +1,6 @@
 //! Who may speak to the data plane: the client token, the Host rule against DNS rebinding, and the rules for browsers.
 
-use std::net::IpAddr;
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use base64::{
     Engine as _, alphabet,
@@ -13,7 +13,7 @@ use http::{
 };
 
 use crate::model::{
-    HostPattern, Origin, Secret, WebOrigin,
+    HostPattern, Origin, Secret, TenantId, WebOrigin,
     host::{address_literal, is_below},
 };
 
@@ -36,10 +36,21 @@ pub struct Guard {
     /// Whose pages may call.
     pub allowed_origins: Vec<WebOrigin>,
     pub pages: Pages,
-    /// Callers must send it where it is set.
+    /// Lets whoever sends it name any tenant.
     pub client_token: Option<Secret>,
+    /// Apps with tokens of their own. Where there is any, or `client_token`, whoever calls has to send a token.
+    pub callers: Vec<NamedCaller>,
     /// The upstream, which absolute-form targets may name, with or without its port.
     pub upstream: Option<Origin>,
+}
+
+/// An app with a token of its own. `Debug` shows none.
+#[derive(Debug, Clone)]
+pub struct NamedCaller {
+    pub name: Arc<str>,
+    pub token: Secret,
+    /// The tenants that it may name; `None`: every one.
+    pub tenants: Option<HashSet<TenantId>>,
 }
 
 /// Whether what is guarded has web pages of its own.
@@ -56,8 +67,12 @@ pub enum Pages {
 pub enum Reach {
     /// TCP, at this address of ours.
     Tcp(IpAddr),
+    /// The same, by TLS.
+    Tls(IpAddr),
     /// A unix socket: whoever can open it was let in by the file system.
     Unix,
+    /// A unix socket that serves other users than the one whose process has opened it.
+    Barred { uid: u32 },
 }
 
 /// How to go on with a request that may pass.
@@ -76,12 +91,23 @@ pub enum Admitted {
 pub enum Denied {
     /// 400 `request_invalid`: it is not clear which host is meant.
     Invalid,
+    /// 403 `caller_denied`.
+    Caller { uid: u32 },
     /// 407 `client_token_required`.
     Token,
     /// 421 `host_denied`.
     Host,
     /// 403 `origin_denied`.
     Origin,
+}
+
+// === impl NamedCaller ===
+
+impl NamedCaller {
+    /// Whether it may name `tenant`.
+    pub fn speaks_for(&self, tenant: &TenantId) -> bool {
+        self.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))
+    }
 }
 
 // === impl Guard ===
@@ -92,6 +118,14 @@ impl Guard {
     /// A preflight from an allowed origin is let through first: a browser sends no token with it, and its answer gives
     /// nothing away.
     pub fn admit(&self, request: &Parts, reach: Reach) -> Result<Admitted, Denied> {
+        self.admit_caller(request, reach).map(|(admitted, _)| admitted)
+    }
+
+    /// The same, with whose token the request carries; `None` where no token is asked for, or it is `client_token`.
+    pub fn admit_caller(&self, request: &Parts, reach: Reach) -> Result<(Admitted, Option<&NamedCaller>), Denied> {
+        if let Reach::Barred { uid } = reach {
+            return Err(Denied::Caller { uid });
+        }
         let origin = match self.origin(&request.headers) {
             Err(_) if self.pages == Pages::Own && (is_visit(request) || self.is_own_page(request, reach)) => Ok(None),
             origin => origin,
@@ -99,22 +133,44 @@ impl Guard {
         if let Ok(Some(origin)) = origin
             && cors::is_preflight(request)
         {
-            return Ok(Admitted::Preflight(origin.clone()));
+            return Ok((Admitted::Preflight(origin.clone()), None));
         }
-        if self.client_token.as_ref().is_some_and(|token| !presents(&request.headers, token)) {
-            return Err(Denied::Token);
-        }
+        let holder = self.holder(&request.headers)?;
         match absolute_form(request) {
             Some(authority) => self.check_absolute(authority, request.uri.scheme(), reach)?,
             None => {
                 let host = host(&request.headers, request.uri.authority())?;
-                let trusted = self.client_token.is_some() || reach == Reach::Unix;
+                let trusted = self.wants_tokens() || reach == Reach::Unix;
                 if !trusted && !host.is_some_and(|host| self.accepts(host, reach)) {
                     return Err(Denied::Host);
                 }
             }
         }
-        Ok(origin?.map_or(Admitted::Direct, |origin| Admitted::FromOrigin(origin.clone())))
+        let admitted = origin?.map_or(Admitted::Direct, |origin| Admitted::FromOrigin(origin.clone()));
+        Ok((admitted, holder))
+    }
+
+    fn wants_tokens(&self) -> bool {
+        self.client_token.is_some() || !self.callers.is_empty()
+    }
+
+    /// Whose token the request carries. One that carries two says nothing about who calls, unless both are the same's.
+    fn holder(&self, headers: &HeaderMap) -> Result<Option<&NamedCaller>, Denied> {
+        if !self.wants_tokens() {
+            return Ok(None);
+        }
+        let mut holders = presented(headers).filter_map(|token| self.holder_of(&token));
+        let holder = holders.next().ok_or(Denied::Token)?;
+        let name = |holder: Option<&NamedCaller>| holder.map(|caller| Arc::clone(&caller.name));
+        if holders.all(|other| name(other) == name(holder)) { Ok(holder) } else { Err(Denied::Token) }
+    }
+
+    /// `None` where it is nobody's, `Some(None)` where it is `client_token`.
+    fn holder_of(&self, token: &Secret) -> Option<Option<&NamedCaller>> {
+        if self.client_token.as_ref() == Some(token) {
+            return Some(None);
+        }
+        self.callers.iter().find(|caller| caller.token == *token).map(Some)
     }
 
     /// An absolute-form target is checked whoever sends it: its sender means to reach that host and no other.
@@ -139,8 +195,8 @@ impl Guard {
         let Some(name) = without_port(host) else { return false };
         if let Some(literal) = address_literal(name) {
             let own = match reach {
-                Reach::Tcp(local) => literal == local.to_canonical(),
-                Reach::Unix => false,
+                Reach::Tcp(local) | Reach::Tls(local) => literal == local.to_canonical(),
+                Reach::Unix | Reach::Barred { .. } => false,
             };
             return !literal.is_unspecified() && (literal.is_loopback() || own || self.lists(name));
         }
@@ -231,14 +287,10 @@ fn without_port(host: &str) -> Option<&str> {
     }
 }
 
-/// Whether the request carries the token in one of the forms that clients can send (RFC 6750 section 2.1, RFC 7617
-/// section 2).
-fn presents(headers: &HeaderMap, token: &Secret) -> bool {
-    [header::PROXY_AUTHORIZATION, header::AUTHORIZATION]
-        .into_iter()
-        .flat_map(|name| headers.get_all(name))
-        .filter_map(credential)
-        .any(|presented| presented == *token)
+/// What the request carries in the forms in which clients can send a token (RFC 6750 section 2.1, RFC 7617 section 2).
+fn presented(headers: &HeaderMap) -> impl Iterator<Item = Secret> {
+    let names = [header::PROXY_AUTHORIZATION, header::AUTHORIZATION];
+    names.into_iter().flat_map(|name| headers.get_all(name)).filter_map(credential)
 }
 
 /// The token of a Bearer credential, or the password of a Basic one.

@@ -15,16 +15,16 @@ use super::{
     body::{RequestBody, ResponseBody},
     busy::{Busy, Turn},
     cors::{self, Readers},
-    error::{Code, body_failure, guard_problem, lookalike_problem, path_problem, permitted},
+    error::{Code, body_failure, guard_problem, lookalike_problem, path_problem, permitted, tenant_denied},
     exchange::{Exchange, Exchanged, ProofRetry},
     facts::Facts,
-    guard::{Admitted, Guard, Reach},
+    guard::{Admitted, Guard, NamedCaller, Reach},
     headers,
     path::Target,
     replay::{ReplayBody, ReplayLimits, Start},
-    route,
+    route, shown,
     upstream::Upstreams,
-    urls::{self, CallerBase},
+    urls::{self, CallerBase, CallerScheme},
 };
 use crate::{
     credential::{Ask, Credentials, Resend},
@@ -94,8 +94,12 @@ pub(super) struct Accepted {
     pub(super) headers: HeaderMap,
     pub(super) tenant: TenantId,
     turn: Turn,
+    /// Of the caller's URL, for rewritten ones.
+    scheme: CallerScheme,
     /// The caller's `Host`, for rewritten URLs.
     host: Option<String>,
+    /// A browser would show the answer as a document of our origin.
+    shown: bool,
 }
 
 // === impl Corridor ===
@@ -146,14 +150,16 @@ impl Corridor {
         let (parts, body) = request.into_parts();
         facts.readers = settings.guard.readers(&parts.headers);
         check_method(&parts)?;
-        match settings.guard.admit(&parts, caller.reach).map_err(guard_problem)? {
+        let (admitted, holder) = settings.guard.admit_caller(&parts, caller.reach).map_err(guard_problem)?;
+        facts.caller = holder.map(|holder| Arc::clone(&holder.name));
+        match admitted {
             Admitted::Direct | Admitted::FromOrigin(_) => {}
             Admitted::Preflight(origin) => {
                 facts.readers = Readers::Unsaid;
                 return Ok(Received::Preflight(answer_preflight(&parts, &origin)));
             }
         }
-        let accepted = self.accept(settings, caller, parts, facts)?;
+        let accepted = self.accept(settings, (caller, holder), parts, facts)?;
         let body = replayable(body, &accepted.headers, settings)?;
         Ok(Received::Accepted(accepted, body))
     }
@@ -162,7 +168,7 @@ impl Corridor {
     fn accept(
         &self,
         settings: &Settings,
-        caller: Caller<'_>,
+        (caller, holder): (Caller<'_>, Option<&NamedCaller>),
         parts: Parts,
         facts: &mut Facts,
     ) -> Result<Accepted, Problem> {
@@ -175,13 +181,17 @@ impl Corridor {
             };
             (facts.tenant, facts.named_by) = named.and_then(tenant).unzip();
         })?;
-        let host = host_of(&parts);
+        let scheme = if matches!(caller.reach, Reach::Tls(_)) { CallerScheme::Https } else { CallerScheme::Http };
+        let (host, shown) = (host_of(&parts), shown::is_shown(&parts.headers));
         let headers = headers::outbound(parts.headers, &settings.tenant_header, parts.version)
             .map_err(|header| lookalike_problem(&header))?;
         let (tenant, named_by) =
             route::tenant(header?, target.tenant(), caller.tenant, settings.default_tenant.as_ref())?;
         facts.tenant = Some(tenant.clone());
         facts.named_by = Some(named_by);
+        if let Some(holder) = holder.filter(|holder| !holder.speaks_for(&tenant)) {
+            return Err(tenant_denied(holder, &tenant));
+        }
         let class = target.class();
         let permission = target.agree(|segments| self.credentials.permit(&tenant, &parts.method, class, segments));
         permitted(permission)?;
@@ -190,7 +200,7 @@ impl Corridor {
                 .problem("This tenant has as many requests under way as limits.in_flight_per_tenant lets it have.");
             problem.retry_after(Duration::from_secs(1))
         })?;
-        Ok(Accepted { method: parts.method, target, headers, tenant, turn, host })
+        Ok(Accepted { method: parts.method, target, headers, tenant, turn, scheme, host, shown })
     }
 
     /// The dealings with the upstream that the request needs.
@@ -309,8 +319,15 @@ fn deliver(settings: &Settings, accepted: Accepted, exchanged: Exchanged) -> Res
     parts.headers = headers::inbound(received, parts.version);
     headers::withhold(&mut parts.headers, &authorization);
     if let Some(upstream) = &settings.rewrite_urls {
-        let caller = CallerBase { authority: accepted.host.as_deref(), prefix: accepted.target.prefix() };
+        let caller = CallerBase {
+            scheme: accepted.scheme,
+            authority: accepted.host.as_deref(),
+            prefix: accepted.target.prefix(),
+        };
         urls::rewrite(&mut parts.headers, upstream, caller);
+    }
+    if accepted.shown {
+        shown::keep_inert(&mut parts.headers);
     }
     if let Some(details) = details
         && let Ok(value) = HeaderValue::try_from(format!("flexslot-proxy; received-status=401; details=\"{details}\""))

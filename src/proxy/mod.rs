@@ -20,6 +20,7 @@ pub mod headers;
 pub mod path;
 pub mod replay;
 mod route;
+mod shown;
 pub mod upstream;
 pub mod urls;
 pub mod verdict;

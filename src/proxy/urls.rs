@@ -5,13 +5,21 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::model::Origin;
 
-/// The base URL by which the caller reached us. Its scheme is `http`: the sidecar speaks no TLS to its callers.
+/// The base URL by which the caller reached us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallerBase<'a> {
+    pub scheme: CallerScheme,
     /// `Host` as the caller wrote it. Without one, URLs become path-absolute, which every caller can resolve.
     pub authority: Option<&'a str>,
     /// `/t/<tenant>` as the caller wrote it, or nothing.
     pub prefix: &'a str,
+}
+
+/// Whether the caller speaks TLS to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallerScheme {
+    Http,
+    Https,
 }
 
 /// Rewrites `Location`, `Content-Location` and `Link`. URLs of other origins, relative ones and what is malformed stay
@@ -96,11 +104,22 @@ impl CallerBase<'_> {
         };
         let slash: &[u8] = if path.starts_with(b"/") { b"" } else { b"/" };
         let (scheme, authority) = match self.authority {
-            Some(authority) => ("http://", authority),
+            Some(authority) => (self.scheme.prefix(), authority),
             None => ("", ""),
         };
         let [scheme, authority, prefix] = [scheme, authority, self.prefix].map(str::as_bytes);
         Some([scheme, authority, prefix, slash, path].concat())
+    }
+}
+
+// === impl CallerScheme ===
+
+impl CallerScheme {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Http => "http://",
+            Self::Https => "https://",
+        }
     }
 }
 

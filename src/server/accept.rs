@@ -1,6 +1,14 @@
 //! Takes connections, hands their requests to a service, and ends them in good order.
 
-use std::{error::Error, future::Future, io, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    future::{Future, poll_fn},
+    io,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -18,6 +26,7 @@ use super::{
     connection::{self, Observed},
     crew::{Crew, Post},
     listen::{Listener, Stream},
+    tls::Tls,
     wire::{Refusal, WireLimits, WireState},
 };
 use crate::{model::TenantId, proxy::guard::Reach};
@@ -154,8 +163,8 @@ impl Acceptor {
                     // accepted.
                     let slot = tokio::select! {
                         biased;
-                        _ = stopping.wait_for(|stop| *stop) => break,
                         slot = Arc::clone(&self.slots).acquire_owned() => slot,
+                        _ = stopping.wait_for(|stop| *stop) => break,
                     };
                     // The semaphore is never closed.
                     let Ok(slot) = slot else { break };
@@ -171,7 +180,25 @@ impl Acceptor {
                 }
             }
         }
+        self.take_waiting(&service, &mut open).await;
         open
+    }
+
+    /// Takes those that have connected already, and that the kernel would cut off with the listener. Those of a listener
+    /// that outlives us are for whoever comes next.
+    async fn take_waiting<S: Answers>(&self, service: &Arc<S>, open: &mut JoinSet<()>) {
+        if self.listener.outlives_us() {
+            return;
+        }
+        while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+            let mut accepting = pin!(self.listener.accept());
+            let accepted = poll_fn(|cx| match accepting.as_mut().poll(cx) {
+                Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
+                Poll::Pending => Poll::Ready(None),
+            });
+            let Some(stream) = accepted.await else { return };
+            self.hand_over(stream, slot, Arc::clone(service), open);
+        }
     }
 
     /// Has the connection served, by whoever of the crew has the fewest.
@@ -186,10 +213,11 @@ impl Acceptor {
         // Without an address, or a descriptor that can be handed over, the client is gone again.
         let Some(info) = self.info(&stream, &post) else { return };
         let (service, wire, stopping) = (Observed::new(service, info), self.limits.wire, self.stopping.clone());
+        let tls = self.listener.tls().cloned();
         let Some(runtime) = post.runtime.clone() else {
             open.spawn(async move {
                 let _held = (slot, post);
-                connection::serve(stream, service, wire, stopping).await;
+                serve_one((stream, tls), service, wire, stopping).await;
             });
             return;
         };
@@ -197,7 +225,7 @@ impl Acceptor {
         let serving = async move {
             let _held = (slot, post);
             match stream.attach() {
-                Ok(stream) => connection::serve(stream, service, wire, stopping).await,
+                Ok(stream) => serve_one((stream, tls), service, wire, stopping).await,
                 Err(error) => warn!(%error, "a connection cannot be handed to its worker"),
             }
         };
@@ -214,12 +242,38 @@ impl Acceptor {
     /// `None` where the client is gone again.
     fn info(&self, stream: &Stream, post: &Post) -> Option<ConnInfo> {
         Some(ConnInfo {
-            reach: stream.local_addr().ok()?.map_or(Reach::Unix, |local| Reach::Tcp(local.ip())),
+            reach: self.listener.reach(stream).ok()?,
             tenant: self.listener.tenant().cloned(),
             worker: post.worker,
             wire: Arc::new(WireState::default()),
         })
     }
+}
+
+/// Serves a connection, after its handshake where there is one. That has as long as a request's header.
+async fn serve_one<S: Answers>(
+    (stream, tls): (Stream, Option<Tls>),
+    service: Observed<S>,
+    wire: WireLimits,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let (stream, tls) = match (stream, tls) {
+        (Stream::Tcp(stream), Some(tls)) => (stream, tls),
+        (stream, _) => return connection::serve(stream, service, wire, stopping).await,
+    };
+    // Apart: a connection without TLS does not carry the room for it.
+    Box::pin(async move {
+        let handshake = tokio::select! {
+            _ = stopping.wait_for(|stop| *stop) => return,
+            handshake = timeout(wire.header_timeout, tls.accept(stream)) => handshake,
+        };
+        match handshake {
+            Ok(Ok(stream)) => connection::serve(stream, service, wire, stopping).await,
+            Ok(Err(error)) => debug!(%error, "a TLS handshake has failed"),
+            Err(_) => debug!("a TLS handshake took too long"),
+        }
+    })
+    .await;
 }
 
 /// Whether an accept failed because of its client, so that the next can be tried at once (accept(2), "Error handling").

@@ -155,6 +155,7 @@ impl Record {
             complete = matches!(self.outcome, Outcome::Complete(_)),
             tenant = facts.tenant.as_ref().map(|tenant| tenant.as_str()),
             tenant_by = facts.named_by.map(|by| by.as_str()),
+            caller = facts.caller.as_deref(),
             credential = facts.credential.map(CredentialKind::as_str),
             token_version = facts.version.map(|version| version.number()),
             retry = facts.retry.map(|retry| retry.as_str()),

@@ -24,7 +24,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tracing::debug;
 
@@ -46,6 +46,9 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a client that has said nothing yet may take to begin, once we are stopping.
+const FIRST_WORD: Duration = Duration::from_millis(250);
 
 /// The most that hyper buffers of an HTTP/1.1 connection, either way, unless a head needs more.
 const BUFFER: usize = 256 * 1024;
@@ -80,9 +83,15 @@ pub(super) async fn serve<IO, S>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Answers,
 {
+    // Whoever has just connected may have sent a request that is still on its way to us.
+    let silent = async {
+        let _told = stopping.wait_for(|stop| *stop).await.is_ok();
+        sleep(FIRST_WORD).await;
+    };
     let detected = tokio::select! {
-        _ = stopping.wait_for(|stop| *stop) => return,
+        biased;
         detected = detect(&mut io, limits.header_timeout) => detected,
+        () = silent => return,
     };
     let ended: Result<(), Box<dyn Error + Send + Sync>> = match detected {
         Ok(None) => Ok(()),
@@ -122,6 +131,9 @@ where
     let mut told = false;
     loop {
         tokio::select! {
+            // First of all, so that the first bytes of a request are taken: hyper closes a connection that it has read
+            // nothing of.
+            biased;
             ended = connection.as_mut() => return ended,
             _ = stopping.wait_for(|stop| *stop), if !told => told = true,
         }

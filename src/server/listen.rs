@@ -1,10 +1,12 @@
 //! Where we are reached: TCP addresses and unix sockets.
 
+mod handed;
 mod unix;
 
 use std::{
     fmt, io,
     net::SocketAddr,
+    path::PathBuf,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -17,7 +19,13 @@ use tokio::{
 };
 use tracing::info;
 
-use crate::model::{ListenAddress, ListenOn, Need, TenantId};
+pub use self::handed::Handed;
+use self::handed::HandedSocket;
+use super::tls::Tls;
+use crate::{
+    model::{ListenAddress, ListenOn, Need, TenantId},
+    proxy::guard::Reach,
+};
 use unix::SocketFile;
 
 /// Connections that the kernel keeps for us while we are busy. One over it is dropped, and its client's kernel tries
@@ -37,13 +45,26 @@ pub struct BindError {
 #[derive(Debug)]
 pub struct Listener {
     socket: ListenerSocket,
+    keeper: Keeper,
     tenant: Option<TenantId>,
+    uids: Option<Vec<u32>>,
+    tls: Option<Tls>,
+}
+
+/// Who has the socket besides us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keeper {
+    Nobody,
+    /// Whoever has started us. It goes on listening when we are gone.
+    Starter,
 }
 
 #[derive(Debug)]
 enum ListenerSocket {
     Tcp(TcpListener),
     Unix(UnixListener, SocketFile),
+    /// Its file is somebody else's, and stays.
+    HandedUnix(UnixListener, PathBuf),
 }
 
 /// An accepted connection.
@@ -61,10 +82,22 @@ pub(super) enum Detached {
 }
 
 /// Binds all addresses, or none: the listeners that were bound are closed again when one fails. Needs a tokio runtime.
-pub fn bind_all(addresses: &[ListenOn]) -> Result<Vec<Listener>, BindError> {
+/// Those that were `handed` over are not bound again. `tls` is for those that say that their callers speak it.
+pub fn bind_all(addresses: &[ListenOn], handed: &mut Handed, tls: Option<&Tls>) -> Result<Vec<Listener>, BindError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for on in addresses {
-        match Listener::bind(on) {
+        let listener = match handed.take(&on.address) {
+            Some(socket) => Listener::of(on, socket),
+            None => Listener::bind(on),
+        };
+        match listener {
+            // Never in clear where TLS was asked for.
+            Ok(listener) if on.tls => match tls {
+                Some(tls) => listeners.push(Listener { tls: Some(tls.clone()), ..listener }),
+                None => {
+                    return Err(BindError { address: on.address.clone(), source: io::Error::other("no certificate") });
+                }
+            },
             Ok(listener) => listeners.push(listener),
             Err(error) if on.need == Need::IfPresent && error.is_absent() => {
                 info!(address = %on.address, "this host has no such address; not listening there");
@@ -108,10 +141,33 @@ impl Listener {
                 unix::bind(path, *mode).map(|(listener, file)| ListenerSocket::Unix(listener, file))
             }
         };
+        Self::with(on, Keeper::Nobody, socket)
+    }
+
+    /// One that was handed over.
+    fn of(on: &ListenOn, socket: HandedSocket) -> Result<Self, BindError> {
+        let socket = match socket {
+            HandedSocket::Tcp(listener) => {
+                listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map(ListenerSocket::Tcp)
+            }
+            HandedSocket::Unix(listener, path) => listener
+                .set_nonblocking(true)
+                .and_then(|()| UnixListener::from_std(listener))
+                .map(|listener| ListenerSocket::HandedUnix(listener, path)),
+        };
+        Self::with(on, Keeper::Starter, socket)
+    }
+
+    fn with(on: &ListenOn, keeper: Keeper, socket: io::Result<ListenerSocket>) -> Result<Self, BindError> {
         match socket {
-            Ok(socket) => Ok(Self { socket, tenant: on.tenant.clone() }),
+            Ok(socket) => Ok(Self { socket, keeper, tenant: on.tenant.clone(), uids: on.uids.clone(), tls: None }),
             Err(source) => Err(BindError { address: on.address.clone(), source }),
         }
+    }
+
+    /// Whether connections that nobody has accepted wait for somebody else when we are gone.
+    pub(super) fn outlives_us(&self) -> bool {
+        self.keeper == Keeper::Starter
     }
 
     /// The tenant of every request that arrives here.
@@ -119,11 +175,35 @@ impl Listener {
         self.tenant.as_ref()
     }
 
+    /// What its callers are shown, where they speak TLS.
+    pub(super) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+
+    /// How `stream`, which was accepted here, has reached us.
+    ///
+    /// # Errors
+    ///
+    /// The client is gone again.
+    pub(super) fn reach(&self, stream: &Stream) -> io::Result<Reach> {
+        match stream {
+            Stream::Tcp(stream) => {
+                let local = stream.local_addr()?.ip();
+                Ok(if self.tls.is_some() { Reach::Tls(local) } else { Reach::Tcp(local) })
+            }
+            Stream::Unix(stream) => {
+                let Some(uids) = &self.uids else { return Ok(Reach::Unix) };
+                let uid = stream.peer_cred()?.uid();
+                Ok(if uids.contains(&uid) { Reach::Unix } else { Reach::Barred { uid } })
+            }
+        }
+    }
+
     /// The address that was bound, with the port that port 0 became; `None` for a unix socket.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         match &self.socket {
             ListenerSocket::Tcp(listener) => listener.local_addr().ok(),
-            ListenerSocket::Unix(..) => None,
+            ListenerSocket::Unix(..) | ListenerSocket::HandedUnix(..) => None,
         }
     }
 
@@ -135,7 +215,9 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Ok(Stream::Tcp(stream))
             }
-            ListenerSocket::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+            ListenerSocket::Unix(listener, _) | ListenerSocket::HandedUnix(listener, _) => {
+                listener.accept().await.map(|(stream, _)| Stream::Unix(stream))
+            }
         }
     }
 }
@@ -144,6 +226,8 @@ impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.socket, self.local_addr()) {
             (ListenerSocket::Unix(_, file), _) => write!(f, "unix:{}", file.path.display()),
+            (ListenerSocket::HandedUnix(_, path), _) => write!(f, "unix:{}", path.display()),
+            (_, Some(address)) if self.tls.is_some() => write!(f, "https://{address}"),
             (_, Some(address)) => write!(f, "http://{address}"),
             (_, None) => f.write_str("a closed socket"),
         }
@@ -166,14 +250,6 @@ pub fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
 // === impl Stream ===
 
 impl Stream {
-    /// The address by which the client reached us; `None` on a unix socket.
-    pub fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr().map(Some),
-            Self::Unix(_) => Ok(None),
-        }
-    }
-
     /// Takes it out of the runtime that accepted it.
     pub(super) fn detach(self) -> io::Result<Detached> {
         match self {

@@ -11,5 +11,6 @@ pub mod listen;
 mod outgoing;
 pub mod request_id;
 pub mod respond;
+pub mod tls;
 mod under_way;
 pub mod wire;

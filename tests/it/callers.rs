@@ -72,6 +72,49 @@ async fn with_the_client_token_any_host_will_do() {
     world.finish().await;
 }
 
+const CALLERS: &str = r#"
+[[server.callers]]
+name = "shop"
+token = { env = "SHOP_TOKEN" }
+tenants = ["acme"]
+
+[[server.callers]]
+name = "ops"
+token = { env = "OPS_TOKEN" }
+tenants = "*"
+"#;
+
+#[tokio::test]
+async fn an_app_with_a_token_of_its_own_speaks_for_its_own_tenants_alone() {
+    let plan = World::plan().variable("SHOP_TOKEN", "shop-t0ken-of-its-own").variable("OPS_TOKEN", "ops-t0ken-for-all");
+    let world = plan.config(CALLERS).start().await;
+    world.tenant("acme").with_pat().await;
+    world.tenant("beta").with_pat().await;
+    let call = |tenant: &str, token: &str| {
+        world.get("/decks/").tenant(tenant).header("authorization", &format!("Bearer {token}"))
+    };
+    call("acme", "shop-t0ken-of-its-own").send().await.is(200);
+    for tenant in ["acme", "beta"] {
+        call(tenant, "ops-t0ken-for-all").send().await.is(200);
+    }
+    let refused = call("beta", "shop-t0ken-of-its-own").send().await;
+    refused.is_problem(403, "tenant_denied");
+    assert!(refused.text().contains("caller shop") && !refused.text().contains("t0ken"), "{}", refused.text());
+    // Whether there is such a tenant is not for everybody to know.
+    call("nobody", "shop-t0ken-of-its-own").send().await.is_problem(403, "tenant_denied");
+    let by_path = world.target(Method::GET, "/t/beta/api/public/v1/decks/");
+    let by_path = by_path.header("authorization", "Bearer shop-t0ken-of-its-own");
+    by_path.send().await.is_problem(403, "tenant_denied");
+    for headers in [&[][..], &["Bearer t0ken"]] {
+        let call = headers.iter().fold(world.get("/decks/"), |call, value| call.header("authorization", value));
+        call.tenant("acme").send().await.is_problem(407, "client_token_required");
+    }
+    let both = call("acme", "shop-t0ken-of-its-own").header("proxy-authorization", "Bearer ops-t0ken-for-all");
+    both.send().await.is_problem(407, "client_token_required");
+    assert_eq!(world.seen().len(), 3);
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn only_hosts_that_can_be_nobody_else_are_accepted() {
     let world = world("server.allowed_hosts = [\"proxy.internal\", \"*.svc\"]").await;

@@ -125,6 +125,20 @@ async fn headers_named_in_any_connection_line_are_taken_out() {
 }
 
 #[tokio::test]
+async fn what_a_browser_shows_is_inert() {
+    let world = World::with("server.default_tenant = \"acme\"").await;
+    world.tenant("acme").with_pat().await;
+    let going_to = |destination: &str| world.get("/decks/").header("sec-fetch-dest", destination).send();
+    let shown = going_to("document").await;
+    assert_eq!(shown.is(200).header("content-security-policy"), Some("default-src 'none'; sandbox allow-downloads"));
+    assert_eq!(shown.header("x-content-type-options"), Some("nosniff"));
+    for fetched in [going_to("empty").await, world.get("/decks/").send().await] {
+        assert_eq!(fetched.is(200).header("content-security-policy"), None);
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn connection_cannot_take_out_what_the_sidecar_adds() {
     let upstream = Upstream::content().await;
     let world = world_before(&upstream).await;

@@ -34,6 +34,22 @@ async fn a_unix_socket_serves_with_its_mode_and_goes_with_the_sidecar() {
 }
 
 #[tokio::test]
+async fn a_unix_socket_serves_the_users_that_it_is_for() {
+    let ours = rustix::process::geteuid().as_raw();
+    let listen =
+        |name: &str, uid: u32| format!("{{ address = \"unix:{name}.sock\", mode = \"0666\", uids = [{uid}] }}");
+    let config = format!("server.listen = [{}, {}]", listen("ours", ours), listen("others", ours + 1));
+    let world = World::with(&config).await;
+    world.tenant("acme").with_pat().await;
+    world.at(0, Method::GET, DECKS).tenant("acme").send().await.is(200);
+    let refused = world.at(1, Method::GET, DECKS).tenant("acme").send().await;
+    refused.is_problem(403, "caller_denied");
+    assert!(refused.text().contains(&format!("the user id {ours}.")), "{}", refused.text());
+    assert_eq!(world.seen().len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_stop_finishes_what_is_under_way_and_takes_nothing_new() {
     for http2 in [false, true] {
         let mut world = World::start().await;

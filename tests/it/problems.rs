@@ -89,6 +89,20 @@ async fn ask(config: &str, upstream: Option<&Upstream>, with: impl AsyncFnOnce(&
     reply
 }
 
+/// Callers that are somebody, and may not.
+async fn callers() -> Vec<(Expected, Reply)> {
+    let somebody_else = rustix::process::geteuid().as_raw() + 1;
+    let socket = format!("server.listen = {{ address = \"unix:proxy.sock\", uids = [{somebody_else}] }}");
+    let shop = "[[server.callers]]\nname = \"shop\"\ntoken = { env = \"CLIENT_TOKEN\" }\ntenants = [\"beta\"]";
+    let with_token = async |world: &World| {
+        world.get("/decks/").tenant("acme").header("authorization", "Bearer s3cret-token").send().await
+    };
+    vec![
+        (expected(Code::CallerDenied, 403, "fix_config", DENIED, None), ask(&socket, None, decks).await),
+        (expected(Code::TenantDenied, 403, "fix_request", DENIED, Some("acme")), ask(shop, None, with_token).await),
+    ]
+}
+
 async fn requests() -> Vec<(Expected, Reply)> {
     let acme = Some("acme");
     let world = World::start().await;
@@ -258,27 +272,43 @@ async fn draining() -> Value {
     world.tenant("acme").with_pat().await;
     let gate = world.sandbox.hold(Endpoint::Resource);
     let mut raw = world.raw().await;
-    raw.send([&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, &[]), &request(1)].concat()).await;
+    let first = request(1, "/api/public/v1/decks/");
+    let window = frame(WINDOW_UPDATE, 0, 0, &0x7ffe_0000_u32.to_be_bytes());
+    raw.send([&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(SETTINGS, 0, 0, &[]), &window, &first].concat()).await;
     gate.arrived(1).await;
     let stopping = world.begin_stop();
     while next_frame(&mut raw).await.0 != GOAWAY {}
-    raw.send(request(3)).await;
-    let answer = loop {
-        if let (DATA, 3, data) = next_frame(&mut raw).await {
-            break data;
+    // What was on its way is still served; this one is told where to go in any case.
+    let mut stream = 1;
+    let told = async {
+        loop {
+            stream += 2;
+            raw.send(request(stream, "/elsewhere")).await;
+            let answer = loop {
+                match next_frame(&mut raw).await {
+                    (DATA, of, data) if of == stream => break data,
+                    _ => {}
+                }
+            };
+            let answer: Value = serde_json::from_slice(&answer).unwrap();
+            if answer["code"] != "not_proxied" {
+                break answer;
+            }
         }
     };
+    let answer = crate::support::in_time("that nothing more is served", told).await;
     gate.release();
     drop(raw);
     crate::support::in_time("the end of the sidecar", stopping).await.unwrap().unwrap();
     world.finish().await;
-    serde_json::from_slice(&answer).unwrap()
+    answer
 }
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 
 /// RFC 9113 section 4.1.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -294,14 +324,14 @@ async fn next_frame(raw: &mut Raw) -> (u8, u32, Vec<u8>) {
 }
 
 /// A GET of the tenant `acme`, in HPACK without Huffman coding and without the dynamic table (RFC 7541 section 6.2.2).
-fn request(stream: u32) -> Vec<u8> {
+fn request(stream: u32, target: &str) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     let (get, http, path, authority, new_name) = ([0x82], [0x86], [0x04], [0x01], [0x00]);
     let block = [
         &get[..],
         &http,
         &path,
-        &text("/api/public/v1/decks/"),
+        &text(target),
         &authority,
         &text("localhost"),
         &new_name,
@@ -315,7 +345,7 @@ fn request(stream: u32) -> Vec<u8> {
 #[tokio::test]
 async fn every_code_is_provoked_and_has_its_exact_shape() {
     let mut provoked = HashSet::new();
-    for cases in [requests().await, credentials().await, limits().await, upstreams().await] {
+    for cases in [requests().await, callers().await, credentials().await, limits().await, upstreams().await] {
         for (expected, reply) in cases {
             check(&expected, &reply);
             provoked.insert(expected.code.as_str());

@@ -2,6 +2,7 @@
 
 pub(super) mod admin;
 mod callback;
+mod callers;
 pub(super) mod limits;
 pub(super) mod log;
 pub(super) mod oauth;
@@ -11,10 +12,12 @@ pub(super) mod server;
 pub(super) mod store;
 pub(super) mod store_url;
 pub(super) mod tenants;
+pub(super) mod tls;
 pub(super) mod upstream;
 
 pub use admin::Admin;
 pub use callback::Callback;
+pub use callers::NamedCaller;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use oauth::{OAuth, OAuthClient};
@@ -24,4 +27,5 @@ pub use server::{RewriteUrls, Server};
 pub use store::{Engine, Store, StoreKey};
 pub use store_url::{ServerKind, ServerUrl};
 pub use tenants::Tenant;
+pub use tls::ServerTls;
 pub use upstream::{ExtraRoots, Upstream};

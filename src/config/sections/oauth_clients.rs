@@ -1,19 +1,11 @@
 //! `[[oauth.clients]]`: further OAuth clients, beside that of `[oauth]` itself.
 
-use std::collections::HashMap;
-
 use super::{
     callback::{self, Callback, redirect_uri},
     oauth::{OAuthClient, client_id, dpop_mode, scopes},
 };
 use crate::{
-    config::{
-        fault::{Place, Wrong},
-        meaning::Resolver,
-        reader::Table,
-        report::{Setting, Spot},
-        secret::SecretSource,
-    },
+    config::{fault::Wrong, meaning::Resolver, reader::Table, report::Setting, secret::SecretSource},
     model::{RedirectUri, ScopeSet, token::DpopMode},
 };
 
@@ -91,24 +83,9 @@ pub(super) fn meaning(
     dpop: DpopMode,
     resolver: &Resolver<'_>,
 ) -> Vec<NamedClient> {
-    once(written.iter().map(|client| &client.name), "name", resolver);
-    once(std::iter::once(own).chain(written.iter().map(|client| &client.client_id)), "client", resolver);
+    resolver.once(written.iter().map(|client| &client.name), "name");
+    resolver.once(std::iter::once(own).chain(written.iter().map(|client| &client.client_id)), "client");
     written.into_iter().filter_map(|client| client.meaning(callback, dpop, resolver)).collect()
-}
-
-fn once<'a>(all: impl Iterator<Item = &'a Setting<String>>, what: &str, resolver: &Resolver<'_>) {
-    let mut seen: HashMap<&str, &Spot> = HashMap::new();
-    for at in all.filter_map(Setting::given) {
-        match seen.get(at.value.as_str()) {
-            Some(Spot { place: Place::Line { line, .. }, .. }) => {
-                resolver.fault(&at.spot, Wrong::new(format!("the same {what} as in line {line}")));
-            }
-            Some(_) => {}
-            None => {
-                seen.insert(&at.value, &at.spot);
-            }
-        }
-    }
 }
 
 fn name(text: &str) -> Result<String, Wrong> {

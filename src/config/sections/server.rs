@@ -7,6 +7,10 @@ use std::{
 
 use http::HeaderName;
 
+use super::{
+    callers::{self, NamedCaller},
+    tls::{self, ServerTls},
+};
 use crate::{
     config::{
         fault::Wrong,
@@ -32,6 +36,10 @@ pub struct Server {
     pub allowed_hosts: Vec<HostPattern>,
     pub allowed_origins: Vec<WebOrigin>,
     pub client_token: Option<ConfiguredSecret>,
+    /// With any of them, as with `client_token`, whoever calls needs a token.
+    pub callers: Vec<NamedCaller>,
+    /// For the listeners that say `tls = true`; there where one does.
+    pub tls: Option<ServerTls>,
     pub allow_remote: bool,
     pub rewrite_urls: RewriteUrls,
     pub drain_timeout: Duration,
@@ -53,7 +61,9 @@ pub(in crate::config) struct Written {
     pub(in crate::config) default_tenant: Setting<TenantId>,
     allowed_hosts: Setting<Vec<HostPattern>>,
     allowed_origins: Setting<Vec<WebOrigin>>,
-    pub(in crate::config) client_token: Setting<SecretSource>,
+    client_token: Setting<SecretSource>,
+    callers: Vec<callers::Written>,
+    pub(in crate::config) tls: Setting<tls::Written>,
     pub(in crate::config) allow_remote: Setting<bool>,
     rewrite_urls: Setting<RewriteUrls>,
     drain_timeout: Setting<Duration>,
@@ -87,6 +97,8 @@ impl Written {
                 value.list("origins", |value| value.text("an origin", origin::web_origin))
             }),
             client_token: table.key("client_token", SecretSource::read_written),
+            callers: table.tables("callers").into_iter().map(callers::Written::read).collect(),
+            tls: table.key("tls", |value| value.table().map(tls::Written::read)),
             allow_remote: table.key("allow_remote", Value::boolean),
             rewrite_urls: table.key("rewrite_urls", rewrite_urls),
             drain_timeout: table.key("drain_timeout", units::duration),
@@ -95,14 +107,27 @@ impl Written {
         written
     }
 
+    /// Whether callers over TLS need a certificate.
+    pub(in crate::config) fn wants_certificates(&self) -> bool {
+        self.tls.given().is_some_and(|at| !matches!(at.value.client_ca, Setting::Absent))
+    }
+
+    /// Whether whoever calls needs a token.
+    pub(in crate::config) fn wants_tokens(&self) -> bool {
+        !matches!(self.client_token, Setting::Absent) || !self.callers.is_empty()
+    }
+
     pub(in crate::config) fn meaning(self, resolver: &Resolver<'_>) -> Server {
+        let client_token = resolver.header_secret(self.client_token);
         Server {
             listeners: listen::meaning(self.listen, Server::default_listeners, resolver),
             tenant_header: self.tenant_header.or(HeaderName::from_static("x-flexslot-tenant")),
             default_tenant: self.default_tenant.into_given().map(|at| at.value),
             allowed_hosts: self.allowed_hosts.or(Vec::new()),
             allowed_origins: self.allowed_origins.or(Vec::new()),
-            client_token: resolver.header_secret(self.client_token),
+            callers: callers::meaning(self.callers, client_token.as_ref(), resolver),
+            client_token,
+            tls: self.tls.into_given().and_then(|at| at.value.meaning(resolver)),
             allow_remote: self.allow_remote.or(false),
             rewrite_urls: self.rewrite_urls.or(RewriteUrls::Headers),
             drain_timeout: self.drain_timeout.or(Duration::from_secs(25)),

@@ -13,7 +13,7 @@ fn switched_on() -> String {
         !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
     };
     let line = |line: &'static str| match line.strip_prefix("# ") {
-        Some(commented) if is_key(commented) || commented.starts_with("[[") => commented,
+        Some(commented) if is_key(commented) || commented.starts_with('[') => commented,
         _ => line,
     };
     EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
@@ -61,10 +61,16 @@ fn the_values_are_the_defaults() {
 fn the_commented_values_work_too() {
     // An authority for the store's certificate is of use only with a store that shows one.
     let on_a_server = switched_on().replacen("\"sqlite:flexslot-proxy.db\"", "\"rediss://cache.internal/0\"", 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
     let machine = FakeEnvironment::with_config(&on_a_server)
         .file("/etc/fp/flexslot-proxy.key", "key")
         .file("/etc/fp/client-token", "token\n")
         .file("/etc/fp/admin-token", "token\n")
+        .file("/etc/fp/shop-token", "shop-token\n")
+        .file("/etc/fp/proxy.crt", &certificate.pem())
+        .file("/etc/fp/proxy.key", &key.serialize_pem())
+        .file("/etc/fp/callers-ca.pem", &authority().pem())
         .file("/etc/fp/corporate-ca.pem", &authority().pem())
         .file("/etc/fp/database-ca.pem", &authority().pem())
         .variable("FLEXSLOT_CLIENT_SECRET", "s")

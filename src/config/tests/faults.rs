@@ -1,11 +1,14 @@
 //! Every faulty file yields all its faults, in order, with their places, and never a secret.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{FakeEnvironment, Overrides, faults};
-use crate::{config::Place, model::file_access::FileOwner};
+use super::{FakeEnvironment, Overrides, authority, faults};
+use crate::{
+    config::{Config, ConfigSource, Place},
+    model::file_access::FileOwner,
+};
 
 #[test]
 fn all_faults_are_told_at_once_in_the_order_of_the_file() {
@@ -198,6 +201,105 @@ fn secret_files_obey_the_access_rule() {
 }
 
 #[test]
+fn callers_are_told_apart_and_say_for_whom_they_may_speak() {
+    let caller = |rest: &str| format!("[[server.callers]]\n{rest}\n");
+    let load = |text: &str| {
+        let machine = FakeEnvironment::with_config(text).variable("A", "token-a").variable("B", "token-b");
+        machine.load().map(|config| config.server.callers).map_err(|faults| faults.to_string().replace("/etc/fp/", ""))
+    };
+    let shop = "name = \"shop\"\ntoken = { env = \"A\" }\ntenants = [\"acme\", \"beta\"]";
+    let all = "name = \"all\"\ntoken = { env = \"B\" }\ntenants = \"*\"";
+    let callers = load(&(caller(shop) + &caller(all))).unwrap();
+    let tenants: Vec<_> = callers.iter().map(|caller| caller.tenants.as_ref().map(Vec::len)).collect();
+    assert_eq!(tenants, [Some(2), None]);
+    assert_eq!(callers[0].token.as_ref().map(|token| token.secret.expose()), Some("token-a"));
+
+    for (text, told) in [
+        (caller(""), "proxy.toml:1: server.callers[0].name: missing"),
+        (caller("name = \"a b\"\ntoken = { env = \"A\" }\ntenants = \"*\""), "server.callers[0].name: not a name"),
+        (caller("name = \"a\"\ntoken = { env = \"A\" }"), "server.callers[0].tenants: missing"),
+        (
+            caller("name = \"a\"\ntoken = { env = \"A\" }\ntenants = []"),
+            "no tenant, so that the caller could call nothing",
+        ),
+        (caller("name = \"a\"\ntoken = { env = \"A\" }\ntenants = \"acme\""), "expected an array of tenants' names"),
+        (caller("name = \"a\"\ntoken = \"token-a\"\ntenants = \"*\""), "a secret is never written in the file"),
+        (caller(shop) + &caller(shop), "server.callers[1].name: the same name as in line 2"),
+        (caller(shop) + &caller(&all.replace('B', "A")), "the same token as another caller's, or as client_token"),
+        (format!("[server]\nclient_token = {{ env = \"A\" }}\n{}", caller(shop)), "the same token as another caller's"),
+    ] {
+        let faults = load(&text).unwrap_err();
+        assert!(faults.contains(told) && !faults.contains("token-a"), "{text}\n{faults}");
+    }
+}
+
+/// Loads with what a listener with TLS needs; `client_ca` among it.
+fn with_tls(text: &str) -> Result<Config, String> {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(["localhost".into()]).unwrap().self_signed(&key).unwrap();
+    let machine = FakeEnvironment::with_config(text)
+        .file("/etc/fp/proxy.crt", &certificate.pem())
+        .file("/etc/fp/proxy.key", &key.serialize_pem())
+        .file("/etc/fp/empty.pem", "")
+        .file("/etc/fp/ca.crt", &authority().pem());
+    machine.load().map_err(|faults| faults.to_string().replace("/etc/fp/", ""))
+}
+
+/// TLS alone keeps nobody out.
+const TLS_FROM_ELSEWHERE: &str = "[server]\nlisten = { address = \"0.0.0.0:1\", tls = true }\n[server.tls]\ncertificate = \"proxy.crt\"\nkey = { env = \"T\" }";
+
+#[test]
+fn a_listener_with_tls_shows_a_certificate_and_may_ask_for_one() {
+    let listen = "[server]\nlisten = { address = \"10.0.0.1:1\", tls = true }\n";
+    let shown = "[server.tls]\ncertificate = \"proxy.crt\"\nkey = { file = \"proxy.key\" }\n";
+    let config = with_tls(&format!("{listen}{shown}client_ca = \"ca.crt\"")).expect("callers show certificates");
+    let tls = config.server.tls.as_ref().expect("there");
+    assert!(config.server.listeners[0].tls && tls.client_roots.is_some());
+    let watched = config.watched_files();
+    for file in ["proxy.crt", "proxy.key", "ca.crt"] {
+        assert!(watched.contains(&format!("/etc/fp/{file}").into()), "{file}: {watched:?}");
+    }
+    for (text, told) in [
+        (format!("{listen}{shown}"), "listens beyond loopback"),
+        (
+            "[server]\nlisten = { address = \"127.0.0.1:1\", tls = true }".into(),
+            "nothing says which certificate is shown",
+        ),
+        ("[server]\nlisten = { address = \"unix:p.sock\", tls = true }".into(), "tls is for TCP only"),
+        ("[server.tls]\ncertificate = \"proxy.crt\"".into(), "server.tls.key: missing"),
+        ("[server.tls]\nkey = { file = \"proxy.key\" }".into(), "server.tls.certificate: missing"),
+        (
+            "[server.tls]\ncertificate = \"proxy.key\"\nkey = { file = \"proxy.key\" }".into(),
+            "proxy.key holds no certificate in PEM",
+        ),
+        ("[server.tls]\ncertificate = \"none\"\nkey = { file = \"proxy.key\" }".into(), "none cannot be read"),
+        (
+            "[server.tls]\ncertificate = \"proxy.crt\"\nkey = { file = \"proxy.crt\" }".into(),
+            "proxy.crt holds no private key in PEM",
+        ),
+        (format!("{shown}client_ca = \"empty.pem\""), "empty.pem holds no certificate in PEM"),
+    ] {
+        let faults = with_tls(&text).unwrap_err();
+        assert!(faults.contains(told) && !faults.contains("BEGIN"), "{text}\n{faults}");
+    }
+}
+
+#[test]
+fn users_are_named_for_unix_sockets_only() {
+    let load = |listen: &str| FakeEnvironment::with_config(&format!("[server]\nlisten = {listen}")).load();
+    let config = load("{ address = \"unix:p.sock\", mode = \"0666\", uids = [0, 1000] }").unwrap();
+    assert_eq!(config.server.listeners[0].uids, Some(vec![0, 1000]));
+    for (listen, told) in [
+        ("{ address = \"127.0.0.1:1\", uids = [0] }", "uids are for unix sockets only"),
+        ("{ address = \"unix:p.sock\", uids = [\"app\"] }", "expected a user's id, a number"),
+        ("{ address = \"unix:p.sock\", uids = [-1] }", "expected a user's id, a number"),
+    ] {
+        let faults = load(listen).unwrap_err().to_string();
+        assert!(faults.contains(told), "{listen}\n{faults}");
+    }
+}
+
+#[test]
 fn secrets_that_cannot_be_had_are_told_by_their_source() {
     let load = |text: &str| {
         let machine = FakeEnvironment::with_config(&format!("[server]\nclient_token = {text}"))
@@ -223,6 +325,11 @@ fn leaving_loopback_takes_a_decision() {
         ("[server]\nlisten = \"0.0.0.0:1\"", false),
         ("[server]\nlisten = \"[::]:1\"\nallow_remote = true", true),
         ("[server]\nlisten = \"0.0.0.0:1\"\nclient_token = { env = \"T\" }", true),
+        (
+            "[server]\nlisten = \"0.0.0.0:1\"\n[[server.callers]]\nname = \"shop\"\ntoken = { env = \"T\" }\ntenants = \"*\"",
+            true,
+        ),
+        (TLS_FROM_ELSEWHERE, false),
         ("[admin]\nlisten = \"0.0.0.0:1\"", false),
         ("[admin]\nlisten = \"0.0.0.0:1\"\n[server]\nclient_token = { env = \"T\" }", false),
         ("[admin]\nlisten = \"0.0.0.0:1\"\n[server]\nallow_remote = true", true),
@@ -472,6 +579,39 @@ fn a_file_that_cannot_be_read_is_a_fault() {
         FakeEnvironment::default().load().unwrap_err().to_string(),
         "/etc/fp/proxy.toml: does not exist\n  hint: name the file with --config or FLEXSLOT_PROXY_CONFIG"
     );
+}
+
+#[test]
+fn a_file_that_anybody_can_write_is_not_believed() {
+    let machine = |mode, owner| FakeEnvironment::default().file_with("/etc/fp/proxy.toml", "", mode, owner);
+    for owner in [FileOwner::ThisProcess, FileOwner::Root, FileOwner::SomebodyElse] {
+        for mode in [0o600, 0o644, 0o664, 0o444] {
+            assert!(machine(mode, owner).load().is_ok(), "{mode:o} {owner:?}");
+        }
+        assert_eq!(
+            machine(0o666, owner).load().unwrap_err().to_string(),
+            "/etc/fp/proxy.toml: anybody can write it (mode 666)\n  hint: chmod o-w /etc/fp/proxy.toml"
+        );
+    }
+}
+
+#[test]
+fn a_file_of_another_user_that_lies_there_is_not_taken_unasked() {
+    let source = |flag: Option<&str>, owner| {
+        let machine = FakeEnvironment::default().file_with("/work/proxy.toml", "", 0o644, owner);
+        let source = ConfigSource::find(flag.map(Path::new), &machine);
+        Config::load(&source, &Overrides::default(), &machine).map(|config| config.source)
+    };
+    for owner in [FileOwner::ThisProcess, FileOwner::Root] {
+        assert_eq!(source(None, owner), Ok(ConfigSource::File("proxy.toml".into())), "{owner:?}");
+    }
+    assert_eq!(
+        source(None, FileOwner::SomebodyElse).unwrap_err().to_string(),
+        "proxy.toml: belongs to another user, and nobody has named it\n  hint: if it is meant: --config ./proxy.toml"
+    );
+    for named in ["./proxy.toml", "/work/proxy.toml"] {
+        assert!(source(Some(named), FileOwner::SomebodyElse).is_ok(), "{named}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use super::{Admitted, Denied, Guard, Pages, Reach};
+use super::{Admitted, Denied, Guard, NamedCaller, Pages, Reach};
 use crate::model::Secret;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{Request, Version, request::Parts};
@@ -16,12 +16,75 @@ fn guard() -> Guard {
         allowed_origins: vec!["https://app.example.com".parse().unwrap()],
         pages: Pages::None,
         client_token: None,
+        callers: Vec::new(),
         upstream: Some("https://api.flexslot.gg".parse().unwrap()),
     }
 }
 
 fn with_token() -> Guard {
     Guard { client_token: Some(Secret::new("T0ken:x")), ..guard() }
+}
+
+fn caller(name: &str, token: &str, tenants: Option<&[&str]>) -> NamedCaller {
+    let tenants = tenants.map(|names| names.iter().map(|name| name.parse().unwrap()).collect());
+    NamedCaller { name: name.into(), token: Secret::new(token), tenants }
+}
+
+/// Who calls, by the tokens in `headers`.
+fn who(guard: &Guard, headers: &[(&str, &str)]) -> Result<Option<String>, Denied> {
+    let headers: Vec<_> = [("host", "localhost")].into_iter().chain(headers.iter().copied()).collect();
+    let admitted = guard.admit_caller(&request("/", &headers), LOCAL);
+    admitted.map(|(_, caller)| caller.map(|caller| caller.name.to_string()))
+}
+
+#[test]
+fn a_token_says_who_calls() {
+    let callers = vec![caller("shop", "shop-token", Some(&["acme"])), caller("ops", "ops-token", None)];
+    let apart = Guard { callers: callers.clone(), ..guard() };
+    let shop = Some("shop".to_owned());
+    assert_eq!(who(&apart, &[("authorization", "Bearer shop-token")]), Ok(shop.clone()));
+    assert_eq!(who(&apart, &[("proxy-authorization", "bearer ops-token")]), Ok(Some("ops".into())));
+    let basic = format!("Basic {}", BASE64_STANDARD.encode("x:shop-token"));
+    assert_eq!(who(&apart, &[("authorization", &basic)]), Ok(shop.clone()));
+    for headers in [&[][..], &[("authorization", "Bearer shop-token2")], &[("authorization", "Bearer T0ken:x")]] {
+        assert_eq!(who(&apart, headers), Err(Denied::Token), "{headers:?}");
+    }
+    let beside = Guard { callers, ..with_token() };
+    assert_eq!(who(&beside, &[("authorization", "Bearer T0ken:x")]), Ok(None), "the one token for all");
+    assert_eq!(who(&beside, &[("authorization", "Bearer shop-token")]), Ok(shop));
+}
+
+#[test]
+fn two_tokens_say_nothing_unless_they_are_the_same_callers() {
+    let callers = vec![caller("shop", "shop-token", Some(&["acme"])), caller("ops", "ops-token", None)];
+    let guard = Guard { callers, ..with_token() };
+    let both = |one: &str, other: &str| {
+        who(&guard, &[("proxy-authorization", &format!("Bearer {one}")), ("authorization", &format!("Bearer {other}"))])
+    };
+    assert_eq!(both("shop-token", "shop-token"), Ok(Some("shop".into())));
+    assert_eq!(both("shop-token", "an app's own"), Ok(Some("shop".into())), "which means nothing here");
+    for (one, other) in [("shop-token", "ops-token"), ("shop-token", "T0ken:x"), ("T0ken:x", "shop-token")] {
+        assert_eq!(both(one, other), Err(Denied::Token), "{one} {other}");
+    }
+}
+
+#[test]
+fn a_caller_speaks_for_its_tenants_alone() {
+    let speaks = |caller: &NamedCaller, tenant: &str| caller.speaks_for(&tenant.parse().unwrap());
+    let shop = caller("shop", "x", Some(&["acme", "beta"]));
+    assert!(speaks(&shop, "acme") && speaks(&shop, "beta") && !speaks(&shop, "gamma") && !speaks(&shop, "acme2"));
+    assert!(speaks(&caller("ops", "x", None), "gamma"));
+}
+
+#[test]
+fn a_socket_serves_no_other_user_than_it_is_for_whatever_they_send() {
+    let barred = Reach::Barred { uid: 1001 };
+    for guard in [guard(), with_token()] {
+        let token = ("authorization", "Bearer T0ken:x");
+        let request = request("/", &[("host", "localhost"), token]);
+        assert_eq!(guard.admit(&request, barred), Err(Denied::Caller { uid: 1001 }));
+        assert_eq!(guard.admit(&request, Reach::Unix), Ok(Admitted::Direct));
+    }
 }
 
 fn by_host(host: &str, reach: Reach) -> Result<Admitted, Denied> {

@@ -1,4 +1,4 @@
-use super::{CallerBase, rewrite};
+use super::{CallerBase, CallerScheme, rewrite};
 use crate::model::Origin;
 use http::{HeaderMap, HeaderValue};
 
@@ -6,7 +6,7 @@ fn upstream() -> Origin {
     "https://api.flexslot.gg".parse().unwrap()
 }
 
-const PLAIN: CallerBase<'_> = CallerBase { authority: Some("localhost:3539"), prefix: "" };
+const PLAIN: CallerBase<'_> = CallerBase { scheme: CallerScheme::Http, authority: Some("localhost:3539"), prefix: "" };
 const TENANT: CallerBase<'_> = CallerBase { prefix: "/t/acme", ..PLAIN };
 
 fn rewritten(name: &'static str, value: &str, caller: CallerBase<'_>) -> String {
@@ -89,4 +89,11 @@ fn every_line_of_a_header_is_rewritten() {
     headers.append("link", HeaderValue::from_static("</b>"));
     rewrite(&mut headers, &upstream(), TENANT);
     assert_eq!(headers.get_all("link").iter().collect::<Vec<_>>(), ["</t/acme/a>", "</t/acme/b>"]);
+}
+
+#[test]
+fn a_caller_over_tls_is_sent_back_over_tls() {
+    let caller = CallerBase { scheme: CallerScheme::Https, ..TENANT };
+    let location = rewritten("location", "https://api.flexslot.gg/api/public/v1/x", caller);
+    assert_eq!(location, "https://localhost:3539/t/acme/api/public/v1/x");
 }

@@ -1,10 +1,14 @@
-use super::{Listener, bind_all};
+use super::{BindError, Handed, Listener, bind_all};
 use crate::model::{ListenAddress, ListenOn, Need};
 use std::{
     fs,
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
 };
+
+fn bind(addresses: &[ListenOn]) -> Result<Vec<Listener>, BindError> {
+    bind_all(addresses, &mut Handed::default(), None)
+}
 
 fn tcp(address: &str) -> ListenOn {
     ListenOn::required(ListenAddress::Tcp(address.parse().unwrap()))
@@ -27,11 +31,11 @@ async fn port_zero_becomes_a_port_that_can_be_asked() {
 #[tokio::test]
 async fn an_address_that_the_host_lacks_is_skipped_only_where_it_may_be() {
     let absent = tcp("192.0.2.1:0");
-    assert!(bind_all(std::slice::from_ref(&absent)).is_err());
-    let listeners = bind_all(&[ListenOn { need: Need::IfPresent, ..absent }, tcp("127.0.0.1:0")]).unwrap();
+    assert!(bind(std::slice::from_ref(&absent)).is_err());
+    let listeners = bind(&[ListenOn { need: Need::IfPresent, ..absent }, tcp("127.0.0.1:0")]).unwrap();
     assert_eq!(listeners.len(), 1);
     let taken = tcp(&listeners[0].local_addr().unwrap().to_string());
-    assert!(bind_all(&[ListenOn { need: Need::IfPresent, ..taken }]).is_err(), "taken is not absent");
+    assert!(bind(&[ListenOn { need: Need::IfPresent, ..taken }]).is_err(), "taken is not absent");
 }
 
 #[tokio::test]
@@ -85,13 +89,19 @@ async fn a_successors_socket_is_not_removed() {
 }
 
 #[tokio::test]
-async fn what_a_killed_start_left_does_not_stop_the_next() {
+async fn where_tls_is_asked_for_and_there_is_none_nothing_is_served_in_clear() {
+    assert!(bind(&[ListenOn { tls: true, ..tcp("127.0.0.1:0") }]).is_err());
+}
+
+#[tokio::test]
+async fn what_others_have_made_in_the_directory_stops_no_start_and_stays() {
     let directory = tempfile::tempdir().unwrap();
-    let nursery = directory.path().join(format!(".fsp-{}", std::process::id()));
-    fs::create_dir(&nursery).unwrap();
-    drop(std::os::unix::net::UnixListener::bind(nursery.join("s")).unwrap());
+    let theirs = directory.path().join(format!(".fsp-{}", std::process::id()));
+    fs::create_dir(&theirs).unwrap();
+    fs::write(theirs.join("s"), "a file").unwrap();
     Listener::bind(&unix(&directory.path().join("proxy.sock"), 0o600)).unwrap();
-    assert!(!nursery.exists());
+    assert_eq!(fs::read(theirs.join("s")).unwrap(), b"a file");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing of ours is left");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixListener;
 
 use super::BACKLOG;
+use crate::model::Random;
 
 /// A socket file of ours, known by device and inode: the name may belong to a newer process by the time we go.
 #[derive(Debug)]
@@ -26,11 +27,9 @@ pub(super) struct SocketFile {
 pub(super) fn bind(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     refuse_if_taken(path)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let nursery = parent.join(format!(".fsp-{}", std::process::id()));
+    // Where others may write too, nobody can be there first.
+    let nursery = parent.join(format!(".fsp-{:016x}", u64::from_le_bytes(Random::system().bytes())));
     let cradle = nursery.join("s");
-    // In a container every process has the same id, so these may be a dead one's.
-    let _absent = std::fs::remove_file(&cradle);
-    let _absent = std::fs::remove_dir(&nursery);
     std::fs::DirBuilder::new().mode(0o700).create(&nursery)?;
     let bound = (|| {
         // A file's descriptor is a short name for its path, where `cradle` is longer than an address holds although

@@ -25,9 +25,11 @@ mod openapi;
 mod outages;
 mod refusals;
 mod reload;
+mod service;
 mod shared_store;
 #[cfg(debug_assertions)] // without them there is no step to die at
 mod steps;
 mod storm;
+mod tls;
 mod travel;
 mod world;

@@ -10,7 +10,7 @@ use std::{
 
 use flexslot_proxy::{
     admin::metrics::Metrics,
-    app::{self, App, Crew, Listeners, Surroundings, storage::Storage},
+    app::{self, App, Crew, Handed, Listeners, Surroundings, storage::Storage},
     config::{Config, ConfigSource, Environment, Overrides, SystemEnvironment, environment::FileRead},
     model::{ListenAddress, Random, SystemClock},
     sandbox::{Client, Sandbox, Settings},
@@ -146,7 +146,7 @@ impl Plan {
 
     pub(super) fn sidecar(&self, storage: Storage, metrics: Arc<Metrics>) -> Sidecar {
         let config = self.load();
-        let listeners = Listeners::bind(&config).unwrap();
+        let listeners = Listeners::bind(&config, Handed::default()).unwrap();
         let bound = listeners.server.iter().zip(&config.server.listeners);
         let addresses = bound.map(|(bound, asked)| match (&asked.address, bound.local_addr()) {
             (_, Some(address)) => Reach::Tcp(address),
