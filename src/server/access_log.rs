@@ -1,5 +1,5 @@
 //! The record of a request: its line in the access log, its part in the metrics, and its trace. Fields of the line and
-//! their meaning stand in docs/operations.md.
+//! their meaning stand in docs/logging.md.
 //!
 //! The query of a request is not recorded: it is the caller's, and nobody knows what is in it.
 
