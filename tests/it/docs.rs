@@ -1,8 +1,13 @@
 //! Keeps what the documentation says true where a program can tell.
 
 mod errors;
+mod kubernetes;
+pub(crate) mod logging;
+mod observability;
 mod openapi;
 mod reading;
+mod recipes;
+mod systemd;
 
 use std::{
     collections::BTreeSet,
@@ -27,7 +32,7 @@ use http::Method;
 
 use reading::{code_blocks, documents, files_below, read, root, rows, section};
 
-// === metrics, the access log and the configuration ===
+// === metrics, traces and the configuration ===
 
 /// What happens in a process in which everything happens.
 fn everything_counted() -> String {
@@ -84,22 +89,6 @@ fn every_metric_of_the_source_is_documented() {
 }
 
 #[test]
-fn every_field_of_the_access_log_is_specified() {
-    let (source, operations) = (read("src/server/access_log.rs"), read("docs/operations.md"));
-    let event = source.split("target: \"access\",").nth(1).and_then(|rest| rest.split(");").next()).expect("the event");
-    let is_field = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let fields: BTreeSet<&str> = event
-        .lines()
-        .map(|line| line.trim().split([' ', ',']).next().unwrap_or_default())
-        .filter(|name| is_field(name))
-        .collect();
-    let documented: BTreeSet<&str> = rows(section(&operations, "## The access log")).map(|(name, _)| name).collect();
-    let documented: BTreeSet<&str> = documented.into_iter().filter(|name| is_field(name)).collect();
-    assert!(fields.contains("request_id") && fields.contains("cause"), "{fields:?}");
-    assert_eq!(documented, fields);
-}
-
-#[test]
 fn every_word_of_a_trace_is_explained() {
     let (operations, mut words) = (read("docs/operations.md"), BTreeSet::new());
     for file in ["finding", "steps", "mod"] {
@@ -113,24 +102,6 @@ fn every_word_of_a_trace_is_explained() {
     let section = section(&operations, "## Why a request went as it did");
     let unexplained: Vec<_> = words.iter().filter(|word| !section.contains(&format!("`{word}`"))).collect();
     assert!(unexplained.is_empty(), "{unexplained:?}");
-}
-
-#[test]
-fn every_log_line_that_operators_are_told_of_exists_at_its_level() {
-    let operations = read("docs/operations.md");
-    let source: String = files_below("src", ".rs").iter().map(read).collect();
-    let lines: Vec<_> = rows(section(&operations, "### Other lines")).collect();
-    assert!(lines.len() > 5, "{lines:?}");
-    for (line, row) in lines {
-        let quoted = format!("\"{line}");
-        // The same words may stand on a page for users.
-        let levels: Vec<_> = source
-            .match_indices(&quoted)
-            .filter_map(|(at, _)| source[..at].rsplit("tracing::").next()?.split('!').next())
-            .map(|level| format!(" | {} | ", level.to_uppercase()))
-            .collect();
-        assert!(levels.iter().any(|level| row.starts_with(level)), "{line}: {levels:?}");
-    }
 }
 
 #[test]
@@ -160,6 +131,9 @@ fn every_key_of_the_example_is_described_in_its_table_and_no_other() {
 /// A machine on which every variable is set and every file is there.
 struct WellEquipped {
     file: String,
+    /// The permission bits of the secrets' files, and whose they are.
+    mode: u32,
+    owner: FileOwner,
 }
 
 impl Environment for WellEquipped {
@@ -174,11 +148,11 @@ impl Environment for WellEquipped {
     fn read(&self, path: &Path) -> io::Result<FileRead> {
         let text = match path.extension().and_then(|extension| extension.to_str()) {
             Some("toml") => self.file.clone(),
-            _ if path.ends_with("flexslot-key/key") => "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned(),
-            _ if path.ends_with("flexslot-store/url") => "postgres://sidecar@db/flexslot".to_owned(),
+            _ if path.ends_with("encryption-key") => "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned(),
+            _ if path.ends_with("store-url") => "redis://sidecar:of-a-test@flexslot-redis:6379/0".to_owned(),
             _ => "flx_pat_of_a_test".to_owned(),
         };
-        Ok(FileRead { bytes: text.into_bytes().into(), mode: 0o600, owner: FileOwner::ThisProcess })
+        Ok(FileRead { bytes: text.into_bytes().into(), mode: self.mode, owner: self.owner })
     }
 
     fn exists(&self, _: &Path) -> bool {
@@ -192,7 +166,8 @@ fn every_configuration_in_the_documents_is_valid() {
     for document in documents() {
         for file in code_blocks(&read(&document), "toml") {
             let source = ConfigSource::File("/proxy.toml".into());
-            let loaded = Config::load(&source, &Overrides::default(), &WellEquipped { file: file.clone() });
+            let machine = WellEquipped { file: file.clone(), mode: 0o600, owner: FileOwner::ThisProcess };
+            let loaded = Config::load(&source, &Overrides::default(), &machine);
             assert!(loaded.is_ok(), "{}:\n{file}\n{}", document.display(), loaded.unwrap_err());
             seen += 1;
         }
@@ -268,6 +243,12 @@ fn anchor(heading: &str) -> String {
     kept.collect::<String>().trim().to_lowercase().replace(' ', "-")
 }
 
+/// The anchors of a document's headings.
+fn anchors(document: &str) -> Vec<String> {
+    let text = without_code_blocks(document);
+    text.lines().filter(|line| line.starts_with('#')).map(|line| anchor(line.trim_start_matches('#'))).collect()
+}
+
 fn without_code_blocks(text: &str) -> String {
     text.split("\n```").step_by(2).collect::<Vec<_>>().join("\n")
 }
@@ -286,12 +267,7 @@ fn relative_links_point_to_what_exists() {
                 if path.is_empty() { document.clone() } else { document.parent().expect("a directory").join(path) };
             assert!(linked.exists(), "{at}: no such file");
             if !fragment.is_empty() {
-                let headings = without_code_blocks(&read(&linked));
-                let mut anchors = headings
-                    .lines()
-                    .filter(|line| line.starts_with('#'))
-                    .map(|line| anchor(line.trim_start_matches('#')));
-                assert!(anchors.any(|anchor| anchor == fragment), "{at}: no such heading");
+                assert!(anchors(&read(&linked)).iter().any(|anchor| anchor == fragment), "{at}: no such heading");
             }
         }
     }

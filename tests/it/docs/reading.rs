@@ -1,9 +1,11 @@
 //! Documents and sources, and the parts of them that can be compared.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
 };
+
+use crate::support::process::{Exit, Launch};
 
 pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -67,4 +69,17 @@ pub(super) fn documents() -> Vec<PathBuf> {
     let mut documents = files_below("docs", ".md");
     documents.extend(["README.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root().join(name)));
     documents
+}
+
+/// Runs a program in the crate's directory, to its end. It has to be there: a test that skips itself tests nothing.
+pub(super) async fn run(program: impl AsRef<Path>, args: &[&str]) -> Exit {
+    let program = program.as_ref();
+    let mut launch = Launch::program(root(), program, args);
+    for name in ["PATH", "HOME"] {
+        if let Some(value) = env::var_os(name).and_then(|value| value.into_string().ok()) {
+            launch = launch.env(name, &value);
+        }
+    }
+    let process = launch.try_spawn();
+    process.unwrap_or_else(|error| panic!("{}: {error}; scripts/test installs it", program.display())).exited().await
 }

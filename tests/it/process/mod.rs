@@ -4,6 +4,7 @@
 //! Every figure that a test prints is for reading; no test fails because a machine is slow.
 
 mod admin_token;
+mod apps;
 mod asking;
 mod browser;
 mod canary;
@@ -18,6 +19,7 @@ mod engines;
 mod http;
 mod keys;
 mod kill;
+mod log;
 #[cfg(debug_assertions)]
 mod management;
 mod memory;
