@@ -15,6 +15,7 @@ use crate::{
         guard::{Guard, NamedCaller, Pages},
         replay::{ReplayLimits, ReplayMemory},
         upstream::Upstreams,
+        urls::{Bodies, Rewriting},
     },
     server::{accept::Limits, access_log::Lines, tls::server_config, wire::WireLimits},
 };
@@ -81,8 +82,10 @@ pub fn corridor(config: &Config, upstream: Upstreams, memory: ReplayMemory) -> p
         origin: config.upstream.origin.clone(),
         rewrite_urls: match config.server.rewrite_urls {
             RewriteUrls::Off => None,
-            RewriteUrls::Headers => Some(config.upstream.origin.clone()),
-        },
+            RewriteUrls::Headers => Some(Bodies::Untouched),
+            RewriteUrls::Bodies => Some(Bodies::Json),
+        }
+        .map(|bodies| Rewriting { upstream: config.upstream.origin.clone(), bodies }),
         replay: ReplayLimits {
             replay_body: config.limits.replay_body as u64,
             request_body: config.limits.request_body,

@@ -123,7 +123,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, world: &mut World<'_>) -> S
         return failure.status();
     }
     let outcome = match Cli::try_parse_from(args) {
-        Ok(cli) => cli.command.unwrap_or(Command::Serve(cli.serve)).run(&cli.global, world),
+        Ok(cli) => cli.run(world),
         Err(answer) => return tell_usage(&answer, &mut world.console),
     };
     match outcome {
@@ -179,6 +179,23 @@ impl World<'_> {
 impl fmt::Debug for World<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("World").field("console", &self.console).finish_non_exhaustive()
+    }
+}
+
+// === impl Cli ===
+
+impl Cli {
+    fn run(self, world: &mut World<'_>) -> Result<(), Failure> {
+        let Self { global, serve, command } = self;
+        match command {
+            None => Command::Serve(serve).run(&global, world),
+            Some(command) if serve.is_plain() => command.run(&global, world),
+            // They are read for the case that no command follows, and would do nothing here.
+            Some(_) => {
+                Err(Failure::misuse("flags of serve stand before another command's name, where they say nothing")
+                    .hint("write them behind the command: flexslot-proxy serve --listen ADDRESS"))
+            }
+        }
     }
 }
 

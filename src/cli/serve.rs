@@ -30,6 +30,11 @@ pub(super) struct ServeArgs {
 // === impl ServeArgs ===
 
 impl ServeArgs {
+    /// Whether no flag is given.
+    pub(super) fn is_plain(&self) -> bool {
+        self.overrides == ServeOverrides::default()
+    }
+
     pub(super) fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         #[cfg(debug_assertions)]
         super::arm_failpoint(world.environment)?;

@@ -229,3 +229,12 @@ fn a_faulty_file_is_status_2_with_all_its_faults() {
     assert!(lines[0].contains("proxy.toml:2: log.levl: unknown key"), "{err}");
     assert_eq!(lines.last(), Some(&"2 problems; nothing was started"), "{err}");
 }
+
+#[test]
+fn flags_of_serve_before_another_command_are_refused_and_not_dropped() {
+    for args in [&["--listen", "127.0.0.1:1", "serve"][..], &["--store", "memory:", "check"]] {
+        let (status, out, err) = command(args);
+        assert_eq!((status, out.as_str()), (Status::Misused, ""), "{args:?}");
+        assert!(err.contains("flags of serve stand before another command's name"), "{err}");
+    }
+}

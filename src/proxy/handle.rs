@@ -6,8 +6,9 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{EXPECT, UPGRADE},
+    header::{ACCEPT_ENCODING, EXPECT, UPGRADE},
     request::Parts,
+    response,
 };
 use http_body::Body;
 
@@ -24,7 +25,10 @@ use super::{
     replay::{ReplayBody, ReplayLimits, Start},
     route, shown,
     upstream::Upstreams,
-    urls::{self, CallerBase, CallerScheme},
+    urls::{
+        self, Bodies, CallerBase, CallerScheme, Rewriting,
+        bodies::{self, BodyRewriter},
+    },
 };
 use crate::{
     credential::{Ask, Credentials, Resend},
@@ -55,8 +59,8 @@ pub struct Settings {
     pub upstream: Upstreams,
     /// The upstream's origin, as credentials name theirs.
     pub origin: Origin,
-    /// Absent: URLs in headers stay as they are.
-    pub rewrite_urls: Option<Origin>,
+    /// Absent: URLs in responses stay as they are.
+    pub rewrite_urls: Option<Rewriting>,
     pub replay: ReplayLimits,
     pub in_flight_per_tenant: usize,
 }
@@ -183,8 +187,12 @@ impl Corridor {
         })?;
         let scheme = if matches!(caller.reach, Reach::Tls(_)) { CallerScheme::Https } else { CallerScheme::Http };
         let (host, shown) = (host_of(&parts), shown::is_shown(&parts.headers));
-        let headers = headers::outbound(parts.headers, &settings.tenant_header, parts.version)
+        let mut headers = headers::outbound(parts.headers, &settings.tenant_header, parts.version)
             .map_err(|header| lookalike_problem(&header))?;
+        if settings.rewrite_urls.as_ref().is_some_and(|rewriting| rewriting.bodies == Bodies::Json) {
+            // What is compressed cannot be looked into.
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         let (tenant, named_by) =
             route::tenant(header?, target.tenant(), caller.tenant, settings.default_tenant.as_ref())?;
         facts.tenant = Some(tenant.clone());
@@ -318,14 +326,7 @@ fn deliver(settings: &Settings, accepted: Accepted, exchanged: Exchanged) -> Res
     let received = std::mem::take(&mut parts.headers);
     parts.headers = headers::inbound(received, parts.version);
     headers::withhold(&mut parts.headers, &authorization);
-    if let Some(upstream) = &settings.rewrite_urls {
-        let caller = CallerBase {
-            scheme: accepted.scheme,
-            authority: accepted.host.as_deref(),
-            prefix: accepted.target.prefix(),
-        };
-        urls::rewrite(&mut parts.headers, upstream, caller);
-    }
+    let rewriter = settings.rewrite_urls.as_ref().and_then(|rewriting| rewrite(&mut parts, rewriting, &accepted));
     if accepted.shown {
         shown::keep_inert(&mut parts.headers);
     }
@@ -335,5 +336,25 @@ fn deliver(settings: &Settings, accepted: Accepted, exchanged: Exchanged) -> Res
         parts.headers.append(PROXY_STATUS, value);
     }
     parts.extensions.clear();
-    Response::from_parts(parts, ResponseBody::new(body, authorization, accepted.turn))
+    let body = ResponseBody::new(body, authorization, accepted.turn);
+    Response::from_parts(parts, if let Some(rewriter) = rewriter { body.rewritten(rewriter) } else { body })
+}
+
+/// Rewrites the URLs in headers; answers what does so in the body, where that is looked into.
+fn rewrite(parts: &mut response::Parts, rewriting: &Rewriting, accepted: &Accepted) -> Option<BodyRewriter> {
+    let caller =
+        CallerBase { scheme: accepted.scheme, authority: accepted.host.as_deref(), prefix: accepted.target.prefix() };
+    urls::rewrite(&mut parts.headers, &rewriting.upstream, caller);
+    match (rewriting.bodies, parts.status) {
+        (Bodies::Untouched, _) => None,
+        (Bodies::Json, StatusCode::NOT_MODIFIED) => {
+            bodies::weaken(&mut parts.headers);
+            None
+        }
+        (Bodies::Json, status) if bodies::is_rewritten(status, &parts.headers) => {
+            bodies::loosen(&mut parts.headers);
+            Some(BodyRewriter::new(&rewriting.upstream, caller))
+        }
+        (Bodies::Json, _) => None,
+    }
 }

@@ -1,7 +1,10 @@
-//! `rewrite_urls = "headers"`: URLs in response headers that name the upstream point back at the caller's own base.
+//! `rewrite_urls`: URLs in responses that name the upstream point back at the caller's own base. In headers here, in JSON
+//! in [`bodies`].
+
+pub mod bodies;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header, uri::Authority};
 
 use crate::model::Origin;
 
@@ -13,6 +16,20 @@ pub struct CallerBase<'a> {
     pub authority: Option<&'a str>,
     /// `/t/<tenant>` as the caller wrote it, or nothing.
     pub prefix: &'a str,
+}
+
+/// Where URLs are rewritten, and whose.
+#[derive(Debug, Clone)]
+pub struct Rewriting {
+    pub upstream: Origin,
+    pub bodies: Bodies,
+}
+
+/// Whether bodies are rewritten as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bodies {
+    Untouched,
+    Json,
 }
 
 /// Whether the caller speaks TLS to us.
@@ -90,6 +107,13 @@ fn parameters_end(parameters: &[u8]) -> Option<usize> {
 // === impl CallerBase ===
 
 impl CallerBase<'_> {
+    /// What stands before the path: scheme and authority, or nothing, where the caller has named none that could stand in a
+    /// URL.
+    fn root(&self) -> String {
+        let authority = self.authority.filter(|authority| authority.parse::<Authority>().is_ok());
+        authority.map_or(String::new(), |authority| format!("{}{authority}", self.scheme.prefix()))
+    }
+
     /// A URI reference as the caller must see it; `None` where it stays as it is.
     fn reference(&self, url: &[u8], upstream: &Origin) -> Option<Vec<u8>> {
         // A browser reads a backslash as a slash and skips tabs; what such a reference points at is not ours to say.
@@ -103,12 +127,7 @@ impl CallerBase<'_> {
             _ => after_scheme(upstream, url).and_then(|after| path_at(upstream, after))?,
         };
         let slash: &[u8] = if path.starts_with(b"/") { b"" } else { b"/" };
-        let (scheme, authority) = match self.authority {
-            Some(authority) => (self.scheme.prefix(), authority),
-            None => ("", ""),
-        };
-        let [scheme, authority, prefix] = [scheme, authority, self.prefix].map(str::as_bytes);
-        Some([scheme, authority, prefix, slash, path].concat())
+        Some([self.root().as_bytes(), self.prefix.as_bytes(), slash, path].concat())
     }
 }
 

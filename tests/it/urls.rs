@@ -57,6 +57,53 @@ async fn rewriting_can_be_switched_off() {
 }
 
 #[tokio::test]
+async fn pages_of_a_list_lead_on_through_the_sidecar() {
+    let world = World::with("server.rewrite_urls = \"bodies\"").await;
+    world.tenant("acme").with_pat().await;
+    for name in ["Second", "Third", "Fourth"] {
+        world.sandbox.add_deck("acme", name);
+    }
+    let mut target = "/t/acme/api/public/v1/decks/?page_size=1".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let page = world.target(Method::GET, &target).header("accept-encoding", "gzip, br").send().await;
+        let document = page.is(200).json();
+        seen.push(document["results"][0]["name"].as_str().unwrap().to_owned());
+        assert_eq!(page.header("content-length"), None, "it is not known before the end");
+        let Some(next) = document["next"].as_str() else { break };
+        let here = format!("http://{}", world.address());
+        target = next.strip_prefix(&here).unwrap_or_else(|| panic!("{next} leads away")).to_owned();
+    }
+    assert!(seen.len() > 3 && seen[0] != seen[1], "{seen:?}");
+    for seen in world.seen() {
+        let codings: Vec<_> = seen.headers.iter().filter(|(name, _)| name == "accept-encoding").collect();
+        assert_eq!(codings.len(), 1, "{codings:?}");
+        assert_eq!(codings[0].1, "identity");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_whole_json_passes_byte_for_byte() {
+    let body = "{\"next\":\"UPSTREAM/api/public/v1/decks/\"}";
+    for (status, head) in [
+        ("206 Partial Content", "Content-Type: application/json\r\n"),
+        ("200 OK", "Content-Type: application/json\r\nContent-Encoding: gzip\r\n"),
+        ("200 OK", "Content-Type: text/plain\r\n"),
+    ] {
+        let answer = format!("HTTP/1.1 {status}\r\n{head}ETag: \"1\"\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let upstream = Upstream::saying(answer).await;
+        let config = "server.rewrite_urls = \"bodies\"";
+        let world = World::plan().upstream(&upstream).config(config).start().await;
+        world.tenant("acme").with_this_pat("p").await;
+        let reply = world.get("/decks/").tenant("acme").send().await;
+        assert_eq!((reply.text(), reply.header("etag")), (body, Some("\"1\"")), "{head}");
+        assert_eq!(reply.header("content-length"), Some(&*body.len().to_string()), "{head}");
+        world.finish().await;
+    }
+}
+
+#[tokio::test]
 async fn content_location_and_links_are_rewritten_too() {
     let world = World::start().await;
     world.tenant("acme").with_pat().await;

@@ -13,7 +13,6 @@ use super::{
 };
 use crate::{
     config::{
-        fault::Wrong,
         listen::{self, Purpose},
         meaning::Resolver,
         names::tenant_header,
@@ -51,6 +50,8 @@ pub enum RewriteUrls {
     Off,
     /// `Location`, `Content-Location` and `Link`.
     Headers,
+    /// Also in JSON.
+    Bodies,
 }
 
 /// `[server]` as written.
@@ -136,9 +137,5 @@ impl Written {
 }
 
 fn rewrite_urls(value: &Value<'_>) -> Option<RewriteUrls> {
-    if value.is_word("bodies") {
-        value.fault(Wrong::new("\"bodies\" is not available yet").hint("write \"headers\" or \"off\""));
-        return None;
-    }
-    value.word(&[("off", RewriteUrls::Off), ("headers", RewriteUrls::Headers)])
+    value.word(&[("off", RewriteUrls::Off), ("headers", RewriteUrls::Headers), ("bodies", RewriteUrls::Bodies)])
 }

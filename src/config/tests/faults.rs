@@ -87,9 +87,6 @@ fn keys_of_later_versions_are_unknown() {
         let told = faults(&format!("[{table}]\n{key} = \"1d\""));
         assert!(told.starts_with(&format!("proxy.toml:2: {table}.{key}: unknown key (column 1)")), "{told}");
     }
-    assert!(
-        faults("[server]\nrewrite_urls = \"bodies\"").contains("server.rewrite_urls: \"bodies\" is not available yet")
-    );
 }
 
 #[test]
