@@ -40,7 +40,7 @@ use crate::{
     connect_flow::{self, ConnectFlow},
     credential::{Credentials, coordinator::Parts},
     flexslot::StoredClients,
-    model::{Clock, Random},
+    model::{Clock, ListenOn, Random},
     proxy::{Corridor, replay::ReplayMemory},
     server::{
         accept::Drained,
@@ -76,6 +76,8 @@ pub struct App {
     opened: config::Store,
     credentials: Credentials,
     connecting: ConnectFlow,
+    /// Where the data plane listens until the end, whatever the configuration says by then.
+    bound: Vec<ListenOn>,
     /// The admin listener's, once it is bound.
     admin_port: Option<u16>,
     /// What callers over TLS are shown, once anything is bound.
@@ -203,6 +205,7 @@ impl App {
         let admin = AdminFront::new(routes, settings::admin_guard(&config), ids()).connecting(connecting.clone());
         Ok(Self {
             opened: config.store.clone(),
+            bound: config.server.listeners.clone(),
             config,
             credentials,
             connecting,

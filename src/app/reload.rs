@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     connect_flow, credential,
     flexslot::StoredClients,
+    model::ListenOn,
     proxy::{self, replay::ReplayMemory},
     store::seal::KeyRing,
 };
@@ -109,7 +110,25 @@ impl App {
         Ok(())
     }
 
+    /// What keeps strangers out of an address that is bound already must not go with the address in the file.
+    fn stays_guarded(&self, config: &Config) -> Result<(), StartFailure> {
+        let server = &config.server;
+        let wants_tokens = server.client_token.is_some() || !server.callers.is_empty();
+        let wants_certificates = server.tls.as_ref().is_some_and(|tls| tls.client_roots.is_some());
+        let is_open = |on: &&ListenOn| !on.address.is_local() && !(on.tls && wants_certificates);
+        match self.bound.iter().find(is_open) {
+            Some(open) if !server.allow_remote && !wants_tokens => {
+                let what =
+                    format!("{} is listened on until the next start, and would be open to anybody", open.address);
+                Err(StartFailure::new(what)
+                    .hint("restart the sidecar for this change, or keep what callers have to show"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn prepare(&self, config: Config) -> Result<Prepared, StartFailure> {
+        self.stays_guarded(&config)?;
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
         let outbound = match config.upstream == self.config.upstream {
             true => self.outbound.clone(),

@@ -60,10 +60,9 @@ pub fn tls(config: &Config) -> Result<Option<Arc<rustls::ServerConfig>>, StartFa
     }
 }
 
-fn named_caller(caller: &config::NamedCaller) -> Option<NamedCaller> {
+fn named_caller(caller: &config::Caller) -> Option<NamedCaller> {
     let token = caller.token.as_ref()?.secret.clone();
-    let tenants = caller.tenants.as_ref().map(|tenants| tenants.iter().cloned().collect());
-    Some(NamedCaller { name: caller.name.as_str().into(), token, tenants })
+    Some(NamedCaller { name: caller.name.as_str().into(), token, speaks_for: caller.speaks_for.clone() })
 }
 
 /// The corridor's part.

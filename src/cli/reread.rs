@@ -75,7 +75,7 @@ impl Rereader {
                 Ok(config) => self.hand_over(config).await,
                 Err(faults) => tracing::error!("the new configuration is not used, the old one stays:\n{faults}"),
             }
-            // Also where the old one stays: what the sidecar does is what it did.
+            // Also where the new one was refused: the sidecar is ready with the old one.
             if reason == Reason::Asked {
                 service::ready();
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Requests are served from now on.
+/// The addresses are listened on and the store is open: who connects from now on is served.
 pub(super) fn ready() {
     tell(&[NotifyState::Ready]);
 }
@@ -35,7 +35,7 @@ pub(super) async fn stay_alive() {
     }
 }
 
-/// One that does not listen is none: it is no reason not to serve.
+/// A service manager that cannot be told is no reason not to serve.
 fn tell(what: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(what) {
         tracing::debug!(%error, "the service manager cannot be told");

@@ -107,6 +107,13 @@ fn read_table(value: &Value<'_>, purpose: Purpose) -> Option<Vec<ListenOn>> {
         };
         *mode = given.value;
     }
+    if uids.given().is_some_and(|at| at.value.is_empty()) {
+        value.fault(
+            Wrong::new("uids is empty, so that nobody is served")
+                .hint("leave it out to serve whoever can open the socket"),
+        );
+        return None;
+    }
     let (uids, tls) = (uids.into_given().map(|at| at.value), tls.or(false));
     if tls && !listeners.iter().all(|listener| matches!(listener.address, ListenAddress::Tcp(_))) {
         value.fault(Wrong::new("tls is for TCP only").hint("who may open a socket is said by its mode and uids"));

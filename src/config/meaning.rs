@@ -36,6 +36,9 @@ pub enum ServiceSecrets {
     None,
 }
 
+/// What mends a token of the operator's own making.
+pub(super) const MAKE_ONE: &str = "make one of 32 random bytes, with: openssl rand -base64 32";
+
 // === impl Resolver ===
 
 impl<'a> Resolver<'a> {
@@ -106,7 +109,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Notes each of `all` that comes a second time; `what` says what they are.
-    pub(super) fn once<'s>(&self, all: impl Iterator<Item = &'s Setting<String>>, what: &str) {
+    pub(super) fn refuse_repeats<'s>(&self, all: impl Iterator<Item = &'s Setting<String>>, what: &str) {
         let mut seen: HashMap<&str, &Spot> = HashMap::new();
         for at in all.filter_map(Setting::given) {
             match seen.get(at.value.as_str()) {
@@ -132,11 +135,14 @@ impl<'a> Resolver<'a> {
     /// Reads the admin listener's token, if it is wanted.
     pub(super) fn admin_token(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
         match self.service_secrets {
-            ServiceSecrets::All | ServiceSecrets::OfAdmin => {
-                self.fit_for_header(setting, "make one of 32 random bytes, with: openssl rand -base64 32")
-            }
+            ServiceSecrets::All | ServiceSecrets::OfAdmin => self.fit_for_header(setting, MAKE_ONE),
             ServiceSecrets::OfClient | ServiceSecrets::None => None,
         }
+    }
+
+    /// Whether serving is what the configuration is read for.
+    pub(super) fn serves(&self) -> bool {
+        matches!(self.service_secrets, ServiceSecrets::All)
     }
 
     /// Reads a secret that is needed for serving alone.
@@ -147,8 +153,16 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Reads a secret that requests carry in a header field, if serving is what the configuration is read for.
-    pub(super) fn header_secret(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
+    /// Reads a token that callers send, if serving is what the configuration is read for.
+    pub(super) fn caller_token(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
+        match self.service_secrets {
+            ServiceSecrets::All => self.fit_for_header(setting, MAKE_ONE),
+            ServiceSecrets::OfClient | ServiceSecrets::OfAdmin | ServiceSecrets::None => None,
+        }
+    }
+
+    /// Reads a PAT, if serving is what the configuration is read for.
+    pub(super) fn pat(&self, setting: Setting<SecretSource>) -> Option<ConfiguredSecret> {
         match self.service_secrets {
             ServiceSecrets::All => self.fit_for_header(setting, "copy it from Flexslot once more, whole and alone"),
             ServiceSecrets::OfClient | ServiceSecrets::OfAdmin | ServiceSecrets::None => None,

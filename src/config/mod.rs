@@ -15,6 +15,7 @@ mod names;
 mod near;
 mod origin;
 mod overrides;
+mod pem;
 mod reach;
 mod reader;
 mod reload;
@@ -37,7 +38,7 @@ pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{
-    Admin, Callback, Engine, ExtraRoots, Limits, Log, LogFormat, NamedCaller, NamedClient, OAuth, OAuthClient, Refresh,
+    Admin, Callback, Caller, Engine, ExtraRoots, Limits, Log, LogFormat, NamedClient, OAuth, OAuthClient, Refresh,
     RewriteUrls, Server, ServerKind, ServerTls, ServerUrl, Store, StoreKey, Tenant, Upstream,
 };
 pub use source::ConfigSource;

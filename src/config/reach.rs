@@ -9,6 +9,9 @@ use super::{
 };
 use crate::model::{ListenAddress, ListenOn};
 
+const KEEP_STRANGERS_OUT: &str = "set server.client_token or [[server.callers]]; or tls = true here, with server.tls.client_ca; or \
+                                 server.allow_remote = true";
+
 /// Notes what the addresses, taken together, get wrong.
 pub(super) fn check(written: &Written, resolver: &Resolver<'_>) {
     if resolver.is_whole() {
@@ -29,10 +32,7 @@ fn check_reach(written: &Written, resolver: &Resolver<'_>) {
         let by_certificate = |listener: &&At<ListenOn>| listener.value.tls && written.server.wants_certificates();
         for listener in remote(&written.server.listen).filter(|listener| !by_certificate(listener)) {
             let wrong = Wrong::new("listens beyond loopback, where anybody could use the tenants' credentials");
-            resolver.fault(
-                &listener.spot,
-                wrong.hint("set server.client_token, [[server.callers]], or server.tls.client_ca for addresses with tls = true; or server.allow_remote = true"),
-            );
+            resolver.fault(&listener.spot, wrong.hint(KEEP_STRANGERS_OUT));
         }
     }
     for listener in remote(&written.admin.listen) {
@@ -41,13 +41,24 @@ fn check_reach(written: &Written, resolver: &Resolver<'_>) {
     }
 }
 
-/// A listener that speaks TLS needs a certificate to show.
+/// A listener that speaks TLS needs a certificate to show, and a certificate somebody who shows it.
 fn check_tls(written: &Written, resolver: &Resolver<'_>) {
+    let listeners = written.server.listen.given().map_or(&[][..], |at| &at.value);
+    let mut speaking = listeners.iter().filter(|listener| listener.value.tls);
+    if let Setting::Given(at) = &written.server.tls {
+        if speaking.next().is_none() && !matches!(written.server.listen, Setting::Faulty) {
+            let wrong = Wrong::new("no address that is listened on says tls = true, so that all are served in clear");
+            resolver.fault(
+                &at.spot,
+                wrong.hint("write { address = \"…\", tls = true } in server.listen; --listen has no TLS"),
+            );
+        }
+        return;
+    }
     if !matches!(written.server.tls, Setting::Absent) {
         return;
     }
-    let listeners = written.server.listen.given().map_or(&[][..], |at| &at.value);
-    for listener in listeners.iter().filter(|listener| listener.value.tls) {
+    for listener in speaking {
         let wrong = Wrong::new("tls = true, and nothing says which certificate is shown");
         resolver.fault(&listener.spot, wrong.hint("write [server.tls] with certificate and key"));
     }

@@ -30,13 +30,18 @@ impl ConfigSource {
     /// The file that `--config` names, else that of `FLEXSLOT_PROXY_CONFIG`, else `./proxy.toml` if it is there.
     pub fn find(flag: Option<&Path>, environment: &dyn Environment) -> Self {
         if let Some(path) = flag {
-            return Self::File(path.to_owned());
+            return Self::named(path.to_owned());
         }
         match environment.variable(VARIABLE).filter(|path| !path.is_empty()) {
-            Some(path) => Self::File(path.into()),
+            Some(path) => Self::named(path.into()),
             None if environment.exists(Path::new(IN_CURRENT_DIR)) => Self::File(IN_CURRENT_DIR.into()),
             None => Self::BuiltIn,
         }
+    }
+
+    /// One that somebody has named is told by its path from one that only lies there.
+    fn named(path: PathBuf) -> Self {
+        Self::File(if path == Path::new(IN_CURRENT_DIR) { Path::new(".").join(path) } else { path })
     }
 
     /// The file's path.
@@ -73,7 +78,7 @@ impl ConfigSource {
         }
         if path == Path::new(IN_CURRENT_DIR) && file.owner == FileOwner::SomebodyElse {
             let what = "belongs to another user, and nobody has named it".to_owned();
-            return Err(faults(Place::File, what, Some(format!("if it is meant: --config ./{IN_CURRENT_DIR}"))));
+            return Err(faults(Place::File, what, Some(format!("if it is meant: --config {IN_CURRENT_DIR}"))));
         }
         match std::str::from_utf8(&file.bytes) {
             Ok(text) => Ok(text.to_owned()),

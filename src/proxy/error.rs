@@ -222,8 +222,8 @@ pub fn guard_problem(denied: Denied) -> Problem {
             "This socket does not serve processes of the user id {uid}. Add it to the uids of the socket in server.listen, or call as one of those."
         )),
         Denied::Token => Code::ClientTokenRequired.problem(
-            "This sidecar serves only callers that send its client token: as `Proxy-Authorization: Bearer`, as `Authorization: Bearer`, or as \
-             the password in http://x:TOKEN@host/.",
+            "The request carries no token that this sidecar knows, or the tokens of two callers. Send one: as `Proxy-Authorization: Bearer`, as \
+             `Authorization: Bearer`, or as the password in http://x:TOKEN@host/.",
         ),
         Denied::Host => Code::HostDenied.problem(
             "The Host of the request is not one that this sidecar goes by. Call it by localhost or a loopback address, or add the name to \

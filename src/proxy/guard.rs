@@ -1,6 +1,6 @@
 //! Who may speak to the data plane: the client token, the Host rule against DNS rebinding, and the rules for browsers.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc};
 
 use base64::{
     Engine as _, alphabet,
@@ -13,7 +13,7 @@ use http::{
 };
 
 use crate::model::{
-    HostPattern, Origin, Secret, TenantId, WebOrigin,
+    HostPattern, Origin, Secret, SpeaksFor, WebOrigin,
     host::{address_literal, is_below},
 };
 
@@ -49,8 +49,15 @@ pub struct Guard {
 pub struct NamedCaller {
     pub name: Arc<str>,
     pub token: Secret,
-    /// The tenants that it may name; `None`: every one.
-    pub tenants: Option<HashSet<TenantId>>,
+    pub speaks_for: SpeaksFor,
+}
+
+/// Whose token a request carries.
+#[derive(Debug, Clone, Copy)]
+pub enum Holder<'a> {
+    /// No token is asked for, or it is `client_token`, which speaks for every tenant.
+    Anybody,
+    Named(&'a NamedCaller),
 }
 
 /// Whether what is guarded has web pages of its own.
@@ -101,12 +108,15 @@ pub enum Denied {
     Origin,
 }
 
-// === impl NamedCaller ===
+// === impl Holder ===
 
-impl NamedCaller {
-    /// Whether it may name `tenant`.
-    pub fn speaks_for(&self, tenant: &TenantId) -> bool {
-        self.tenants.as_ref().is_none_or(|tenants| tenants.contains(tenant))
+impl Holder<'_> {
+    /// What log lines call it.
+    pub fn name(&self) -> Option<Arc<str>> {
+        match self {
+            Self::Anybody => None,
+            Self::Named(caller) => Some(Arc::clone(&caller.name)),
+        }
     }
 }
 
@@ -121,8 +131,8 @@ impl Guard {
         self.admit_caller(request, reach).map(|(admitted, _)| admitted)
     }
 
-    /// The same, with whose token the request carries; `None` where no token is asked for, or it is `client_token`.
-    pub fn admit_caller(&self, request: &Parts, reach: Reach) -> Result<(Admitted, Option<&NamedCaller>), Denied> {
+    /// The same, with whose token the request carries.
+    pub fn admit_caller(&self, request: &Parts, reach: Reach) -> Result<(Admitted, Holder<'_>), Denied> {
         if let Reach::Barred { uid } = reach {
             return Err(Denied::Caller { uid });
         }
@@ -133,7 +143,7 @@ impl Guard {
         if let Ok(Some(origin)) = origin
             && cors::is_preflight(request)
         {
-            return Ok((Admitted::Preflight(origin.clone()), None));
+            return Ok((Admitted::Preflight(origin.clone()), Holder::Anybody));
         }
         let holder = self.holder(&request.headers)?;
         match absolute_form(request) {
@@ -155,22 +165,21 @@ impl Guard {
     }
 
     /// Whose token the request carries. One that carries two says nothing about who calls, unless both are the same's.
-    fn holder(&self, headers: &HeaderMap) -> Result<Option<&NamedCaller>, Denied> {
+    fn holder(&self, headers: &HeaderMap) -> Result<Holder<'_>, Denied> {
         if !self.wants_tokens() {
-            return Ok(None);
+            return Ok(Holder::Anybody);
         }
         let mut holders = presented(headers).filter_map(|token| self.holder_of(&token));
         let holder = holders.next().ok_or(Denied::Token)?;
-        let name = |holder: Option<&NamedCaller>| holder.map(|caller| Arc::clone(&caller.name));
-        if holders.all(|other| name(other) == name(holder)) { Ok(holder) } else { Err(Denied::Token) }
+        if holders.all(|other| other.name() == holder.name()) { Ok(holder) } else { Err(Denied::Token) }
     }
 
-    /// `None` where it is nobody's, `Some(None)` where it is `client_token`.
-    fn holder_of(&self, token: &Secret) -> Option<Option<&NamedCaller>> {
+    /// `None`: nobody's.
+    fn holder_of(&self, token: &Secret) -> Option<Holder<'_>> {
         if self.client_token.as_ref() == Some(token) {
-            return Some(None);
+            return Some(Holder::Anybody);
         }
-        self.callers.iter().find(|caller| caller.token == *token).map(Some)
+        self.callers.iter().find(|caller| caller.token == *token).map(Holder::Named)
     }
 
     /// An absolute-form target is checked whoever sends it: its sender means to reach that host and no other.

@@ -19,7 +19,7 @@ use super::{
     error::{Code, body_failure, guard_problem, lookalike_problem, path_problem, permitted, tenant_denied},
     exchange::{Exchange, Exchanged, ProofRetry},
     facts::Facts,
-    guard::{Admitted, Guard, NamedCaller, Reach},
+    guard::{Admitted, Guard, Holder, Reach},
     headers,
     path::Target,
     replay::{ReplayBody, ReplayLimits, Start},
@@ -155,7 +155,7 @@ impl Corridor {
         facts.readers = settings.guard.readers(&parts.headers);
         check_method(&parts)?;
         let (admitted, holder) = settings.guard.admit_caller(&parts, caller.reach).map_err(guard_problem)?;
-        facts.caller = holder.map(|holder| Arc::clone(&holder.name));
+        facts.caller = holder.name();
         match admitted {
             Admitted::Direct | Admitted::FromOrigin(_) => {}
             Admitted::Preflight(origin) => {
@@ -172,7 +172,7 @@ impl Corridor {
     fn accept(
         &self,
         settings: &Settings,
-        (caller, holder): (Caller<'_>, Option<&NamedCaller>),
+        (caller, holder): (Caller<'_>, Holder<'_>),
         parts: Parts,
         facts: &mut Facts,
     ) -> Result<Accepted, Problem> {
@@ -197,8 +197,10 @@ impl Corridor {
             route::tenant(header?, target.tenant(), caller.tenant, settings.default_tenant.as_ref())?;
         facts.tenant = Some(tenant.clone());
         facts.named_by = Some(named_by);
-        if let Some(holder) = holder.filter(|holder| !holder.speaks_for(&tenant)) {
-            return Err(tenant_denied(holder, &tenant));
+        if let Holder::Named(named) = holder
+            && !named.speaks_for.includes(&tenant)
+        {
+            return Err(tenant_denied(named, &tenant));
         }
         let class = target.class();
         let permission = target.agree(|segments| self.credentials.permit(&tenant, &parts.method, class, segments));

@@ -10,7 +10,7 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// The destinations whose answers become documents (Fetch Metadata section 2.1). No API client names one.
 const DOCUMENTS: [&str; 5] = ["document", "embed", "frame", "iframe", "object"];
 
-/// Saving a file is no harm.
+/// Nothing runs, nothing is loaded; a file may still be saved.
 const INERT: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox allow-downloads");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use rustix::io::Errno;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
-    task::JoinSet,
+    task::{JoinSet, unconstrained, yield_now},
     time::{sleep, timeout},
 };
 use tracing::{debug, warn};
@@ -190,14 +190,19 @@ impl Acceptor {
         if self.listener.outlives_us() {
             return;
         }
+        let mut looked_again = false;
         while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
-            let mut accepting = pin!(self.listener.accept());
-            let accepted = poll_fn(|cx| match accepting.as_mut().poll(cx) {
-                Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
-                Poll::Pending => Poll::Ready(None),
-            });
-            let Some(stream) = accepted.await else { return };
-            self.hand_over(stream, slot, Arc::clone(service), open);
+            match at_once(self.listener.accept()).await {
+                Some(Ok(stream)) => self.hand_over(stream, slot, Arc::clone(service), open),
+                Some(Err(error)) if is_one_clients(&error) => {}
+                Some(Err(_)) => return,
+                None if looked_again => return,
+                // What the system has to say may not have been asked for yet.
+                None => {
+                    looked_again = true;
+                    yield_now().await;
+                }
+            }
         }
     }
 
@@ -264,8 +269,9 @@ async fn serve_one<S: Answers>(
     // Apart: a connection without TLS does not carry the room for it.
     Box::pin(async move {
         let handshake = tokio::select! {
-            _ = stopping.wait_for(|stop| *stop) => return,
+            biased;
             handshake = timeout(wire.header_timeout, tls.accept(stream)) => handshake,
+            () = connection::silence(&mut stopping) => return,
         };
         match handshake {
             Ok(Ok(stream)) => connection::serve(stream, service, wire, stopping).await,
@@ -274,6 +280,16 @@ async fn serve_one<S: Answers>(
         }
     })
     .await;
+}
+
+/// What `work` comes to without waiting, however much was done before it in the same turn.
+async fn at_once<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(unconstrained(work));
+    poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// Whether an accept failed because of its client, so that the next can be tried at once (accept(2), "Error handling").

@@ -83,15 +83,10 @@ pub(super) async fn serve<IO, S>(
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Answers,
 {
-    // Whoever has just connected may have sent a request that is still on its way to us.
-    let silent = async {
-        let _told = stopping.wait_for(|stop| *stop).await.is_ok();
-        sleep(FIRST_WORD).await;
-    };
     let detected = tokio::select! {
         biased;
         detected = detect(&mut io, limits.header_timeout) => detected,
-        () = silent => return,
+        () = silence(&mut stopping) => return,
     };
     let ended: Result<(), Box<dyn Error + Send + Sync>> = match detected {
         Ok(None) => Ok(()),
@@ -108,6 +103,14 @@ pub(super) async fn serve<IO, S>(
     if let Err(error) = ended {
         debug!(%error, "connection ended early");
     }
+}
+
+/// Ends when we are stopping and the client has had its time to begin: whoever has just connected may have sent something
+/// that is still on its way to us.
+pub(super) async fn silence(stopping: &mut watch::Receiver<bool>) {
+    // An error means that whoever tells is gone, which is a stop too.
+    let _ = stopping.wait_for(|stop| *stop).await;
+    sleep(FIRST_WORD).await;
 }
 
 async fn serve_http1<IO, S>(

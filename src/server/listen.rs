@@ -81,23 +81,16 @@ pub(super) enum Detached {
     Unix(std::os::unix::net::UnixStream),
 }
 
-/// Binds all addresses, or none: the listeners that were bound are closed again when one fails. Needs a tokio runtime.
-/// Those that were `handed` over are not bound again. `tls` is for those that say that their callers speak it.
+/// Takes over what was handed over for `addresses`, and binds the others: all, or none, for those that were bound are
+/// closed again when one fails. Needs a tokio runtime.
+///
+/// # Errors
+///
+/// An address cannot be had, or its callers are to speak TLS and `tls` is none: never in clear instead.
 pub fn bind_all(addresses: &[ListenOn], handed: &mut Handed, tls: Option<&Tls>) -> Result<Vec<Listener>, BindError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for on in addresses {
-        let listener = match handed.take(&on.address) {
-            Some(socket) => Listener::of(on, socket),
-            None => Listener::bind(on),
-        };
-        match listener {
-            // Never in clear where TLS was asked for.
-            Ok(listener) if on.tls => match tls {
-                Some(tls) => listeners.push(Listener { tls: Some(tls.clone()), ..listener }),
-                None => {
-                    return Err(BindError { address: on.address.clone(), source: io::Error::other("no certificate") });
-                }
-            },
+        match Listener::at(on, handed, tls) {
             Ok(listener) => listeners.push(listener),
             Err(error) if on.need == Need::IfPresent && error.is_absent() => {
                 info!(address = %on.address, "this host has no such address; not listening there");
@@ -133,6 +126,21 @@ impl std::error::Error for BindError {
 // === impl Listener ===
 
 impl Listener {
+    fn at(on: &ListenOn, handed: &mut Handed, tls: Option<&Tls>) -> Result<Self, BindError> {
+        let listener = match handed.take(&on.address) {
+            Some(socket) => Self::taken_over(on, socket)?,
+            None => Self::bind(on)?,
+        };
+        match (on.tls, tls) {
+            (false, _) => Ok(listener),
+            (true, Some(tls)) => Ok(Self { tls: Some(tls.clone()), ..listener }),
+            (true, None) => {
+                let source = io::Error::other("TLS is asked for, and there is no certificate");
+                Err(BindError { address: on.address.clone(), source })
+            }
+        }
+    }
+
     /// Binds one address. Needs a tokio runtime.
     pub fn bind(on: &ListenOn) -> Result<Self, BindError> {
         let socket = match &on.address {
@@ -141,11 +149,10 @@ impl Listener {
                 unix::bind(path, *mode).map(|(listener, file)| ListenerSocket::Unix(listener, file))
             }
         };
-        Self::with(on, Keeper::Nobody, socket)
+        Self::new(on, Keeper::Nobody, socket)
     }
 
-    /// One that was handed over.
-    fn of(on: &ListenOn, socket: HandedSocket) -> Result<Self, BindError> {
+    fn taken_over(on: &ListenOn, socket: HandedSocket) -> Result<Self, BindError> {
         let socket = match socket {
             HandedSocket::Tcp(listener) => {
                 listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)).map(ListenerSocket::Tcp)
@@ -155,10 +162,10 @@ impl Listener {
                 .and_then(|()| UnixListener::from_std(listener))
                 .map(|listener| ListenerSocket::HandedUnix(listener, path)),
         };
-        Self::with(on, Keeper::Starter, socket)
+        Self::new(on, Keeper::Starter, socket)
     }
 
-    fn with(on: &ListenOn, keeper: Keeper, socket: io::Result<ListenerSocket>) -> Result<Self, BindError> {
+    fn new(on: &ListenOn, keeper: Keeper, socket: io::Result<ListenerSocket>) -> Result<Self, BindError> {
         match socket {
             Ok(socket) => Ok(Self { socket, keeper, tenant: on.tenant.clone(), uids: on.uids.clone(), tls: None }),
             Err(source) => Err(BindError { address: on.address.clone(), source }),

@@ -27,9 +27,9 @@ pub(super) fn create_private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// What others could do in the directory `path`, and what to do about it, as one line: whoever can write there puts files
-/// of their own in the place of ours. It stays as it is, for it may be one that is meant for others too.
-pub(super) fn exposure_of(path: &Path) -> Option<String> {
+/// What others could do in the directory `path`, and what mends it, as one line; `None`: nothing. Whoever can write there
+/// can put files of their own in the place of ours. Its mode is left alone: it may be meant for others too.
+pub(super) fn exposure_of_dir(path: &Path) -> Option<String> {
     const OF_OTHERS: u32 = 0o022;
     // Files in there are their owner's to rename, as in /tmp.
     const STICKY: u32 = 0o1000;
@@ -122,7 +122,7 @@ mod tests {
         os::unix::fs::PermissionsExt,
     };
 
-    use super::{create_private_dir, exposure_of};
+    use super::{create_private_dir, exposure_of_dir};
 
     #[test]
     fn a_directory_that_others_write_to_is_named() {
@@ -134,10 +134,10 @@ mod tests {
         }
         for (mode, exposed) in [(0o700, false), (0o755, false), (0o1777, false), (0o770, true), (0o777, true)] {
             fs::set_permissions(&made, Permissions::from_mode(mode)).unwrap();
-            let told = exposure_of(&made);
+            let told = exposure_of_dir(&made);
             assert_eq!(told.is_some(), exposed, "{mode:o}");
             assert!(told.is_none_or(|told| told.contains("a/b can be written by others")), "{mode:o}");
         }
-        assert_eq!(exposure_of(&dir.path().join("missing")), None);
+        assert_eq!(exposure_of_dir(&dir.path().join("missing")), None);
     }
 }

@@ -37,6 +37,11 @@ pub struct FoundIdentity {
 // === impl IdentityRecord ===
 
 impl IdentityRecord {
+    /// Of a grant whose record does not open: of a user whom no other is like.
+    fn unreadable(grant: GrantId) -> Self {
+        Self { identity: Some(Identity { sub: String::new(), username: None }), ..Self::unasked(grant) }
+    }
+
     /// Of a grant that Flexslot was not asked about.
     pub fn unasked(grant: GrantId) -> Self {
         let checked_at = Timestamp::from_secs(0);
@@ -108,7 +113,12 @@ impl TokenStore {
         identity: Option<&Row>,
     ) -> Result<Option<IdentityRecord>, StoreError> {
         let Some(grant) = grant.filter(|row| is_remembered(tenant, row)) else { return Ok(None) };
-        let record = self.found_identity(&identity_key(tenant), identity)?.record;
+        let record = match self.found_identity(&identity_key(tenant), identity) {
+            Ok(found) => found.record,
+            // Somebody's it is: whoever consents next is asked whether that is meant.
+            Err(StoreError::Unreadable { .. }) => grant.label.grant.map(IdentityRecord::unreadable),
+            Err(error) => return Err(error),
+        };
         Ok(record.filter(|record| Some(record.grant) == grant.label.grant))
     }
 

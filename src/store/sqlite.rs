@@ -28,7 +28,7 @@ use self::{
 use super::{
     OpenError, StoreError,
     backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
-    files::{beside, create_private, create_private_dir, dir_of, exposure_of, sync_dir_of},
+    files::{beside, create_private, create_private_dir, dir_of, exposure_of_dir, sync_dir_of},
 };
 use crate::model::{Clock, Random, TenantId, Timestamp, token::Owner};
 
@@ -112,7 +112,7 @@ impl SqliteBackend {
 #[async_trait]
 impl Backend for SqliteBackend {
     fn exposure(&self) -> Option<String> {
-        exposure_of(dir_of(&self.path))
+        exposure_of_dir(dir_of(&self.path))
     }
 
     async fn store_id(&self) -> Result<[u8; 16], StoreError> {

@@ -129,6 +129,29 @@ async fn a_reload_changes_limits_guards_and_defaults() {
 }
 
 #[tokio::test]
+async fn a_reload_leaves_no_address_open_that_is_listened_on_until_the_next_start() {
+    let plan = World::plan().config("server = { listen = \"0.0.0.0:0\", client_token = { env = \"CLIENT_TOKEN\" } }");
+    let mut world = plan.variable("CLIENT_TOKEN", "s3cret-token").start().await;
+    world.tenant("acme").with_pat().await;
+    let call = || world.get("/decks/").tenant("acme");
+    call().send().await.is_problem(407, "client_token_required");
+    let (listen, callers) = (
+        "server.listen = \"127.0.0.1:0\"",
+        "server.callers = [{ name = \"shop\", token = { env = \"CLIENT_TOKEN\" }, tenants = \"*\" }]",
+    );
+    let alone = world.try_reload_without("server", listen).await;
+    assert!(
+        matches!(&alone, Reloaded::Refused(failure) if failure.what.contains("0.0.0.0:0 is listened on")),
+        "{alone:?}"
+    );
+    world.get("/decks/").tenant("acme").send().await.is_problem(407, "client_token_required");
+    let guarded = world.try_reload_without("server", &format!("{listen}\n{callers}")).await;
+    assert!(matches!(guarded, Reloaded::InUse), "{guarded:?}");
+    world.get("/decks/").tenant("acme").send().await.is_problem(407, "client_token_required");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_reload_that_is_refused_changes_nothing() {
     let mut world = World::start().await;
     world.tenant("acme").with_pat().await;

@@ -278,7 +278,8 @@ async fn draining() -> Value {
     gate.arrived(1).await;
     let stopping = world.begin_stop();
     while next_frame(&mut raw).await.0 != GOAWAY {}
-    // What was on its way is still served; this one is told where to go in any case.
+    // For a second requests are still served: these get 404, which needs no upstream, until the first is told that we
+    // drain.
     let mut stream = 1;
     let told = async {
         loop {

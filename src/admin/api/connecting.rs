@@ -100,7 +100,9 @@ pub(super) async fn disconnect(
     Named(tenant): Named,
 ) -> Result<Json<Disconnected>, Failure> {
     let outcome = admin.credentials.disconnect(&tenant).await?;
-    tracing::info!(%tenant, "the admin API has disconnected a tenant");
+    if outcome != DisconnectOutcome::NothingToDisconnect {
+        tracing::info!(%tenant, "the admin API has disconnected a tenant");
+    }
     let revocation = match outcome {
         DisconnectOutcome::Revoked => Revocation::Done,
         DisconnectOutcome::Queued => Revocation::Queued,

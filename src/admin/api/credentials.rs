@@ -32,8 +32,9 @@ pub(super) async fn set_pat(
 
 /// `DELETE /v1/tenants/{tenant}/pat`
 pub(super) async fn remove_pat(State(admin): State<Admin>, Named(tenant): Named) -> Result<StatusCode, Failure> {
-    admin.credentials.remove_pat(&tenant).await?;
-    tracing::info!(%tenant, "the admin API has removed a PAT");
+    if admin.credentials.remove_pat(&tenant).await? {
+        tracing::info!(%tenant, "the admin API has removed a PAT");
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -26,7 +26,7 @@ use crate::{
         auth::Browser,
         request::{Form, Params},
     },
-    credential::SessionWish,
+    credential::{DisconnectOutcome, SessionWish},
     model::{NextStep, TenantId},
     web::{Cookie, Forms, Page, cookies},
 };
@@ -96,7 +96,9 @@ async fn disconnect(
     browser.check(chosen.csrf.as_deref())?;
     let tenant = chosen.tenant()?;
     let what = admin.credentials.disconnect(&tenant).await?;
-    tracing::info!(%tenant, "the connections page has disconnected a tenant");
+    if what != DisconnectOutcome::NothingToDisconnect {
+        tracing::info!(%tenant, "the connections page has disconnected a tenant");
+    }
     let mut response = see_other(&format!("{}{ANCHOR}", chosen.asked.address()));
     remember(&mut response, &admin.settings.get(), Some(&Outcome { tenant, what }));
     Ok(response)

@@ -14,6 +14,7 @@ use crate::{
         finding::{Finding, Found},
         outbound::Outbound,
         probe::Probes,
+        settings,
         storage::Storage,
     },
     config::{Config, ConfigSource, Engine, Overrides},
@@ -67,6 +68,9 @@ impl CheckArgs {
         let around = world.surroundings();
         let mut report = Report { console: &mut world.console, failed: Vec::new() };
         report.add(Finding::Good(describe(&source, &config)).of("configuration"))?;
+        if let Err(failure) = settings::tls(&config) {
+            report.add(Finding::Bad(failure).of("tls"))?;
+        }
         match (self.online, Outbound::new(&config)) {
             (_, Err(failure)) => report.add(Finding::Bad(failure).of("upstream"))?,
             (true, Ok(_)) => {}

@@ -7,6 +7,9 @@ use crate::{config::Environment, model::prefix};
 /// What opens an address where `BROWSER` does not say.
 const OPENER: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
 
+/// What a word of a variable's name ends in, where that holds a secret.
+const SECRETS: [&str; 5] = ["TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIALS"];
+
 /// Has a browser show `url`. That there is none is no failure: the address has been printed.
 pub(super) fn open(url: &str, environment: &dyn Environment) {
     let mut words = command(environment.variable("BROWSER").and_then(|text| text.into_string().ok()).as_deref(), url);
@@ -14,7 +17,7 @@ pub(super) fn open(url: &str, environment: &dyn Environment) {
     let mut browser = Command::new(program);
     browser.args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     for (name, value) in std::env::vars_os() {
-        if is_secret(&name.to_string_lossy(), &value.to_string_lossy()) {
+        if looks_secret(&name.to_string_lossy(), &value.to_string_lossy()) {
             browser.env_remove(name);
         }
     }
@@ -22,14 +25,20 @@ pub(super) fn open(url: &str, environment: &dyn Environment) {
     let _ = browser.spawn();
 }
 
-/// Whether a variable is none that a browser needs, and one that it should not have: it may stay open for days, and all
-/// that it starts inherits it. Which ones the configuration names for secrets is not enough: `connect` reads not all.
-fn is_secret(name: &str, value: &str) -> bool {
+/// Whether a variable looks like a secret. A browser may stay open for days, and hands its environment to all that it
+/// starts. To ask the configuration is not enough: `connect` does not read every secret that it names.
+fn looks_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    let mut words = name.split('_');
+    let ends_in = |word: &str| SECRETS.iter().any(|secret| word.ends_with(secret));
     name.starts_with("FLEXSLOT")
+        || has_password(value)
         || prefix::holds_credential(value)
-        || words.any(|word| ["TOKEN", "SECRET", "PASSWORD", "PASS", "PAT", "KEY", "CREDENTIALS"].contains(&word))
+        || name.split('_').any(|word| word == "PAT" || ends_in(word))
+}
+
+/// Whether it is a URL with a password in it, as those of databases are.
+fn has_password(value: &str) -> bool {
+    value.split_once("://").and_then(|(_, rest)| rest.split_once('@')).is_some_and(|(user, _)| user.contains(':'))
 }
 
 /// The program and its arguments. `BROWSER` may name several, the best first, and say by `%s` where the address goes.
@@ -46,7 +55,7 @@ fn command(browser: Option<&str>, url: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{OPENER, command, is_secret};
+    use super::{OPENER, command, looks_secret};
 
     #[test]
     fn a_browser_inherits_no_secret_and_what_it_needs() {
@@ -56,13 +65,16 @@ mod tests {
             ("ACME_PAT", "x"),
             ("ADMIN_TOKEN", "x"),
             ("CLIENT_SECRET_1", "x"),
-            ("PGPASSWORD_FILE_KEY", "x"),
+            ("PGPASSWORD", "x"),
+            ("DATABASE_PASSWORD_1", "x"),
+            ("APIKEY", "x"),
+            ("DATABASE_URL", "postgres://u:canary@db/flexslot"),
             ("MINE", "flx_pat_canary"),
         ] {
-            assert!(is_secret(name, value), "{name}");
+            assert!(looks_secret(name, value), "{name}");
         }
         for name in ["PATH", "HOME", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "DBUS_SESSION_BUS_ADDRESS", "LANG"] {
-            assert!(!is_secret(name, "x"), "{name}");
+            assert!(!looks_secret(name, "x"), "{name}");
         }
     }
 

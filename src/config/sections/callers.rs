@@ -4,23 +4,22 @@ use crate::{
     config::{
         fault::Wrong,
         listen::tenant_name,
-        meaning::Resolver,
+        meaning::{MAKE_ONE, Resolver},
         reader::{Table, Value},
         report::Setting,
         secret::{ConfiguredSecret, SecretSource},
     },
-    model::TenantId,
+    model::SpeaksFor,
 };
 
 /// One of `[[server.callers]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedCaller {
+pub struct Caller {
     /// What log lines call it; no two have the same.
     pub name: String,
     /// What it sends, as others send `client_token`. `None` where secrets are not read.
     pub token: Option<ConfiguredSecret>,
-    /// The tenants that it may name; `None`: every one.
-    pub tenants: Option<Vec<TenantId>>,
+    pub speaks_for: SpeaksFor,
 }
 
 /// One of `[[server.callers]]` as written.
@@ -28,7 +27,7 @@ pub struct NamedCaller {
 pub(super) struct Written {
     name: Setting<String>,
     token: Setting<SecretSource>,
-    tenants: Setting<Option<Vec<TenantId>>>,
+    tenants: Setting<SpeaksFor>,
 }
 
 /// In characters.
@@ -57,9 +56,10 @@ impl Written {
     }
 
     /// `None` where something is missing; that is a fault by now.
-    fn meaning(self, resolver: &Resolver<'_>) -> Option<NamedCaller> {
-        let token = resolver.header_secret(self.token);
-        Some(NamedCaller { name: self.name.into_given()?.value, token, tenants: self.tenants.into_given()?.value })
+    fn meaning(self, resolver: &Resolver<'_>) -> Option<Caller> {
+        let token = resolver.caller_token(self.token);
+        let speaks_for = self.tenants.into_given()?.value;
+        Some(Caller { name: self.name.into_given()?.value, token, speaks_for })
     }
 }
 
@@ -68,9 +68,9 @@ pub(super) fn meaning(
     written: Vec<Written>,
     client_token: Option<&ConfiguredSecret>,
     resolver: &Resolver<'_>,
-) -> Vec<NamedCaller> {
-    resolver.once(written.iter().map(|caller| &caller.name), "name");
-    let mut all: Vec<NamedCaller> = Vec::with_capacity(written.len());
+) -> Vec<Caller> {
+    resolver.refuse_repeats(written.iter().map(|caller| &caller.name), "name");
+    let mut all: Vec<Caller> = Vec::with_capacity(written.len());
     for caller in written {
         let spot = caller.token.given().map(|at| at.spot.clone());
         let Some(caller) = caller.meaning(resolver) else { continue };
@@ -82,7 +82,7 @@ pub(super) fn meaning(
             && caller.token.as_ref().is_some_and(is_taken)
         {
             let wrong = Wrong::new("the same token as another caller's, or as client_token");
-            resolver.fault(&spot, wrong.hint("make one of 32 random bytes for each, with: openssl rand -base64 32"));
+            resolver.fault(&spot, wrong.hint(MAKE_ONE));
         }
         all.push(caller);
     }
@@ -90,9 +90,9 @@ pub(super) fn meaning(
 }
 
 /// A list of names, or `"*"` for every tenant there is and will be.
-fn tenants(value: &Value<'_>) -> Option<Option<Vec<TenantId>>> {
+fn tenants(value: &Value<'_>) -> Option<SpeaksFor> {
     if value.is_word("*") {
-        return Some(None);
+        return Some(SpeaksFor::Everybody);
     }
     let names = value.list("tenants' names", tenant_name)?;
     if names.is_empty() {
@@ -101,7 +101,7 @@ fn tenants(value: &Value<'_>) -> Option<Option<Vec<TenantId>>> {
         );
         return None;
     }
-    Some(Some(names))
+    Some(SpeaksFor::These(names.into_iter().collect()))
 }
 
 /// It stands in log lines and answers.

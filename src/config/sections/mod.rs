@@ -17,7 +17,7 @@ pub(super) mod upstream;
 
 pub use admin::Admin;
 pub use callback::Callback;
-pub use callers::NamedCaller;
+pub use callers::Caller;
 pub use limits::Limits;
 pub use log::{Log, LogFormat};
 pub use oauth::{OAuth, OAuthClient};

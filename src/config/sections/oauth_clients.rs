@@ -83,8 +83,8 @@ pub(super) fn meaning(
     dpop: DpopMode,
     resolver: &Resolver<'_>,
 ) -> Vec<NamedClient> {
-    resolver.once(written.iter().map(|client| &client.name), "name");
-    resolver.once(std::iter::once(own).chain(written.iter().map(|client| &client.client_id)), "client");
+    resolver.refuse_repeats(written.iter().map(|client| &client.name), "name");
+    resolver.refuse_repeats(std::iter::once(own).chain(written.iter().map(|client| &client.client_id)), "client");
     written.into_iter().filter_map(|client| client.meaning(callback, dpop, resolver)).collect()
 }
 

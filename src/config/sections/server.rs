@@ -8,7 +8,7 @@ use std::{
 use http::HeaderName;
 
 use super::{
-    callers::{self, NamedCaller},
+    callers::{self, Caller},
     tls::{self, ServerTls},
 };
 use crate::{
@@ -36,7 +36,7 @@ pub struct Server {
     pub allowed_origins: Vec<WebOrigin>,
     pub client_token: Option<ConfiguredSecret>,
     /// With any of them, as with `client_token`, whoever calls needs a token.
-    pub callers: Vec<NamedCaller>,
+    pub callers: Vec<Caller>,
     /// For the listeners that say `tls = true`; there where one does.
     pub tls: Option<ServerTls>,
     pub allow_remote: bool,
@@ -119,7 +119,7 @@ impl Written {
     }
 
     pub(in crate::config) fn meaning(self, resolver: &Resolver<'_>) -> Server {
-        let client_token = resolver.header_secret(self.client_token);
+        let client_token = resolver.caller_token(self.client_token);
         Server {
             listeners: listen::meaning(self.listen, Server::default_listeners, resolver),
             tenant_header: self.tenant_header.or(HeaderName::from_static("x-flexslot-tenant")),
@@ -128,7 +128,7 @@ impl Written {
             allowed_origins: self.allowed_origins.or(Vec::new()),
             callers: callers::meaning(self.callers, client_token.as_ref(), resolver),
             client_token,
-            tls: self.tls.into_given().and_then(|at| at.value.meaning(resolver)),
+            tls: self.tls.into_given().filter(|_| resolver.serves()).and_then(|at| at.value.meaning(resolver)),
             allow_remote: self.allow_remote.or(false),
             rewrite_urls: self.rewrite_urls.or(RewriteUrls::Headers),
             drain_timeout: self.drain_timeout.or(Duration::from_secs(25)),

@@ -83,7 +83,7 @@ impl Written {
 
     /// `None` where it has no name; that is a fault by now.
     fn meaning(self, resolver: &Resolver<'_>) -> Option<Tenant> {
-        let pat = resolver.header_secret(self.pat);
+        let pat = resolver.pat(self.pat);
         Some(Tenant {
             name: self.name.into_given()?.value,
             pat,

@@ -5,16 +5,13 @@ use std::path::PathBuf;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use super::ExtraRoots;
-use crate::{
-    config::{
-        environment::FileRead,
-        fault::Wrong,
-        meaning::Resolver,
-        reader::Table,
-        report::{At, Setting},
-        secret::{ConfiguredSecret, SecretSource},
-    },
-    model::Secret,
+use crate::config::{
+    fault::Wrong,
+    meaning::Resolver,
+    pem,
+    reader::Table,
+    report::Setting,
+    secret::{ConfiguredSecret, SecretSource},
 };
 
 /// `[server.tls]`
@@ -60,39 +57,19 @@ impl Written {
 
     /// `None` where something is missing or faulty; that is told by now.
     pub(super) fn meaning(self, resolver: &Resolver<'_>) -> Option<ServerTls> {
-        let client_roots = match self.client_ca {
-            Setting::Given(at) => Some(ExtraRoots::read(&at, resolver)?),
-            Setting::Absent => None,
-            Setting::Faulty => return None,
-        };
-        let spot = self.key.given().map(|at| at.spot.clone());
-        let key = resolver.served_secret(self.key);
-        if let (Some(key), Some(spot)) = (&key, spot)
-            && !is_private_key(&key.secret)
-        {
-            resolver.fault(&spot, Wrong::new(format!("{} holds no private key in PEM", key.source)));
-        }
-        let at = self.certificate.into_given()?;
-        let chain = chain(&at, resolver)?;
-        Some(ServerTls { certificate: resolver.path(&at.value, at.spot.place), chain, key, client_roots })
+        // All three are looked at before anything is given up, so that all their faults are told at once.
+        let client_roots = self.client_ca.into_given().and_then(|at| ExtraRoots::read(&at, resolver));
+        let key = private_key(self.key, resolver);
+        let (certificate, chain) = pem::certificates(&self.certificate.into_given()?, resolver)?;
+        Some(ServerTls { certificate, chain, key, client_roots })
     }
 }
 
-fn is_private_key(pem: &Secret) -> bool {
-    PrivateKeyDer::from_pem_slice(pem.expose().as_bytes()).is_ok()
-}
-
-/// The parser's own errors repeat lines of the file, which may be a key by mistake.
-fn chain(at: &At<PathBuf>, resolver: &Resolver<'_>) -> Option<Vec<CertificateDer<'static>>> {
-    let path = resolver.path(&at.value, at.spot.place);
-    let what = match resolver.environment.read(&path) {
-        Ok(FileRead { bytes, .. }) => match CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>() {
-            Ok(chain) if !chain.is_empty() => return Some(chain),
-            Ok(_) => "holds no certificate in PEM".to_owned(),
-            Err(_) => "is not PEM".to_owned(),
-        },
-        Err(error) => format!("cannot be read: {}", error.kind()),
-    };
-    resolver.fault(&at.spot, Wrong::new(format!("{} {what}", path.display())));
-    None
+fn private_key(setting: Setting<SecretSource>, resolver: &Resolver<'_>) -> Option<ConfiguredSecret> {
+    let spot = setting.given()?.spot.clone();
+    let key = resolver.served_secret(setting)?;
+    if PrivateKeyDer::from_pem_slice(key.secret.expose().as_bytes()).is_err() {
+        resolver.fault(&spot, Wrong::new(format!("{} holds no private key in PEM", key.source)));
+    }
+    Some(key)
 }

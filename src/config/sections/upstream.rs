@@ -2,17 +2,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use rustls::{
-    RootCertStore,
-    pki_types::{CertificateDer, pem::PemObject},
-};
+use rustls::{RootCertStore, pki_types::CertificateDer};
 
 use crate::{
     config::{
-        environment::FileRead,
         fault::{Place, Wrong},
         meaning::Resolver,
         origin::{self, OutboundProxy},
+        pem,
         reader::Table,
         report::{At, Setting, Spot},
         units,
@@ -67,30 +64,15 @@ enum Proxy {
 
 impl ExtraRoots {
     pub(in crate::config) fn read(at: &At<PathBuf>, resolver: &Resolver<'_>) -> Option<Self> {
-        let path = resolver.path(&at.value, at.spot.place);
-        match resolver.environment.read(&path) {
-            Ok(FileRead { bytes, .. }) => match trust_roots(&bytes) {
-                Ok(certificates) => return Some(Self { path, certificates }),
-                Err(what) => resolver.fault(&at.spot, Wrong::new(format!("{} {what}", path.display()))),
-            },
-            Err(error) => {
-                let what = format!("{} cannot be read: {}", path.display(), error.kind());
+        let (path, certificates) = pem::certificates(at, resolver)?;
+        match RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned()) {
+            (0, _) => {
+                let what = format!("{} holds no certificate that can be a trust root", path.display());
                 resolver.fault(&at.spot, Wrong::new(what));
+                None
             }
+            _ => Some(Self { path, certificates }),
         }
-        None
-    }
-}
-
-/// The certificates of a PEM file (RFC 7468). The parser's own errors repeat lines of the file, which may be a key by
-/// mistake.
-fn trust_roots(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let certificates = certificates.map_err(|_| "is not PEM")?;
-    match RootCertStore::empty().add_parsable_certificates(certificates.iter().cloned()) {
-        (0, 0) => Err("holds no certificate in PEM"),
-        (0, _) => Err("holds no certificate that can be a trust root"),
-        _ => Ok(certificates),
     }
 }
 

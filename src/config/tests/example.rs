@@ -61,6 +61,9 @@ fn the_values_are_the_defaults() {
 fn the_commented_values_work_too() {
     // An authority for the store's certificate is of use only with a store that shows one.
     let on_a_server = switched_on().replacen("\"sqlite:flexslot-proxy.db\"", "\"rediss://cache.internal/0\"", 1);
+    // And what is shown over TLS, with an address where it is spoken.
+    let speaks_tls = "[{ address = \"127.0.0.1:3539\", tls = true }";
+    let on_a_server = on_a_server.replacen("[\"127.0.0.1:3539\"", speaks_tls, 1);
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(Vec::new()).unwrap().self_signed(&key).unwrap();
     let machine = FakeEnvironment::with_config(&on_a_server)

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{FakeEnvironment, Overrides, authority, faults};
 use crate::{
     config::{Config, ConfigSource, Place},
-    model::file_access::FileOwner,
+    model::{SpeaksFor, file_access::FileOwner},
 };
 
 #[test]
@@ -202,13 +202,14 @@ fn callers_are_told_apart_and_say_for_whom_they_may_speak() {
     let caller = |rest: &str| format!("[[server.callers]]\n{rest}\n");
     let load = |text: &str| {
         let machine = FakeEnvironment::with_config(text).variable("A", "token-a").variable("B", "token-b");
+        let machine = machine.variable("SPACE", "a token");
         machine.load().map(|config| config.server.callers).map_err(|faults| faults.to_string().replace("/etc/fp/", ""))
     };
     let shop = "name = \"shop\"\ntoken = { env = \"A\" }\ntenants = [\"acme\", \"beta\"]";
     let all = "name = \"all\"\ntoken = { env = \"B\" }\ntenants = \"*\"";
     let callers = load(&(caller(shop) + &caller(all))).unwrap();
-    let tenants: Vec<_> = callers.iter().map(|caller| caller.tenants.as_ref().map(Vec::len)).collect();
-    assert_eq!(tenants, [Some(2), None]);
+    assert!(matches!(&callers[0].speaks_for, SpeaksFor::These(tenants) if tenants.len() == 2), "{callers:?}");
+    assert_eq!(callers[1].speaks_for, SpeaksFor::Everybody);
     assert_eq!(callers[0].token.as_ref().map(|token| token.secret.expose()), Some("token-a"));
 
     for (text, told) in [
@@ -221,6 +222,10 @@ fn callers_are_told_apart_and_say_for_whom_they_may_speak() {
         ),
         (caller("name = \"a\"\ntoken = { env = \"A\" }\ntenants = \"acme\""), "expected an array of tenants' names"),
         (caller("name = \"a\"\ntoken = \"token-a\"\ntenants = \"*\""), "a secret is never written in the file"),
+        (
+            caller("name = \"a\"\ntoken = { env = \"SPACE\" }\ntenants = \"*\""),
+            "hint: make one of 32 random bytes, with: openssl rand -base64 32",
+        ),
         (caller(shop) + &caller(shop), "server.callers[1].name: the same name as in line 2"),
         (caller(shop) + &caller(&all.replace('B', "A")), "the same token as another caller's, or as client_token"),
         (format!("[server]\nclient_token = {{ env = \"A\" }}\n{}", caller(shop)), "the same token as another caller's"),
@@ -258,6 +263,7 @@ fn a_listener_with_tls_shows_a_certificate_and_may_ask_for_one() {
     }
     for (text, told) in [
         (format!("{listen}{shown}"), "listens beyond loopback"),
+        (shown.into(), "no address that is listened on says tls = true"),
         (
             "[server]\nlisten = { address = \"127.0.0.1:1\", tls = true }".into(),
             "nothing says which certificate is shown",
@@ -275,6 +281,10 @@ fn a_listener_with_tls_shows_a_certificate_and_may_ask_for_one() {
             "proxy.crt holds no private key in PEM",
         ),
         (format!("{shown}client_ca = \"empty.pem\""), "empty.pem holds no certificate in PEM"),
+        (
+            "[server.tls]\nclient_ca = \"empty.pem\"\ncertificate = \"none\"\nkey = { file = \"proxy.crt\" }".into(),
+            "proxy.toml:3: server.tls.certificate: none cannot be read",
+        ),
     ] {
         let faults = with_tls(&text).unwrap_err();
         assert!(faults.contains(told) && !faults.contains("BEGIN"), "{text}\n{faults}");
@@ -604,9 +614,9 @@ fn a_file_of_another_user_that_lies_there_is_not_taken_unasked() {
     }
     assert_eq!(
         source(None, FileOwner::SomebodyElse).unwrap_err().to_string(),
-        "proxy.toml: belongs to another user, and nobody has named it\n  hint: if it is meant: --config ./proxy.toml"
+        "proxy.toml: belongs to another user, and nobody has named it\n  hint: if it is meant: --config proxy.toml"
     );
-    for named in ["./proxy.toml", "/work/proxy.toml"] {
+    for named in ["proxy.toml", "./proxy.toml", "/work/proxy.toml"] {
         assert!(source(Some(named), FileOwner::SomebodyElse).is_ok(), "{named}");
     }
 }

@@ -21,7 +21,7 @@ pub(super) enum HandedSocket {
 // === impl Handed ===
 
 impl Handed {
-    /// Takes what `LISTEN_FDS` speaks of, where `LISTEN_PID` says that it is meant for us. To be called once, before
+    /// Takes what `LISTEN_FDS` speaks of, unless `LISTEN_PID` says that it is meant for somebody else. To be called once, before
     /// there are other threads.
     ///
     /// # Errors
@@ -33,6 +33,7 @@ impl Handed {
         for at in 0..given.len() {
             let socket = match given.take_tcp_listener(at) {
                 Ok(Some(listener)) => HandedSocket::Tcp(listener),
+                // Not of TCP: it is still there to be taken as a unix socket.
                 _ => HandedSocket::unix(given.take_unix_listener(at)?.ok_or(io::ErrorKind::InvalidInput)?)?,
             };
             sockets.push(socket);

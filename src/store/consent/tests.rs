@@ -219,6 +219,26 @@ async fn a_denial_uses_up_only_a_session_that_an_app_waits_for() {
 // === connecting ===
 
 #[tokio::test]
+async fn a_grant_whose_owner_was_tampered_with_is_somebodys_and_the_next_to_consent_is_asked() {
+    let world = World::new().await;
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    assert!(is_connected(&world.store.connect(&id, &new).await));
+    let key = Key::new(Kind::Identity, "acme");
+    let row = world.backend.get(std::slice::from_ref(&key)).await.expect("read").remove(0).expect("a row");
+    let forged = String::from_utf8_lossy(row.body.as_bytes()).replace("\"u1\"", "\"u2\"");
+    let change =
+        Change { key, expect: Expect::Anything, label: row.label, body: Body::from_stored(forged.into_bytes()) };
+    world.backend.write(vec![change]).await.expect("written");
+    let before = world.store.outset(&tenant("acme")).await.expect("told").identity.expect("somebody");
+    assert!(before.sub != "u1" && before.sub != "u2" && before.username.is_none(), "{before:?}");
+    // With the word of the browser that consented it goes on, and the record is good again.
+    let (id, new) = (opened(&world.store, "acme").await, consent_now(&world.store, "acme", "beta", "u2").await);
+    assert!(is_connected(&world.store.connect(&id, &new).await));
+    let known = world.store.identity(&tenant("acme")).await.expect("read").and_then(|record| record.identity);
+    assert_eq!(known, user("u2"));
+}
+
+#[tokio::test]
 async fn a_consent_becomes_its_tenants_grant_and_uses_up_the_session() {
     let world = World::new().await;
     let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));

@@ -253,7 +253,8 @@ impl Process {
 
     /// Lets `VmHWM` begin again at the resident memory of now (proc(5), `clear_refs`).
     pub(crate) fn forget_peak(&self) {
-        // It keeps others of its user out of its memory. Who is not root measures from its start, which asks for more.
+        // A sidecar is not dumpable, so only root may do this. For others the peak counts from the start, which is the
+        // stricter test.
         match std::fs::write(format!("/proc/{}/clear_refs", self.id()), "5") {
             Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => panic!("our own child: {error}"),
             _ => {}

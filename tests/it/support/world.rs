@@ -212,6 +212,12 @@ impl World {
         in_time("the reload", self.sidecar().reloader.reload(config)).await
     }
 
+    /// The same without anything that was said in this table before.
+    pub(crate) async fn try_reload_without(&mut self, table: &str, config: &str) -> Reloaded {
+        self.plan.config.remove(table);
+        self.try_reload(config).await
+    }
+
     /// Tells the sidecar to stop, without waiting.
     pub(crate) fn begin_stop(&mut self) -> JoinHandle<Result<Ended, StartFailure>> {
         let sidecar = self.sidecar.take().expect("a running sidecar");
