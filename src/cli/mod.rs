@@ -5,7 +5,6 @@ mod client;
 mod completions;
 mod connect;
 mod console;
-mod custody;
 mod demo;
 mod disconnect;
 mod explain;
@@ -16,6 +15,7 @@ pub mod logging;
 mod man;
 mod overrides;
 mod page;
+mod private_memory;
 mod progress;
 mod reread;
 mod running;
@@ -102,7 +102,7 @@ const EXIT_STATUS: &str = "Exit status: 0 done, 1 the operation failed, 2 bad us
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    custody::keep_memory_private();
+    private_memory::keep();
     let mut world = World {
         console: Console::system(),
         environment: &SystemEnvironment,

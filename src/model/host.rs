@@ -32,6 +32,14 @@ pub fn address_literal(host: &str) -> Option<IpAddr> {
     }
 }
 
+/// Whether `host`, a name or an address without brackets, is this machine (RFC 6761 section 6.3).
+pub fn is_loopback(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
 /// Whether `host` has something before `suffix`, which begins with a dot, and ends in it. Case makes no difference.
 pub fn is_below(host: &str, suffix: &str) -> bool {
     let at = host.len().checked_sub(suffix.len()).filter(|&at| at > 0);
@@ -83,7 +91,7 @@ impl std::error::Error for InvalidHost {}
 
 #[cfg(test)]
 mod tests {
-    use super::HostPattern;
+    use super::{HostPattern, is_loopback};
     use proptest::prelude::*;
 
     fn matches(pattern: &str, host: &str) -> bool {
@@ -95,6 +103,16 @@ mod tests {
         assert!(matches("proxy.internal", "Proxy.Internal"));
         assert!(matches("Proxy.Internal", "proxy.internal"));
         assert!(!matches("proxy.internal", "xproxy.internal"));
+    }
+
+    #[test]
+    fn this_machine_is_told_from_others() {
+        for host in ["localhost", "a.localhost", "127.0.0.1", "127.9.9.9", "::1"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["localhost.evil.example", "alocalhost", "10.0.0.1", "0.0.0.0", "::", "fd00::1", ""] {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
 
     #[test]

@@ -266,3 +266,33 @@ async fn a_generation_rises_with_secrets_and_removals_alone() {
     let _ = test.rotate("c").await;
     assert!(first < second && second < gone && gone < generation().await);
 }
+
+#[test]
+fn nobody_without_the_key_changes_a_client_or_a_creation() {
+    let random = Random::system();
+    let sealer = Sealer::new(KeyRing::ephemeral(&random), random);
+    let public = ClientRecord { secret: None, ..kept("flx_client_1", "x", 1) };
+    let creation = Creation {
+        id: format!("{CREATION}00"),
+        name: "shop".into(),
+        origin: origin(),
+        tenant: george(),
+        at: Timestamp::from_secs(1),
+        before: Vec::new(),
+    };
+    let (public_key, creation_key) = (client_key("flx_client_1"), client_key(&creation.id));
+    for (key, (label, body)) in [
+        (&public_key, record::client(&sealer, &public_key, &public)),
+        (&public_key, record::client(&sealer, &public_key, &kept("flx_client_1", "flx_cs_canary", 1))),
+        (&creation_key, record::creation(&sealer, &creation_key, &creation)),
+    ] {
+        let row = |body| Row { revision: Revision(1), label, body, last_used: None };
+        let text = String::from_utf8(body.as_bytes().to_vec()).unwrap();
+        assert!(record::read_client(&sealer, key, &row(body)).is_ok(), "as it is");
+        let forged = text.replace(ORIGIN, "https://evil.example");
+        assert_ne!(forged, text);
+        let forged = row(Body::from_stored(forged.into_bytes()));
+        let what = record::read_client(&sealer, key, &forged).unwrap_err().to_string();
+        assert!(what.contains("it or its record was altered"), "{what}");
+    }
+}

@@ -1,6 +1,6 @@
 //! What the URL says, and what that means.
 
-use std::{fmt, net::IpAddr, time::Duration};
+use std::{fmt, time::Duration};
 
 use rustls::RootCertStore;
 use tokio_postgres::{
@@ -14,7 +14,7 @@ use super::{
     tls::{self, Verify},
 };
 use crate::{
-    model::Secret,
+    model::{Secret, host::is_loopback},
     store::{OpenError, Opening, StoreError},
 };
 
@@ -226,11 +226,7 @@ fn leads_elsewhere(config: &Config) -> bool {
     }
     config.get_hosts().iter().any(|host| match host {
         Host::Unix(_) => false,
-        Host::Tcp(name) => match name.parse::<IpAddr>() {
-            Ok(address) => !address.is_loopback(),
-            // RFC 6761 section 6.3.
-            Err(_) => name != "localhost" && !name.ends_with(".localhost"),
-        },
+        Host::Tcp(name) => !is_loopback(name),
     })
 }
 

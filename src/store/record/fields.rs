@@ -61,6 +61,9 @@ pub(super) struct Reader {
 /// The fields of a record that is being written.
 pub(super) struct Writer(Map<String, Value>);
 
+/// A record to which nothing can be added: what is sealed in it is bound to all of it.
+pub(super) struct Whole(Map<String, Value>);
+
 // === impl Reader ===
 
 impl Reader {
@@ -250,13 +253,13 @@ impl Writer {
         self.with(field, time.millis())
     }
 
-    /// Seals `secrets` beside all the fields that are there by now; none may be added later.
+    /// Seals `secrets` beside all the fields that are there by now.
     pub(super) fn sealed<'a>(
         mut self,
         sealer: &Sealer,
         Home { kind, name }: Home<'_>,
         secrets: impl IntoIterator<Item = (&'a str, &'a Secret)> + Clone,
-    ) -> Self {
+    ) -> Whole {
         for (field, _) in secrets.clone() {
             self = self.with(field, Value::Null);
         }
@@ -264,11 +267,11 @@ impl Writer {
         for (field, secret) in secrets {
             self = self.with(field, sealer.seal(Place { kind, name, field, beside }, secret).to_text());
         }
-        self
+        Whole(self.0)
     }
 
     /// The same for a record that has no secret.
-    pub(super) fn marked(self, sealer: &Sealer, home: Home<'_>) -> Self {
+    pub(super) fn marked(self, sealer: &Sealer, home: Home<'_>) -> Whole {
         self.sealed(sealer, home, [(MARK, &Secret::new(""))])
     }
 
@@ -280,6 +283,20 @@ impl Writer {
 impl From<Writer> for Value {
     fn from(writer: Writer) -> Self {
         Self::Object(writer.0)
+    }
+}
+
+// === impl Whole ===
+
+impl Whole {
+    pub(super) fn bytes(self) -> Vec<u8> {
+        Value::Object(self.0).to_string().into_bytes()
+    }
+}
+
+impl From<Whole> for Value {
+    fn from(whole: Whole) -> Self {
+        Self::Object(whole.0)
     }
 }
 

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{
     Body, Fault,
-    fields::{Home, Reader, Writer},
+    fields::{Home, Reader, Whole, Writer},
     proof_key, unreadable,
 };
 use crate::{
@@ -130,7 +130,7 @@ fn home(tenant: &TenantId) -> Home<'_> {
 }
 
 /// The fields of a grant, behind those that there are.
-pub(super) fn write_grant(writer: Writer, sealer: &Sealer, home: Home<'_>, grant: &Grant) -> Writer {
+pub(super) fn write_grant(writer: Writer, sealer: &Sealer, home: Home<'_>, grant: &Grant) -> Whole {
     let TokenSet { access, refresh, token_type, scopes, expires_at, answered_at, key } = &grant.tokens;
     let tokens = [("access_token", access), ("refresh_token", refresh)];
     let secrets = tokens.into_iter().chain(key.as_ref().map(|key| ("dpop_jwk", key.jwk())));

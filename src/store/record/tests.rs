@@ -145,13 +145,32 @@ fn another(value: &Value) -> Value {
     }
 }
 
-/// Whatever whoever can write to the store, and has no key, changes in a record.
+/// Whatever whoever can write to the store, and has no key, changes in a record: each of its plain fields, also of those
+/// further inside.
 fn forgeries(row: &Row) -> Vec<(String, Row)> {
-    let fields = json(&row.body).as_object().expect("an object").clone();
-    let plain = fields.into_iter().filter(|(field, value)| {
-        field != "format" && !value.is_object() && super::fields::sealed_text(value.as_str().unwrap_or("")).is_none()
-    });
-    plain.map(|(field, value)| (field.clone(), edited(row, |body| body[field] = another(&value)))).collect()
+    let mut found = Vec::new();
+    for (field, value) in json(&row.body).as_object().expect("an object") {
+        if let Value::Object(inside) = value {
+            found.extend(inside.iter().map(|(inner, value)| {
+                let forged = edited(row, |body| body[field][inner] = another(value));
+                (format!("{field}.{inner}"), forged)
+            }));
+        } else if field != "format" && super::fields::sealed_text(value.as_str().unwrap_or("")).is_none() {
+            found.push((field.clone(), edited(row, |body| body[field] = another(value))));
+        }
+    }
+    found
+}
+
+/// Each of the `expected` forgeries is refused.
+fn refuses_forgeries<T: std::fmt::Debug>(good: &Row, expected: usize, read: impl Fn(&Row) -> Result<T, StoreError>) {
+    let found = forgeries(good);
+    assert_eq!(found.len(), expected, "{found:?}");
+    assert!(read(good).is_ok(), "as it is");
+    for (field, forged) in found {
+        let what = read(&forged).expect_err("refused").to_string();
+        assert!(what.contains(FORGED), "{field}: {what}");
+    }
 }
 
 #[test]
@@ -164,7 +183,8 @@ fn a_grant_opens_only_as_it_was_sealed() {
     assert!(found.iter().any(|(field, _)| field == "origin") && found.len() > 6, "{found:?}");
     for (field, forged) in found {
         let what = told(&forged);
-        let told_before = ["grant", "version", "token_type"].contains(&field.as_str());
+        let told_before = ["grant", "version", "token_type", "intent.grant", "intent.version", "intent.attempt"];
+        let told_before = told_before.contains(&field.as_str());
         assert_eq!(what.contains(FORGED), !told_before, "{field}: {what}");
     }
     let forgotten = edited(&good, |body| {
@@ -385,11 +405,8 @@ fn what_is_sealed_for_a_consent_opens_in_its_own_row_only() {
 }
 
 #[test]
-fn nobody_without_the_key_writes_a_consent_a_link_or_whose_a_grant_is() {
-    let sealer = sealer(1);
-    let told = |result: Result<(), StoreError>| result.expect_err("refused").to_string();
-
-    let key = Key::new(Kind::Flow, "session 00");
+fn nobody_without_the_key_writes_a_connect_session() {
+    let (sealer, key) = (sealer(1), Key::new(Kind::Flow, "session 00"));
     let stored = StoredSession {
         session: Session {
             tenant: tenant("acme"),
@@ -403,32 +420,32 @@ fn nobody_without_the_key_writes_a_consent_a_link_or_whose_a_grant_is() {
             }),
         },
         opened_at: Timestamp::from_secs(0),
-        grant: Some(GrantId::from_stored([7; 16])),
+        grant: Some(GrantId::from_stored([6; 16])),
         tries: Tries::One,
         flows: 3,
     };
     let good = row(session(&sealer, &key, &stored));
-    for (field, forged) in forgeries(&good) {
-        let what = told(read_session(&sealer, &key, &forged).map(drop));
-        assert!(what.contains(FORGED), "{field}: {what}");
-    }
+    refuses_forgeries(&good, 14, |row| read_session(&sealer, &key, row));
     let elsewhere = Key::new(Kind::Flow, "session 11");
-    assert!(told(read_session(&sealer, &elsewhere, &good).map(drop)).contains(FORGED));
+    let what = read_session(&sealer, &elsewhere, &good).expect_err("refused").to_string();
+    assert!(what.contains(FORGED), "{what}");
+}
 
-    let key = Key::new(Kind::Flow, "sign-in 00");
+#[test]
+fn nobody_without_the_key_writes_a_sign_in_link() {
+    let (sealer, key) = (sealer(1), Key::new(Kind::Flow, "sign-in 00"));
     let good = row(link(&sealer, &key, Timestamp::from_secs(300)));
-    assert_eq!(read_link(&sealer, &key, &good), Ok(Timestamp::from_secs(300)));
-    let [(_, later)] = &forgeries(&good)[..] else { panic!("one plain field") };
-    assert!(told(read_link(&sealer, &key, later).map(drop)).contains(FORGED));
+    refuses_forgeries(&good, 1, |row| read_link(&sealer, &key, row));
+    let told = |key: &Key, row: &Row| read_link(&sealer, key, row).expect_err("refused").to_string();
     let planted = edited(&good, |body| *body = json!({"format": 1, "expires_at": 300_000}));
-    assert!(told(read_link(&sealer, &key, &planted).map(drop)).contains("mark: expected a text"));
-    let of_another = Key::new(Kind::Flow, "sign-in 11");
-    assert!(
-        told(read_link(&sealer, &of_another, &good).map(drop)).contains(FORGED),
-        "copied under a name of one's own"
-    );
+    assert!(told(&key, &planted).contains("mark: expected a text"));
+    let of_their_own = Key::new(Kind::Flow, "sign-in 11");
+    assert!(told(&of_their_own, &good).contains(FORGED), "copied under a name of their own");
+}
 
-    let key = Key::new(Kind::Flow, "state 00");
+#[test]
+fn nobody_without_the_key_changes_a_flow() {
+    let (sealer, key) = (sealer(1), Key::new(Kind::Flow, "state 00"));
     let new = Flow {
         session: SessionId::from_text("session"),
         verifier: Secret::new("verifier"),
@@ -437,19 +454,33 @@ fn nobody_without_the_key_writes_a_consent_a_link_or_whose_a_grant_is() {
         redirect_uri: "https://app.test/cb".into(),
         scopes: Some(ScopeSet::new("decks:read")),
     };
-    for (field, forged) in forgeries(&row(flow(&sealer, &key, &new, Timestamp::from_secs(600)))) {
-        let what = told(read_flow(&sealer, &key, &forged).map(drop));
-        assert!(what.contains(FORGED), "{field}: {what}");
-    }
+    let good = row(flow(&sealer, &key, &new, Timestamp::from_secs(600)));
+    refuses_forgeries(&good, 5, |row| read_flow(&sealer, &key, row));
+}
 
-    let key = Key::new(Kind::Identity, "acme");
+#[test]
+fn nobody_without_the_key_says_whose_a_grant_is() {
+    let (sealer, key) = (sealer(1), Key::new(Kind::Identity, "acme"));
     let record = IdentityRecord {
         identity: Some(identity("george")),
         other_sub: Some("u2".into()),
+        lacks: ScopeSet::new("decks:write"),
         ..IdentityRecord::unasked(GrantId::from_stored([6; 16]))
     };
-    for (field, forged) in forgeries(&row(super::identity(&sealer, &key, &record))) {
-        let what = told(read_identity_record(&sealer, &key, &forged).map(drop));
+    let good = row(super::identity(&sealer, &key, &record));
+    refuses_forgeries(&good, 6, |row| read_identity_record(&sealer, &key, row));
+}
+
+#[test]
+fn nobody_without_the_key_has_a_token_revoked_elsewhere() {
+    let sealer = sealer(1);
+    let revocation_ = parked(ScopeSet::new("decks:read"), Some(Timestamp::from_secs(1)));
+    let key = key_of(&revocation_);
+    let good = row(revocation(&sealer, &key, &revocation_));
+    let found = forgeries(&good);
+    assert!(found.iter().any(|(field, _)| field == "origin") && found.len() > 10, "{found:?}");
+    for (field, forged) in found.iter().filter(|(field, _)| !["grant", "token_type"].contains(&field.as_str())) {
+        let what = read_revocation(&sealer, &key, forged).expect_err("refused").to_string();
         assert!(what.contains(FORGED), "{field}: {what}");
     }
 }

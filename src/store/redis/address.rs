@@ -1,11 +1,14 @@
 //! What a `redis://` URL says: where the server is, and who we are there.
 
-use std::{fmt, net::IpAddr};
+use std::fmt;
 
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-use crate::{model::Secret, store::OpenError};
+use crate::{
+    model::{Secret, host::is_loopback},
+    store::OpenError,
+};
 
 const DEFAULT_PORT: u16 = 6379;
 
@@ -67,17 +70,10 @@ impl Address {
             _ => Ok(address),
         }
     }
-}
 
-impl Address {
     /// Whether the password, and all that is stored, goes over a network as it is.
     pub(super) fn is_overheard(&self) -> bool {
-        // RFC 6761 section 6.3.
-        let is_here = match self.host.parse::<IpAddr>() {
-            Ok(address) => address.is_loopback(),
-            Err(_) => self.host == "localhost" || self.host.ends_with(".localhost"),
-        };
-        self.transport == Transport::Plain && !is_here
+        self.transport == Transport::Plain && !is_loopback(&self.host)
     }
 }
 

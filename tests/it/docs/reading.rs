@@ -71,15 +71,7 @@ pub(super) fn documents() -> Vec<PathBuf> {
     documents
 }
 
-/// Runs a program in the crate's directory, to its end. It has to be there: a test that skips itself tests nothing.
+/// Runs a program in the crate's directory, to its end.
 pub(super) async fn run(program: impl AsRef<Path>, args: &[&str]) -> Exit {
-    let program = program.as_ref();
-    let mut launch = Launch::program(root(), program, args);
-    for name in ["PATH", "HOME"] {
-        if let Some(value) = env::var_os(name).and_then(|value| value.into_string().ok()) {
-            launch = launch.env(name, &value);
-        }
-    }
-    let process = launch.try_spawn();
-    process.unwrap_or_else(|error| panic!("{}: {error}; scripts/test installs it", program.display())).exited().await
+    Launch::program(root(), program.as_ref(), args).with_path_and_home().spawn_installed().exited().await
 }

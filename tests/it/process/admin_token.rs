@@ -1,4 +1,4 @@
-//! The admin token that sidecars make for themselves, and what keeps it and all else in their memory.
+//! The admin token that sidecars make for themselves.
 
 use std::{fs, os::unix::fs::MetadataExt};
 
@@ -29,15 +29,4 @@ async fn sidecars_of_one_state_directory_agree_on_a_token_that_nobody_else_can_r
     written.push_str(&other.stop().await.stderr);
     assert_eq!(written.matches("an admin token was made").count(), 1, "{written}");
     assert!(!written.contains(&token), "{written}");
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sidecar_that_crashes_leaves_no_core() {
-    let world = World::new().await;
-    let sidecar = world.start().await;
-    let limits = fs::read_to_string(format!("/proc/{}/limits", sidecar.process.id())).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit of cores");
-    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{limits}");
-    sidecar.stop().await;
 }

@@ -47,23 +47,16 @@ impl Apps {
         Self { world, acme, sidecar, nowhere: ClosedPort::new() }
     }
 
-    /// Starts a program, which has to be there: a test that skips itself tests nothing.
     fn start(&self, program: &Path, args: &[&str], variables: &[(&str, &str)]) -> Process {
         let proxy = format!("http://{}", self.nowhere.address);
-        let mut launch = Launch::program(self.world.dir.path(), program, args);
+        let mut launch = Launch::program(self.world.dir.path(), program, args).with_path_and_home();
         for name in ["HTTP_PROXY", "http_proxy"] {
             launch = launch.env(name, &proxy);
-        }
-        for name in ["PATH", "HOME"] {
-            if let Some(value) = env::var_os(name).and_then(|value| value.into_string().ok()) {
-                launch = launch.env(name, &value);
-            }
         }
         for (name, value) in variables {
             launch = launch.env(name, value);
         }
-        let process = launch.try_spawn();
-        process.unwrap_or_else(|error| panic!("{}: {error}; scripts/test installs it", program.display()))
+        launch.spawn_installed()
     }
 
     async fn run(&self, program: &Path, args: &[&str], tenant: &str) -> Exit {

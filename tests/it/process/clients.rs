@@ -1,6 +1,6 @@
 //! The clients that people really use, in front of the running binary.
 
-use std::{env, fs};
+use std::fs;
 
 use sha2::{Digest, Sha256};
 
@@ -33,16 +33,9 @@ fn downloaded() -> String {
     hash(&vec![b'.'; DOWNLOAD])
 }
 
-/// Runs a client, which has to be there: a test that skips itself tests nothing.
 async fn run(world: &World, program: &str, args: &[&str]) -> Exit {
-    let mut launch = Launch::program(world.dir.path(), program, args);
-    for name in ["PATH", "HOME"] {
-        if let Some(value) = env::var_os(name).and_then(|value| value.into_string().ok()) {
-            launch = launch.env(name, &value);
-        }
-    }
-    let process = launch.try_spawn().unwrap_or_else(|error| panic!("{program}: {error}; scripts/test installs it"));
-    let exit = process.exited().await;
+    let launch = Launch::program(world.dir.path(), program, args).with_path_and_home();
+    let exit = launch.spawn_installed().exited().await;
     assert!(exit.status.success(), "{program} {args:?}; scripts/test installs what it needs:\n{}", exit.stderr);
     exit
 }

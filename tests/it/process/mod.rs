@@ -25,6 +25,7 @@ mod management;
 mod memory;
 mod openapi;
 mod outages;
+mod private_memory;
 mod refusals;
 mod reload;
 mod service;

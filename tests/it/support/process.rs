@@ -105,6 +105,22 @@ impl Launch {
         self
     }
 
+    /// Hands on what programs of this machine find their parts by.
+    pub(crate) fn with_path_and_home(mut self) -> Self {
+        for name in ["PATH", "HOME"] {
+            if let Some(value) = std::env::var_os(name).and_then(|value| value.into_string().ok()) {
+                self = self.env(name, &value);
+            }
+        }
+        self
+    }
+
+    /// Starts a program that scripts/test installs. It has to be there: a test that skips itself tests nothing.
+    pub(crate) fn spawn_installed(&self) -> Process {
+        let program = self.program.display();
+        self.try_spawn().unwrap_or_else(|error| panic!("{program}: {error}; scripts/test installs it"))
+    }
+
     pub(crate) fn spawn(&self) -> Process {
         self.try_spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", self.program.display()))
     }

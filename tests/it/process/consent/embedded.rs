@@ -45,17 +45,13 @@ impl App {
         let args = args(&number);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let token = consents.world.path("admin-token");
-        let mut launch = Launch::program(consents.world.dir.path(), program, &args)
+        let launch = Launch::program(consents.world.dir.path(), program, &args)
             .env("FLEXSLOT_ADMIN", &format!("http://{}", consents.port.address))
             .env("FLEXSLOT_PROXY", &format!("http://{}", sidecar.proxy))
             .env("FLEXSLOT_ADMIN_TOKEN_FILE", token.to_str().expect("a path of text"))
-            .env("PORT", &number);
-        for name in ["PATH", "HOME"] {
-            if let Some(value) = env::var_os(name).and_then(|value| value.into_string().ok()) {
-                launch = launch.env(name, &value);
-            }
-        }
-        let process = launch.try_spawn().unwrap_or_else(|error| panic!("{program}: {error}; scripts/test installs it"));
+            .env("PORT", &number)
+            .with_path_and_home();
+        let process = launch.spawn_installed();
         listens(port.address, &process).await;
         Self { consents, port, _sidecar: sidecar, _process: process }
     }

@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// through `/proc`, and none attaches to it as a debugger. Root still can.
 ///
 /// To be called before anything secret is read. What the system refuses stays as it was: it is no reason not to serve.
-pub(super) fn keep_memory_private() {
+pub(super) fn keep() {
     // Children inherit this limit, and no command has one that should leave a core.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     #[cfg(target_os = "linux")]
@@ -21,10 +21,10 @@ pub(super) fn keep_memory_private() {
 mod tests {
     use rustix::process::{Resource, getrlimit};
 
-    /// That `main` calls it is shown by `it::process::admin_token`.
+    /// That `main` calls it is shown by `it::process::private_memory`.
     #[test]
     fn nothing_of_this_process_is_left_or_shown() {
-        super::keep_memory_private();
+        super::keep();
         let core = getrlimit(Resource::Core);
         assert_eq!((core.current, core.maximum), (Some(0), Some(0)));
         #[cfg(target_os = "linux")]
