@@ -20,6 +20,10 @@ pub use lines::Rest;
 /// The targets of our own lines.
 const OWN: [&str; 3] = ["flexslot_proxy", "access", "sandbox"];
 
+/// Crates whose warnings a peer can have at will: h2 has one for each PING that answers none of ours, ten times the size
+/// of that frame.
+const PEERS: [&str; 2] = ["h2", "hyper"];
+
 /// The running log, whose filter can be changed.
 pub struct Logging {
     filter: reload::Handle<EnvFilter, Registry>,
@@ -88,10 +92,12 @@ where
 }
 
 /// Whether a line may be written at all. Below `info` only our own are: what other crates say there was not written
-/// with secrets in mind (h2 prints the header fields that it decodes).
+/// with secrets in mind (h2 prints the header fields that it decodes). Of those that speak for a peer, errors only: a log
+/// must not grow by frames, nor a thread wait for it.
 fn is_fit(line: &Metadata<'_>) -> bool {
     let room = line.target().split("::").next().unwrap_or_default();
-    *line.level() <= Level::INFO || OWN.contains(&room)
+    let least = if PEERS.contains(&room) { Level::ERROR } else { Level::INFO };
+    *line.level() <= least || OWN.contains(&room)
 }
 
 /// The filter with the access log's switch worked in: `access` decides whether there is a line per request, whatever
@@ -199,12 +205,30 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             tracing::trace!(target: "h2::hpack::decoder", "a header field");
             tracing::debug!(target: "hyper_util::client", "a detail");
-            tracing::warn!(target: "h2::server", "a warning");
+            tracing::warn!(target: "rustls::conn", "a warning");
             tracing::trace!(target: "flexslot_proxy::proxy", "our own");
         });
         let text = lines.taken();
         assert!(!text.contains("a header field") && !text.contains("a detail"), "{text}");
         assert!(text.contains("a warning") && text.contains("our own"), "{text}");
+    }
+
+    #[test]
+    fn what_a_peer_can_have_by_the_frame_is_never_written() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (subscriber, _logging) =
+            subscriber(&log(LogFormat::Json, true, "warn"), StreamKind::Other, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(target: "h2::proto::ping_pong", "a PING");
+            tracing::warn!(target: "hyper::proto::h2::server", "a request");
+            tracing::error!(target: "hyper::proto", "a fault of its own");
+        });
+        let text = lines.taken();
+        assert!(
+            !text.contains("a PING") && !text.contains("a request") && text.contains("a fault of its own"),
+            "{text}"
+        );
     }
 
     #[test]
