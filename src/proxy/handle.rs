@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
     header::{ACCEPT_ENCODING, EXPECT, UPGRADE},
     request::Parts,
     response,
@@ -327,6 +327,9 @@ fn deliver(settings: &Settings, accepted: Accepted, exchanged: Exchanged) -> Res
     let (mut parts, body) = response.into_parts();
     let received = std::mem::take(&mut parts.headers);
     parts.headers = headers::inbound(received, parts.version);
+    // The version of a message is that of whoever sends it (RFC 9112 section 2.3). An answer of HTTP/1.0 passed on as such
+    // would have no chunks, and one that breaks off would look whole.
+    parts.version = Version::HTTP_11;
     headers::withhold(&mut parts.headers, &authorization);
     let rewriter = settings.rewrite_urls.as_ref().and_then(|rewriting| rewrite(&mut parts, rewriting, &accepted));
     if accepted.shown {
