@@ -24,7 +24,11 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Request, Response, StatusCode, header::EXPECT, uri::Scheme};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING},
+    uri::Scheme,
+};
 use hyper::body::Incoming;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::time::{Instant, sleep_until};
@@ -251,6 +255,9 @@ impl Upstream {
             let error = UpstreamError::new(ErrorKind::HttpProtocol, Sent::MaybeSent, "101 without having been asked");
             return Err(Failure::Final(error));
         }
+        if let Some(fault) = framing_fault(response.headers()) {
+            return Err(Failure::Final(UpstreamError::new(ErrorKind::HttpProtocol, Sent::MaybeSent, fault)));
+        }
         Ok(response.map(|incoming| UpstreamBody::new(incoming, lease, self.body_idle_timeout)))
     }
 
@@ -312,6 +319,25 @@ fn open_gate_on_continue(request: &mut Request<ReplayBody>, replayer: &Replayer)
                 replayer.open_gate();
             }
         });
+    }
+}
+
+/// What leaves it open where a response ends, to one reader or another (RFC 9112 section 6.3). hyper reads a coding that it
+/// does not know to the end of the connection, and leaves a length that chunks override, or a list of equal lengths, where
+/// it stands.
+fn framing_fault(headers: &HeaderMap) -> Option<&'static str> {
+    let is_number = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+    if !headers.get_all(CONTENT_LENGTH).iter().all(is_number) {
+        return Some("a length that is not one number");
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = codings.next()?.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if !is_chunked || codings.next().is_some() {
+        Some("a transfer coding other than chunked")
+    } else if headers.contains_key(CONTENT_LENGTH) {
+        Some("a length beside a transfer coding")
+    } else {
+        None
     }
 }
 

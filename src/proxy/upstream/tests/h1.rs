@@ -40,6 +40,29 @@ async fn a_connection_serves_again_when_its_response_has_been_read() {
 }
 
 #[tokio::test]
+async fn a_response_whose_end_is_not_clear_is_not_valid() {
+    for fields in [
+        "Transfer-Encoding: chunked\r\nContent-Length: 3",
+        "Content-Length: 3\r\nTransfer-Encoding: chunked",
+        "Content-Length: 300\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding: gzip",
+        "Content-Length: 13, 13",
+        "Transfer-Encoding: gzip, chunked",
+        "Transfer-Encoding: chunked, gzip",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        "Transfer-Encoding:",
+    ] {
+        let mut world = World::new();
+        let sending = world.send(get("/"));
+        let mut peer = world.accept().await;
+        peer.head().await;
+        peer.says(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n3\r\nabc\r\n0\r\n\r\n")).await;
+        assert!(matches!(sending.await.unwrap().unwrap_err().kind, ErrorKind::HttpProtocol), "{fields}");
+        peer.sees_the_end().await;
+    }
+}
+
+#[tokio::test]
 async fn the_connection_that_was_used_last_is_used_first() {
     let mut world = World::new();
     let (one, two) = (world.send(get("/1")), world.send(get("/2")));
