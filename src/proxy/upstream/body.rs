@@ -110,7 +110,8 @@ impl Body for UpstreamBody {
         self.waiting = false;
         let error = match frame {
             Some(Ok(frame)) => {
-                if self.incoming.is_end_stream() {
+                // Nothing follows trailers, and who is given them does not ask again.
+                if frame.is_trailers() || self.incoming.is_end_stream() {
                     self.end();
                 }
                 return Poll::Ready(Some(Ok(frame)));

@@ -40,6 +40,22 @@ async fn a_connection_serves_again_when_its_response_has_been_read() {
 }
 
 #[tokio::test]
+async fn a_connection_serves_again_when_trailers_have_been_read() {
+    let mut world = World::new();
+    let sending = world.send(get("/1"));
+    let mut peer = world.accept().await;
+    peer.head().await;
+    peer.says("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-sum: 1\r\n\r\n").await;
+    let mut body = sending.await.unwrap().unwrap().into_body();
+    assert!(body.frame().await.unwrap().unwrap().is_trailers());
+    drop(body);
+    settle().await;
+    let _sending = world.send(get("/2"));
+    assert!(peer.head().await.starts_with("GET /2 "));
+    assert!(world.no_more_connections());
+}
+
+#[tokio::test]
 async fn a_response_whose_end_is_not_clear_is_not_valid() {
     for fields in [
         "Transfer-Encoding: chunked\r\nContent-Length: 3",
