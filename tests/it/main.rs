@@ -15,6 +15,7 @@ mod admin_page;
 mod bodies;
 mod bound;
 mod callers;
+mod conformance;
 mod connecting;
 mod docs;
 mod headers;

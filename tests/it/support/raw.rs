@@ -22,6 +22,8 @@ pub(crate) struct RawReply {
     /// The status line and the fields, without the empty line.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
+    /// The body as it was coded, with its trailers.
+    pub(crate) coded: Vec<u8>,
 }
 
 // === impl Raw ===
@@ -45,16 +47,21 @@ impl Raw {
 
     /// The next answer, read no further than its end. Answers to HEAD are not for this.
     pub(crate) async fn reply(&mut self) -> RawReply {
+        self.try_reply().await.unwrap_or_else(|rest| {
+            panic!("the connection ended within an answer: {:?}", String::from_utf8_lossy(&rest))
+        })
+    }
+
+    /// The same, where the connection may end before; then what came until then.
+    pub(crate) async fn try_reply(&mut self) -> Result<RawReply, Vec<u8>> {
         loop {
             if let Some((reply, length)) = parse(&self.read) {
                 self.read.drain(..length);
-                return reply;
+                return Ok(reply);
             }
-            assert!(
-                self.more().await,
-                "the connection ended within an answer: {:?}",
-                String::from_utf8_lossy(&self.read)
-            );
+            if !self.more().await {
+                return Err(std::mem::take(&mut self.read));
+            }
         }
     }
 
@@ -106,20 +113,20 @@ impl Raw {
 /// The answer at the front of `bytes` and its length, if it is complete.
 fn parse(bytes: &[u8]) -> Option<(RawReply, usize)> {
     let end = find(bytes, b"\r\n\r\n")?;
-    let head = String::from_utf8(bytes[..end].to_vec()).expect("a head in ASCII");
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status =
         head.get(9..12).and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("no answer: {head:?}"));
     let body = &bytes[end + 4..];
     if let Some(length) = field(&head, "content-length") {
         let length: usize = length.parse().unwrap();
         let body = body.get(..length)?.to_vec();
-        return Some((RawReply { status, head, body }, end + 4 + length));
+        return Some((RawReply { status, head, coded: body.clone(), body }, end + 4 + length));
     }
     if field(&head, "transfer-encoding").is_some() {
-        let (body, length) = unchunk(body)?;
-        return Some((RawReply { status, head, body }, end + 4 + length));
+        let (data, length) = unchunk(body)?;
+        return Some((RawReply { status, head, body: data, coded: body[..length].to_vec() }, end + 4 + length));
     }
-    Some((RawReply { status, head, body: Vec::new() }, end + 4))
+    Some((RawReply { status, head, body: Vec::new(), coded: Vec::new() }, end + 4))
 }
 
 /// The data of a complete chunked body and the length of its coding, trailers included; `None` while there is more to

@@ -38,7 +38,11 @@ pub(crate) struct Received {
 
 /// What is said to one request, once all of it was read.
 #[derive(Clone)]
-pub(crate) struct Script(Vec<Part>);
+pub(crate) struct Script {
+    /// Before the body of the request is read.
+    early: Vec<Part>,
+    parts: Vec<Part>,
+}
 
 type Writer = dyn Fn(&str, usize) -> Script + Send + Sync;
 
@@ -47,6 +51,8 @@ pub(crate) enum Part {
     Bytes(Vec<u8>),
     /// Waits for a permit.
     Wait(Arc<Semaphore>),
+    /// Gives a permit: all before it has been said.
+    Tell(Arc<Semaphore>),
     /// The end of the connection.
     Close,
 }
@@ -65,6 +71,7 @@ impl Upstream {
             let mut connections = tokio::task::JoinSet::new();
             for number in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
                 connections.spawn(Arc::clone(&shared).talk(stream, number));
             }
         });
@@ -126,10 +133,13 @@ impl Shared {
         while let Some(head) =
             read_until(&mut stream, &mut read, |bytes| find(bytes, b"\r\n\r\n").map(|end| end + 4)).await
         {
-            let head = String::from_utf8(head[..head.len() - 4].to_vec()).expect("a head in ASCII");
+            let head = String::from_utf8_lossy(&head[..head.len() - 4]).into_owned();
             let number = self.heads.borrow().len();
             self.heads.send_modify(|heads| heads.push(head.clone()));
             let script = (self.script)(&head, number);
+            if !say(&mut stream, script.early).await {
+                return;
+            }
             let coded = match (field(&head, "content-length"), field(&head, "transfer-encoding")) {
                 (Some(length), None) => {
                     let length = length.parse::<usize>().expect("a length");
@@ -148,7 +158,7 @@ impl Shared {
                 None => coded.clone(),
             };
             self.seen.lock().push(Received { head, body, coded, connection });
-            if !say(&mut stream, script.0).await {
+            if !say(&mut stream, script.parts).await {
                 return;
             }
         }
@@ -165,6 +175,7 @@ async fn say(stream: &mut TcpStream, parts: Vec<Part>) -> bool {
                 }
             }
             Part::Wait(gate) => gate.acquire().await.expect("the gate stays").forget(),
+            Part::Tell(gate) => gate.add_permits(1),
             Part::Close => return false,
         }
     }
@@ -192,12 +203,17 @@ async fn read_until(
 impl Script {
     /// This.
     pub(crate) fn say(answer: impl Into<Vec<u8>>) -> Self {
-        Self(vec![Part::Bytes(answer.into())])
+        Self::parts([Part::Bytes(answer.into())])
     }
 
     /// These parts, one after the other.
     pub(crate) fn parts(parts: impl IntoIterator<Item = Part>) -> Self {
-        Self(parts.into_iter().collect())
+        Self { early: Vec::new(), parts: parts.into_iter().collect() }
+    }
+
+    /// These parts, before the body of the request is read.
+    pub(crate) fn early(parts: impl IntoIterator<Item = Part>) -> Self {
+        Self { early: parts.into_iter().collect(), parts: Vec::new() }
     }
 }
 
