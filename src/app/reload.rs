@@ -115,7 +115,7 @@ impl App {
         let server = &config.server;
         let wants_tokens = server.client_token.is_some() || !server.callers.is_empty();
         let wants_certificates = server.tls.as_ref().is_some_and(|tls| tls.client_roots.is_some());
-        let is_open = |on: &&ListenOn| !on.address.is_local() && !(on.tls && wants_certificates);
+        let is_open = |on: &&ListenOn| !(on.address.is_local() || on.tls && wants_certificates);
         match self.bound.iter().find(is_open) {
             Some(open) if !server.allow_remote && !wants_tokens => {
                 let what =

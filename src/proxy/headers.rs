@@ -142,11 +142,16 @@ pub fn inbound_trailers(received: HeaderMap) -> HeaderMap {
 // === the rules ===
 
 fn is_request_header(name: &HeaderName, tenant_header: &HeaderName) -> bool {
-    name == tenant_header || is_listed(name, &REQUEST, &REQUEST_PREFIXES)
+    name == tenant_header || is_listed(name, &REQUEST, &REQUEST_PREFIXES) || is_like_the_length(name)
 }
 
 fn is_response_header(name: &HeaderName) -> bool {
-    is_listed(name, &RESPONSE, &RESPONSE_PREFIXES)
+    is_listed(name, &RESPONSE, &RESPONSE_PREFIXES) || is_like_the_length(name)
+}
+
+/// Whether a server that takes `_` for `-` would frame the body by it.
+fn is_like_the_length(name: &HeaderName) -> bool {
+    name != header::CONTENT_LENGTH && dashed(name) == header::CONTENT_LENGTH.as_str()
 }
 
 fn is_not_for_trailers(name: &HeaderName) -> bool {

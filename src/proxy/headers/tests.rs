@@ -126,15 +126,21 @@ fn an_underscore_for_a_dash_gets_nothing_past_the_lists() {
         "X_Original-URL",
         "Sec_Fetch_Site",
         "Transfer_Encoding",
+        "Content_Length",
         "Proxy_Authorization",
         "Keep_Alive",
     ] {
         assert_eq!(lines(&sent(&[(name, "x"), ("x_custom", "a")])), [("x_custom", "a")], "{name}");
         assert!(outbound_trailers(map(&[(name, "x")]), &TENANT).is_empty(), "{name} after the body");
     }
-    for name in
-        ["Set_Cookie", "Alt_Svc", "Strict_Transport-Security", "Access_Control_Allow_Origin", "Transfer_Encoding"]
-    {
+    for name in [
+        "Set_Cookie",
+        "Alt_Svc",
+        "Strict_Transport-Security",
+        "Access_Control_Allow_Origin",
+        "Transfer_Encoding",
+        "Content_Length",
+    ] {
         assert_eq!(lines(&delivered(&[(name, "x"), ("x_custom", "a")])), [("x_custom", "a")], "{name}");
         assert!(inbound_trailers(map(&[(name, "x")])).is_empty(), "{name} after the body");
     }
