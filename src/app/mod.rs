@@ -82,6 +82,8 @@ pub struct App {
     admin_port: Option<u16>,
     /// What callers over TLS are shown, once anything is bound.
     tls: Option<Tls>,
+    /// Whether they need certificates there.
+    wants_certificates: bool,
     corridor: Arc<Corridor>,
     crew: Arc<Crew>,
     front: Arc<Front>,
@@ -211,6 +213,7 @@ impl App {
             connecting,
             admin_port: None,
             tls: None,
+            wants_certificates: false,
             corridor,
             crew: Arc::new(crew),
             front: Arc::new(front),
@@ -248,6 +251,7 @@ impl App {
         let (limits, drain) = (settings::connections(&self.config), self.config.server.drain_timeout);
         self.admin_port = Some(listeners.ports().1).filter(|port| *port != 0);
         self.tls = listeners.tls.clone();
+        self.wants_certificates = self.config.server.wants_certificates();
         let server = self.outbound.authorization_server(&self.config, &self.stored, &self.around)?;
         self.connecting.reload(settings::connect_flow(&self.config, server, self.admin_port));
         self.admin_settings.replace(self.admin_settings_of(&self.config)?);

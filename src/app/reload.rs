@@ -114,7 +114,9 @@ impl App {
     fn stays_guarded(&self, config: &Config) -> Result<(), StartFailure> {
         let server = &config.server;
         let wants_tokens = server.client_token.is_some() || !server.callers.is_empty();
-        let wants_certificates = server.tls.as_ref().is_some_and(|tls| tls.client_roots.is_some());
+        // Where nothing is said of TLS any more, those that speak it go on as they do.
+        let wants_certificates =
+            if server.tls.is_some() { server.wants_certificates() } else { self.wants_certificates };
         let is_open = |on: &&ListenOn| !(on.address.is_local() || on.tls && wants_certificates);
         match self.bound.iter().find(is_open) {
             Some(open) if !server.allow_remote && !wants_tokens => {
@@ -159,6 +161,7 @@ impl App {
         // Listeners with TLS stay so until the next start, and show what they did where nothing else is said.
         if let (Some(shown), Some(tls)) = (&self.tls, tls) {
             shown.replace(tls);
+            self.wants_certificates = config.server.wants_certificates();
         }
         if let Some(ring) = keys {
             self.sealer.replace(ring);

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
-    header::{ACCEPT_ENCODING, EXPECT, UPGRADE},
+    header::{EXPECT, UPGRADE},
     request::Parts,
     response,
 };
@@ -190,8 +190,7 @@ impl Corridor {
         let mut headers = headers::outbound(parts.headers, &settings.tenant_header, parts.version)
             .map_err(|header| lookalike_problem(&header))?;
         if settings.rewrite_urls.as_ref().is_some_and(|rewriting| rewriting.bodies == Bodies::Json) {
-            // What is compressed cannot be looked into.
-            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            bodies::fit(&mut headers);
         }
         let (tenant, named_by) =
             route::tenant(header?, target.tenant(), caller.tenant, settings.default_tenant.as_ref())?;

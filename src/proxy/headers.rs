@@ -142,16 +142,11 @@ pub fn inbound_trailers(received: HeaderMap) -> HeaderMap {
 // === the rules ===
 
 fn is_request_header(name: &HeaderName, tenant_header: &HeaderName) -> bool {
-    name == tenant_header || is_listed(name, &REQUEST, &REQUEST_PREFIXES) || is_like_the_length(name)
+    name == tenant_header || is_listed(name, &REQUEST, &REQUEST_PREFIXES)
 }
 
 fn is_response_header(name: &HeaderName) -> bool {
-    is_listed(name, &RESPONSE, &RESPONSE_PREFIXES) || is_like_the_length(name)
-}
-
-/// Whether a server that takes `_` for `-` would frame the body by it.
-fn is_like_the_length(name: &HeaderName) -> bool {
-    name != header::CONTENT_LENGTH && dashed(name) == header::CONTENT_LENGTH.as_str()
+    is_listed(name, &RESPONSE, &RESPONSE_PREFIXES)
 }
 
 fn is_not_for_trailers(name: &HeaderName) -> bool {
@@ -162,7 +157,9 @@ fn is_not_for_trailers(name: &HeaderName) -> bool {
 /// headers on as variables (RFC 3875 section 4.1.18) do.
 fn is_listed(name: &HeaderName, names: &[&str], prefixes: &[&str]) -> bool {
     let name = dashed(name);
-    names.contains(&&*name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+    // `Content_Length` is in no list, and frames the body for such a server.
+    let poses_as_the_length = matches!(&name, Cow::Owned(dashed) if dashed == header::CONTENT_LENGTH.as_str());
+    poses_as_the_length || names.contains(&&*name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn dashed(name: &HeaderName) -> Cow<'_, str> {

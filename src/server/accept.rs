@@ -25,7 +25,7 @@ use tracing::{debug, warn};
 use super::{
     connection::{self, Observed},
     crew::{Crew, Post},
-    listen::{Listener, Stream},
+    listen::{BACKLOG, Listener, Stream},
     tls::Tls,
     wire::{Refusal, WireLimits, WireState},
 };
@@ -191,7 +191,9 @@ impl Acceptor {
             return;
         }
         let mut looked_again = false;
-        while let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() {
+        // No more than the kernel can have kept: those who go on connecting do not keep us.
+        for _ in 0..BACKLOG {
+            let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else { return };
             match at_once(self.listener.accept()).await {
                 Some(Ok(stream)) => self.hand_over(stream, slot, Arc::clone(service), open),
                 Some(Err(error)) if is_one_clients(&error) => {}

@@ -32,7 +32,7 @@ use unix::SocketFile;
 /// again a second later, which looks like a slow sidecar. 4096 is what `net.core.somaxconn` is by default since Linux
 /// 5.4; where that is less, the kernel caps it (listen(2)), and where an administrator wants fewer, that is the place
 /// to say so.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// An address could not be listened on.
 #[derive(Debug)]

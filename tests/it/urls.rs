@@ -84,6 +84,22 @@ async fn pages_of_a_list_lead_on_through_the_sidecar() {
 }
 
 #[tokio::test]
+async fn a_tag_that_a_caller_was_given_still_guards_its_update() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: \"1\"\r\nContent-Length: 2\r\n\r\n{}";
+    let upstream = Upstream::saying(answer).await;
+    let world = World::plan().upstream(&upstream).config("server.rewrite_urls = \"bodies\"").start().await;
+    world.tenant("acme").with_this_pat("p").await;
+    let got = world.get("/decks/1/").tenant("acme").header("range", "bytes=1-").send().await;
+    assert_eq!(got.is(200).header("etag"), Some("W/\"1\""));
+    let put = world.call(Method::PUT, "/decks/1/").tenant("acme").header("if-match", "W/\"1\"").body("{}");
+    put.send().await.is(200);
+    let seen = upstream.seen();
+    assert!(!seen[0].head.to_lowercase().contains("range:"), "{}", seen[0].head);
+    assert!(seen[1].head.to_lowercase().contains("if-match: \"1\"\r\n"), "{}", seen[1].head);
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_body_that_is_not_whole_json_passes_byte_for_byte() {
     let body = "{\"next\":\"UPSTREAM/api/public/v1/decks/\"}";
     for (status, head) in [

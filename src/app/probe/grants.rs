@@ -75,7 +75,8 @@ impl Probes {
             Ok(Introspection::Active { identity, scope }) => {
                 let known = self.identity(tenant).await;
                 let sub = |known: &IdentityRecord| known.identity.as_ref().map(|identity| identity.sub.clone());
-                let was = known.as_ref().and_then(sub);
+                // Without one where the record does not open, which says nothing of whose it was.
+                let was = known.as_ref().and_then(sub).filter(|sub| !sub.is_empty());
                 if let (Some(was), Some(is)) = (was, &identity)
                     && was != is.sub
                 {

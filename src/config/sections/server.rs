@@ -76,6 +76,11 @@ const PORT: u16 = 3539;
 // === impl Server ===
 
 impl Server {
+    /// Whether callers over TLS need a certificate.
+    pub fn wants_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.client_roots.is_some())
+    }
+
     /// Both loopback addresses.
     pub(in crate::config) fn default_listeners() -> Vec<ListenOn> {
         let addresses: [SocketAddr; 2] = [(Ipv4Addr::LOCALHOST, PORT).into(), (Ipv6Addr::LOCALHOST, PORT).into()];

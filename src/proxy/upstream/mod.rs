@@ -326,7 +326,7 @@ fn open_gate_on_continue(request: &mut Request<ReplayBody>, replayer: &Replayer)
 /// does not know to the end of the connection, and leaves a length that chunks override, or a list of equal lengths, where
 /// it stands.
 fn framing_fault(headers: &HeaderMap) -> Option<&'static str> {
-    let is_number = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+    let is_number = |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
     if !headers.get_all(CONTENT_LENGTH).iter().all(is_number) {
         return Some("a length that is not one number");
     }

@@ -60,11 +60,33 @@ pub fn is_rewritten(status: StatusCode, headers: &HeaderMap) -> bool {
     status != StatusCode::PARTIAL_CONTENT && is_json(headers) && !is_encoded(headers)
 }
 
+/// Fits a request to answers that are looked into: what is compressed cannot be, nor can a part be joined to a whole that
+/// was changed. Tags are those that the caller was given: an `If-Match` compares strongly (RFC 9110 section 13.1.1), and
+/// means the upstream's.
+pub fn fit(request: &mut HeaderMap) {
+    request.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    request.remove(header::RANGE);
+    request.remove(header::IF_RANGE);
+    let header::Entry::Occupied(mut tags) = request.entry(header::IF_MATCH) else { return };
+    for value in tags.iter_mut() {
+        if let Some(strong) = strengthened(value.as_bytes()) {
+            *value = strong;
+        }
+    }
+}
+
+/// A list of tags without the mark of weak ones, where it has any.
+fn strengthened(tags: &[u8]) -> Option<HeaderValue> {
+    let tags = std::str::from_utf8(tags).ok().filter(|tags| tags.contains("W/\""))?;
+    HeaderValue::try_from(tags.replace("W/\"", "\"")).ok()
+}
+
 /// Takes out of `headers` what is true of the upstream's bytes only, and keeps what is true of both.
 pub fn loosen(headers: &mut HeaderMap) {
     for name in &OF_THE_BYTES {
         headers.remove(name);
     }
+    headers.remove(header::ACCEPT_RANGES);
     weaken(headers);
 }
 
@@ -193,7 +215,7 @@ impl BodyRewriter {
 
 #[cfg(test)]
 mod tests {
-    use super::{BodyRewriter, is_rewritten, loosen, weaken};
+    use super::{BodyRewriter, fit, is_rewritten, loosen, weaken};
     use crate::proxy::urls::{CallerBase, CallerScheme};
     use bytes::Bytes;
     use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -272,6 +294,25 @@ mod tests {
             assert!(!is_rewritten(ok, &headers(kind, None)), "{kind}");
         }
         assert!(!is_rewritten(ok, &HeaderMap::new()));
+    }
+
+    #[test]
+    fn what_a_caller_was_given_means_the_upstreams() {
+        let mut request = HeaderMap::new();
+        for (name, value) in [
+            ("if-match", "W/\"1\", \"2\""),
+            ("if-none-match", "W/\"1\""),
+            ("range", "bytes=5-"),
+            ("if-range", "W/\"1\""),
+            ("accept-encoding", "gzip"),
+        ] {
+            request.insert(name, HeaderValue::from_static(value));
+        }
+        fit(&mut request);
+        assert_eq!(request[header::IF_MATCH], "\"1\", \"2\"");
+        assert_eq!(request[header::IF_NONE_MATCH], "W/\"1\"", "compares weakly");
+        assert_eq!(request[header::ACCEPT_ENCODING], "identity");
+        assert!(!request.contains_key(header::RANGE) && !request.contains_key(header::IF_RANGE));
     }
 
     #[test]
