@@ -103,7 +103,7 @@ fn read<T>(
     overrides.apply(&mut written, &resolver);
     let unconfigured = match source {
         ConfigSource::BuiltIn => overrides::stand_in_for_a_file(&mut written, &resolver),
-        ConfigSource::File(_) => Unconfigured::Database,
+        ConfigSource::Found | ConfigSource::File(_) => Unconfigured::Database,
     };
     reach::check(&written, &resolver);
     let meant = meaning(written, unconfigured, &resolver);

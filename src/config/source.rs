@@ -14,6 +14,9 @@ use crate::model::file_access::FileOwner;
 pub enum ConfigSource {
     /// There is no file; defaults, flags and variables alone.
     BuiltIn,
+    /// `./proxy.toml`, which nobody has named and which is there.
+    Found,
+    /// Somebody has named it.
     File(PathBuf),
 }
 
@@ -30,24 +33,20 @@ impl ConfigSource {
     /// The file that `--config` names, else that of `FLEXSLOT_PROXY_CONFIG`, else `./proxy.toml` if it is there.
     pub fn find(flag: Option<&Path>, environment: &dyn Environment) -> Self {
         if let Some(path) = flag {
-            return Self::named(path.to_owned());
+            return Self::File(path.to_owned());
         }
         match environment.variable(VARIABLE).filter(|path| !path.is_empty()) {
-            Some(path) => Self::named(path.into()),
-            None if environment.exists(Path::new(IN_CURRENT_DIR)) => Self::File(IN_CURRENT_DIR.into()),
+            Some(path) => Self::File(path.into()),
+            None if environment.exists(Path::new(IN_CURRENT_DIR)) => Self::Found,
             None => Self::BuiltIn,
         }
-    }
-
-    /// One that somebody has named is told by its path from one that only lies there.
-    fn named(path: PathBuf) -> Self {
-        Self::File(if path == Path::new(IN_CURRENT_DIR) { Path::new(".").join(path) } else { path })
     }
 
     /// The file's path.
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::BuiltIn => None,
+            Self::Found => Some(Path::new(IN_CURRENT_DIR)),
             Self::File(path) => Some(path),
         }
     }
@@ -59,7 +58,7 @@ impl ConfigSource {
 
     /// The file's text; no text without a file.
     pub(super) fn read(&self, environment: &dyn Environment) -> Result<String, Faults> {
-        let Self::File(path) = self else { return Ok(String::new()) };
+        let Some(path) = self.path() else { return Ok(String::new()) };
         let faults =
             |place, what, hint| Faults::new(self.name(), vec![Fault { place, key: String::new(), what, hint }]);
         let file = environment.read(path).map_err(|error| {
@@ -76,7 +75,7 @@ impl ConfigSource {
             let what = format!("anybody can write it (mode {:o})", file.mode);
             return Err(faults(Place::File, what, Some(format!("chmod o-w {}", path.display()))));
         }
-        if path == Path::new(IN_CURRENT_DIR) && file.owner == FileOwner::SomebodyElse {
+        if *self == Self::Found && file.owner == FileOwner::SomebodyElse {
             let what = "belongs to another user, and nobody has named it".to_owned();
             return Err(faults(Place::File, what, Some(format!("if it is meant: --config {IN_CURRENT_DIR}"))));
         }

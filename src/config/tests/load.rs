@@ -196,7 +196,7 @@ fn the_file_is_found_by_flag_variable_and_current_directory() {
     let nothing = FakeEnvironment::default();
     assert_eq!(ConfigSource::find(None, &nothing), ConfigSource::BuiltIn);
     let here = nothing.file("/work/proxy.toml", "");
-    assert_eq!(ConfigSource::find(None, &here), ConfigSource::File("proxy.toml".into()));
+    assert_eq!(ConfigSource::find(None, &here), ConfigSource::Found);
     let named = here.variable("FLEXSLOT_PROXY_CONFIG", "/a.toml");
     assert_eq!(ConfigSource::find(None, &named), ConfigSource::File("/a.toml".into()));
     assert_eq!(ConfigSource::find(Some(Path::new("b.toml")), &named), ConfigSource::File("b.toml".into()));
