@@ -44,7 +44,6 @@ pub struct Facts {
 pub(super) struct UpstreamWait<'a> {
     upstream_time: &'a mut Duration,
     send: SendWait<'a>,
-    since: Instant,
 }
 
 // === impl Facts ===
@@ -71,8 +70,7 @@ impl Facts {
     /// Notes that the request is sent with `credential`, and that its answer is waited for from now on.
     pub(super) fn begin_send(&mut self, credential: CredentialKind) -> UpstreamWait<'_> {
         self.credential = Some(credential);
-        let send = self.steps.send(credential);
-        UpstreamWait { upstream_time: &mut self.upstream_time, send, since: Instant::now() }
+        UpstreamWait { upstream_time: &mut self.upstream_time, send: self.steps.send(credential) }
     }
 }
 
@@ -87,6 +85,6 @@ impl UpstreamWait<'_> {
 
 impl Drop for UpstreamWait<'_> {
     fn drop(&mut self) {
-        *self.upstream_time += self.since.elapsed();
+        *self.upstream_time += self.send.end();
     }
 }

@@ -6,7 +6,7 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
-use memchr::{memchr, memmem};
+use memchr::memmem;
 
 /// Belong to one connection (RFC 9110 section 7.6.1), besides those that a `Connection` line names.
 const HOP_BY_HOP: [&str; 9] = [
@@ -94,7 +94,7 @@ pub fn outbound(
         return Err(LookalikeHeader(name.clone()));
     }
     let wants_trailers = list(&received, header::TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
-    let mut kept = without(received, |name| is_request_header(name, tenant_header));
+    let mut kept = without(received, |name, read| is_request_header(name, read, tenant_header));
     if wants_trailers {
         kept.insert(header::TE, HeaderValue::from_static("trailers"));
     }
@@ -104,8 +104,8 @@ pub fn outbound(
 
 /// The trailers of a request as they go upstream. A lookalike in here comes too late to be refused, and is taken out.
 pub fn outbound_trailers(received: HeaderMap, tenant_header: &HeaderName) -> HeaderMap {
-    without(received, |name| {
-        is_request_header(name, tenant_header) || is_lookalike(name, tenant_header) || is_not_for_trailers(name)
+    without(received, |name, read| {
+        is_request_header(name, read, tenant_header) || is_lookalike(name, tenant_header) || is_not_for_trailers(read)
     })
 }
 
@@ -114,7 +114,7 @@ pub fn outbound_trailers(received: HeaderMap, tenant_header: &HeaderName) -> Hea
 /// The headers of an upstream's response as they go to the client. `version` is the protocol in which the response
 /// came, for `Via`.
 pub fn inbound(received: HeaderMap, version: Version) -> HeaderMap {
-    let mut kept = without(received, is_response_header);
+    let mut kept = without(received, |_, read| is_response_header(read));
     kept.append(header::VIA, via(version));
     kept
 }
@@ -136,49 +136,61 @@ pub fn withhold(headers: &mut HeaderMap, authorization: &HeaderValue) {
 
 /// The trailers of an upstream's response as they go to the client.
 pub fn inbound_trailers(received: HeaderMap) -> HeaderMap {
-    without(received, |name| is_response_header(name) || is_not_for_trailers(name))
+    without(received, |_, read| is_response_header(read) || is_not_for_trailers(read))
 }
 
 // === the rules ===
 
-fn is_request_header(name: &HeaderName, tenant_header: &HeaderName) -> bool {
-    name == tenant_header || is_listed(name, &REQUEST, &REQUEST_PREFIXES)
+/// A header's name as a server reads it that takes `_` for `-`: those that hand headers on as variables (RFC 3875 section
+/// 4.1.18) do.
+type Reading<'a> = Cow<'a, str>;
+
+fn reading(name: &HeaderName) -> Reading<'_> {
+    let name = name.as_str();
+    // Names are short, and a search that is made for long texts takes longer to begin.
+    if name.bytes().any(|byte| byte == b'_') { Cow::Owned(name.replace('_', "-")) } else { Cow::Borrowed(name) }
 }
 
-fn is_response_header(name: &HeaderName) -> bool {
-    is_listed(name, &RESPONSE, &RESPONSE_PREFIXES)
+fn is_request_header(name: &HeaderName, read: &Reading<'_>, tenant_header: &HeaderName) -> bool {
+    name == tenant_header || is_listed(read, &REQUEST, &REQUEST_PREFIXES)
 }
 
-fn is_not_for_trailers(name: &HeaderName) -> bool {
-    is_listed(name, &NOT_IN_TRAILERS, &[])
+fn is_response_header(read: &Reading<'_>) -> bool {
+    is_listed(read, &RESPONSE, &RESPONSE_PREFIXES)
 }
 
-/// Whether `name` is among `names` or begins with a prefix, also to a server that takes `_` for `-`: those that hand
-/// headers on as variables (RFC 3875 section 4.1.18) do.
-fn is_listed(name: &HeaderName, names: &[&str], prefixes: &[&str]) -> bool {
-    let name = dashed(name);
+fn is_not_for_trailers(read: &Reading<'_>) -> bool {
+    is_listed(read, &NOT_IN_TRAILERS, &[])
+}
+
+fn is_hop_by_hop(read: &Reading<'_>) -> bool {
     // `Content_Length` is in no list, and frames the body for such a server.
-    let poses_as_the_length = matches!(&name, Cow::Owned(dashed) if dashed == header::CONTENT_LENGTH.as_str());
-    poses_as_the_length || names.contains(&&*name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+    let poses_as_the_length = matches!(read, Cow::Owned(read) if read == header::CONTENT_LENGTH.as_str());
+    poses_as_the_length || is_listed(read, &HOP_BY_HOP, &[])
 }
 
-fn dashed(name: &HeaderName) -> Cow<'_, str> {
-    match memchr(b'_', name.as_str().as_bytes()) {
-        None => Cow::Borrowed(name.as_str()),
-        Some(_) => Cow::Owned(name.as_str().replace('_', "-")),
-    }
+/// Whether a name is among `names` or begins with a prefix.
+fn is_listed(read: &Reading<'_>, names: &[&str], prefixes: &[&str]) -> bool {
+    names.contains(&&**read) || prefixes.iter().any(|prefix| read.starts_with(prefix))
 }
 
 /// Whether `name` is another header than the tenant header or `Authorization`, and differs from it only in `_` against
 /// `-`.
 fn is_lookalike(name: &HeaderName, tenant_header: &HeaderName) -> bool {
-    [tenant_header, &header::AUTHORIZATION].into_iter().any(|real| name != real && dashed(name) == dashed(real))
+    let poses_as = |real: &HeaderName| {
+        name.as_str().len() == real.as_str().len() && name != real && reading(name) == reading(real)
+    };
+    poses_as(tenant_header) || poses_as(&header::AUTHORIZATION)
 }
 
-/// `received` without hop-by-hop headers and without those that `removed` names, in the order in which they came.
-fn without(mut received: HeaderMap, removed: impl Fn(&HeaderName) -> bool) -> HeaderMap {
+/// `received` without hop-by-hop headers and without those that `removed` names, by themselves and as they are read, in
+/// the order in which they came.
+fn without(mut received: HeaderMap, removed: impl Fn(&HeaderName, &Reading<'_>) -> bool) -> HeaderMap {
     let named = named_in_connection(&received);
-    let removed = |name: &HeaderName| is_listed(name, &HOP_BY_HOP, &[]) || named.contains(name) || removed(name);
+    let removed = |name: &HeaderName| {
+        let read = reading(name);
+        is_hop_by_hop(&read) || named.contains(name) || removed(name, &read)
+    };
     let mut kept = HeaderMap::with_capacity(received.keys_len() + 4);
     let mut current = None;
     for (name, value) in received.drain() {

@@ -156,6 +156,7 @@ where
     S: Answers,
 {
     let wire = Arc::clone(&service.info.wire);
+    wire.count_unsent();
     let mut connection = pin!(
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())

@@ -143,12 +143,21 @@ impl SendWait<'_> {
             sent.answer = answer;
         }
     }
+
+    /// Ends the wait, and says how long it was.
+    pub fn end(&mut self) -> Duration {
+        let took = self.since.elapsed();
+        if let Some(Entry { step: Step::Sent(sent), .. }) = self.entry.take() {
+            sent.took = Micros::of(took);
+        }
+        took
+    }
 }
 
 impl Drop for SendWait<'_> {
     fn drop(&mut self) {
-        if let Some(Entry { step: Step::Sent(sent), .. }) = &mut self.entry {
-            sent.took = Micros::of(self.since.elapsed());
+        if self.entry.is_some() {
+            self.end();
         }
     }
 }

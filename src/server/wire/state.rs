@@ -1,6 +1,13 @@
 //! What the reader of a connection and the service that answers on it tell each other.
 
-use std::{collections::VecDeque, sync::Arc, task::Waker};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Waker,
+};
 
 use http::HeaderValue;
 use parking_lot::Mutex;
@@ -13,6 +20,8 @@ use super::Refusal;
 #[derive(Debug, Default)]
 pub struct WireState {
     notes: Mutex<Notes>,
+    /// Whether it is noted what hyper holds of answers.
+    counts_unsent: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +60,8 @@ pub struct Answering {
 /// A chunk of an answer on its way to the client; dropped once it is written, or given up with its stream.
 #[derive(Debug)]
 pub(in crate::server) struct Unsent {
-    wire: Arc<WireState>,
+    /// Where that is noted.
+    wire: Option<Arc<WireState>>,
     number: u64,
 }
 
@@ -96,6 +106,11 @@ impl WireState {
     /// 400.
     pub fn is_body_fault(&self) -> bool {
         self.notes.lock().body_fault
+    }
+
+    /// From now on it is noted what hyper holds of answers. Where there is one answer at a time, its writer knows.
+    pub(in crate::server) fn count_unsent(&self) {
+        self.counts_unsent.store(true, Ordering::Relaxed);
     }
 
     /// Whether nothing is being answered.
@@ -151,12 +166,15 @@ impl Notes {
 impl Answering {
     /// Notes that a chunk of the answer was handed to hyper.
     pub(in crate::server) fn hand_out(&self) -> Unsent {
+        if !self.wire.counts_unsent.load(Ordering::Relaxed) {
+            return Unsent { wire: None, number: self.number };
+        }
         let mut notes = self.wire.notes.lock();
         match notes.backlog(self.number) {
             Some(at) => notes.unsent[at].chunks += 1,
             None => notes.unsent.push(Backlog { number: self.number, chunks: 1, since: Instant::now() }),
         }
-        Unsent { wire: Arc::clone(&self.wire), number: self.number }
+        Unsent { wire: Some(Arc::clone(&self.wire)), number: self.number }
     }
 }
 
@@ -176,7 +194,8 @@ impl Drop for Answering {
 impl Unsent {
     /// Notes that a part of the chunk was written.
     pub(in crate::server) fn progressed(&self) {
-        let mut notes = self.wire.notes.lock();
+        let Some(wire) = &self.wire else { return };
+        let mut notes = wire.notes.lock();
         if let Some(at) = notes.backlog(self.number) {
             notes.unsent[at].since = Instant::now();
         }
@@ -185,7 +204,8 @@ impl Unsent {
 
 impl Drop for Unsent {
     fn drop(&mut self) {
-        let mut notes = self.wire.notes.lock();
+        let Some(wire) = &self.wire else { return };
+        let mut notes = wire.notes.lock();
         let Some(at) = notes.backlog(self.number) else { return };
         notes.unsent[at].chunks -= 1;
         if notes.unsent[at].chunks == 0 {
