@@ -216,19 +216,14 @@ impl Exchange<'_> {
         self.facts.version = picked.at.map(|at| at.version);
         let (credentials, accepted) = (self.credentials, self.request);
         let mut proof: Option<Proof> = None;
-        let mut make = |body| {
-            let mut request = accepted.request(body);
-            let headers = request.headers_mut();
-            headers.insert(AUTHORIZATION, picked.authorization.clone());
+        let mut add = || {
             // No two attempts have the same one.
             proof = credentials.prove(picked, &accepted.method, accepted.target.forward().path(), wanted.clone());
-            if let Some(proof) = &proof {
-                headers.insert(DPOP, proof.value().clone());
-            }
-            request
+            let proof = proof.as_ref().map(|proof| (DPOP, proof.value().clone()));
+            [Some((AUTHORIZATION, picked.authorization.clone())), proof]
         };
         let mut waiting = self.facts.begin_send(picked.kind);
-        let outcome = self.upstream.send_made(body, &mut make).await;
+        let outcome = self.upstream.send_with(accepted.outgoing(), body, &mut add).await;
         let status = outcome.as_ref().ok().map(|response| response.status().as_u16());
         waiting.answered(status.map_or(Answer::Failed, Answer::Status));
         drop(waiting);

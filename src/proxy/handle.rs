@@ -24,7 +24,7 @@ use super::{
     path::Target,
     replay::{ReplayBody, ReplayLimits, Start},
     route, shown,
-    upstream::Upstreams,
+    upstream::{Outgoing, Upstreams},
     urls::{
         self, Bodies, CallerBase, CallerScheme, Rewriting,
         bodies::{self, BodyRewriter},
@@ -244,12 +244,8 @@ impl Corridor {
 
 impl Accepted {
     /// The request as it goes out, but for what the credential adds.
-    pub(super) fn request(&self, body: ReplayBody) -> Request<ReplayBody> {
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = Uri::from(self.target.forward().clone());
-        *request.headers_mut() = self.headers.clone();
-        request
+    pub(super) fn outgoing(&self) -> Outgoing<'_> {
+        Outgoing { method: &self.method, target: self.target.forward(), headers: &self.headers }
     }
 }
 

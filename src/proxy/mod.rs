@@ -10,6 +10,7 @@
 mod body;
 mod busy;
 pub mod challenge;
+pub mod chunked;
 pub mod cors;
 pub mod error;
 mod exchange;

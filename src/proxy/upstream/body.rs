@@ -1,9 +1,9 @@
 //! The body of a response, on its way through.
 
 use std::{
-    fmt, mem,
+    fmt,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::{
     error::{ErrorKind, Sent, UpstreamError},
-    pool::Lease,
+    http1, http2,
 };
 
 /// Streams what the upstream sends, as fast as it is read. Holds the connection until the end; dropped before, it
@@ -22,8 +22,7 @@ use super::{
 /// that broke off never looks whole.
 #[must_use = "a body does nothing unless it is read"]
 pub struct UpstreamBody {
-    incoming: Incoming,
-    stage: Stage,
+    source: Source,
     idle_timeout: Duration,
     /// Runs while the upstream is silent.
     idle: Option<Pin<Box<Sleep>>>,
@@ -32,8 +31,9 @@ pub struct UpstreamBody {
     fault: Option<UpstreamError>,
 }
 
-enum Stage {
-    Reading(Lease),
+enum Source {
+    Http1(http1::Content),
+    Http2(Incoming, #[expect(dead_code, reason = "held while its stream is read")] http2::Lease),
     Ended,
     Failed,
 }
@@ -41,45 +41,54 @@ enum Stage {
 // === impl UpstreamBody ===
 
 impl UpstreamBody {
-    pub(super) fn new(incoming: Incoming, lease: Lease, idle_timeout: Duration) -> Self {
-        let mut body =
-            Self { incoming, stage: Stage::Reading(lease), idle_timeout, idle: None, waiting: false, fault: None };
-        if body.incoming.is_end_stream() {
-            body.end();
-        }
-        body
+    pub(super) fn http1(content: http1::Content, idle_timeout: Duration) -> Self {
+        let source = if content.is_over() { Source::Ended } else { Source::Http1(content) };
+        Self::new(source, idle_timeout)
     }
 
-    /// The response is complete: an HTTP/1.1 connection goes back to the pool.
-    fn end(&mut self) {
-        if let Stage::Reading(Lease::Http1(lease)) = mem::replace(&mut self.stage, Stage::Ended) {
-            lease.give_back();
-        }
+    pub(super) fn http2(incoming: Incoming, lease: http2::Lease, idle_timeout: Duration) -> Self {
+        let source = if incoming.is_end_stream() { Source::Ended } else { Source::Http2(incoming, lease) };
+        Self::new(source, idle_timeout)
+    }
+
+    const fn new(source: Source, idle_timeout: Duration) -> Self {
+        Self { source, idle_timeout, idle: None, waiting: false, fault: None }
     }
 
     fn fail(&mut self, kind: ErrorKind, detail: &'static str) -> UpstreamError {
-        self.stage = Stage::Failed;
+        self.source = Source::Failed;
         UpstreamError::new(kind, Sent::MaybeSent, detail)
     }
 
-    /// hyper takes an HTTP/2 stream that is reset with NO_ERROR for a complete one (RFC 9113 section 8.1 means the
-    /// request by that), so the end has to be checked against the stream, and against the announced length.
-    fn is_cut_short(&self) -> bool {
-        !self.incoming.is_end_stream()
-            && (matches!(self.stage, Stage::Reading(Lease::Http2(_))) || self.incoming.size_hint().lower() > 0)
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        match &mut self.source {
+            Source::Http1(content) => content.poll_frame(cx),
+            Source::Http2(incoming, _) => {
+                let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
+                Poll::Ready(match frame {
+                    // hyper takes a stream that is reset with NO_ERROR for a complete one (RFC 9113 section 8.1 means the
+                    // request by that), so the end has to be checked against the stream.
+                    None if !incoming.is_end_stream() => Some(Err(UpstreamError::new(
+                        ErrorKind::Terminated,
+                        Sent::MaybeSent,
+                        "the body ended too early",
+                    ))),
+                    frame => {
+                        frame.map(|frame| frame.map_err(|error| UpstreamError::from_hyper(&error, Sent::MaybeSent)))
+                    }
+                })
+            }
+            Source::Ended | Source::Failed => Poll::Ready(None),
+        }
     }
 
-    /// What has come. An HTTP/1.1 connection is driven from here; what it brings comes in the same moment, so that nobody
-    /// has to be woken for it.
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        let incoming = Pin::new(&mut self.incoming);
-        let Stage::Reading(Lease::Http1(lease)) = &mut self.stage else { return incoming.poll_frame(cx) };
-        let mut nobody = Context::from_waker(Waker::noop());
-        if let Poll::Ready(frame) = incoming.poll_frame(&mut nobody) {
-            return Poll::Ready(frame);
+    /// Whether nothing follows what has been read.
+    fn is_over(&self) -> bool {
+        match &self.source {
+            Source::Http1(content) => content.is_over(),
+            Source::Http2(incoming, _) => incoming.is_end_stream(),
+            Source::Ended | Source::Failed => true,
         }
-        lease.poll(cx);
-        Pin::new(&mut self.incoming).poll_frame(if lease.is_parted() { cx } else { &mut nobody })
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<UpstreamError> {
@@ -101,31 +110,27 @@ impl Body for UpstreamBody {
         if let Some(fault) = self.fault.take() {
             return Poll::Ready(Some(Err(fault)));
         }
-        if !matches!(self.stage, Stage::Reading(_)) {
-            return Poll::Ready(None);
-        }
-        let Poll::Ready(frame) = self.poll_incoming(cx) else {
+        let Poll::Ready(frame) = self.poll_source(cx) else {
             return self.poll_idle(cx).map(|error| Some(Err(error)));
         };
         self.waiting = false;
         let error = match frame {
             Some(Ok(frame)) => {
                 // Nothing follows trailers, and who is given them does not ask again.
-                if frame.is_trailers() || self.incoming.is_end_stream() {
-                    self.end();
+                if frame.is_trailers() || self.is_over() {
+                    self.source = Source::Ended;
                 }
                 return Poll::Ready(Some(Ok(frame)));
             }
-            None if self.is_cut_short() => self.fail(ErrorKind::Terminated, "the body ended too early"),
             None => {
-                self.end();
+                if !matches!(self.source, Source::Failed) {
+                    self.source = Source::Ended;
+                }
                 return Poll::Ready(None);
             }
-            Some(Err(error)) => {
-                self.stage = Stage::Failed;
-                UpstreamError::from_hyper(&error, Sent::MaybeSent)
-            }
+            Some(Err(error)) => error,
         };
+        self.source = Source::Failed;
         // The next time: an error ends the client's connection at once, and what came before it, the header above all, has
         // to be written first.
         self.fault = Some(error);
@@ -134,11 +139,16 @@ impl Body for UpstreamBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.stage, Stage::Ended)
+        matches!(self.source, Source::Ended)
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.is_end_stream() { SizeHint::with_exact(0) } else { self.incoming.size_hint() }
+        match &self.source {
+            Source::Http1(content) => content.size_hint(),
+            Source::Http2(incoming, _) => incoming.size_hint(),
+            Source::Ended => SizeHint::with_exact(0),
+            Source::Failed => SizeHint::default(),
+        }
     }
 }
 

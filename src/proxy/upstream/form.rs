@@ -1,14 +1,15 @@
 //! The form of a request on the wire: origin-form and `Host` for HTTP/1.1, pseudo-header fields for HTTP/2, and framing
 //! that follows from the body alone.
 
+use bytes::{BufMut, BytesMut};
 use http::{
-    HeaderMap, HeaderValue, Request, Uri, Version,
+    HeaderMap, HeaderName, HeaderValue, Request, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING},
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body;
 
-use super::connect::Protocol;
+use super::{Added, Outgoing};
 use crate::{model::Origin, proxy::replay::ReplayBody};
 
 /// The origin's part of every request.
@@ -19,6 +20,19 @@ pub(super) struct Form {
     host: HeaderValue,
 }
 
+/// What is said of a body's end (RFC 9112 section 6): the body that is there decides, whatever the header said about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// A request without a body may say so or not.
+    Unsaid,
+    Length(u64),
+    /// Its length is not known. HTTP/1.1 sends chunks.
+    Open,
+}
+
+/// Said anew, whatever a request says of them.
+const OURS: [HeaderName; 4] = [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
+
 // === impl Form ===
 
 impl Form {
@@ -28,97 +42,153 @@ impl Form {
         Some(Self { scheme: origin.scheme().clone(), authority: origin.authority().clone(), host })
     }
 
-    /// Path and query stay as they are, byte for byte; everything else of the target is ours.
-    pub(super) fn apply(&self, request: &mut Request<ReplayBody>, protocol: Protocol) {
-        let target = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        let mut uri = http::uri::Parts::default();
-        uri.path_and_query = Some(target);
-        match protocol {
-            Protocol::Http1 => {
-                *request.version_mut() = Version::HTTP_11;
-                request.headers_mut().insert(HOST, self.host.clone());
-                // TE speaks of this connection alone, and has to be named (RFC 9110 section 10.1.4).
-                if request.headers().contains_key(TE) {
-                    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("TE"));
-                }
-            }
-            Protocol::Http2 => {
-                *request.version_mut() = Version::HTTP_2;
-                request.headers_mut().remove(HOST);
-                uri.scheme = Some(self.scheme.clone());
-                uri.authority = Some(self.authority.clone());
-            }
+    /// The head of a request as it goes over HTTP/1.1. Path and query stay as they are, byte for byte.
+    pub(super) fn write_http1(&self, request: &Outgoing<'_>, added: &Added, framing: Framing, out: &mut BytesMut) {
+        let Outgoing { method, target, headers } = *request;
+        out.reserve(MOST_HEADS);
+        put(out, [method.as_str().as_bytes(), b" ", target.as_str().as_bytes(), b" HTTP/1.1\r\n"]);
+        put_field(out, &HOST, self.host.as_bytes());
+        for (name, value) in kept(headers, added) {
+            put_field(out, name, value.as_bytes());
         }
-        // These parts always fit together: either the path alone or all three.
-        if let Ok(uri) = Uri::from_parts(uri) {
-            *request.uri_mut() = uri;
+        for (name, value) in added.iter().flatten() {
+            put_field(out, name, value.as_bytes());
         }
-        let (length, absent) = (request.body().size_hint().exact(), request.body().is_absent());
-        frame(request.headers_mut(), length, absent, protocol);
+        // TE speaks of this connection alone, and has to be named (RFC 9110 section 10.1.4).
+        if headers.contains_key(TE) {
+            put_field(out, &CONNECTION, b"TE");
+        }
+        match framing {
+            Framing::Unsaid => {}
+            Framing::Length(length) => put_field(out, &CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes()),
+            Framing::Open => put_field(out, &TRANSFER_ENCODING, b"chunked"),
+        }
+        out.put_slice(b"\r\n");
+    }
+
+    /// A request as it goes over HTTP/2.
+    pub(super) fn http2(&self, request: &Outgoing<'_>, added: Added, body: ReplayBody) -> Request<ReplayBody> {
+        let framing = Framing::of(request.headers, &body);
+        let mut headers = HeaderMap::with_capacity(request.headers.keys_len() + 4);
+        for (name, value) in kept(request.headers, &added) {
+            headers.append(name, value.clone());
+        }
+        headers.extend(added.into_iter().flatten());
+        if let Framing::Length(length) = framing {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        let mut made = Request::new(body);
+        *made.method_mut() = request.method.clone();
+        *made.version_mut() = Version::HTTP_2;
+        *made.uri_mut() = self.absolute(request.target);
+        *made.headers_mut() = headers;
+        made
+    }
+
+    fn absolute(&self, target: &PathAndQuery) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(target.clone());
+        // The three always fit together.
+        Uri::from_parts(parts).unwrap_or_default()
     }
 }
 
-/// RFC 9112 section 6: the body that is there decides, whatever the header said about it.
-fn frame(headers: &mut HeaderMap, length: Option<u64>, absent: bool, protocol: Protocol) {
-    headers.remove(TRANSFER_ENCODING);
-    match length {
-        // A request without a body may say so or not; as its sender had it.
-        Some(0) if absent => {
-            let said = headers.contains_key(CONTENT_LENGTH);
-            // Equal lines are one statement (RFC 9110 section 8.6), and go out as one.
-            if said && headers.get_all(CONTENT_LENGTH).iter().all(|length| length == "0") {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-            } else {
-                headers.remove(CONTENT_LENGTH);
-            }
-        }
-        Some(length) => {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
-        None => {
-            headers.remove(CONTENT_LENGTH);
-            // Said aloud, because hyper takes a GET of unknown length for one without a body.
-            if protocol == Protocol::Http1 {
-                headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-            }
+/// What most heads have room in, in bytes.
+const MOST_HEADS: usize = 1024;
+
+/// What goes out as it is: all but what is said anew.
+fn kept<'h>(headers: &'h HeaderMap, added: &Added) -> impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)> {
+    let is_added = |name| added.iter().flatten().any(|(added, _)| added == name);
+    headers.iter().filter(move |(name, _)| !OURS.contains(name) && !is_added(*name))
+}
+
+/// A field line.
+pub(super) fn put_field(out: &mut BytesMut, name: &HeaderName, value: &[u8]) {
+    put(out, [name.as_str().as_bytes(), b": ", value, b"\r\n"]);
+}
+
+fn put(out: &mut BytesMut, parts: [&[u8]; 4]) {
+    for part in parts {
+        out.put_slice(part);
+    }
+}
+
+// === impl Framing ===
+
+impl Framing {
+    pub(super) fn of(headers: &HeaderMap, body: &ReplayBody) -> Self {
+        let mut said = headers.get_all(CONTENT_LENGTH).iter().peekable();
+        match body.size_hint().exact() {
+            // As its sender had it. Equal lines are one statement (RFC 9110 section 8.6), and go out as one.
+            Some(0) if body.is_absent() && said.peek().is_some() && said.all(|length| length == "0") => Self::Length(0),
+            Some(0) if body.is_absent() => Self::Unsaid,
+            Some(length) => Self::Length(length),
+            None => Self::Open,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::{
-        Request, Version,
-        header::{CONTENT_LENGTH, HOST},
-    };
+    use bytes::BytesMut;
+    use http::{HeaderMap, HeaderValue, Method, Version, header};
 
-    use super::{Form, Protocol, ReplayBody};
+    use super::{Form, Framing, Outgoing, ReplayBody};
+
+    fn form() -> Form {
+        Form::of(&"https://api.test".parse().unwrap()).unwrap()
+    }
 
     #[test]
-    fn http2_names_the_authority_in_the_target_and_nowhere_else() {
-        let form = Form::of(&"https://api.test".parse().unwrap()).unwrap();
-        let mut request =
-            Request::get("/cards?x=%2f").header(HOST, "localhost:3539").body(ReplayBody::empty()).unwrap();
-        form.apply(&mut request, Protocol::Http2);
+    fn the_origin_is_named_where_each_protocol_has_its_place_for_it_and_only_once() {
+        let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost:3539"))]);
+        let target = "/cards?x=%2f".parse().unwrap();
+        let outgoing = Outgoing { method: &Method::GET, target: &target, headers: &headers };
+        let request = form().http2(&outgoing, [const { None }; 2], ReplayBody::empty());
         assert_eq!(request.uri(), "https://api.test/cards?x=%2f");
-        assert_eq!((request.version(), request.headers().get(HOST)), (Version::HTTP_2, None));
-        form.apply(&mut request, Protocol::Http1);
-        assert_eq!(request.uri(), "/cards?x=%2f");
-        assert_eq!((request.version(), &request.headers()[HOST]), (Version::HTTP_11, &"api.test".parse().unwrap()));
+        assert_eq!((request.version(), request.headers().get(header::HOST)), (Version::HTTP_2, None));
+        let mut out = BytesMut::new();
+        form().write_http1(&outgoing, &[const { None }; 2], Framing::Unsaid, &mut out);
+        assert_eq!(out, "GET /cards?x=%2f HTTP/1.1\r\nhost: api.test\r\n\r\n");
+    }
+
+    #[test]
+    fn what_is_added_stands_in_the_place_of_what_was_there() {
+        let headers = [(header::AUTHORIZATION, "Basic x"), (header::ACCEPT, "a"), (header::ACCEPT, "b")];
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, HeaderValue::from_static(value));
+        }
+        let added = [Some((header::AUTHORIZATION, HeaderValue::from_static("Bearer y"))), None];
+        let (method, target) = (Method::GET, "/".parse().unwrap());
+        let outgoing = Outgoing { method: &method, target: &target, headers: &map };
+        let mut out = BytesMut::new();
+        form().write_http1(&outgoing, &added, Framing::Unsaid, &mut out);
+        assert_eq!(
+            out,
+            "GET / HTTP/1.1\r\nhost: api.test\r\naccept: a\r\naccept: b\r\nauthorization: Bearer y\r\n\r\n"
+        );
+        let request = form().http2(&outgoing, added, ReplayBody::empty());
+        assert!(request.headers().get_all(header::AUTHORIZATION).iter().eq(["Bearer y"]));
+        assert!(request.headers().get_all(header::ACCEPT).iter().eq(["a", "b"]));
     }
 
     #[test]
     fn the_length_of_no_body_is_said_once_or_not_at_all() {
-        let form = Form::of(&"https://api.test".parse().unwrap()).unwrap();
-        for (said, sent) in
-            [(&[][..], &[][..]), (&["0"], &["0"]), (&["0", "0"], &["0"]), (&["7"], &[]), (&["0", "7"], &[])]
-        {
-            let mut request = Request::post("/cards").body(ReplayBody::empty()).unwrap();
+        for (said, framing) in [
+            (&[][..], Framing::Unsaid),
+            (&["0"], Framing::Length(0)),
+            (&["0", "0"], Framing::Length(0)),
+            (&["7"], Framing::Unsaid),
+            (&["0", "7"], Framing::Unsaid),
+        ] {
+            let mut headers = HeaderMap::new();
             for line in said {
-                request.headers_mut().append(CONTENT_LENGTH, line.parse().unwrap());
+                headers.append(header::CONTENT_LENGTH, line.parse().unwrap());
             }
-            form.apply(&mut request, Protocol::Http1);
-            assert!(request.headers().get_all(CONTENT_LENGTH).iter().eq(sent), "{said:?}");
+            assert_eq!(Framing::of(&headers, &ReplayBody::empty()), framing, "{said:?}");
         }
     }
 }

@@ -1,94 +1,80 @@
-//! One HTTP/1.1 connection.
+//! HTTP/1.1 to the upstream, one request at a time on a connection.
 //!
-//! It has no task of its own: whoever uses it drives it, the request while it waits for its response and the body while
-//! it is read. What one task does needs no waking of another, and that is a good part of what a request costs. Only what
-//! nobody waits for runs apart: an upload that goes on beside its response, or after it.
+//! A connection has no task of its own: whoever uses it drives it, the request while it waits for its response and the
+//! content while it is read. What one task does needs no waking of another, and that is a good part of what a request
+//! costs. Only what nobody waits for runs [apart]: an upload that goes on beside its response, or after it.
+
+mod apart;
+mod connection;
+mod content;
+mod framing;
+mod head;
+mod outbox;
+#[cfg(test)]
+mod tests;
 
 use std::{
+    fmt,
     future::poll_fn,
-    pin::{Pin, pin},
     sync::Weak,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response};
-use hyper::{
-    body::Incoming,
-    client::conn::{TrySendError, http1},
-};
-use hyper_util::rt::TokioIo;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout},
-};
+use bytes::Bytes;
+use http::Response;
+use http_body::{Frame, SizeHint};
+use tokio::{sync::mpsc, time::Instant};
+
+pub(super) use framing::framing_fault;
 
 use super::{
+    Added, Failure, Outgoing,
     connect::BoxedIo,
-    error::{Sent, UpstreamError},
-    pool::Pool,
-    wire::{Received, Wire},
+    error::{ErrorKind, Sent, UpstreamError},
+    form::{Form, Framing},
+    pool::{Lives, Pool},
 };
-use crate::proxy::replay::{ReplayBody, Replayer, Upload};
+use crate::proxy::replay::ReplayBody;
+use connection::{Connection, Fault};
 
-/// The use of a connection by one request. Dropping it without [`give_back`](Self::give_back) closes the connection.
+/// The use of a connection by one request. Dropped before the response has been read, it closes the connection.
 pub(super) struct Lease {
-    sender: http1::SendRequest<ReplayBody>,
-    driver: Driver,
-    received: Received,
+    connection: Box<Connection>,
     /// Whether an earlier request has been answered on it.
     pub(super) reused: bool,
     /// Since when nobody uses it, while it is in the pool.
     since: Instant,
+    /// From when on it takes no further request.
+    retires_at: Instant,
     idle_timeout: Duration,
     pool: Weak<Pool>,
 }
 
-type Connection = http1::Connection<TokioIo<Wire>, ReplayBody>;
+/// The content of a response. At its end the connection goes back to the pool; dropped before, it closes.
+pub(super) struct Content {
+    source: Source,
+    /// How many bytes are still to come, where that is known.
+    left: Option<u64>,
+}
 
-/// Who drives the connection.
-enum Driver {
-    /// Whoever has the lease.
-    Holder(Box<Connection>),
-    /// A task, which takes the lease back when its holder is done with it, and ends the connection when the lease is
-    /// dropped.
-    Task(oneshot::Sender<Lease>),
-    /// Nobody: it is over.
+/// Where content comes from.
+enum Source {
+    Lease(Lease),
+    /// A task that drives the connection.
+    Apart(mpsc::Receiver<Result<Frame<Bytes>, UpstreamError>>),
+    /// It is over.
     Nobody,
-}
-
-/// The smallest buffer that hyper works with.
-const MIN_BUFFER: usize = 8 * 1024;
-
-/// Speaks HTTP/1.1 on `io`. The connection belongs to `pool` from the start.
-pub(super) async fn connect(
-    io: BoxedIo,
-    header_size: usize,
-    idle_timeout: Duration,
-    pool: Weak<Pool>,
-) -> Result<Lease, UpstreamError> {
-    let (wire, received) = Wire::new(io);
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(header_size.max(MIN_BUFFER)).max_header_size(header_size);
-    let (sender, connection) = builder
-        .handshake(TokioIo::new(wire))
-        .await
-        .map_err(|error| UpstreamError::from_hyper(&error, Sent::NotSent))?;
-    let (driver, since) = (Driver::Holder(Box::new(connection)), Instant::now());
-    Ok(Lease { sender, driver, received, reused: false, since, idle_timeout, pool })
 }
 
 // === impl Lease ===
 
 impl Lease {
-    /// Bytes that have come in so far.
-    pub(super) fn received(&self) -> u64 {
-        self.received.bytes()
-    }
-
-    /// Whether the next request can be sent, as far as is known without looking at the connection.
-    pub(super) fn is_ready(&self) -> bool {
-        !matches!(self.driver, Driver::Nobody) && (self.sender.is_ready() || !self.reused && !self.sender.is_closed())
+    /// Speaks HTTP/1.1 on `io`. The connection belongs to `pool` from the start.
+    pub(super) fn new(io: BoxedIo, header_size: usize, lives: Lives, pool: Weak<Pool>) -> Self {
+        let (connection, now) = (Box::new(Connection::new(io, header_size)), Instant::now());
+        let Lives { idle: idle_timeout, age } = lives;
+        Self { connection, reused: false, since: now, retires_at: now + age, idle_timeout, pool }
     }
 
     /// When it is to be closed if nobody uses it until then.
@@ -96,114 +82,105 @@ impl Lease {
         self.since + self.idle_timeout
     }
 
+    /// Looks whether the connection is still there, without waiting for anything.
+    pub(super) fn is_there(&mut self) -> bool {
+        self.connection.is_there()
+    }
+
     /// Sends a request, and waits for its response's header. An upload that is not over by then goes on by itself.
     pub(super) async fn send(
-        &mut self,
-        request: Request<ReplayBody>,
-        replayer: &Replayer,
-    ) -> Result<Response<Incoming>, TrySendError<Request<ReplayBody>>> {
-        let mut sending = pin!(self.sender.try_send_request(request));
-        let driver = &mut self.driver;
-        let sent = poll_fn(|cx| {
-            driver.poll(cx);
-            // With the waker, because tokio's channel says "later" to a task that has used up its turn.
-            sending.as_mut().poll(cx)
-        });
-        let response = sent.await?;
-        let is_given = replayer.progress().is_none_or(|progress| progress.upload == Upload::Sent);
-        if !is_given || self.received.owes() {
-            self.part();
-        }
-        Ok(response)
-    }
-
-    /// Goes on with what the connection has to do. Call it from where its response is read.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
-        self.driver.poll(cx);
-    }
-
-    /// Whether a task drives it, so that whoever waits for something of it has to be woken.
-    pub(super) fn is_parted(&self) -> bool {
-        matches!(self.driver, Driver::Task(_))
-    }
-
-    /// Looks whether it is still there, without waiting for anything.
-    pub(super) fn is_there(&mut self) -> bool {
-        self.driver.poll(&mut Context::from_waker(Waker::noop()));
-        !matches!(self.driver, Driver::Nobody)
-    }
-
-    /// Has the connection driven by a task from now on.
-    fn part(&mut self) {
-        let (back, returned) = oneshot::channel();
-        match std::mem::replace(&mut self.driver, Driver::Task(back)) {
-            Driver::Holder(connection) => drop(tokio::spawn(drive(connection, returned))),
-            other => self.driver = other,
-        }
-    }
-
-    /// The response has been read to its end.
-    pub(super) fn give_back(mut self) {
-        match std::mem::replace(&mut self.driver, Driver::Nobody) {
-            // It fails only where the task has ended, and the connection with it.
-            Driver::Task(back) => drop(back.send(self)),
-            Driver::Holder(connection) if is_free(&self.sender, &self.received) => {
-                self.driver = Driver::Holder(connection);
-                self.put_idle();
+        mut self,
+        form: &Form,
+        (request, added): (&Outgoing<'_>, &Added),
+        body: ReplayBody,
+    ) -> Result<Response<Content>, Failure> {
+        let (before, replayer) = (self.connection.received(), body.replayer());
+        let framing = Framing::of(request.headers, &body);
+        self.connection.put(|out| form.write_http1(request, added, framing, out), body, framing);
+        let response = poll_fn(|cx| self.connection.poll_response(request.method, &replayer, cx)).await;
+        match response {
+            Ok(response) => Ok(response.map(|()| self.into_content())),
+            Err(Fault::Ended(error)) if self.reused && self.connection.received() == before => {
+                Err(Failure::ClosedEarly(error))
             }
-            Driver::Holder(connection) => drop(tokio::spawn(self.finish(connection))),
-            Driver::Nobody => {}
+            Err(Fault::Ended(error) | Fault::Invalid(error)) => Err(Failure::Final(error)),
+            Err(Fault::Body) => Err(Failure::Final(match replayer.failure() {
+                Some(cause) => UpstreamError::body(cause),
+                None => UpstreamError::new(ErrorKind::Terminated, Sent::MaybeSent, "not the body that was announced"),
+            })),
         }
     }
 
-    /// The response is over, the upload may not be: it gets as long as an idle connection.
-    async fn finish(mut self, mut connection: Box<Connection>) {
-        let (sender, received) = (&self.sender, &self.received);
-        let ready = poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
-            Poll::Ready(_) => Poll::Ready(false),
-            Poll::Pending if is_free(sender, received) => Poll::Ready(true),
-            Poll::Pending => Poll::Pending,
-        });
-        if timeout(self.idle_timeout, ready).await == Ok(true) {
-            self.driver = Driver::Holder(connection);
-            self.put_idle();
-        }
+    fn into_content(self) -> Content {
+        let left = self.connection.content().left();
+        let source = if self.connection.is_sent() { Source::Lease(self) } else { Source::Apart(apart::begin(self)) };
+        let mut content = Content { source, left };
+        content.end_with(left);
+        content
     }
 
-    fn put_idle(mut self) {
-        if let Some(pool) = self.pool.upgrade() {
-            (self.reused, self.since) = (true, Instant::now());
+    /// The response has been read to its end, and the request been sent.
+    fn give_back(mut self) {
+        let now = Instant::now();
+        if self.connection.is_free()
+            && now < self.retires_at
+            && let Some(pool) = self.pool.upgrade()
+        {
+            self.connection.rest();
+            (self.reused, self.since) = (true, now);
             pool.put_idle(self);
         }
     }
 }
 
-/// Whether nothing is left to do for the last request: it has been sent and answered.
-fn is_free(sender: &http1::SendRequest<ReplayBody>, received: &Received) -> bool {
-    sender.is_ready() && !received.owes()
-}
+// === impl Content ===
 
-/// Drives a connection until its lease comes back, and on until it is ready for the next request.
-async fn drive(mut connection: Box<Connection>, returned: oneshot::Receiver<Lease>) {
-    let lease = tokio::select! {
-        _ = Pin::new(&mut *connection) => return,
-        lease = returned => lease,
-    };
-    if let Ok(lease) = lease {
-        lease.finish(connection).await;
+impl Content {
+    /// The next frame; `None` at the end.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        let frame = match &mut self.source {
+            Source::Lease(lease) => lease.connection.poll_frame(cx),
+            Source::Apart(frames) => frames.poll_recv(cx),
+            Source::Nobody => return Poll::Ready(None),
+        };
+        match &frame {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                let read = frame.data_ref().map_or(0, Bytes::len) as u64;
+                self.left = self.left.map(|left| left.saturating_sub(read));
+                let over = matches!(&self.source, Source::Lease(lease) if lease.connection.content().is_over());
+                self.end_with(if over || frame.is_trailers() { Some(0) } else { self.left });
+            }
+            Poll::Ready(None) => self.end_with(Some(0)),
+            Poll::Ready(Some(Err(_))) => self.source = Source::Nobody,
+        }
+        frame
+    }
+
+    /// Lets the connection go, where nothing is left.
+    fn end_with(&mut self, left: Option<u64>) {
+        if left == Some(0)
+            && let Source::Lease(lease) = std::mem::replace(&mut self.source, Source::Nobody)
+        {
+            lease.give_back();
+        }
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        matches!(self.source, Source::Nobody)
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match self.left {
+            _ if self.is_over() => SizeHint::with_exact(0),
+            Some(left) => SizeHint::with_exact(left),
+            None => SizeHint::default(),
+        }
     }
 }
 
-// === impl Driver ===
-
-impl Driver {
-    /// Goes on, if that is for the holder to do. A connection that is over is dropped at once: that is how whoever waits
-    /// for something of it gets to know.
-    fn poll(&mut self, cx: &mut Context<'_>) {
-        if let Self::Holder(connection) = self
-            && Pin::new(&mut **connection).poll(cx).is_ready()
-        {
-            *self = Self::Nobody;
-        }
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("left", &self.left).finish_non_exhaustive()
     }
 }

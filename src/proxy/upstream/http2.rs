@@ -12,12 +12,15 @@ use std::{
 
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{sync::Notify, time::timeout};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
 
 use super::{
     connect::BoxedIo,
     error::{ErrorKind, Sent, UpstreamError},
-    pool::Pool,
+    pool::{Lives, Pool},
     wire::{Received, Wire},
 };
 use crate::proxy::replay::ReplayBody;
@@ -27,6 +30,8 @@ pub(super) struct Handle {
     id: u64,
     sender: http2::SendRequest<ReplayBody>,
     activity: Arc<Activity>,
+    /// From when on it takes no further request.
+    retires_at: Instant,
 }
 
 /// The use of the connection by one request, until its response has been read.
@@ -64,7 +69,7 @@ pub(super) async fn connect(
     io: BoxedIo,
     id: u64,
     header_size: usize,
-    idle_timeout: Duration,
+    lives: Lives,
     pool: Weak<Pool>,
 ) -> Result<Handle, UpstreamError> {
     let (wire, received) = Wire::new(io);
@@ -84,8 +89,8 @@ pub(super) async fn connect(
         .map_err(|error| UpstreamError::from_hyper(&error, Sent::NotSent))?;
     let activity = Arc::new(Activity::default());
     settings(&mut connection, &received, &activity).await?;
-    tokio::spawn(drive(connection, Arc::clone(&activity), id, idle_timeout, pool));
-    Ok(Handle { id, sender, activity })
+    tokio::spawn(drive(connection, Arc::clone(&activity), id, lives.idle, pool));
+    Ok(Handle { id, sender, activity, retires_at: Instant::now() + lives.age })
 }
 
 type Connection = http2::Connection<TokioIo<Wire>, ReplayBody, TokioExecutor>;
@@ -133,6 +138,11 @@ impl Handle {
     /// Gone, or going.
     pub(super) fn is_closed(&self) -> bool {
         self.sender.is_closed()
+    }
+
+    /// Whether it is too old for another request. It ends with those that it has.
+    pub(super) fn is_retired(&self) -> bool {
+        Instant::now() >= self.retires_at
     }
 
     /// Whether the upstream would begin with one more request at once.

@@ -25,9 +25,8 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
-    header::{CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING},
-    uri::Scheme,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode,
+    uri::{PathAndQuery, Scheme},
 };
 use hyper::body::Incoming;
 use rustls::{ClientConfig, pki_types::ServerName};
@@ -38,9 +37,10 @@ pub use connect::{BoxedIo, Dial, DialError, Io, Target, TcpDialer};
 pub use error::{ErrorKind, Sent, UpstreamError};
 pub use tunnel::{InvalidProxy, ProxySetting};
 
-use connect::{Connector, Protocol, Tls};
+use connect::{Connector, Tls};
 use error::StreamFault;
 use form::Form;
+use http1::framing_fault;
 use pool::{Lease, Pool, Want};
 
 use crate::model::Origin;
@@ -103,13 +103,22 @@ enum Failure {
 }
 
 /// What is needed to send the request once more, where it may be.
-struct Spare {
-    method: Method,
-    replayer: Replayer,
+struct Spare(Replayer);
+
+/// The head of a request, but for what is made for each attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    pub method: &'a Method,
+    /// Path and query, sent byte for byte.
+    pub target: &'a PathAndQuery,
+    pub headers: &'a HeaderMap,
 }
 
-/// Makes the request for one attempt, around its body.
-type Make<'a> = dyn FnMut(ReplayBody) -> Request<ReplayBody> + Send + 'a;
+/// Fields of one attempt, in the place of any that the request has of their names.
+pub type Added = [Option<(HeaderName, HeaderValue)>; 2];
+
+/// Makes the fields of an attempt.
+pub type Add<'a> = dyn FnMut() -> Added + Send + 'a;
 
 // === impl Upstream ===
 
@@ -163,34 +172,29 @@ impl Upstream {
     /// [`UpstreamError::sent`] says whether the upstream can have acted on it.
     pub async fn send(&self, request: Request<ReplayBody>) -> Result<Response<UpstreamBody>, UpstreamError> {
         let (head, body) = request.into_parts();
-        let mut again = |body| {
-            let mut request = Request::new(body);
-            *request.method_mut() = head.method.clone();
-            *request.uri_mut() = head.uri.clone();
-            *request.headers_mut() = head.headers.clone();
-            request
-        };
-        self.send_made(body, &mut again).await
+        let target = head.uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
+        let request = Outgoing { method: &head.method, target: &target, headers: &head.headers };
+        self.send_with(request, body, &mut || Added::default()).await
     }
 
-    /// The same with a request that is made for each attempt, once there is a connection for it: for what may not be sent
+    /// The same with fields that are made for each attempt, once there is a connection for it: for what may not be sent
     /// twice, or ages while it waits.
     ///
     /// # Errors
     ///
     /// As [`Upstream::send`].
-    pub async fn send_made(
+    pub async fn send_with(
         &self,
+        request: Outgoing<'_>,
         mut body: ReplayBody,
-        make: &mut Make<'_>,
+        add: &mut Add<'_>,
     ) -> Result<Response<UpstreamBody>, UpstreamError> {
         let (mut attempts, mut want, mut sent) = (0, Want::Any, Sent::NotSent);
         loop {
             let lease = self.pool.lease(want).await.map_err(|error| error.after(sent))?;
             attempts += 1;
-            let request = make(body);
-            let spare = Spare::of(&request, &lease);
-            let failure = match self.send_on(lease, request).await {
+            let spare = Spare::of(&body, &lease);
+            let failure = match self.send_on(lease, (&request, add()), body).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
@@ -199,7 +203,7 @@ impl Upstream {
                 Failure::Refused(error) | Failure::GoingAway(error) => (spare.and_then(Spare::body), error),
                 Failure::ClosedEarly(error) if sent == Sent::NotSent => {
                     sent = Sent::MaybeSent;
-                    (spare.filter(Spare::is_harmless).and_then(Spare::body), error)
+                    (spare.filter(|spare| spare.is_harmless(request.method)).and_then(Spare::body), error)
                 }
                 Failure::ClosedEarly(error) | Failure::Final(error) => (None, error),
             };
@@ -213,44 +217,51 @@ impl Upstream {
 
     async fn send_on(
         &self,
-        mut lease: Lease,
-        mut request: Request<ReplayBody>,
+        lease: Lease,
+        (request, added): (&Outgoing<'_>, Added),
+        body: ReplayBody,
     ) -> Result<Response<UpstreamBody>, Failure> {
-        let replayer = request.body().replayer();
-        let outcome = match &mut lease {
+        let replayer = body.replayer();
+        match lease {
             Lease::Http1(http1) => {
-                self.form.apply(&mut request, Protocol::Http1);
-                open_gate_on_continue(&mut request, &replayer);
-                let (before, reused) = (http1.received(), http1.reused);
-                let sent = tokio::select! {
+                let response = tokio::select! {
                     biased;
-                    sent = http1.send(request, &replayer) => sent,
+                    sent = http1.send(&self.form, (request, &added), body) => sent?,
                     () = self.silence(&replayer) => return Err(Failure::Final(self.late())),
                 };
-                sent.map_err(|error| failure(error, &replayer, reused && http1.received() == before))
+                Ok(response.map(|content| UpstreamBody::http1(content, self.body_idle_timeout)))
             }
+            // Apart: a request over HTTP/1.1 does not carry the room for it.
             Lease::Http2(http2) => {
-                self.form.apply(&mut request, Protocol::Http2);
-                let sending = http2.sender.try_send_request(request);
-                tokio::select! {
-                    sent = sending => sent.map_err(|error| failure(error, &replayer, http2.reused)),
-                    () = self.silence(&replayer) => Err(Failure::Final(self.late())),
-                }
+                let request = self.form.http2(request, added, body);
+                Box::pin(self.send_on_http2(http2, request, replayer)).await
             }
+        }
+    }
+
+    async fn send_on_http2(
+        &self,
+        mut lease: http2::Lease,
+        request: Request<ReplayBody>,
+        replayer: Replayer,
+    ) -> Result<Response<UpstreamBody>, Failure> {
+        let sending = lease.sender.try_send_request(request);
+        let outcome = tokio::select! {
+            sent = sending => sent.map_err(|error| failure(error, &replayer, lease.reused)),
+            () = self.silence(&replayer) => Err(Failure::Final(self.late())),
         };
         match outcome {
             Ok(response) => self.receive(response, lease),
             Err(failure) => {
-                let gone = !matches!(failure, Failure::Refused(_) | Failure::Final(_));
-                if let (true, Lease::Http2(http2)) = (gone, &lease) {
-                    self.pool.forget(http2.id());
+                if !matches!(failure, Failure::Refused(_) | Failure::Final(_)) {
+                    self.pool.forget(lease.id());
                 }
                 Err(failure)
             }
         }
     }
 
-    fn receive(&self, response: Response<Incoming>, lease: Lease) -> Result<Response<UpstreamBody>, Failure> {
+    fn receive(&self, response: Response<Incoming>, lease: http2::Lease) -> Result<Response<UpstreamBody>, Failure> {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let error = UpstreamError::new(ErrorKind::HttpProtocol, Sent::MaybeSent, "101 without having been asked");
             return Err(Failure::Final(error));
@@ -258,7 +269,7 @@ impl Upstream {
         if let Some(fault) = framing_fault(response.headers()) {
             return Err(Failure::Final(UpstreamError::new(ErrorKind::HttpProtocol, Sent::MaybeSent, fault)));
         }
-        Ok(response.map(|incoming| UpstreamBody::new(incoming, lease, self.body_idle_timeout)))
+        Ok(response.map(|incoming| UpstreamBody::http2(incoming, lease, self.body_idle_timeout)))
     }
 
     /// Returns when the upstream has let `response_timeout` pass since the last progress of the upload. While it is the
@@ -309,38 +320,6 @@ impl Upstreams {
     }
 }
 
-/// `100 Continue` is the one interim response that means something here; the others end at this hop (RFC 9110 section
-/// 15.2).
-fn open_gate_on_continue(request: &mut Request<ReplayBody>, replayer: &Replayer) {
-    if request.headers().contains_key(EXPECT) && !request.body().is_absent() {
-        let replayer = replayer.clone();
-        hyper::ext::on_informational(request, move |response| {
-            if response.status() == StatusCode::CONTINUE {
-                replayer.open_gate();
-            }
-        });
-    }
-}
-
-/// What leaves it open where a response ends, to one reader or another (RFC 9112 section 6.3). hyper reads a coding that it
-/// does not know to the end of the connection, and leaves a length that chunks override, or a list of equal lengths, where
-/// it stands.
-fn framing_fault(headers: &HeaderMap) -> Option<&'static str> {
-    let is_number = |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
-    if !headers.get_all(CONTENT_LENGTH).iter().all(is_number) {
-        return Some("a length that is not one number");
-    }
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let is_chunked = codings.next()?.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if !is_chunked || codings.next().is_some() {
-        Some("a transfer coding other than chunked")
-    } else if headers.contains_key(CONTENT_LENGTH) {
-        Some("a length beside a transfer coding")
-    } else {
-        None
-    }
-}
-
 /// `may_be_stale`: the connection is reused, and not a byte of a response has come.
 fn failure(
     mut error: hyper::client::conn::TrySendError<Request<ReplayBody>>,
@@ -368,21 +347,20 @@ fn failure(
 
 impl Spare {
     /// Only where a rule exists by which the request may be sent again.
-    fn of(request: &Request<ReplayBody>, lease: &Lease) -> Option<Self> {
+    fn of(body: &ReplayBody, lease: &Lease) -> Option<Self> {
         let may_be_refused = matches!(lease, Lease::Http2(_));
-        let may_be_stale = lease.reused() && request.body().is_absent();
-        (may_be_refused || may_be_stale)
-            .then(|| Self { method: request.method().clone(), replayer: request.body().replayer() })
+        let may_be_stale = lease.reused() && body.is_absent();
+        (may_be_refused || may_be_stale).then(|| Self(body.replayer()))
     }
 
     /// RFC 9110 section 9.2.1: asking twice does no harm. The other safe method, TRACE, does not get this far.
-    fn is_harmless(&self) -> bool {
-        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS) && self.replayer.progress().is_none()
+    fn is_harmless(&self, method: &Method) -> bool {
+        matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) && self.0.progress().is_none()
     }
 
     /// `None` where the body's beginning is gone.
     fn body(self) -> Option<ReplayBody> {
-        self.replayer.rewind()
+        self.0.rewind()
     }
 }
 

@@ -45,6 +45,15 @@ struct State {
     next_id: u64,
 }
 
+/// How long a connection lives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lives {
+    /// With nobody using it.
+    pub(super) idle: Duration,
+    /// All in all. Then the next request gets another one, by what the resolver says then.
+    pub(super) age: Duration,
+}
+
 /// How a shared connection attempt ended, with the connection's id; `None` as long as it has not.
 type Outcome = Option<Result<u64, UpstreamError>>;
 
@@ -74,6 +83,14 @@ const ROUNDS: usize = 4;
 
 /// How often idle connections are looked at, at least: one that the upstream has closed is closed here not much later.
 const ROUND: Duration = Duration::from_secs(5);
+
+/// How long a connection takes requests, however busy it is: a name that has moved is followed within this time.
+const MAX_AGE: Duration = Duration::from_secs(15 * 60);
+
+/// Connections that were made at the same moment are not all replaced at the same moment: each of as many as these goes so
+/// much earlier than the one before.
+const STEPS: u64 = 16;
+const STEP: Duration = Duration::from_secs(10);
 
 /// How many HTTP/2 connections there may be. When all of them are full, requests wait for each other.
 const MAX_SHARED: usize = 32;
@@ -162,7 +179,7 @@ impl Pool {
     async fn connect(&self) -> Result<Lease, UpstreamError> {
         let (io, protocol) = self.connector.connect().await?;
         if protocol == Protocol::Http1 {
-            return self.http1(io).await.map(Lease::Http1);
+            return Ok(Lease::Http1(self.http1(io)));
         }
         let handle = self.http2(io).await?;
         let lease = handle.lease().map(Lease::Http2);
@@ -170,13 +187,18 @@ impl Pool {
         lease.ok_or_else(|| UpstreamError::new(ErrorKind::Terminated, Sent::NotSent, "the new connection is gone"))
     }
 
-    async fn http1(&self, io: BoxedIo) -> Result<http1::Lease, UpstreamError> {
-        http1::connect(io, self.header_size, self.idle_timeout, self.myself.clone()).await
+    fn http1(&self, io: BoxedIo) -> http1::Lease {
+        http1::Lease::new(io, self.header_size, self.lives(self.new_id()), self.myself.clone())
     }
 
     async fn http2(&self, io: BoxedIo) -> Result<http2::Handle, UpstreamError> {
-        let connect = http2::connect(io, self.new_id(), self.header_size, self.idle_timeout, self.myself.clone());
+        let id = self.new_id();
+        let connect = http2::connect(io, id, self.header_size, self.lives(id), self.myself.clone());
         self.connector.in_time(connect).await
+    }
+
+    fn lives(&self, id: u64) -> Lives {
+        Lives { idle: self.idle_timeout, age: MAX_AGE - STEP * (id % STEPS) as u32 }
     }
 
     fn new_id(&self) -> u64 {
@@ -248,7 +270,7 @@ async fn connect_shared(pool: Weak<Pool>, settle: watch::Sender<Outcome>) {
                 Ok(id)
             }
             Protocol::Http1 => {
-                let lease = pool.http1(io).await?;
+                let lease = pool.http1(io);
                 pool.state.lock().speaks = Some(Protocol::Http1);
                 pool.put_idle(lease);
                 // No shared one: whoever waits takes it, or makes another.
@@ -266,7 +288,7 @@ async fn connect_shared(pool: Weak<Pool>, settle: watch::Sender<Outcome>) {
 impl State {
     /// A place where the upstream begins at once.
     fn roomy_lease(&mut self) -> Option<http2::Lease> {
-        self.shared.retain(|handle| !handle.is_closed());
+        self.shared.retain(|handle| !handle.is_closed() && !handle.is_retired());
         self.shared.iter().filter(|handle| handle.has_room()).find_map(http2::Handle::lease)
     }
 
@@ -280,8 +302,8 @@ impl State {
         let fits = |lease: &http1::Lease| want == Want::Any || !lease.reused;
         loop {
             let position = self.idle.iter().rposition(fits)?;
-            let lease = self.idle.remove(position)?;
-            if lease.is_ready() {
+            let mut lease = self.idle.remove(position)?;
+            if lease.is_there() {
                 return Some(lease);
             }
         }

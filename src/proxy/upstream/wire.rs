@@ -1,12 +1,11 @@
-//! A byte stream that counts what comes in, so that "before the first response byte" is a fact and not a guess, and
-//! that goes on listening where the upstream has stopped.
+//! A byte stream under HTTP/2 that tells when its peer has been answered, and goes on listening where that has stopped.
 
 use std::{
     io,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -26,8 +25,6 @@ pub(super) struct Received(Arc<Incoming>);
 struct Incoming {
     bytes: AtomicU64,
     answered: Notify,
-    /// Something was written, and may not be out yet: TLS takes more than the socket does.
-    owes: AtomicBool,
 }
 
 pub(super) struct Wire {
@@ -36,9 +33,8 @@ pub(super) struct Wire {
     listener: Listener,
 }
 
-/// Whether the upstream still takes what is sent. One that answers before it has read an upload may close at once (RFC
-/// 9112 section 9.6): then writing fails while its answer waits to be read. What is written from there on goes nowhere,
-/// and reading says how it ended.
+/// Whether the upstream still takes what is sent. One that answers and closes at once makes writing fail while its answer
+/// waits to be read. What is written from there on goes nowhere, and reading says how it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Listener {
     There,
@@ -50,11 +46,6 @@ enum Listener {
 impl Received {
     pub(super) fn bytes(&self) -> u64 {
         self.0.bytes.load(Ordering::Acquire)
-    }
-
-    /// Whether what was written may not be out yet.
-    pub(super) fn owes(&self) -> bool {
-        self.0.owes.load(Ordering::Acquire)
     }
 
     /// Returns when something has been written since bytes came in: a peer that had to be answered has been understood.
@@ -106,7 +97,6 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.received.0.owes.store(true, Ordering::Release);
         self.tell(buf.len(), |io| io.poll_write(cx, buf))
     }
 
@@ -115,7 +105,6 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.received.0.owes.store(true, Ordering::Release);
         let length = bufs.iter().map(|buf| buf.len()).sum();
         self.tell(length, |io| io.poll_write_vectored(cx, bufs))
     }
@@ -125,9 +114,7 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.tell((), |io| io.poll_flush(cx)))?;
-        self.received.0.owes.store(false, Ordering::Release);
-        Poll::Ready(Ok(()))
+        self.tell((), |io| io.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

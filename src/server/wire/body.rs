@@ -1,12 +1,7 @@
-//! A request's body, followed byte by byte to its end (RFC 9112 sections 6 and 7.1).
+//! A request's body, followed byte by byte to its end (RFC 9112 section 6).
 
-use super::fields::{Fields, Framing, is_text};
-
-/// The most bytes of chunk extensions in one body. Nobody uses them; hyper stops at 16 KiB.
-const MAX_EXTENSIONS: usize = 8 * 1024;
-
-/// The longest chunk size in hexadecimal digits.
-const MAX_SIZE_DIGITS: usize = 15;
+use super::fields::{Fields, Framing};
+use crate::proxy::chunked::{self, Piece};
 
 /// A body that is being read.
 #[derive(Debug, Clone)]
@@ -27,25 +22,13 @@ pub(super) enum Outcome {
     Fault,
 }
 
-/// The chunked coding.
+/// The chunked coding, with the judgement on its trailers.
 #[derive(Debug, Clone)]
 pub(super) struct Chunked {
-    place: Place,
-    extensions: usize,
+    coding: chunked::Chunked,
     trailers: Fields,
+    /// The line of the trailer section that has not ended yet.
     line: Vec<u8>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    Size { size: u64, digits: usize },
-    Extension { size: u64 },
-    SizeLf { size: u64 },
-    Data { left: u64 },
-    DataCr,
-    DataLf,
-    Trailer,
-    End,
 }
 
 // === impl Body ===
@@ -57,8 +40,7 @@ impl Body {
             Framing::Length(0) => None,
             Framing::Length(length) => Some(Self::Length(length)),
             Framing::Chunked => Some(Self::Chunked(Chunked {
-                place: Place::Size { size: 0, digits: 0 },
-                extensions: 0,
+                coding: chunked::Chunked::begin(),
                 trailers: Fields::new(header_size),
                 line: Vec::new(),
             })),
@@ -88,55 +70,34 @@ impl Chunked {
     fn read(&mut self, input: &[u8]) -> (usize, Outcome) {
         let mut at = 0;
         while at < input.len() {
-            if let Place::Data { left } = &mut self.place {
-                let taken = at_most(*left, input.len() - at);
-                *left -= taken as u64;
-                at += taken;
-                if *left == 0 {
-                    self.place = Place::DataCr;
-                }
-                continue;
+            at += match self.coding.read(&input[at..]) {
+                Piece::Framing(taken) | Piece::Content(taken) => taken,
+                Piece::Trailers(taken) => match self.judge(&input[at..at + taken]) {
+                    None => taken,
+                    Some(good) => return (at + good, Outcome::Fault),
+                },
+                Piece::Fault => return (at, Outcome::Fault),
+            };
+            if self.coding.has_ended() {
+                return (at, Outcome::End);
             }
-            match self.step(input[at]) {
-                Some(Place::End) => return (at + 1, Outcome::End),
-                Some(next) => self.place = next,
-                None => return (at, Outcome::Fault),
-            }
-            at += 1;
         }
         (at, Outcome::More)
     }
 
-    /// The place after `byte`; `None` where it must not stand.
-    fn step(&mut self, byte: u8) -> Option<Place> {
-        Some(match (self.place, byte) {
-            (Place::Size { size, digits: 1.. }, b'\r') => Place::SizeLf { size },
-            (Place::Size { size, digits: 1.. }, b';') => Place::Extension { size },
-            (Place::Size { size, digits }, _) if digits < MAX_SIZE_DIGITS => {
-                let digit = char::from(byte).to_digit(16)?;
-                Place::Size { size: size * 16 + u64::from(digit), digits: digits + 1 }
-            }
-            (Place::Extension { size }, b'\r') => Place::SizeLf { size },
-            (Place::Extension { size }, _) if is_text(byte) && self.extensions < MAX_EXTENSIONS => {
-                self.extensions += 1;
-                Place::Extension { size }
-            }
-            (Place::SizeLf { size: 0 }, b'\n') => Place::Trailer,
-            (Place::SizeLf { size }, b'\n') => Place::Data { left: size },
-            (Place::DataCr, b'\r') => Place::DataLf,
-            (Place::DataLf, b'\n') => Place::Size { size: 0, digits: 0 },
-            (Place::Trailer, b'\n') if self.line == b"\r" => Place::End,
-            (Place::Trailer, b'\n') => {
-                self.trailers.line(&self.line).ok()?;
-                self.line.clear();
-                Place::Trailer
-            }
-            (Place::Trailer, _) => {
+    /// How many bytes of a piece of the trailer section are good, where not all are.
+    fn judge(&mut self, piece: &[u8]) -> Option<usize> {
+        piece.iter().position(|&byte| {
+            let refused = if byte != b'\n' {
                 self.line.push(byte);
-                self.trailers.check_partial(&self.line).ok()?;
-                Place::Trailer
+                self.trailers.check_partial(&self.line).is_err()
+            } else {
+                self.line != b"\r" && self.trailers.line(&self.line).is_err()
+            };
+            if byte == b'\n' {
+                self.line.clear();
             }
-            _ => return None,
+            refused
         })
     }
 }

@@ -121,7 +121,7 @@ async fn the_body_decides_the_framing() {
     known.headers_mut().insert("transfer-encoding", HeaderValue::from_static("gzip"));
     let _sending = world.send(known);
     let mut peer = world.accept().await;
-    assert_eq!(peer.head().await, "POST /known HTTP/1.1\r\ncontent-length: 4\r\nhost: api.localhost:8080\r\n\r\n");
+    assert_eq!(peer.head().await, "POST /known HTTP/1.1\r\nhost: api.localhost:8080\r\ncontent-length: 4\r\n\r\n");
     peer.reads("deck").await;
 
     let (mut sender, body) = upload(Start::Now);

@@ -289,3 +289,31 @@ async fn an_idle_connection_is_closed() {
     peer.sees_the_end().await;
     assert_eq!(idle.elapsed().as_secs(), 25);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_connection_gets_old_and_another_takes_its_place() {
+    let mut world = World::with(tls::secure());
+    let began = tokio::time::Instant::now();
+    let first = world.send(get("/first"));
+    let mut peer = world.accept_h2().await;
+    let stream = peer.request().await;
+    peer.answers(stream, NO_CONTENT).await;
+    first.await.unwrap().unwrap();
+    settle().await;
+    while began.elapsed() < Duration::from_secs(16 * 60) {
+        // Before a ping is due, which this peer would not answer.
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let sending = world.send(get("/busy"));
+        settle().await;
+        if let Ok((_, next)) = world.connections.try_recv() {
+            assert!(began.elapsed() > Duration::from_secs(12 * 60), "{:?}", began.elapsed());
+            drop(next);
+            return peer.sees_the_end().await;
+        }
+        let stream = peer.request().await;
+        peer.answers(stream, NO_CONTENT).await;
+        sending.await.unwrap().unwrap();
+        settle().await;
+    }
+    panic!("the connection lives for ever");
+}

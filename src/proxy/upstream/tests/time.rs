@@ -112,6 +112,28 @@ async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     assert_eq!(idle.elapsed().as_secs(), 25);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_busy_connection_gets_old_and_the_name_is_looked_up_again() {
+    let mut world = World::new();
+    let began = Instant::now();
+    let mut peer = world.used_connection().await;
+    while began.elapsed() < Duration::from_secs(16 * 60) {
+        advance(Duration::from_secs(20)).await;
+        let sending = world.send(get("/busy"));
+        settle().await;
+        if let Ok((_, next)) = world.connections.try_recv() {
+            assert!(began.elapsed() > Duration::from_secs(12 * 60), "{:?}", began.elapsed());
+            Peer(next).head().await;
+            return peer.sees_the_end().await;
+        }
+        peer.head().await;
+        peer.says("HTTP/1.1 204 No Content\r\n\r\n").await;
+        sending.await.unwrap().unwrap();
+        settle().await;
+    }
+    panic!("the connection lives for ever");
+}
+
 /// Streams that take more than they pass on, as TLS does.
 #[derive(Debug)]
 struct TakesMore(mpsc::UnboundedSender<DuplexStream>);
