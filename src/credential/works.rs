@@ -46,6 +46,9 @@ use crate::{
 /// million tenants on two cores, each move would be of a hundred thousand. A part takes 128 bytes.
 const PARTS: usize = 1024;
 
+/// The same in unit tests, which make thousands of such maps and go through them again and again.
+const FEW_PARTS: usize = 16;
+
 /// The machinery behind the door.
 pub(super) struct Works {
     settings: ArcSwap<Settings>,
@@ -87,7 +90,7 @@ impl Works {
             turns: Turns::new(settings.refresh.max_parallel),
             room_below: Threshold::new(settings.cached_tenants),
             settings: ArcSwap::from_pointee(settings),
-            slots: slots(),
+            slots: slots(if cfg!(test) { FEW_PARTS } else { PARTS }),
             custody: Custody::new(store.clone(), spool),
             store,
             owner: instance.as_ref().map_or_else(|| anonymous(&random), |instance| instance.owner().clone()),
@@ -323,8 +326,8 @@ impl Works {
     }
 }
 
-fn slots() -> DashMap<TenantId, Arc<Slot>> {
-    DashMap::with_shard_amount(PARTS)
+fn slots(parts: usize) -> DashMap<TenantId, Arc<Slot>> {
+    DashMap::with_shard_amount(parts)
 }
 
 fn tell_caveat(caveat: &str) {
@@ -340,14 +343,14 @@ fn anonymous(random: &Random) -> Owner {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Slot, slots};
+    use super::{PARTS, Slot, slots};
 
     /// Four times what a part has on average; a part that holds no more than that moves within a fraction of a millisecond.
     const MOST: usize = 4 * 20;
 
     #[test]
     fn no_part_of_the_map_of_slots_is_long_in_moving() {
-        let slots = slots();
+        let slots = slots(PARTS);
         for number in 0..20 * 1024 {
             let tenant: crate::model::TenantId = format!("tenant-{number}").parse().unwrap();
             slots.insert(tenant.clone(), Arc::new(Slot::new(tenant)));
