@@ -73,13 +73,17 @@ impl<S: Sync> FromRequestParts<S> for Addressed {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        // RFC 9112 section 3.2.2, and `:authority` (RFC 9113 section 8.3.1).
-        let host = match parts.uri.authority() {
-            Some(authority) => Some(authority.as_str()),
-            None => parts.headers.get(HOST).and_then(|host| host.to_str().ok()),
-        };
-        Ok(Self(host.unwrap_or("localhost").to_owned()))
+        Ok(Self(addressed(parts).to_owned()))
     }
+}
+
+/// The same (RFC 9112 section 3.2.2, and `:authority`, RFC 9113 section 8.3.1).
+pub(super) fn addressed(parts: &Parts) -> &str {
+    let host = match parts.uri.authority() {
+        Some(authority) => Some(authority.as_str()),
+        None => parts.headers.get(HOST).and_then(|host| host.to_str().ok()),
+    };
+    host.unwrap_or("localhost")
 }
 
 // === impl Json ===

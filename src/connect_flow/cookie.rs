@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     model::{RedirectUri, Secret},
-    web::{Cookie, cookies},
+    web::{Cookie, bare_name, cookies, full_name},
 };
 
 /// Who reads a page, as far as the browser's cookies tell.
@@ -29,18 +29,23 @@ const MAX_AGE: u64 = 600;
 
 /// Those that tie flows at `home`.
 fn ours<'a>(home: &RedirectUri, headers: &'a HeaderMap) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let prefix = prefix(home);
+    let prefix = full_name(&prefix(home), is_secure(home)).into_owned();
     cookies(headers).filter(move |(name, _)| name.starts_with(&prefix))
 }
 
 /// Who has sent this.
 pub(super) fn reader(headers: &HeaderMap) -> Reader {
-    if cookies(headers).any(|(name, _)| name.starts_with(SIGNED_IN)) { Reader::Operator } else { Reader::User }
+    if cookies(headers).any(|(name, _)| bare_name(name).starts_with(SIGNED_IN)) {
+        Reader::Operator
+    } else {
+        Reader::User
+    }
 }
 
 /// The binding that the browser has for `state`.
 pub(super) fn binding<'a>(home: &RedirectUri, headers: &'a HeaderMap, state: &Secret) -> Option<&'a str> {
     let name = name(home, state);
+    let name = full_name(&name, is_secure(home));
     ours(home, headers).find_map(|(found, value)| (found == name).then_some(value))
 }
 
@@ -60,7 +65,12 @@ pub(super) fn clear(home: &RedirectUri, state: &Secret) -> Option<HeaderValue> {
 }
 
 fn line(home: &RedirectUri, state: &Secret, value: &str, max_age: u64) -> Option<HeaderValue> {
-    Cookie { name: &name(home, state), value, max_age, secure: !home.is_loopback() }.line()
+    Cookie { name: &name(home, state), value, max_age, secure: is_secure(home) }.line()
+}
+
+/// Whether browsers come back by https, as they do but to this machine.
+fn is_secure(home: &RedirectUri) -> bool {
+    !home.is_loopback()
 }
 
 fn prefix(home: &RedirectUri) -> String {
@@ -97,9 +107,22 @@ mod tests {
     fn under_https_it_is_secure() {
         let home = home("https://app.example.com/flexslot/oauth/callback");
         let line = set(&home, &Secret::new("abc"), &Secret::new("b1")).unwrap();
-        assert_eq!(line, "flexslot-connect-443-ba7816bf=b1; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(
+            line,
+            "__Host-flexslot-connect-443-ba7816bf=b1; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure"
+        );
         let line = clear(&home, &Secret::new("abc")).unwrap();
-        assert_eq!(line, "flexslot-connect-443-ba7816bf=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(line, "__Host-flexslot-connect-443-ba7816bf=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure");
+    }
+
+    /// A neighbour below the same domain can set a cookie for all of it, but none of such a name.
+    #[test]
+    fn what_a_neighbour_has_planted_binds_nothing() {
+        let home = home("https://app.example.com/oauth/callback");
+        let planted = headers(&["flexslot-connect-443-ba7816bf=theirs"]);
+        assert_eq!((binding(&home, &planted, &Secret::new("abc")), bindings(&home, &planted).len()), (None, 0));
+        let ours = headers(&["flexslot-connect-443-ba7816bf=theirs; __Host-flexslot-connect-443-ba7816bf=b1"]);
+        assert_eq!(binding(&home, &ours, &Secret::new("abc")), Some("b1"));
     }
 
     #[test]

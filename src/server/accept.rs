@@ -29,7 +29,10 @@ use super::{
     tls::Tls,
     wire::{Refusal, WireLimits, WireState},
 };
-use crate::{model::TenantId, proxy::guard::Reach};
+use crate::{
+    model::{Peer, TenantId},
+    proxy::guard::Reach,
+};
 
 /// The pause after an accept that failed for want of something, and the longest that it grows to.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -47,6 +50,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct ConnInfo {
     pub reach: Reach,
+    pub peer: Peer,
     /// The tenant that the listener is bound to.
     pub tenant: Option<TenantId>,
     /// The number of the worker that serves it.
@@ -250,6 +254,7 @@ impl Acceptor {
     fn info(&self, stream: &Stream, post: &Post) -> Option<ConnInfo> {
         Some(ConnInfo {
             reach: self.listener.reach(stream).ok()?,
+            peer: Listener::peer(stream).ok()?,
             tenant: self.listener.tenant().cloned(),
             worker: post.worker,
             wire: Arc::new(WireState::default()),

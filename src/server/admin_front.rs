@@ -71,6 +71,8 @@ impl AdminFront {
                 if let Some(inner) = self.inner(&parts.uri) {
                     parts.uri = inner;
                 }
+                // A browser's session is for the user whose browser it is.
+                parts.extensions.insert(came.on.peer);
                 let Ok(answered) = self.router.clone().call(Request::from_parts(parts, body)).await;
                 self.completed(answered)
             }

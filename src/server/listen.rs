@@ -23,7 +23,7 @@ pub use self::handed::Handed;
 use self::handed::HandedSocket;
 use super::tls::Tls;
 use crate::{
-    model::{ListenAddress, ListenOn, Need, TenantId},
+    model::{ListenAddress, ListenOn, Need, Peer, TenantId},
     proxy::guard::Reach,
 };
 use unix::SocketFile;
@@ -204,6 +204,18 @@ impl Listener {
                 Ok(if uids.contains(&uid) { Reach::Unix } else { Reach::Barred { uid } })
             }
         }
+    }
+
+    /// Who has the other end of `stream`, which was accepted here.
+    ///
+    /// # Errors
+    ///
+    /// The client is gone again.
+    pub(super) fn peer(stream: &Stream) -> io::Result<Peer> {
+        Ok(match stream {
+            Stream::Tcp(stream) => Peer::Tcp { ours: stream.local_addr()?, theirs: stream.peer_addr()? },
+            Stream::Unix(stream) => Peer::Unix { uid: stream.peer_cred()?.uid() },
+        })
     }
 
     /// The address that was bound, with the port that port 0 became; `None` for a unix socket.

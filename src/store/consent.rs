@@ -30,6 +30,7 @@ pub use self::{
 pub(super) const SESSION: &str = "session ";
 pub(super) const STATE: &str = "state ";
 pub(super) const SIGN_IN: &str = "sign-in ";
+pub(super) const VISIT: &str = "visit ";
 
 /// What a connect session is opened for.
 #[derive(Debug, Clone)]

@@ -7,6 +7,6 @@ mod sign;
 mod style;
 
 pub use ahead::is_ahead;
-pub use cookie::{Cookie, cookies};
+pub use cookie::{Cookie, bare_name, cookies, full_name};
 pub use page::{Forms, Page};
 pub use sign::Sign;

@@ -1,6 +1,12 @@
 //! Who may use the admin listener.
 
+use std::time::Duration;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use flexslot_proxy::model::Secret;
+use hmac::{Hmac, KeyInit, Mac};
 use http::Method;
+use sha2::Sha256;
 
 use crate::support::{ADMIN_TOKEN, Reply, World};
 
@@ -191,8 +197,72 @@ async fn signing_out_takes_the_cookie_away_and_no_other_site_can_do_it() {
 }
 
 #[tokio::test]
-async fn every_sidecar_with_the_same_token_takes_a_session_and_a_new_token_ends_it() {
-    let mut world = World::plan().variable("OTHER_TOKEN", "another-token").start().await;
+async fn a_copied_cookie_is_worth_nothing_after_the_sign_out_on_any_sidecar_of_the_store() {
+    let mut world = World::with("store.url = \"sqlite:store.db\"").await;
+    let (gone, stays) = (sign_in(&world).await, sign_in(&world).await);
+    let call = |world: &World, of: &SignedIn| {
+        let name = format!("flexslot-proxy-session-{}", world.admin_address().port());
+        let cookie = format!("{name}={}", of.cookie.split_once('=').unwrap().1);
+        world.admin("/v1/tenants").header("cookie", &cookie).header("x-csrf-token", &of.csrf)
+    };
+    let out = world.admin("/sign-out").method(Method::POST).header("cookie", &gone.cookie);
+    let out = out.header("content-type", "application/x-www-form-urlencoded").body(format!("csrf={}", gone.csrf));
+    out.send().await.is(303);
+    call(&world, &gone).send().await.is_problem(401, "unauthorized");
+    world.admin("/").header("cookie", &gone.cookie).send().await.is(401);
+    call(&world, &stays).send().await.is(200);
+    world.restart().await;
+    call(&world, &gone).send().await.is_problem(401, "unauthorized");
+    call(&world, &stays).send().await.is(200);
+    world.finish().await;
+}
+
+/// Made as the sidecar makes it for a browser of this user.
+fn session_of(user: &str) -> String {
+    let claim = format!("99999999999.{user}.nonce");
+    let mut mac = Hmac::<Sha256>::new_from_slice(ADMIN_TOKEN.as_bytes()).unwrap();
+    mac.update(b"flexslot-proxy page session\0");
+    mac.update(claim.as_bytes());
+    format!("{claim}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+/// Another server on this host is sent the cookie by the browser, whatever its port.
+#[tokio::test]
+async fn a_cookie_is_of_no_use_to_another_user_of_the_host() {
+    let world = world().await;
+    let us = rustix::process::geteuid().as_raw();
+    for (user, status) in [(us.to_string(), 200), ((us + 1).to_string(), 401), ("-".to_owned(), 401)] {
+        let session = session_of(&user);
+        let link = world.store.open_sign_in().await.unwrap();
+        let visit = Secret::new(&*session);
+        assert!(world.store.take_sign_in(link.token.expose(), &visit, Duration::from_secs(60)).await.unwrap());
+        let cookie = format!("flexslot-proxy-session-{}={session}", world.admin_address().port());
+        world.admin("/").header("cookie", &cookie).send().await.is(status);
+    }
+    assert!(sign_in(&world).await.cookie.contains(&format!(".{us}.")), "whose browser it is");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn without_the_store_nobody_knows_who_has_signed_in() {
+    let world = World::plan().frail().start().await;
+    world.tenant("acme").with_pat().await;
+    let SignedIn { cookie, csrf } = sign_in(&world).await;
+    world.frailty.out_of_reach();
+    let page = world.admin("/").header("cookie", &cookie).send().await;
+    assert!(page.is(503).text().contains("The store is out of reach"), "{}", page.text());
+    let call = world.admin("/v1/tenants").header("cookie", &cookie).header("x-csrf-token", &csrf);
+    call.send().await.is_problem(503, "store_unavailable");
+    world.admin("/").header("cookie", "flexslot-proxy-session-1=x").send().await.is(401);
+    world.frailty.back();
+    world.admin("/").header("cookie", &cookie).send().await.is(200);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn every_sidecar_of_the_store_with_the_same_token_takes_a_session_and_a_new_token_ends_it() {
+    let plan = World::plan().variable("OTHER_TOKEN", "another-token");
+    let mut world = plan.config("store.url = \"sqlite:store.db\"").start().await;
     let SignedIn { cookie, csrf } = sign_in(&world).await;
     let (_, value) = cookie.split_once('=').unwrap();
     world.restart().await;
@@ -214,7 +284,11 @@ async fn behind_a_web_server_a_browser_comes_to_the_page_below_its_path_and_its_
     let path = url.strip_prefix("https://app.example.com/flexslot").expect("where browsers reach it");
     let reply = world.admin(path).header("host", "app.example.com").send().await;
     let set = reply.is(303).header("set-cookie").unwrap();
-    assert!(set.ends_with("; HttpOnly; SameSite=Lax; Secure"), "{set}");
+    assert!(set.starts_with("__Host-flexslot-proxy-session-") && set.ends_with("; SameSite=Lax; Secure"), "{set}");
     assert_eq!(reply.header("location"), Some("/flexslot/"));
+    let page = |cookie: &str| world.admin("/").header("host", "app.example.com").header("cookie", cookie);
+    page(&cookie(&reply)).send().await.is(200);
+    let planted = cookie(&reply).replace("__Host-", "");
+    assert_eq!(page(&planted).send().await.status, 401, "a neighbour below the domain can set one of that name");
     world.finish().await;
 }

@@ -1,22 +1,26 @@
 //! Browsers that have signed in.
 
-use std::convert::Infallible;
-
 use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, request::Parts, uri::Scheme};
+use http::{HeaderValue, StatusCode, request::Parts, uri::Scheme};
 use maud::html;
 
-use super::session::{LIFE, Session};
+use super::{
+    session::{LIFE, Session},
+    user,
+};
 use crate::{
     admin::{
         Admin, Settings,
         error::{Code, Failure},
+        page::Trouble,
+        request::addressed,
     },
+    credential::StoreError,
     model::Secret,
-    web::{Cookie, Page, cookies},
+    web::{Cookie, Page, cookies, full_name},
 };
 
 /// A browser with a session. As an argument of a page's handler it sends everybody else to the sign-in.
@@ -27,20 +31,37 @@ pub(in crate::admin) struct Browser {
 }
 
 /// A browser without one.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::admin) struct Stranger;
+#[derive(Debug)]
+pub(in crate::admin) enum Stranger {
+    Unknown,
+    /// Whether it has one is not known.
+    Undecided(StoreError),
+}
 
 // === impl Browser ===
 
 impl Browser {
-    /// The browser that the request's cookies name.
-    pub(super) fn of(headers: &HeaderMap, admin: &Admin) -> Option<Self> {
+    /// The browser that the request's cookies name; `None` where they name none that is signed in.
+    pub(super) async fn of(parts: &Parts, admin: &Admin) -> Result<Option<Self>, StoreError> {
         let (settings, now) = (admin.settings.get(), admin.clock.now());
-        let name = cookie_name(&settings);
+        let bare = cookie_name(&settings);
+        let name = full_name(&bare, is_secure(&settings, addressed(parts)));
         // One that another port's or a parent domain's page has set may stand beside ours.
-        let mut ours = cookies(headers).filter(|(found, _)| *found == name);
-        let session = ours.find_map(|(_, value)| Session::read(&settings.token, value, now))?;
-        Some(Self { session, key: settings.token.clone() })
+        let ours: Vec<_> = cookies(&parts.headers).filter(|(found, _)| *found == name).collect();
+        if ours.is_empty() {
+            return Ok(None);
+        }
+        let user = user::of(&parts.extensions).await;
+        let mut sessions = ours.iter().filter_map(|(_, value)| Session::read(&settings.token, user, value, now));
+        // What is none of ours costs the store nothing.
+        let Some(session) = sessions.next() else { return Ok(None) };
+        let is_there = admin.credentials.is_visit(session.text()).await?;
+        Ok(is_there.then(|| Self { session, key: settings.token.clone() }))
+    }
+
+    /// Ends its session, on all sidecars of the store.
+    pub(super) async fn sign_out(&self, admin: &Admin) -> Result<(), StoreError> {
+        admin.credentials.end_visit(self.session.text()).await
     }
 
     /// What a form of this browser's pages carries in its field `csrf`.
@@ -64,15 +85,15 @@ impl FromRequestParts<Admin> for Browser {
     type Rejection = Stranger;
 
     async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Stranger> {
-        Self::of(&parts.headers, admin).ok_or(Stranger)
+        Self::of(parts, admin).await.map_err(Stranger::Undecided)?.ok_or(Stranger::Unknown)
     }
 }
 
 impl OptionalFromRequestParts<Admin> for Browser {
-    type Rejection = Infallible;
+    type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Option<Self>, Infallible> {
-        Ok(Self::of(&parts.headers, admin))
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Option<Self>, Failure> {
+        Ok(Self::of(parts, admin).await?)
     }
 }
 
@@ -80,6 +101,9 @@ impl OptionalFromRequestParts<Admin> for Browser {
 
 impl IntoResponse for Stranger {
     fn into_response(self) -> Response {
+        if let Self::Undecided(error) = self {
+            return Trouble::from(error).into_response();
+        }
         let main = html! {
             div.panel.narrow {
                 h1 { "Sign in" }
@@ -94,7 +118,7 @@ impl IntoResponse for Stranger {
 
 /// The header that gives a browser its session. Over https the cookie is for https alone.
 pub(super) fn set_cookie(session: &Session, settings: &Settings, host: &str) -> Option<HeaderValue> {
-    cookie(session.expose(), LIFE.as_secs(), settings, host)
+    cookie(session.text().expose(), LIFE.as_secs(), settings, host)
 }
 
 /// The header that takes it away.
@@ -103,8 +127,12 @@ pub(super) fn clear_cookie(settings: &Settings, host: &str) -> Option<HeaderValu
 }
 
 fn cookie(value: &str, max_age: u64, settings: &Settings, host: &str) -> Option<HeaderValue> {
-    let secure = settings.public_base(host).is_some_and(|base| *base.origin().scheme() == Scheme::HTTPS);
-    Cookie { name: &cookie_name(settings), value, max_age, secure }.line()
+    Cookie { name: &cookie_name(settings), value, max_age, secure: is_secure(settings, host) }.line()
+}
+
+/// Whether a browser that names `host` comes by https.
+pub(in crate::admin) fn is_secure(settings: &Settings, host: &str) -> bool {
+    settings.public_base(host).is_some_and(|base| *base.origin().scheme() == Scheme::HTTPS)
 }
 
 fn cookie_name(settings: &Settings) -> String {

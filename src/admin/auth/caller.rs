@@ -8,6 +8,7 @@ use axum::{
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{AUTHORIZATION, CACHE_CONTROL},
+    request::Parts,
 };
 
 use super::Browser;
@@ -32,11 +33,12 @@ pub(in crate::admin) enum Caller {
 const CSRF: HeaderName = HeaderName::from_static("x-csrf-token");
 
 /// Lets in whoever may call, and says that nobody keeps what is answered.
-pub(in crate::admin) async fn authenticated(State(admin): State<Admin>, mut request: Request, next: Next) -> Response {
-    let mut response = match caller(request.headers(), &admin) {
+pub(in crate::admin) async fn authenticated(State(admin): State<Admin>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let mut response = match caller(&parts, &admin).await {
         Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+            parts.extensions.insert(caller);
+            next.run(Request::from_parts(parts, body)).await
         }
         Err(failure) => failure.into_response(),
     };
@@ -45,7 +47,8 @@ pub(in crate::admin) async fn authenticated(State(admin): State<Admin>, mut requ
 }
 
 /// A token that is presented has to be right, whatever cookies come with it.
-fn caller(headers: &HeaderMap, admin: &Admin) -> Result<Caller, Failure> {
+async fn caller(parts: &Parts, admin: &Admin) -> Result<Caller, Failure> {
+    let headers = &parts.headers;
     if headers.contains_key(AUTHORIZATION) {
         return match bearer(headers) {
             Some(token) if token == admin.settings.get().token => Ok(Caller::Token),
@@ -53,7 +56,7 @@ fn caller(headers: &HeaderMap, admin: &Admin) -> Result<Caller, Failure> {
             None => Err(unauthorized("Authorization is not of the scheme Bearer.")),
         };
     }
-    let Some(browser) = Browser::of(headers, admin) else { return Err(unauthorized("The API is for the operator.")) };
+    let Some(browser) = Browser::of(parts, admin).await? else { return Err(unauthorized("The API is for the operator.")) };
     let csrf = headers.get(CSRF).map(|csrf| csrf.to_str().unwrap_or_default());
     browser.check(csrf).map(|()| Caller::Page)
 }

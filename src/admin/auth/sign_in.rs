@@ -7,7 +7,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{CACHE_CONTROL, LOCATION, SET_COOKIE},
 };
 use maud::html;
@@ -17,7 +17,8 @@ use super::{
     Browser,
     browser::{clear_cookie, set_cookie},
     caller::{Caller, unauthorized},
-    session::Session,
+    session::{LIFE, Session},
+    user,
 };
 use crate::{
     admin::{
@@ -71,21 +72,21 @@ async fn sign_in(
     State(admin): State<Admin>,
     browser: Option<Browser>,
     Addressed(host): Addressed,
-    headers: HeaderMap,
+    (headers, extensions): (HeaderMap, Extensions),
     Path(token): Path<String>,
 ) -> Result<Response, Failure> {
     if is_ahead(&headers) {
         return Ok((StatusCode::NO_CONTENT, no_store()).into_response());
     }
     let settings = admin.settings.get();
-    if !admin.credentials.take_sign_in(&token).await? {
+    let session = Session::begin(&settings.token, user::of(&extensions).await, admin.clock.now(), &admin.random);
+    if !admin.credentials.take_sign_in(&token, session.text(), LIFE).await? {
         return Ok(match browser {
             // It went back in its history, or opened the link once more.
             Some(_) => to_the_page(&settings, &host, None),
             None => used_up().into_response(),
         });
     }
-    let session = Session::begin(&settings.token, admin.clock.now(), &admin.random);
     tracing::info!("a browser has signed in to the connections page");
     Ok(to_the_page(&settings, &host, set_cookie(&session, &settings, &host)))
 }
@@ -98,6 +99,8 @@ async fn sign_out(
 ) -> Result<Response, Failure> {
     if let Some(browser) = browser {
         browser.check(form.csrf.as_deref())?;
+        browser.sign_out(&admin).await?;
+        tracing::info!("a browser has signed out of the connections page");
     }
     let settings = admin.settings.get();
     Ok(to_the_page(&settings, &host, clear_cookie(&settings, &host)))

@@ -13,7 +13,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub(super) use routes::routes;
+pub(super) use self::{routes::routes, trouble::Trouble};
 
 use crate::model::Timestamp;
 

@@ -23,12 +23,12 @@ use super::{
 use crate::{
     admin::{
         Admin, Settings, api,
-        auth::Browser,
-        request::{Form, Params},
+        auth::{Browser, is_secure},
+        request::{Addressed, Form, Params},
     },
     credential::{DisconnectOutcome, SessionWish},
     model::{NextStep, TenantId},
-    web::{Cookie, Forms, Page, cookies},
+    web::{Cookie, Forms, Page, cookies, full_name},
 };
 
 /// How long an outcome waits for the page that tells it, in seconds.
@@ -51,17 +51,19 @@ pub(in crate::admin) fn routes() -> Router<Admin> {
 async fn show(
     State(admin): State<Admin>,
     browser: Browser,
+    Addressed(host): Addressed,
     headers: HeaderMap,
     Params(asked): Params<Asked>,
 ) -> Result<Response, Trouble> {
     let settings = admin.settings.get();
     let cards = admin.credentials.cards(&asked.query()).await?;
-    let outcome = outcome(&headers, &settings);
+    let secure = is_secure(&settings, &host);
+    let outcome = outcome(&headers, &settings, secure);
     let csrf = browser.csrf();
     let around = Surroundings { now: admin.clock.now(), manage_url: &settings.manage_url, csrf: &csrf };
     let mut response = leading_to_connect(list(&asked, &cards, &around, outcome.as_ref()), &settings).into_response();
     if outcome.is_some() {
-        remember(&mut response, &settings, None);
+        remember(&mut response, (&settings, secure), None);
     }
     Ok(response)
 }
@@ -91,6 +93,7 @@ async fn ask(State(admin): State<Admin>, browser: Browser, Params(chosen): Param
 async fn disconnect(
     State(admin): State<Admin>,
     browser: Browser,
+    Addressed(host): Addressed,
     Form(chosen): Form<Chosen>,
 ) -> Result<Response, Trouble> {
     browser.check(chosen.csrf.as_deref())?;
@@ -100,7 +103,8 @@ async fn disconnect(
         tracing::info!(%tenant, "the connections page has disconnected a tenant");
     }
     let mut response = see_other(&format!("{}{ANCHOR}", chosen.asked.address()));
-    remember(&mut response, &admin.settings.get(), Some(&Outcome { tenant, what }));
+    let settings = admin.settings.get();
+    remember(&mut response, (&settings, is_secure(&settings, &host)), Some(&Outcome { tenant, what }));
     Ok(response)
 }
 
@@ -122,18 +126,19 @@ fn see_other(address: &str) -> Response {
     response
 }
 
-/// Has the browser tell the next page this outcome; `None`: no longer.
-fn remember(response: &mut Response, settings: &Settings, outcome: Option<&Outcome>) {
+/// Has the browser, which may have come by https, tell the next page this outcome; `None`: no longer.
+fn remember(response: &mut Response, (settings, secure): (&Settings, bool), outcome: Option<&Outcome>) {
     let (value, max_age) = outcome.map_or((String::new(), 0), |outcome| (outcome.written(), OUTCOME_LIFE));
-    let cookie = Cookie { name: &cookie_name(settings), value: &value, max_age, secure: false };
+    let cookie = Cookie { name: &cookie_name(settings), value: &value, max_age, secure };
     if let Some(cookie) = cookie.line() {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
 }
 
 /// What the browser was to tell.
-fn outcome(headers: &HeaderMap, settings: &Settings) -> Option<Outcome> {
-    let name = cookie_name(settings);
+fn outcome(headers: &HeaderMap, settings: &Settings, secure: bool) -> Option<Outcome> {
+    let bare = cookie_name(settings);
+    let name = full_name(&bare, secure);
     cookies(headers).filter(|(found, _)| *found == name).find_map(|(_, value)| Outcome::read(value))
 }
 

@@ -12,7 +12,7 @@ use crate::{
 
 /// A failure on the page rather than in the API.
 #[derive(Debug)]
-pub(super) struct Trouble(Failure);
+pub(in crate::admin) struct Trouble(Failure);
 
 // === impl Trouble ===
 

@@ -1,9 +1,11 @@
-//! Sessions, flows and sign-in links. What they are, the store says.
+//! Sessions, flows, sign-in links and the visits that these begin. What they are, the store says.
+
+use std::time::Duration;
 
 use super::{Again, ConsentError, Flow, NewFlow, OpenedSession, Session, SessionOutcome, SessionWish, SignIn};
 use crate::{
     credential::{Credentials, NoClient},
-    model::{RedirectUri, SessionId},
+    model::{RedirectUri, Secret, SessionId},
     store::StoreError,
 };
 
@@ -74,8 +76,19 @@ impl Credentials {
         self.works.store.open_sign_in().await
     }
 
-    /// Whether `token` is that of such a link; once.
-    pub async fn take_sign_in(&self, token: &str) -> Result<bool, StoreError> {
-        self.works.store.take_sign_in(token).await
+    /// Uses up the link of `token`, and notes the session that its browser is given, for as long as `life`. Answers whether
+    /// it was such a link; once.
+    pub async fn take_sign_in(&self, token: &str, visit: &Secret, life: Duration) -> Result<bool, StoreError> {
+        self.works.store.take_sign_in(token, visit, life).await
+    }
+
+    /// Whether that session was noted, and nobody has ended it.
+    pub async fn is_visit(&self, visit: &Secret) -> Result<bool, StoreError> {
+        self.works.store.is_visit(visit).await
+    }
+
+    /// Ends it, for every sidecar of the store.
+    pub async fn end_visit(&self, visit: &Secret) -> Result<(), StoreError> {
+        self.works.store.end_visit(visit).await
     }
 }

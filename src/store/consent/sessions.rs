@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
     ConsentError, Flow, NewFlow, OpenedSession, Progress, Proof, SESSION, SIGN_IN, STATE, Session, SessionOutcome,
-    SessionWish, SignIn, key,
+    SessionWish, SignIn, VISIT, key,
 };
 use crate::{
     model::{GrantId, Secret, SessionId, TenantId, Timestamp},
@@ -206,12 +206,42 @@ impl TokenStore {
         Ok(SignIn { token, expires_at })
     }
 
-    /// Whether `token` is that of a link, to one caller.
-    pub async fn take_sign_in(&self, token: &str) -> Result<bool, StoreError> {
-        let key = key(SIGN_IN, token);
+    /// Uses up the link of `token`, and notes `visit`, the session that its browser is given, for as long as `life`. Answers
+    /// whether it was such a link, to one caller.
+    pub async fn take_sign_in(&self, token: &str, visit: &Secret, life: Duration) -> Result<bool, StoreError> {
+        let link = key(SIGN_IN, token);
+        let Some(row) = self.row(&link).await?.filter(is_there) else { return Ok(false) };
+        let now = self.backend.now().await?;
+        if now >= record::read_link(&self.sealer, &link, &row)? {
+            return Ok(false);
+        }
+        let key = key(VISIT, visit.expose());
+        let (label, body) = record::link(&self.sealer, &key, now.plus(life));
+        let noted = Change { key, expect: Expect::Absent, label, body };
+        match self.write(vec![over(link, Expect::Revision(row.revision), now), noted]).await? {
+            Written::Done(_) => Ok(true),
+            Written::Conflict(0) => Ok(false),
+            Written::Conflict(_) => Err(name_was_taken()),
+        }
+    }
+
+    /// Whether `visit` was noted, and has not ended. When it is over by itself is for its reader to know.
+    pub async fn is_visit(&self, visit: &Secret) -> Result<bool, StoreError> {
+        let key = key(VISIT, visit.expose());
         let Some(row) = self.row(&key).await?.filter(is_there) else { return Ok(false) };
-        let expires_at = record::read_link(&self.sealer, &key, &row)?;
-        self.take(key, &row, expires_at).await
+        record::read_link(&self.sealer, &key, &row).map(|_| true)
+    }
+
+    /// Ends `visit`, for every process of the store.
+    pub async fn end_visit(&self, visit: &Secret) -> Result<(), StoreError> {
+        let key = key(VISIT, visit.expose());
+        while let Some(row) = self.row(&key).await?.filter(is_there) {
+            let change = over(key.clone(), Expect::Revision(row.revision), self.backend.now().await?);
+            if Cas::from(self.write(vec![change]).await?) == Cas::Stored {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Takes the row away, unless it is over or somebody else has. Answers whether it is ours.

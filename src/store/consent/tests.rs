@@ -20,6 +20,13 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Of a visit.
+const LIFE: Duration = Duration::from_secs(12 * 3600);
+
+fn visit(number: u8) -> Secret {
+    Secret::new(format!("visit-canary-{number}"))
+}
+
 fn wish(name: &str, return_to: Option<&str>) -> SessionWish {
     let scopes = Some(ScopeSet::new("decks:read"));
     SessionWish { tenant: tenant(name), scopes, return_to: return_to.map(str::to_owned), client: None }
@@ -117,7 +124,7 @@ async fn a_session_lasts_ten_minutes_by_the_stores_clock() {
 async fn a_session_that_nobody_opened_is_not_there() {
     let world = World::new().await;
     assert_eq!(world.store.session(&SessionId::from_text("guess")).await, Ok(None));
-    assert_eq!(world.store.take_sign_in("guess").await, Ok(false));
+    assert_eq!(world.store.take_sign_in("guess", &visit(1), LIFE).await, Ok(false));
     assert!(world.store.take_flow("guess").await.expect("read").is_none());
 }
 
@@ -161,10 +168,28 @@ async fn a_flow_is_over_with_its_session() {
 async fn a_sign_in_link_works_once_and_for_five_minutes() {
     let world = World::new().await;
     let [first, second] = [world.store.open_sign_in().await, world.store.open_sign_in().await].map(Result::unwrap);
-    assert_eq!(world.store.take_sign_in(first.token.expose()).await, Ok(true));
-    assert_eq!(world.store.take_sign_in(first.token.expose()).await, Ok(false));
+    assert_eq!(world.store.take_sign_in(first.token.expose(), &visit(1), LIFE).await, Ok(true));
+    assert_eq!(world.store.take_sign_in(first.token.expose(), &visit(2), LIFE).await, Ok(false));
     world.clock.pass(5 * MINUTE);
-    assert_eq!(world.store.take_sign_in(second.token.expose()).await, Ok(false));
+    assert_eq!(world.store.take_sign_in(second.token.expose(), &visit(3), LIFE).await, Ok(false));
+    let visits = [1, 2, 3].map(|number| (number, visit(number)));
+    for (number, visit) in &visits {
+        assert_eq!(world.store.is_visit(visit).await, Ok(*number == 1), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_visit_ends_for_every_process_when_it_is_ended_in_one() {
+    let world = World::new().await;
+    for number in [1, 2] {
+        let link = world.store.open_sign_in().await.expect("opened");
+        assert_eq!(world.store.take_sign_in(link.token.expose(), &visit(number), LIFE).await, Ok(true));
+    }
+    let elsewhere = world.store.of_another_process();
+    assert_eq!(elsewhere.is_visit(&visit(1)).await, Ok(true));
+    assert_eq!(elsewhere.end_visit(&visit(1)).await, Ok(()));
+    assert_eq!((world.store.is_visit(&visit(1)).await, world.store.is_visit(&visit(2)).await), (Ok(false), Ok(true)));
+    assert_eq!(world.store.end_visit(&visit(1)).await, Ok(()), "once more does no harm");
 }
 
 #[tokio::test]

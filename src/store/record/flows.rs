@@ -1,4 +1,4 @@
-//! What is on its way to a consent: connect sessions, flows at Flexslot, sign-in links.
+//! What is on its way to a consent: connect sessions, flows at Flexslot, sign-in links; and visits to the page.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
@@ -173,13 +173,13 @@ pub(in crate::store) fn read_flow(sealer: &Sealer, key: &Key, row: &Row) -> Resu
     read().map_err(unreadable(key.kind, &key.name))
 }
 
-/// The row of a one-time link.
+/// The row of a one-time link, or of a visit that began with one.
 pub(in crate::store) fn link(sealer: &Sealer, key: &Key, expires_at: Timestamp) -> (Label, Body) {
     let writer = Writer::new().with_time("expires_at", expires_at).marked(sealer, key.into());
     (Label { due: Some(expires_at), ..Label::default() }, Body(writer.bytes()))
 }
 
-/// When such a link is over.
+/// When it is over.
 pub(in crate::store) fn read_link(sealer: &Sealer, key: &Key, row: &Row) -> Result<Timestamp, StoreError> {
     let read = || {
         let mut fields = Reader::new(row.body.as_bytes())?;

@@ -24,7 +24,7 @@ use crate::{
     store::{
         StoreError,
         backend::{Key, Kind, Row, RowState},
-        consent::{SESSION, SIGN_IN, STATE},
+        consent::{SESSION, SIGN_IN, STATE, VISIT},
         seal::{KeyId, Place, Sealed, Sealer},
     },
 };
@@ -38,7 +38,9 @@ pub(in crate::store) fn examine(sealer: &Sealer, key: &Key, row: &Row) -> Result
         _ if row.label.state == RowState::Gone => {}
         Kind::Flow if key.name.starts_with(SESSION) => read_session(sealer, key, row).map(drop)?,
         Kind::Flow if key.name.starts_with(STATE) => read_flow(sealer, key, row).map(drop)?,
-        Kind::Flow if key.name.starts_with(SIGN_IN) => read_link(sealer, key, row).map(drop)?,
+        Kind::Flow if key.name.starts_with(SIGN_IN) || key.name.starts_with(VISIT) => {
+            read_link(sealer, key, row).map(drop)?;
+        }
         Kind::Revocation => read_revocation(sealer, key, row).map(drop)?,
         Kind::Identity => read_identity_record(sealer, key, row).map(drop)?,
         Kind::Client => read_client(sealer, key, row).map(drop)?,

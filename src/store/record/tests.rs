@@ -441,6 +441,8 @@ fn nobody_without_the_key_writes_a_sign_in_link() {
     assert!(told(&key, &planted).contains("mark: expected a text"));
     let of_their_own = Key::new(Kind::Flow, "sign-in 11");
     assert!(told(&of_their_own, &good).contains(FORGED), "copied under a name of their own");
+    let visit = Key::new(Kind::Flow, "visit 00");
+    assert!(told(&visit, &good).contains(FORGED), "a link is no visit");
 }
 
 #[test]

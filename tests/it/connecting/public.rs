@@ -60,7 +60,10 @@ async fn the_cookie_is_its_flows_own_and_under_https_secure() {
     let (world, path) = behind_an_app().await;
     let reply = world.admin(&path).method(Method::POST).header("host", "app.example.com").send().await;
     let cookie = reply.is(303).header("set-cookie").unwrap();
-    assert!(cookie.starts_with("flexslot-connect-443-") && cookie.ends_with("; SameSite=Lax; Secure"), "{cookie}");
+    assert!(
+        cookie.starts_with("__Host-flexslot-connect-443-") && cookie.ends_with("; SameSite=Lax; Secure"),
+        "{cookie}"
+    );
     world.finish().await;
 }
 

@@ -1,0 +1,12 @@
+//! Whoever has opened a connection to us.
+
+use std::net::SocketAddr;
+
+/// The other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Both ends of it, as our socket has them.
+    Tcp { ours: SocketAddr, theirs: SocketAddr },
+    /// The user whose process has opened it, by the kernel's word (`SO_PEERCRED`).
+    Unix { uid: u32 },
+}
