@@ -34,6 +34,7 @@ use crate::{
     credential::Credentials,
     model::{Clock, Random},
 };
+pub use auth::Refusals;
 pub use error::Code;
 use error::Failure;
 use health::{Readiness, Report, Strictness};
@@ -50,6 +51,7 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     pub traces: Arc<Traces>,
     pub settings: Live,
+    pub refusals: Arc<Refusals>,
     pub clock: Arc<dyn Clock>,
     pub random: Random,
 }

@@ -198,6 +198,7 @@ impl App {
             readiness: Arc::clone(&readiness),
             traces,
             settings: admin_settings.clone(),
+            refusals: Arc::default(),
             clock: Arc::clone(&around.clock),
             random: around.random.clone(),
         };

@@ -37,7 +37,10 @@ pub(super) async fn open(
     let scopes = scopes.map(wished).transpose()?;
     let return_to = json::text("return_to", return_to)?.map(|text| allowed_return(&text, &settings)).transpose()?;
     let client = json::text("client", client)?;
-    Ok((StatusCode::CREATED, Json(open_session(&admin, SessionWish { tenant, scopes, return_to, client }).await?)))
+    let wish = SessionWish { tenant: tenant.clone(), scopes, return_to, client };
+    let session = open_session(&admin, wish).await?;
+    tracing::info!(%tenant, "the admin API has opened a connect session");
+    Ok((StatusCode::CREATED, Json(session)))
 }
 
 /// A new connect session, with the link to its page.

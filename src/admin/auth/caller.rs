@@ -11,7 +11,7 @@ use http::{
     request::Parts,
 };
 
-use super::Browser;
+use super::{Browser, user};
 use crate::{
     admin::{
         Admin,
@@ -50,13 +50,20 @@ pub(in crate::admin) async fn authenticated(State(admin): State<Admin>, request:
 async fn caller(parts: &Parts, admin: &Admin) -> Result<Caller, Failure> {
     let headers = &parts.headers;
     if headers.contains_key(AUTHORIZATION) {
-        return match bearer(headers) {
-            Some(token) if token == admin.settings.get().token => Ok(Caller::Token),
-            Some(_) => Err(unauthorized("That is not the admin token.")),
-            None => Err(unauthorized("Authorization is not of the scheme Bearer.")),
+        let refusal = match bearer(headers) {
+            Some(token) if token == admin.settings.get().token => return Ok(Caller::Token),
+            Some(_) => unauthorized("That is not the admin token."),
+            None => unauthorized("Authorization is not of the scheme Bearer."),
         };
+        if let Some(refused) = admin.refusals.note() {
+            let uid = user::of(&parts.extensions).await;
+            tracing::warn!(refused, uid, "the admin API has refused a token");
+        }
+        return Err(refusal);
     }
-    let Some(browser) = Browser::of(parts, admin).await? else { return Err(unauthorized("The API is for the operator.")) };
+    let Some(browser) = Browser::of(parts, admin).await? else {
+        return Err(unauthorized("The API is for the operator."));
+    };
     let csrf = headers.get(CSRF).map(|csrf| csrf.to_str().unwrap_or_default());
     browser.check(csrf).map(|()| Caller::Page)
 }

@@ -55,6 +55,7 @@ pub(in crate::admin) async fn make_link(
         return Err(unauthorized("Links are made with the admin token."));
     }
     let link = admin.credentials.open_sign_in().await?;
+    tracing::info!("the admin API has made a sign-in link");
     let settings = admin.settings.get();
     // Whoever asks has reached us by that name, and so will the browser beside it, through whatever tunnel.
     let url = match settings.public_base(&host) {

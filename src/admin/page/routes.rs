@@ -79,8 +79,9 @@ async fn connect(
     // Behind the button that says so, its user is asked for what calls were refused for, besides what there is.
     let card = admin.credentials.card(&tenant).await?;
     let scopes = card.filter(|card| card.next_step == Some(NextStep::AllowMore)).map(|card| card.lacks);
-    let wish = SessionWish { tenant, scopes, return_to: None, client: None };
+    let wish = SessionWish { tenant: tenant.clone(), scopes, return_to: None, client: None };
     let session = api::open_session(&admin, wish).await?;
+    tracing::info!(%tenant, "the connections page has opened a connect session");
     Ok(see_other(&session.url))
 }
 

@@ -3,6 +3,7 @@
 //!
 //! Every figure that a test prints is for reading; no test fails because a machine is slow.
 
+mod admin_log;
 mod admin_token;
 mod apps;
 mod asking;

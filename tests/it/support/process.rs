@@ -292,6 +292,11 @@ impl Sidecar {
         Call::new(Reach::Tcp(self.admin), method, target).header("authorization", &format!("Bearer {token}"))
     }
 
+    /// A call of the admin listener as a browser makes it.
+    pub(crate) fn page(&self, method: Method, target: &str) -> Call {
+        Call::new(Reach::Tcp(self.admin), method, target)
+    }
+
     /// Waits until `process` listens.
     pub(crate) async fn of(process: Process) -> Self {
         let addresses = |line: &Value| {
