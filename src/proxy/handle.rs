@@ -22,6 +22,7 @@ use super::{
     guard::{Admitted, Guard, Holder, Reach},
     headers,
     path::Target,
+    proxy_status::PROXY_STATUS,
     replay::{ReplayBody, ReplayLimits, Start},
     route, shown,
     upstream::{Outgoing, Upstreams},
@@ -37,8 +38,6 @@ use crate::{
 
 /// How long an upload that expects `100 Continue` is kept back for the upstream's word.
 const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
-
-const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 

@@ -8,6 +8,8 @@ use std::{borrow::Cow, collections::HashSet};
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use memchr::memmem;
 
+use super::proxy_status::disown;
+
 /// Belong to one connection (RFC 9110 section 7.6.1), besides those that a `Connection` line names.
 const HOP_BY_HOP: [&str; 9] = [
     "connection",
@@ -41,9 +43,20 @@ const REQUEST: [&str; 13] = [
 
 const REQUEST_PREFIXES: [&str; 2] = ["sec-", "x-forwarded-"];
 
-/// Taken from responses: what would bind the caller's host, or another client on it, to Flexslot's.
-const RESPONSE: [&str; 6] =
-    ["alt-svc", "authorization", "clear-site-data", "dpop-nonce", "set-cookie", "strict-transport-security"];
+/// Taken from responses: what would bind the caller's host, or another client on it, to Flexslot's, and what would have
+/// a browser report elsewhere of what it does there.
+const RESPONSE: [&str; 10] = [
+    "alt-svc",
+    "authorization",
+    "clear-site-data",
+    "content-security-policy-report-only",
+    "dpop-nonce",
+    "nel",
+    "report-to",
+    "reporting-endpoints",
+    "set-cookie",
+    "strict-transport-security",
+];
 
 const RESPONSE_PREFIXES: [&str; 1] = ["access-control-"];
 
@@ -115,6 +128,7 @@ pub fn outbound_trailers(received: HeaderMap, tenant_header: &HeaderName) -> Hea
 /// came, for `Via`.
 pub fn inbound(received: HeaderMap, version: Version) -> HeaderMap {
     let mut kept = without(received, |_, read| is_response_header(read));
+    disown(&mut kept);
     kept.append(header::VIA, via(version));
     kept
 }
@@ -136,7 +150,9 @@ pub fn withhold(headers: &mut HeaderMap, authorization: &HeaderValue) {
 
 /// The trailers of an upstream's response as they go to the client.
 pub fn inbound_trailers(received: HeaderMap) -> HeaderMap {
-    without(received, |_, read| is_response_header(read) || is_not_for_trailers(read))
+    let mut kept = without(received, |_, read| is_response_header(read) || is_not_for_trailers(read));
+    disown(&mut kept);
+    kept
 }
 
 // === the rules ===

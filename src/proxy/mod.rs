@@ -19,6 +19,7 @@ pub mod guard;
 pub mod handle;
 pub mod headers;
 pub mod path;
+mod proxy_status;
 pub mod replay;
 mod route;
 mod shown;

@@ -153,7 +153,8 @@ async fn connection_cannot_take_out_what_the_sidecar_adds() {
 async fn response_headers_for_another_hop_or_host_are_taken_out() {
     let reply = reply_to(
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nSet-Cookie: a=b\r\nSet-Cookie: c=d\r\nAlt-Svc: h3=\":443\"\r\n\
-         Strict-Transport-Security: max-age=1\r\nClear-Site-Data: \"*\"\r\nAccess-Control-Allow-Origin: *\r\n\
+         Strict-Transport-Security: max-age=1\r\nClear-Site-Data: \"*\"\r\nNEL: {}\r\nReport-To: {}\r\n\
+         Reporting-Endpoints: a=\"https://a.example/\"\r\nAccess-Control-Allow-Origin: *\r\n\
          Access-Control-Expose-Headers: *\r\nDPoP-Nonce: n\r\nKeep-Alive: timeout=5\r\nProxy-Authenticate: Basic\r\n\
          Connection: x-hop\r\nX-Hop: 1\r\nX-End: 2\r\nETag: \"e\"\r\nX-List: 1\r\nX-List: 2\r\n\r\n{}",
     )
@@ -163,6 +164,9 @@ async fn response_headers_for_another_hop_or_host_are_taken_out() {
         "alt-svc",
         "strict-transport-security",
         "clear-site-data",
+        "nel",
+        "report-to",
+        "reporting-endpoints",
         "access-control-allow-origin",
         "access-control-expose-headers",
         "dpop-nonce",
@@ -187,9 +191,11 @@ async fn every_response_names_its_request_and_its_credential() {
 #[tokio::test]
 async fn an_upstream_cannot_forge_what_the_sidecar_says() {
     let reply = reply_to(
-        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nFlexslot-Proxy-Request-Id: forged\r\nFlexslot-Proxy-Credential: oauth\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nFlexslot-Proxy-Request-Id: forged\r\nFlexslot-Proxy-Credential: oauth\r\n\
+         Proxy-Status: edge, flexslot-proxy; error=http_request_denied; details=\"not_connected\"\r\n\r\n",
     )
     .await;
+    assert_eq!(reply.header("proxy-status"), Some("edge"));
     assert_ne!(reply.header("flexslot-proxy-request-id"), Some("forged"));
     assert_eq!(reply.header("flexslot-proxy-credential"), Some("pat"));
 }

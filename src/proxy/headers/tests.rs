@@ -99,6 +99,10 @@ fn responses_lose_exactly_what_is_promised() {
         "Access-Control-Max-Age",
         "DPoP-Nonce",
         "Authorization",
+        "NEL",
+        "Report-To",
+        "Reporting-Endpoints",
+        "Content-Security-Policy-Report-Only",
     ] {
         assert_eq!(lines(&delivered(&[(name, "x"), ("etag", "a")])), [("etag", "a")], "{name}");
     }
@@ -111,6 +115,7 @@ fn responses_lose_exactly_what_is_promised() {
         "Trailer",
         "Date",
         "Server",
+        "Content-Security-Policy",
     ] {
         assert_eq!(delivered(&[(name, "x")]).len(), 1, "{name}");
     }
@@ -208,9 +213,12 @@ fn trailers_follow_the_same_rules_and_carry_no_framing() {
         ("x-gone", "1"),
         ("trailer", "x"),
         ("grpc-status", "0"),
+        ("nel", "{}"),
     ];
-    assert_eq!(lines(&outbound_trailers(map(&received), &TENANT)), [("x-checksum", "1"), ("grpc-status", "0")]);
-    assert_eq!(lines(&inbound_trailers(map(&received))), [("x-checksum", "1"), ("grpc-status", "0")]);
+    let kept = [("x-checksum", "1"), ("grpc-status", "0"), ("nel", "{}")];
+    assert_eq!(lines(&outbound_trailers(map(&received), &TENANT)), kept);
+    assert_eq!(lines(&inbound_trailers(map(&received))), kept[..2]);
+    assert!(inbound_trailers(map(&[("proxy-status", "flexslot-proxy; error=dns_error")])).is_empty());
 }
 
 fn received() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
