@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use criterion::Criterion;
 use flexslot_proxy::{
-    credential::{Ask, Credentials, PathClass, Picked, Resend},
+    credential::{Ask, Credentials, PathClass, Picked, Resend, Resource},
     model::{CredentialKind, Scope, TenantId, trace::Steps},
 };
 use http::Method;
@@ -49,6 +49,7 @@ fn pick(door: &Credentials, tenant: &TenantId, segments: [&str; 2]) -> Picked {
         need: Scope::needed(&Method::GET, segments),
         class: PathClass::Ordinary,
         resend: Resend::Possible,
+        resource: Resource { method: &Method::GET, path: "/api/public/v1/decks/42" },
     };
     let mut steps = Steps::since(Instant::now());
     at_once(door.pick(&ask, &mut steps)).expect("there is a credential")

@@ -256,7 +256,7 @@ impl Credentials {
     pub async fn unauthorized(&self, ask: &Ask<'_>, picked: &Picked, steps: &mut Steps) -> Unauthorized {
         let Ok(slot) = self.slot(ask.tenant).await else { return Unauthorized::RefreshUnavailable };
         let Some(at) = picked.at else {
-            pat_refused(&slot, picked);
+            pat_refused(&slot, ask, picked);
             return Unauthorized::Pass;
         };
         let deadline = self.deadline();
@@ -290,13 +290,14 @@ impl Credentials {
     }
 
     /// How the upstream took `picked` when the request was sent the second time. Call it once per retry.
-    pub fn retried(&self, tenant: &TenantId, picked: &Picked, outcome: RetryOutcome) {
+    pub fn retried(&self, ask: &Ask<'_>, picked: &Picked, outcome: RetryOutcome) {
+        let tenant = ask.tenant;
         let Some(slot) = self.works.held(tenant) else { return };
         match (outcome, picked.at) {
             (RetryOutcome::Failed, _) => {}
-            (RetryOutcome::Cured, None) => slot.with(|state| state.pats.accepted(picked)),
+            (RetryOutcome::Cured, None) => slot.with(|state| state.pats.accepted(picked, ask.resource)),
             (RetryOutcome::Cured, Some(_)) => slot.with(|state| state.pace.cured()),
-            (RetryOutcome::StillUnauthorized, None) => pat_refused(&slot, picked),
+            (RetryOutcome::StillUnauthorized, None) => pat_refused(&slot, ask, picked),
             (RetryOutcome::StillUnauthorized, Some(at)) => {
                 slot.with(|state| state.pace.not_cured(at.version));
                 self.works.observer.unauthorized_after_refresh();
@@ -306,10 +307,10 @@ impl Credentials {
     }
 
     /// The upstream took `picked`: anything but a 401.
-    pub fn accepted(&self, tenant: &TenantId, picked: &Picked) {
-        let Some(slot) = self.works.held(tenant) else { return };
+    pub fn accepted(&self, ask: &Ask<'_>, picked: &Picked) {
+        let Some(slot) = self.works.held(ask.tenant) else { return };
         slot.with(|state| match picked.at {
-            None => state.pats.accepted(picked),
+            None => state.pats.accepted(picked, ask.resource),
             Some(at) => state.pace.taken(at.version),
         });
     }
@@ -386,8 +387,8 @@ async fn aboard(flight: Flight, cause: Cause, part: Part, deadline: Instant, ste
 }
 
 /// Tells the operator, once, of a PAT that has become rejected.
-fn pat_refused(slot: &Slot, picked: &Picked) {
-    if let Some(from) = slot.with(|state| state.pats.refused(picked)) {
+fn pat_refused(slot: &Slot, ask: &Ask<'_>, picked: &Picked) {
+    if let Some(from) = slot.with(|state| state.pats.refused(picked, ask.resource)) {
         let tenant = &slot.tenant;
         tracing::warn!(%tenant, from = from.as_str(), "Flexslot has refused the PAT three times in a row; it counts as rejected");
     }

@@ -21,8 +21,8 @@
 //!
 //! What is known:
 //!
-//! - `state`: what is held in memory of a tenant, with its `pats`, their `pat_health`, and its `usage`; `loading`: how
-//!   what the store says gets there; `eviction`: how it goes; `unreadable`: whose records do not open.
+//! - `state`: what is held in memory of a tenant, with its `pats`, their `pat_health` and what they have `proven`, and its
+//!   `usage`; `loading`: how what the store says gets there; `eviction`: how it goes; `unreadable`: whose records do not open.
 //! - [`policy`]: what the configuration says.
 //! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has
 //!   come back older; `backlog`: whose slots have to be read again then; `reading`: how that is done for many.
@@ -58,6 +58,7 @@ mod permit;
 pub mod pick;
 pub mod policy;
 mod proof;
+mod proven;
 mod reading;
 mod renewal;
 mod revoking;
@@ -76,7 +77,7 @@ mod tests;
 
 use std::time::Duration;
 
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 
 use crate::model::{CredentialKind, Grant, GrantId, PatSource, Scope, TenantId, Version, token::DisconnectReason};
 
@@ -106,6 +107,15 @@ pub struct Ask<'a> {
     pub need: Option<Scope>,
     pub class: PathClass,
     pub resend: Resend,
+    pub resource: Resource<'a>,
+}
+
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Resource<'a> {
+    pub method: &'a Method,
+    /// As it is sent, without the query.
+    pub path: &'a str,
 }
 
 /// Which credentials Flexslot takes on a path.

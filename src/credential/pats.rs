@@ -1,8 +1,9 @@
 //! A tenant's PATs, as they are held in memory.
 
 use http::HeaderValue;
+use tokio::time::Instant;
 
-use super::{PatSource, Picked, header, pat_health::PatHealth};
+use super::{PatSource, Picked, Resource, header, pat_health::PatHealth, proven::Proven};
 use crate::{
     model::{Origin, Secret},
     store::StoredPat,
@@ -22,7 +23,8 @@ pub(super) struct HeldPat {
     pub(super) authorization: Option<HeaderValue>,
     /// `None` for the configuration's own, which belongs to whatever upstream is configured.
     pub(super) origin: Option<Origin>,
-    pub(super) health: PatHealth,
+    health: PatHealth,
+    proven: Proven,
 }
 
 // === impl Pats ===
@@ -53,17 +55,19 @@ impl Pats {
         }
     }
 
-    /// Flexslot took the PAT of `picked`.
-    pub(super) fn accepted(&mut self, picked: &Picked) {
+    /// Flexslot took the PAT of `picked` for this.
+    pub(super) fn accepted(&mut self, picked: &Picked, resource: Resource<'_>) {
         if let Some(pat) = self.of(picked) {
             pat.health.accepted();
+            pat.proven.add(resource);
         }
     }
 
-    /// Flexslot answered 401 to the PAT of `picked`. Answers where the PAT comes from, where it has become rejected by
-    /// this.
-    pub(super) fn refused(&mut self, picked: &Picked) -> Option<PatSource> {
+    /// Flexslot answered 401 to the PAT of `picked`, asked for this. Answers where the PAT comes from, where it has become
+    /// rejected by this.
+    pub(super) fn refused(&mut self, picked: &Picked, resource: Resource<'_>) -> Option<PatSource> {
         let pat = self.of(picked)?;
+        pat.proven.remove(resource);
         let was_rejected = pat.health.is_rejected();
         pat.health.refused();
         (!was_rejected && pat.health.is_rejected()).then(|| pat.source())
@@ -90,7 +94,19 @@ impl Pats {
 
 impl HeldPat {
     fn new(secret: Secret, origin: Option<Origin>) -> Self {
-        Self { authorization: header::bearer(&secret), secret, origin, health: PatHealth::default() }
+        Self {
+            authorization: header::bearer(&secret),
+            secret,
+            origin,
+            health: PatHealth::default(),
+            proven: Proven::default(),
+        }
+    }
+
+    /// Whether a request for this may use it now. One that asks for what it was taken for before may, whatever Flexslot has
+    /// said to others since.
+    pub(super) fn admits(&mut self, resource: Resource<'_>, now: Instant) -> bool {
+        self.proven.has(resource) || self.health.admits(now)
     }
 
     pub(super) fn source(&self) -> PatSource {
@@ -100,16 +116,36 @@ impl HeldPat {
 
 #[cfg(test)]
 mod tests {
-    use super::{PatSource, Pats, Picked, Secret, header};
+    use super::{PatSource, Pats, Picked, Resource, Secret, header};
+    use http::Method;
+    use tokio::time::Instant;
+
+    const DECKS: Resource<'_> = Resource { method: &Method::GET, path: "/api/public/v1/decks/" };
+    const ODD: Resource<'_> = Resource { method: &Method::GET, path: "/api/public/v1/odd/" };
 
     #[test]
     fn a_pat_becomes_rejected_once_and_says_where_it_comes_from() {
         let (mut pats, pat) = (Pats::default(), Secret::new("flx_pat_1"));
         pats.configure(Some(&pat));
         let picked = Picked::pat(header::bearer(&pat).unwrap());
-        let refusals = std::array::from_fn(|_| pats.refused(&picked));
+        let refusals = std::array::from_fn(|_| pats.refused(&picked, DECKS));
         assert_eq!(refusals, [None, None, Some(PatSource::Configuration), None]);
-        pats.accepted(&picked);
-        assert_eq!(pats.refused(&picked), None);
+        pats.accepted(&picked, DECKS);
+        assert_eq!(pats.refused(&picked, DECKS), None);
+    }
+
+    #[test]
+    fn whoever_knows_what_is_answered_401_takes_the_pat_from_nobody_else() {
+        let (mut pats, pat) = (Pats::default(), Secret::new("flx_pat_1"));
+        pats.configure(Some(&pat));
+        let picked = Picked::pat(header::bearer(&pat).unwrap());
+        pats.accepted(&picked, DECKS);
+        for _ in 0..3 {
+            let _ = pats.refused(&picked, ODD);
+        }
+        let admits = |pats: &mut Pats, what| pats.current().unwrap().admits(what, Instant::now());
+        assert_eq!((admits(&mut pats, ODD), admits(&mut pats, DECKS)), (false, true));
+        let _ = pats.refused(&picked, DECKS);
+        assert!(!admits(&mut pats, DECKS), "now it was refused for this, too");
     }
 }

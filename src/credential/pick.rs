@@ -97,23 +97,23 @@ pub(super) enum Pat<P = HeaderValue> {
 pub(super) fn decide(ask: &Ask<'_>, state: &mut State, on: &Circumstances<'_>) -> Decision {
     let mut considered = Considered::default();
     let choice = match ask.class {
-        PathClass::PatOnly => pat_only(state, on, &mut considered),
+        PathClass::PatOnly => pat_only(state, ask, on, &mut considered),
         PathClass::Ordinary => {
             let grant = Candidate::held_in(state, on).judge(ask.need, on);
             let has_pat = state.pats.current().is_some();
-            in_order(on.policy, grant, has_pat, || pat(state, on), &mut considered)
+            in_order(on.policy, grant, has_pat, || pat(state, ask, on), &mut considered)
         }
     };
     Decision { choice, considered }
 }
 
-fn pat_only(state: &mut State, on: &Circumstances<'_>, considered: &mut Considered) -> Choice {
+fn pat_only(state: &mut State, ask: &Ask<'_>, on: &Circumstances<'_>, considered: &mut Considered) -> Choice {
     considered.push(Finding::OAuth(GrantFinding::PatOnlyPath));
     if !on.policy.credentials.contains(&CredentialKind::Pat) {
         considered.push(Finding::Pat(PatFinding::NotListed));
         return Choice::Refuse(Refusal::PatRequired);
     }
-    let pat = pat(state, on);
+    let pat = pat(state, ask, on);
     considered.push(Finding::Pat(pat.finding(None)));
     match pat {
         Pat::Usable(authorization, _) => Choice::Pat(authorization, None),
@@ -183,7 +183,7 @@ pub(super) fn in_order<G: Tokens, P>(
     }
 }
 
-fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
+fn pat(state: &mut State, ask: &Ask<'_>, on: &Circumstances<'_>) -> Pat {
     let Some(pat) = state.pats.current() else { return Pat::Absent };
     if let Some(fault) = pat.origin.as_ref().and_then(|own| foreign(own, on.settings)) {
         return Pat::Unusable(fault);
@@ -193,7 +193,11 @@ fn pat(state: &mut State, on: &Circumstances<'_>) -> Pat {
         None => Pat::Unusable(PatFault::Malformed),
         Some(authorization) => {
             let authorization = authorization.clone();
-            if pat.health.admits(on.instant) { Pat::Usable(authorization, source) } else { Pat::Rejected(source) }
+            if pat.admits(ask.resource, on.instant) {
+                Pat::Usable(authorization, source)
+            } else {
+                Pat::Rejected(source)
+            }
         }
     }
 }

@@ -76,7 +76,7 @@ impl Exchange<'_> {
                 if response.status() == StatusCode::UNAUTHORIZED {
                     self.remedied(Remedy::NotAboutToken);
                 } else {
-                    self.credentials.accepted(&self.request.tenant, &picked);
+                    self.credentials.accepted(&self.ask, &picked);
                 }
                 None
             }
@@ -155,7 +155,7 @@ impl Exchange<'_> {
         };
         self.facts.retry = Some(outcome);
         self.observer.retry(outcome);
-        self.credentials.retried(&self.request.tenant, next, outcome);
+        self.credentials.retried(&self.ask, next, outcome);
         let response = sent?;
         let details = match verdict {
             Some(Verdict::Renew) if next.kind == CredentialKind::OAuth => Some(UNAUTHORIZED_AFTER_REFRESH),

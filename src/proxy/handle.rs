@@ -32,7 +32,7 @@ use super::{
     },
 };
 use crate::{
-    credential::{Ask, Credentials, Resend},
+    credential::{Ask, Credentials, Resend, Resource},
     model::{Observer, Origin, Problem, Scope, TenantId},
 };
 
@@ -231,6 +231,7 @@ impl Corridor {
                 need: Scope::needed(&accepted.method, accepted.target.segments()),
                 class: accepted.target.class(),
                 resend: resend(body, settings),
+                resource: Resource { method: &accepted.method, path: accepted.target.forward().path() },
             },
             replayer: body.replayer(),
             facts,

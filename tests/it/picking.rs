@@ -272,6 +272,24 @@ async fn a_pat_that_flexslot_refuses_three_times_is_put_aside() {
     world.finish().await;
 }
 
+/// Somebody who knows what is answered 401 whatever the PAT.
+#[tokio::test]
+async fn three_401s_elsewhere_do_not_take_a_pat_from_who_asks_for_what_it_is_good_for() {
+    let world = World::start().await;
+    world.tenant("acme").with_pat().await;
+    let odd = || world.get("/odd/").tenant("acme").send();
+    decks(&world).await.is(200);
+    for _ in 0..2 {
+        world.sandbox.fault(flexslot_proxy::sandbox::Fault::unauthorized().times(3));
+        for _ in 0..3 {
+            assert_eq!(odd().await.is(401).problem(), None);
+        }
+        odd().await.is_problem(401, "pat_rejected");
+        decks(&world).await.is(200);
+    }
+    world.finish().await;
+}
+
 #[tokio::test]
 async fn a_pat_that_is_taken_again_starts_afresh() {
     let world = World::start().await;

@@ -371,7 +371,7 @@ async fn refuse_anew(world: &World, name: &str) -> crate::credential::Picked {
     let name = tenant(name);
     let first = world.credentials.pick(&ask(&name)).await.unwrap();
     let Unauthorized::Retry(second) = world.credentials.unauthorized(&ask(&name), &first).await else { panic!() };
-    world.credentials.retried(&name, &second, RetryOutcome::StillUnauthorized);
+    world.credentials.retried(&ask(&name), &second, RetryOutcome::StillUnauthorized);
     second
 }
 
@@ -382,7 +382,7 @@ async fn a_refused_token_that_was_just_refreshed_is_an_error_until_one_is_taken(
     let refused = refuse_anew(&world, "acme").await;
     let error = (ConnectionState::Error, Some(Reason::UnauthorizedAfterRefresh), None);
     assert_eq!(said(&world, "acme").await, (error, Some(CredentialKind::OAuth)), "it is sent all the same");
-    world.credentials.accepted(&tenant("acme"), &refused);
+    world.credentials.accepted(&ask(&tenant("acme")), &refused);
     assert_eq!(said(&world, "acme").await, ((ConnectionState::Connected, None, None), Some(CredentialKind::OAuth)));
 }
 

@@ -137,7 +137,7 @@ async fn a_401_on_a_pat_is_passed_on_and_the_third_rejects_it() {
     tokio::time::advance(Duration::from_secs(60)).await;
     let probe = world.credentials.pick(&ask(&acme)).await.unwrap();
     assert_eq!(kind(&world, &ask(&acme)).await, rejected, "one request probes");
-    world.credentials.accepted(&acme, &probe);
+    world.credentials.accepted(&ask(&acme), &probe);
     assert_eq!(kind(&world, &ask(&acme)).await, Ok(CredentialKind::Pat));
 }
 

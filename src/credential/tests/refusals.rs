@@ -54,7 +54,7 @@ async fn a_401_on_the_retry_with_a_pat_counts_against_the_pat() {
         let answer = world.credentials.unauthorized(&ask(&acme), &grant).await;
         let Unauthorized::Retry(next) = answer else { panic!("{answer:?}") };
         assert_eq!(next.kind, CredentialKind::Pat);
-        world.credentials.retried(&acme, &next, RetryOutcome::StillUnauthorized);
+        world.credentials.retried(&ask(&acme), &next, RetryOutcome::StillUnauthorized);
         pass(&world, 60 * SECOND).await;
     }
     let grant = pick(&world, "acme").await.unwrap();

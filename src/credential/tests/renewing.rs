@@ -176,7 +176,7 @@ async fn renewals_that_do_not_cure_a_401_come_a_minute_apart_and_then_two() {
     for _ in 0..300 {
         let now = world.credentials.pick(&ask(&acme)).await.unwrap();
         if let Unauthorized::Retry(next) = world.credentials.unauthorized(&ask(&acme), &now).await {
-            world.credentials.retried(&acme, &next, RetryOutcome::StillUnauthorized);
+            world.credentials.retried(&ask(&acme), &next, RetryOutcome::StillUnauthorized);
         }
         requests.push(world.flexslot.requests());
         tokio::time::advance(SECOND).await;
@@ -194,8 +194,8 @@ async fn a_cured_401_ends_the_waiting() {
     let Unauthorized::Retry(second) = world.credentials.unauthorized(&ask(&acme), &first).await else {
         panic!("retry")
     };
-    world.credentials.retried(&acme, &second, RetryOutcome::StillUnauthorized);
-    world.credentials.retried(&acme, &second, RetryOutcome::Cured);
+    world.credentials.retried(&ask(&acme), &second, RetryOutcome::StillUnauthorized);
+    world.credentials.retried(&ask(&acme), &second, RetryOutcome::Cured);
     tokio::time::advance(31 * SECOND).await;
     assert!(matches!(world.credentials.unauthorized(&ask(&acme), &second).await, Unauthorized::Retry(_)));
 }

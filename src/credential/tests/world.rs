@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, fmt, ops::Deref, path::Path, sync::Arc, time::Duration};
 
+use http::Method;
 use parking_lot::Mutex;
 use tokio::{task::JoinHandle, time::Instant};
 
@@ -11,8 +12,8 @@ use super::{
 };
 use crate::{
     credential::{
-        Ask, Credentials, PathClass, Picked, RefreshPolicy, Refusal, Resend, Settings, TenantPolicy, Unauthorized,
-        coordinator::Parts,
+        Ask, Credentials, PathClass, Picked, RefreshPolicy, Refusal, Resend, Resource, Settings, TenantPolicy,
+        Unauthorized, coordinator::Parts,
     },
     model::{
         Clock, Observer, ProofKey, Random, Scope, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType,
@@ -279,12 +280,15 @@ pub(super) fn tenant(name: &str) -> TenantId {
 }
 
 pub(super) fn ask(tenant: &TenantId) -> Ask<'_> {
-    Ask { tenant, need: None, class: PathClass::Ordinary, resend: Resend::Possible }
+    Ask { tenant, need: None, class: PathClass::Ordinary, resend: Resend::Possible, resource: DECKS }
 }
 
 pub(super) fn ask_for(tenant: &TenantId, need: Scope) -> Ask<'_> {
     Ask { need: Some(need), ..ask(tenant) }
 }
+
+/// What requests are for where it makes no difference.
+pub(super) const DECKS: Resource<'_> = Resource { method: &Method::GET, path: "/api/public/v1/decks/" };
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const SECOND: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     credential::{
         Ask, Credentials, PathClass, Picked, Refusal, Resend,
-        tests::world::{steps, tenant},
+        tests::world::{DECKS, steps, tenant},
     },
     model::{Clock, CredentialKind, GrantState, TenantId, token::Attempt},
 };
@@ -117,7 +117,13 @@ impl Play {
         let tenant = tenant(WITH_PAT);
         let stored = at_once(self.shared.store.load(&tenant)).expect("readable").pat;
         for (process, credentials) in self.lives() {
-            let ask = Ask { tenant: &tenant, need: None, class: PathClass::PatOnly, resend: Resend::Possible };
+            let ask = Ask {
+                tenant: &tenant,
+                need: None,
+                class: PathClass::PatOnly,
+                resend: Resend::Possible,
+                resource: DECKS,
+            };
             let value = match credentials.pick(&ask, &mut steps()).await {
                 // Of too many 401s, and it says nothing about which one it is.
                 Err(Refusal::PatRejected(_)) => continue,
@@ -133,7 +139,7 @@ impl Play {
 
 /// A request, and if it is told to try again, another.
 async fn persistently(credentials: &Credentials, tenant: &TenantId) -> Result<Picked, Refusal> {
-    let ask = Ask { tenant, need: None, class: PathClass::Ordinary, resend: Resend::Possible };
+    let ask = Ask { tenant, need: None, class: PathClass::Ordinary, resend: Resend::Possible, resource: DECKS };
     let mut answer = credentials.pick(&ask, &mut steps()).await;
     for _ in 1..LAST_TRIES {
         if matches!(answer, Ok(_) | Err(Refusal::ReconnectRequired(_) | Refusal::NotConnected)) {

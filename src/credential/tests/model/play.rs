@@ -20,7 +20,7 @@ use super::{
 use crate::{
     credential::{
         Ask, Credentials, PathClass, Picked, Resend, Unauthorized,
-        tests::world::{CLIENT, ORIGIN, START, steps, tenant},
+        tests::world::{CLIENT, DECKS, ORIGIN, START, steps, tenant},
     },
     model::{Clock, Secret, TenantId, clock::TokioClock, observe::RetryOutcome},
     store::{
@@ -238,7 +238,7 @@ impl Play {
         self.note(format!("{process}: a request for {name}"));
         let (shared, given) = (Arc::clone(&self.shared), Arc::clone(&self.given));
         let task = tokio::spawn(async move {
-            let ask = Ask { tenant: &name, need: None, class: PathClass::Ordinary, resend };
+            let ask = Ask { tenant: &name, need: None, class: PathClass::Ordinary, resend, resource: DECKS };
             let answer = credentials.pick(&ask, &mut steps()).await;
             shared.monitor.answered(process, &name, &answer);
             if let Ok(picked) = answer {
@@ -267,7 +267,13 @@ impl Play {
         }
         let shared = Arc::clone(&self.shared);
         let task = tokio::spawn(async move {
-            let ask = Ask { tenant: &name, need: None, class: PathClass::Ordinary, resend: Resend::Possible };
+            let ask = Ask {
+                tenant: &name,
+                need: None,
+                class: PathClass::Ordinary,
+                resend: Resend::Possible,
+                resource: DECKS,
+            };
             let Unauthorized::Retry(next) = credentials.unauthorized(&ask, &picked, &mut steps()).await else { return };
             if next.at.is_some() && next.at == picked.at {
                 shared.monitor.violate(format!("{process} sends a request again with what was refused"));
@@ -279,7 +285,7 @@ impl Play {
             let answer = Ok(next);
             shared.monitor.answered(process, &name, &answer);
             if let Ok(next) = answer {
-                credentials.retried(&name, &next, outcome);
+                credentials.retried(&ask, &next, outcome);
             }
         });
         self.requests.push(Request { process, task });
