@@ -1,6 +1,6 @@
 //! A sidecar that runs, asked over its admin listener by TCP or a unix socket.
 
-use std::{fmt, io, time::Duration};
+use std::{fmt, io, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{
@@ -19,9 +19,10 @@ use tokio::{
 
 use super::Failure;
 use crate::{
+    admin::client::{Nonce, ProofDocument, can_be_proven},
     app::admin_token,
     config::Config,
-    model::{ListenAddress, ListenOn, Secret, listen::from_here},
+    model::{ListenAddress, ListenOn, Random, Secret, listen::from_here},
 };
 
 /// Where a sidecar is asked, and by whom.
@@ -43,7 +44,18 @@ enum Unheard {
     Nobody(io::Error),
     /// Something does, and this is what it does not do.
     Strange(String),
+    /// Something does, and has not shown that it has the admin token.
+    Unproven,
 }
+
+/// How a sidecar is reached.
+#[derive(Debug, Clone, Copy)]
+enum Host {
+    Tcp(SocketAddr),
+    Unix,
+}
+
+type Sender = http1::SendRequest<Empty<Bytes>>;
 
 /// What is read of a problem document.
 #[derive(Deserialize)]
@@ -106,6 +118,11 @@ impl Running {
                     return Err(Failure::new(format!("what listens on {address} {what}"))
                         .hint("another program may have the port; --admin-listen names another address"));
                 }
+                Ok(Err(Unheard::Unproven)) => {
+                    let what = "does not show that it has the admin token of this configuration, and is not sent it";
+                    return Err(Failure::new(format!("what listens on {address} {what}"))
+                        .hint("run this with the sidecar's own --config and --store; if that is so, another program has the port"));
+                }
                 Err(_) => {
                     return Err(Failure::new(format!("what listens on {address} has not answered for {PATIENCE:?}")));
                 }
@@ -120,38 +137,82 @@ impl Running {
         match address {
             ListenAddress::Tcp(address) => {
                 let stream = TcpStream::connect(address).await.map_err(Unheard::Nobody)?;
-                self.exchange(stream, &address.to_string(), method, target).await
+                self.exchange(stream, Host::Tcp(*address), method, target).await
             }
             ListenAddress::Unix { path, .. } => {
                 let stream = UnixStream::connect(path).await.map_err(Unheard::Nobody)?;
-                self.exchange(stream, "localhost", method, target).await
+                self.exchange(stream, Host::Unix, method, target).await
             }
         }
     }
 
-    async fn exchange<S>(&self, stream: S, host: &str, method: &Method, target: &str) -> Result<Answer, Unheard>
+    async fn exchange<S>(&self, stream: S, host: Host, method: &Method, target: &str) -> Result<Answer, Unheard>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let not_http = |error: hyper::Error| Unheard::Strange(format!("does not speak HTTP: {error}"));
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(not_http)?;
         let connection = tokio::spawn(connection);
-        let request = self.request(host, method, target).map_err(|error| Unheard::Strange(error.to_string()))?;
-        let (head, body) = sender.send_request(request).await.map_err(not_http)?.into_parts();
-        let body = Limited::new(body, LONGEST).collect().await;
-        let body = body.map_err(|error| Unheard::Strange(format!("breaks off its answer: {error}")))?.to_bytes();
-        connection.abort();
-        Ok(Answer { status: head.status, body })
-    }
-
-    fn request(&self, host: &str, method: &Method, target: &str) -> http::Result<Request<Empty<Bytes>>> {
-        let mut request = Request::builder().method(method).uri(target).header(HOST, host).body(Empty::new())?;
+        let mut request = request(host, method, target)?;
         if let Some(token) = &self.token {
-            let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
-            bearer.set_sensitive(true);
-            request.headers_mut().insert(AUTHORIZATION, bearer);
+            // On this very connection, whose other end cannot become another.
+            prove(&mut sender, host, token).await?;
+            request.headers_mut().insert(AUTHORIZATION, bearer(token)?);
         }
-        Ok(request)
+        let answer = send(&mut sender, request).await?;
+        connection.abort();
+        Ok(answer)
+    }
+}
+
+/// Has the other end show that it is a sidecar with `token`, which it is sent only then. The directory of a unix socket says
+/// whose it is.
+async fn prove(sender: &mut Sender, host: Host, token: &Secret) -> Result<(), Unheard> {
+    let Host::Tcp(address) = host else { return Ok(()) };
+    if !can_be_proven(token) {
+        return Ok(());
+    }
+    let nonce = Nonce::random(&Random::system());
+    let asked = request(host, &Method::GET, &format!("/v1/proof?nonce={}", nonce.as_str()))?;
+    let answer = send(sender, asked).await?;
+    match answer.document::<ProofDocument>() {
+        Ok(proof) if proof.is_of(token, &nonce, address) => Ok(()),
+        _ => Err(Unheard::Unproven),
+    }
+}
+
+async fn send(sender: &mut Sender, request: Request<Empty<Bytes>>) -> Result<Answer, Unheard> {
+    sender.ready().await.map_err(not_http)?;
+    let (head, body) = sender.send_request(request).await.map_err(not_http)?.into_parts();
+    let body = Limited::new(body, LONGEST).collect().await;
+    let body = body.map_err(|error| Unheard::Strange(format!("breaks off its answer: {error}")))?.to_bytes();
+    Ok(Answer { status: head.status, body })
+}
+
+fn request(host: Host, method: &Method, target: &str) -> Result<Request<Empty<Bytes>>, Unheard> {
+    let request = Request::builder().method(method).uri(target).header(HOST, host.to_string()).body(Empty::new());
+    request.map_err(|error| Unheard::Strange(error.to_string()))
+}
+
+fn bearer(token: &Secret) -> Result<HeaderValue, Unheard> {
+    let bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()));
+    let mut bearer =
+        bearer.map_err(|_| Unheard::Strange("cannot be sent an admin token that holds a line end".to_owned()))?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
+}
+
+fn not_http(error: hyper::Error) -> Unheard {
+    Unheard::Strange(format!("does not speak HTTP: {error}"))
+}
+
+// === impl Host ===
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix => f.write_str("localhost"),
+        }
     }
 }
 

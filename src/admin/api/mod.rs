@@ -2,6 +2,7 @@
 
 mod connecting;
 mod credentials;
+mod proof;
 mod requests;
 mod tenants;
 
@@ -14,7 +15,7 @@ pub(super) use connecting::open_session;
 
 use super::{Admin, auth, openapi};
 
-/// The routes below `/v1`. All but the description want a caller who may call.
+/// The routes below `/v1`. All but the description and the proof want a caller who may call.
 pub(super) fn routes(admin: &Admin) -> Router<Admin> {
     Router::new()
         .route("/v1/tenants", get(tenants::list))
@@ -28,4 +29,5 @@ pub(super) fn routes(admin: &Admin) -> Router<Admin> {
         .route("/v1/sign-in-links", post(auth::make_link))
         .route_layer(middleware::from_fn_with_state(admin.clone(), auth::authenticated))
         .route("/v1/openapi.json", get(openapi::serve))
+        .route("/v1/proof", get(proof::prove))
 }

@@ -2,6 +2,7 @@
 
 mod card;
 mod health;
+mod proof;
 mod trace;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use card::{CardDocument, ScopeDocument};
 pub use health::HealthDocument;
+pub use proof::{Nonce, ProofDocument, can_be_proven};
 pub use trace::{StepDocument, TimingsDocument, ToldDocument, TraceDocument};
 
 /// A part of the list of cards: `GET /v1/tenants`.

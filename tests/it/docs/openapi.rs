@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use flexslot_proxy::{
-    admin::client::{CardDocument, CardList, Completed, ConnectSession, Disconnected, Revocation, SignInLink},
+    admin::client::{
+        CardDocument, CardList, Completed, ConnectSession, Disconnected, ProofDocument, Revocation, SignInLink,
+    },
     model::{
         Card, ConnectionState, CredentialKind, NextStep, PatState, Reason, ScopeSet, problem::Action, scope::CATALOGUE,
     },
@@ -99,6 +101,7 @@ fn every_document_has_the_fields_that_are_described() {
     assert_described("Completed", Completed { tenant: text(), username: None, scopes: Vec::new() });
     assert_described("Disconnected", Disconnected { revocation: Revocation::None });
     assert_described("SignInLink", SignInLink { url: text(), expires_at: text() });
+    assert_described("Proof", ProofDocument { proof: text() });
 }
 
 /// The words of an enumeration, without null.

@@ -1,7 +1,9 @@
 //! `health` and `explain`, which ask a sidecar that runs.
 
-use std::{fs, net::SocketAddr};
+use std::{fs, net::SocketAddr, sync::Arc};
 
+use http::Method;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -10,7 +12,7 @@ use super::{
     world::{Life, World},
 };
 use crate::support::{
-    ClosedPort, free_port,
+    Call, ClosedPort, Reach, free_port,
     process::{Exit, Launch, Sidecar},
     until,
 };
@@ -93,6 +95,65 @@ async fn whoever_cannot_ask_is_told_why() {
     says(&world.command(&["explain", "00000000-1", "--admin-listen", &closed]).run().await, 1, "no sidecar listens");
     let flexslot = world.origin().trim_start_matches("http://").to_owned();
     says(&world.command(&["health", "--admin-listen", &flexslot]).run().await, 1, "is not a sidecar's of this version");
+}
+
+/// What a stranger at the address reads of each connection, whose requests it has `answer` answer.
+async fn stranger<F>(answer: impl Fn(String) -> F + Send + 'static) -> (SocketAddr, Arc<Mutex<String>>)
+where
+    F: Future<Output = String> + Send,
+{
+    let listener = free_port();
+    let address = listener.local_addr().unwrap();
+    let read = Arc::new(Mutex::new(String::new()));
+    let all = Arc::clone(&read);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            while let Ok(count @ 1..) = stream.read(&mut head).await {
+                let head = String::from_utf8_lossy(&head[..count]).into_owned();
+                all.lock().push_str(&head);
+                let answered = answer(head).await;
+                stream.write_all(answered.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    (address, read)
+}
+
+#[tokio::test]
+async fn who_has_taken_the_port_is_not_sent_the_admin_token() {
+    let world = World::new().await;
+    let sidecar = world.start().await;
+    let token = world.admin_token();
+    let answers = [
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}".to_owned(),
+        "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{\"proof\":\"\"}".to_owned(),
+        "HTTP/1.1 201 Created\r\nContent-Length: 54\r\n\r\n{\"url\":\"http://a\",\"expires_at\":\"2026-11-20T18:45:00Z\"}".to_owned(),
+    ];
+    for answer in answers {
+        let (address, read) = stranger(move |_| std::future::ready(answer.clone())).await;
+        for command in [&["page"][..], &["explain", "00000000-1"]] {
+            let exit = world.command(&[command, &["--admin-listen", &address.to_string()]].concat()).run().await;
+            says(&exit, 1, "does not show that it has the admin token");
+        }
+        let read = read.lock();
+        assert!(read.contains("GET /v1/proof?nonce=") && !read.contains(&token), "{read}");
+        assert!(!read.to_lowercase().contains("authorization"), "{read}");
+    }
+    // One that asks the sidecar itself, which is reached elsewhere.
+    let admin = sidecar.admin;
+    let (address, read) = stranger(move |head| async move {
+        let path = head.split(' ').nth(1).unwrap().to_owned();
+        let reply = Call::new(Reach::Tcp(admin), Method::GET, path).send().await;
+        let body = reply.is(200).text();
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    })
+    .await;
+    let exit = world.command(&["page", "--admin-listen", &address.to_string()]).run().await;
+    says(&exit, 1, "does not show that it has the admin token");
+    let read = read.lock().clone();
+    assert!(read.contains("GET /v1/proof?nonce=") && !read.contains(&token), "{read}");
+    says(&asks(&world, &sidecar, &["page"]).await, 0, "/sign-in/");
 }
 
 #[tokio::test]

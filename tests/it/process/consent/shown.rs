@@ -80,6 +80,9 @@ async fn page_says_why_there_is_no_link() {
     let sidecar = consents.start().await;
     consents.run(&["page"], 0).await;
     consents.world.write_secret("admin-token", "another-than-the-sidecar-has");
+    refused(&format!("what listens on {} does not show that it has the admin token", sidecar.admin)).await;
+    // One that is not proven first.
+    consents.world.write_secret("admin-token", "another");
     refused("the sidecar refuses the admin token").await;
     drop(sidecar);
     refused("no sidecar listens where it is asked").await;
