@@ -32,9 +32,8 @@ use serde::Deserialize;
 
 use crate::{
     credential::Credentials,
-    model::{Clock, Random},
+    model::{Clock, Random, Seldom},
 };
-pub use auth::Refusals;
 pub use error::Code;
 use error::Failure;
 use health::{Readiness, Report, Strictness};
@@ -51,7 +50,8 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     pub traces: Arc<Traces>,
     pub settings: Live,
-    pub refusals: Arc<Refusals>,
+    /// Tokens that were not the admin token.
+    pub refusals: Arc<Seldom>,
     pub clock: Arc<dyn Clock>,
     pub random: Random,
 }

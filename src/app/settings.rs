@@ -179,6 +179,7 @@ fn host_and_origin(config: &Config) -> Guard {
 pub fn connections(config: &Config) -> Limits {
     Limits {
         connections: config.limits.connections,
+        per_peer: config.limits.connections_per_peer,
         wire: WireLimits {
             header_size: config.limits.header_size,
             header_timeout: config.limits.header_timeout,

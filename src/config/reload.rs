@@ -73,6 +73,7 @@ impl Config {
             ("store.state_dir", self.store.state_dir == new.store.state_dir),
             ("server.drain_timeout", self.server.drain_timeout == new.server.drain_timeout),
             ("limits.connections", self.limits.connections == new.limits.connections),
+            ("limits.connections_per_peer", self.limits.connections_per_peer == new.limits.connections_per_peer),
             ("limits.header_size", self.limits.header_size == new.limits.header_size),
             ("limits.header_timeout", self.limits.header_timeout == new.limits.header_timeout),
             ("limits.keep_alive_timeout", self.limits.keep_alive_timeout == new.limits.keep_alive_timeout),

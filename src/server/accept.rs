@@ -26,6 +26,7 @@ use super::{
     connection::{self, Observed},
     crew::{Crew, Post},
     listen::{BACKLOG, Listener, Stream},
+    share::{Share, Shares},
     tls::Tls,
     wire::{Refusal, WireLimits, WireState},
 };
@@ -43,6 +44,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 pub struct Limits {
     /// Connections at a time, over all listeners. Beyond it nobody is accepted, and the kernel's backlog fills.
     pub connections: usize,
+    /// Of them, those that one caller may have; and as many requests under way.
+    pub per_peer: usize,
     pub wire: WireLimits,
 }
 
@@ -51,6 +54,8 @@ pub struct Limits {
 pub struct ConnInfo {
     pub reach: Reach,
     pub peer: Peer,
+    /// What its caller may have, where callers can be told from each other.
+    pub share: Option<Share>,
     /// The tenant that the listener is bound to.
     pub tenant: Option<TenantId>,
     /// The number of the worker that serves it.
@@ -82,6 +87,7 @@ struct Acceptor {
     listener: Listener,
     limits: Limits,
     slots: Arc<Semaphore>,
+    shares: Arc<Shares>,
     crew: Arc<Crew>,
     stopping: watch::Receiver<bool>,
 }
@@ -120,12 +126,12 @@ pub async fn serve<S: Answers>(
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) -> Drained {
-    let slots = Arc::new(Semaphore::new(limits.connections));
+    let (slots, shares) = (Arc::new(Semaphore::new(limits.connections)), Shares::of(limits.per_peer));
     let (stop, stopping) = watch::channel(false);
     let mut acceptors = JoinSet::new();
     for listener in listeners {
-        let (slots, crew, stopping) = (Arc::clone(&slots), Arc::clone(&crew), stopping.clone());
-        let acceptor = Acceptor { listener, limits, slots, crew, stopping };
+        let (slots, shares, crew) = (Arc::clone(&slots), Arc::clone(&shares), Arc::clone(&crew));
+        let acceptor = Acceptor { listener, limits, slots, shares, crew, stopping: stopping.clone() };
         acceptors.spawn(acceptor.run(Arc::clone(&service)));
     }
     drop(stopping);
@@ -221,7 +227,8 @@ impl Acceptor {
         open: &mut JoinSet<()>,
     ) {
         let post = self.crew.post();
-        // Without an address, or a descriptor that can be handed over, the client is gone again.
+        // Without an address, or a descriptor that can be handed over, the client is gone again; and one over its share is
+        // closed.
         let Some(info) = self.info(&stream, &post) else { return };
         let (service, wire, stopping) = (Observed::new(service, info), self.limits.wire, self.stopping.clone());
         let tls = self.listener.tls().cloned();
@@ -250,11 +257,13 @@ impl Acceptor {
         self.listener.accept().await
     }
 
-    /// `None` where the client is gone again.
+    /// `None` where the client is gone again, or has its share already.
     fn info(&self, stream: &Stream, post: &Post) -> Option<ConnInfo> {
+        let peer = Listener::peer(stream).ok()?;
         Some(ConnInfo {
             reach: self.listener.reach(stream).ok()?,
-            peer: Listener::peer(stream).ok()?,
+            peer,
+            share: self.shares.take(peer).ok()?,
             tenant: self.listener.tenant().cloned(),
             worker: post.worker,
             wire: Arc::new(WireState::default()),

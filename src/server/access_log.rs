@@ -39,6 +39,8 @@ pub struct Record {
     pub bytes_sent: u64,
     /// Held to the end of the response.
     pub place: Option<Place>,
+    /// The same, of those that its caller may have.
+    pub of_share: Option<Place>,
 }
 
 /// What a request is known by when it begins.
@@ -92,6 +94,7 @@ impl Record {
             head_after: None,
             bytes_sent: 0,
             place: None,
+            of_share: None,
         }
     }
 

@@ -132,6 +132,7 @@ impl Front {
         }
         record.place = Some(self.under_way.enter().ok_or_else(overloaded)?);
         let on = &*came.on;
+        record.of_share = on.share.as_ref().map(|share| share.enter().ok_or_else(share_spent)).transpose()?;
         Ok(Caller { reach: on.reach, tenant: on.tenant.as_ref(), worker: on.worker })
     }
 
@@ -201,6 +202,12 @@ fn draining() -> Problem {
 fn overloaded() -> Problem {
     Code::Overloaded
         .problem("The sidecar has as many requests under way as limits.connections lets it have.")
+        .retry_after(Duration::from_secs(1))
+}
+
+fn share_spent() -> Problem {
+    Code::Overloaded
+        .problem("This caller has as many requests under way as limits.connections_per_peer lets one have.")
         .retry_after(Duration::from_secs(1))
 }
 

@@ -11,6 +11,7 @@ pub mod listen;
 mod outgoing;
 pub mod request_id;
 pub mod respond;
+mod share;
 pub mod tls;
 mod under_way;
 pub mod wire;

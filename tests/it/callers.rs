@@ -1,9 +1,10 @@
 //! Who may call: the client token, the Host rule and the rules for browsers (contract section 3, "Browsers and hosts").
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use flexslot_proxy::sandbox::Endpoint;
 use http::Method;
 
-use crate::support::{Reply, Upstream, World};
+use crate::support::{Reach, Reply, Upstream, World, http2_over};
 
 const DEFAULT: &str = "server.default_tenant = \"acme\"";
 const PAGE: &str = "https://app.example.com";
@@ -263,5 +264,30 @@ async fn an_options_request_that_is_no_preflight_is_forwarded() {
     let world = world(&format!("server.allowed_origins = [{PAGE:?}]")).await;
     world.call(Method::OPTIONS, "/sandbox/echo").header("origin", PAGE).send().await.is(200);
     assert_eq!(world.seen_once().method, "OPTIONS");
+    world.finish().await;
+}
+
+/// Callers of a unix socket are told from each other, and those on loopback are not.
+#[tokio::test]
+async fn one_user_of_a_socket_leaves_requests_to_the_others() {
+    let config = "server.listen = [\"127.0.0.1:0\", \"unix:s.sock\"]\nlimits.connections_per_peer = 1";
+    let world = world(config).await;
+    let gate = world.sandbox.hold(Endpoint::Resource);
+    let Reach::Unix(path) = world.reach(1) else { panic!("a socket") };
+    let mut connection = http2_over(tokio::net::UnixStream::connect(path).await.unwrap()).await;
+    let mut same = connection.clone();
+    let held = world.at(1, Method::GET, "/api/public/v1/decks/");
+    let held = tokio::spawn(async move { held.send_on(&mut same).await });
+    gate.arrived(1).await;
+    let more = world.at(1, Method::GET, "/api/public/v1/decks/").send_on(&mut connection).await;
+    more.is_problem(503, "overloaded");
+    assert!(more.detail().contains("limits.connections_per_peer"), "{}", more.detail());
+    let others = [(); 2].map(|()| tokio::spawn(world.get("/decks/").send()));
+    gate.arrived(3).await;
+    gate.release();
+    held.await.unwrap().is(200);
+    for other in others {
+        other.await.unwrap().is(200);
+    }
     world.finish().await;
 }

@@ -13,6 +13,8 @@ use crate::config::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     pub connections: usize,
+    /// Those of one address, or of one user of a unix socket.
+    pub connections_per_peer: usize,
     pub header_timeout: Duration,
     /// All header fields together, of a request and of a response.
     pub header_size: usize,
@@ -28,6 +30,7 @@ pub struct Limits {
 #[derive(Debug, Default)]
 pub(in crate::config) struct Written {
     connections: Setting<usize>,
+    connections_per_peer: Setting<usize>,
     header_timeout: Setting<Duration>,
     header_size: Setting<usize>,
     keep_alive_timeout: Setting<Duration>,
@@ -49,6 +52,7 @@ impl Written {
     pub(in crate::config) fn read(mut table: Table<'_>) -> Self {
         let written = Self {
             connections: table.key("connections", Value::count),
+            connections_per_peer: table.key("connections_per_peer", Value::count),
             header_timeout: table.key("header_timeout", units::positive_duration),
             header_size: table.key("header_size", header_size),
             keep_alive_timeout: table.key("keep_alive_timeout", units::positive_duration),
@@ -63,8 +67,11 @@ impl Written {
     }
 
     pub(in crate::config) fn meaning(self) -> Limits {
+        let connections = self.connections.or(10_000);
         Limits {
-            connections: self.connections.or(10_000),
+            connections,
+            // Whoever it is, somebody else gets in.
+            connections_per_peer: self.connections_per_peer.or(connections.saturating_mul(3).div_ceil(4)),
             header_timeout: self.header_timeout.or(Duration::from_secs(10)),
             header_size: self.header_size.or(64 << 10),
             keep_alive_timeout: self.keep_alive_timeout.or(Duration::from_secs(75)),

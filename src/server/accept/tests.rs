@@ -54,7 +54,7 @@ fn start(connections: usize, drain: Duration, more: Vec<Listener>) -> Server {
     };
     let task = tokio::spawn(serve(
         listeners,
-        Limits { connections, wire: LIMITS },
+        Limits { connections, per_peer: 1, wire: LIMITS },
         (Arc::new(Crew::here()), Arc::new(service)),
         shutdown,
         drain,
@@ -119,6 +119,30 @@ async fn connections_over_the_limit_wait_until_one_ends() {
     assert_eq!(second.try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     drop(first);
     read(&mut second, "-").await;
+}
+
+/// Over a unix socket callers are told from each other, and over loopback they are not.
+#[tokio::test]
+async fn a_caller_that_has_its_share_gets_no_more_connections() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let unix = listener(ListenAddress::Unix { path: path.clone(), mode: 0o600 }, None);
+    let server = start(10, Duration::ZERO, vec![unix]);
+    let mut first = UnixStream::connect(&path).await.unwrap();
+    ask(&mut first, GET, "-").await;
+    let mut second = UnixStream::connect(&path).await.unwrap();
+    let _ = second.write_all(GET).await;
+    // The end, or that what was sent is lost.
+    assert!(!matches!(second.read(&mut [0; 64]).await, Ok(1..)));
+    ask(&mut first, GET, "-").await;
+    for _ in 0..2 {
+        ask(&mut TcpStream::connect(server.address).await.unwrap(), GET, "-").await;
+    }
+    drop(first);
+    let mut third = UnixStream::connect(&path).await.unwrap();
+    while third.write_all(GET).await.is_err() || !matches!(third.read(&mut [0; 4096]).await, Ok(1..)) {
+        third = UnixStream::connect(&path).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -207,7 +231,7 @@ async fn a_client_that_hangs_up_cancels_its_request() {
     let _server = tokio::spawn(async move {
         serve(
             vec![listener],
-            Limits { connections: 1, wire: LIMITS },
+            Limits { connections: 1, per_peer: 1, wire: LIMITS },
             (Arc::new(Crew::here()), Arc::new(service)),
             pending(),
             Duration::ZERO,

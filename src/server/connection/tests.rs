@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{ConnInfo, Observed, serve};
-use crate::{proxy::guard::Reach, server::wire::tests::LIMITS};
+use crate::{model::Peer, proxy::guard::Reach, server::wire::tests::LIMITS};
 
 const LONG: Duration = Duration::from_secs(1000);
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -73,7 +73,14 @@ fn start(chunks: usize, length: usize, every: Duration) -> Server {
 fn start_over(capacity: usize, chunks: usize, length: usize, every: Duration) -> Server {
     let (client, server) = duplex(capacity);
     let (stop, stopping) = watch::channel(false);
-    let info = ConnInfo { reach: Reach::Unix, tenant: None, worker: 0, wire: Arc::default() };
+    let info = ConnInfo {
+        peer: Peer::Unix { uid: 0 },
+        share: None,
+        reach: Reach::Unix,
+        tenant: None,
+        worker: 0,
+        wire: Arc::default(),
+    };
     let alive = Arc::new(());
     let shared = Arc::clone(&alive);
     let service = move |_: Request<Incoming>| {

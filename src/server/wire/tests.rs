@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{MAX_TARGET, Refusal, WireLimits};
 use crate::{
+    model::Peer,
     proxy::guard::Reach,
     server::{
         accept::{Came, ConnInfo},
@@ -77,7 +78,14 @@ struct Conversation {
 fn connect(capacity: usize) -> Conversation {
     let (client, server) = duplex(capacity);
     let (stop, stopping) = watch::channel(false);
-    let info = ConnInfo { reach: Reach::Unix, tenant: None, worker: 0, wire: Arc::default() };
+    let info = ConnInfo {
+        peer: Peer::Unix { uid: 0 },
+        share: None,
+        reach: Reach::Unix,
+        tenant: None,
+        worker: 0,
+        wire: Arc::default(),
+    };
     let seen = Seen::default();
     let shared = Arc::clone(&seen);
     let service = move |request: Request<Incoming>| answer(request, Arc::clone(&shared));

@@ -80,7 +80,14 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 
 /// An HTTP/2 connection for several calls.
 pub(crate) async fn http2_connection(address: SocketAddr) -> http2::SendRequest<Upload> {
-    let stream = TcpStream::connect(address).await.unwrap();
+    http2_over(TcpStream::connect(address).await.unwrap()).await
+}
+
+/// The same over a stream that is there.
+pub(crate) async fn http2_over<S>(stream: S) -> http2::SendRequest<Upload>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
     let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender

@@ -18,7 +18,7 @@ use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
 pub(crate) use browser::{Browser, Page};
-pub(crate) use client::{Call, Reach, Reply, http2_connection, in_time, sha256, until};
+pub(crate) use client::{Call, Reach, Reply, http2_connection, http2_over, in_time, sha256, until};
 pub(crate) use raw::{Raw, RawReply, field};
 pub(crate) use upstream::{Part, Received, Script, Upstream};
 pub(crate) use world::{ADMIN_TOKEN, CLIENT, GrantOf, World};
