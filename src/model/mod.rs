@@ -59,6 +59,6 @@ pub use secret::Secret;
 pub use seldom::Seldom;
 pub use speaks_for::SpeaksFor;
 pub use tenant::{NamedBy, TenantId};
-pub use token::{Freshness, Grant, GrantId, GrantState, TokenSet, TokenType, Version};
+pub use token::{Freshness, Grant, GrantId, GrantState, Provenance, TokenSet, TokenType, Version};
 pub use trace::Trace;
 pub use web_origin::WebOrigin;

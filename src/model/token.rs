@@ -64,7 +64,17 @@ pub struct Grant {
     pub client_id: String,
     /// The origin that issued the tokens; they are sent nowhere else.
     pub origin: Origin,
+    pub provenance: Provenance,
     pub tokens: TokenSet,
+}
+
+/// How a grant came here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Provenance {
+    /// Somebody has brought it. Nobody has said whose it is.
+    Import,
+    /// Its user has consented, and it was written down whose it is, or that Flexslot did not say.
+    Consent,
 }
 
 /// How much life an access token has left.

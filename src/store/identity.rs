@@ -10,7 +10,7 @@ use super::{
     revocation::over,
     tenants::is_there,
 };
-use crate::model::{GrantId, Identity, Scope, ScopeSet, TenantId, Timestamp, token::DisconnectReason};
+use crate::model::{GrantId, Identity, Provenance, Scope, ScopeSet, TenantId, Timestamp, token::DisconnectReason};
 
 /// What Flexslot has said of a grant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct FoundIdentity {
 // === impl IdentityRecord ===
 
 impl IdentityRecord {
-    /// Of a grant whose record does not open: of a user whom no other is like.
+    /// Of a grant whose record does not open or is not there: of a user whom no other is like.
     fn unreadable(grant: GrantId) -> Self {
         Self { identity: Some(Identity { sub: String::new(), username: None }), ..Self::unasked(grant) }
     }
@@ -113,13 +113,26 @@ impl TokenStore {
         identity: Option<&Row>,
     ) -> Result<Option<IdentityRecord>, StoreError> {
         let Some(grant) = grant.filter(|row| is_remembered(tenant, row)) else { return Ok(None) };
-        let record = match self.found_identity(&identity_key(tenant), identity) {
-            Ok(found) => found.record,
+        let is_of_grant = |record: &IdentityRecord| Some(record.grant) == grant.label.grant;
+        let somebodys = || grant.label.grant.map(IdentityRecord::unreadable);
+        match self.found_identity(&identity_key(tenant), identity) {
+            Ok(found) => match found.record.filter(is_of_grant) {
+                None if self.lacks_identity(tenant, grant) => Ok(somebodys()),
+                record => Ok(record),
+            },
             // Somebody's it is: whoever consents next is asked whether that is meant.
-            Err(StoreError::Unreadable { .. }) => grant.label.grant.map(IdentityRecord::unreadable),
-            Err(error) => return Err(error),
-        };
-        Ok(record.filter(|record| Some(record.grant) == grant.label.grant))
+            Err(StoreError::Unreadable { .. }) => Ok(somebodys()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether it was written down whose a living grant is, so that somebody has taken that away where it is not there.
+    fn lacks_identity(&self, tenant: &TenantId, grant: &Row) -> bool {
+        match record::read_grant(&self.sealer, tenant, grant) {
+            Ok(state) => state.grant().is_some_and(|grant| grant.provenance == Provenance::Consent),
+            // Nobody knows how it came here, if what says so was changed.
+            Err(_) => grant.label.state == RowState::Live,
+        }
     }
 
     /// Whose the grant of the row `grant` is, as far as the row `identity` says.

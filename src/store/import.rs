@@ -11,7 +11,7 @@ use super::{
     record::{self, PlainState},
     tenants::is_there,
 };
-use crate::model::{Grant, GrantId, Origin, TenantId, Timestamp, TokenSet, Version};
+use crate::model::{Grant, GrantId, Origin, Provenance, TenantId, Timestamp, TokenSet, Version};
 
 /// A tenant to import.
 #[derive(Debug, Clone)]
@@ -103,7 +103,8 @@ impl TokenStore {
     /// `new` with an id that was never used.
     pub(super) fn first_of(&self, new: NewGrant) -> Grant {
         let NewGrant { client_id, origin, tokens } = new;
-        Grant { id: GrantId::random(&self.random), version: Version::FIRST, client_id, origin, tokens }
+        let (id, provenance) = (GrantId::random(&self.random), Provenance::Import);
+        Grant { id, version: Version::FIRST, client_id, origin, provenance, tokens }
     }
 }
 

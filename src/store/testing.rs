@@ -14,7 +14,7 @@ use super::{
     seal::{KeyRing, Sealer},
 };
 use crate::model::{
-    Grant, GrantId, Random, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType, Version,
+    Grant, GrantId, Provenance, Random, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType, Version,
     token::{Attempt, Intent, Owner},
 };
 
@@ -90,7 +90,14 @@ pub(super) fn new_grant(name: &str) -> NewGrant {
 
 pub(super) fn grant(name: &str) -> Grant {
     let NewGrant { client_id, origin, tokens } = new_grant(name);
-    Grant { id: GrantId::random(&Random::system()), version: Version::FIRST, client_id, origin, tokens }
+    Grant {
+        id: GrantId::random(&Random::system()),
+        version: Version::FIRST,
+        client_id,
+        origin,
+        provenance: Provenance::Import,
+        tokens,
+    }
 }
 
 pub(super) fn pat(text: &str) -> StoredPat {

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     model::{
-        Grant, GrantId, Identity, ScopeSet, Secret, SessionId, TenantId, Timestamp, Version, token::DisconnectReason,
+        Grant, GrantId, Identity, Provenance, ScopeSet, Secret, SessionId, TenantId, Timestamp, Version,
+        token::DisconnectReason,
     },
     store::{
         Cas, NewGrant, StoreError, TOMBSTONE_LIFE, TokenStore, all,
@@ -95,7 +96,8 @@ impl TokenStore {
 
     /// Gives a grant an id that was never used.
     pub fn new_consent(&self, new: NewGrant, identity: Option<Identity>, outset: Outset) -> NewConsent {
-        NewConsent { grant: self.first_of(new), identity, outset }
+        let grant = Grant { provenance: Provenance::Consent, ..self.first_of(new) };
+        NewConsent { grant, identity, outset }
     }
 
     /// Makes what an open session has brought the grant of its tenant. May be called again where its answer was lost.
@@ -343,7 +345,8 @@ impl Before {
         match parked {
             // Whoever has claimed it, voided it or stored another grant meanwhile was first.
             Some(tokens) if beside == id_in(self.grant.as_ref()) => {
-                let grant = Grant { id: grant, version: Version::FIRST, client_id, origin, tokens };
+                let (id, version, provenance) = (grant, Version::FIRST, Provenance::Consent);
+                let grant = Grant { id, version, client_id, origin, provenance, tokens };
                 // A disconnect has voided what was parked.
                 Ok((key, NewConsent { grant, identity, outset: Outset::default() }))
             }

@@ -263,6 +263,36 @@ async fn a_grant_whose_owner_was_tampered_with_is_somebodys_and_the_next_to_cons
     assert_eq!(known, user("u2"));
 }
 
+async fn put(world: &World, key: &Key, label: Label, body: &str) {
+    let (key, body) = (key.clone(), Body::from_stored(body.as_bytes().to_vec()));
+    world.backend.write(vec![Change { key, expect: Expect::Anything, label, body }]).await.expect("written");
+}
+
+/// Whoever can write to the store can take the row away that says whose a grant is, or bring back another grant's.
+#[tokio::test]
+async fn a_grant_whose_owner_was_taken_away_is_somebodys_as_well() {
+    let world = World::new().await;
+    let (identity, grant) = (Key::new(Kind::Identity, "acme"), Key::new(Kind::Grant, "acme"));
+    let read =
+        async |key: &Key| world.backend.get(std::slice::from_ref(key)).await.expect("read").remove(0).expect("a row");
+    let (id, new) = (opened(&world.store, "acme").await, consent(&world.store, "acme", "u1"));
+    assert!(is_connected(&world.store.connect(&id, &new).await));
+    let of_first = read(&identity).await;
+    let (id, new) = (opened(&world.store, "acme").await, consent_now(&world.store, "acme", "beta", "u1").await);
+    assert!(is_connected(&world.store.connect(&id, &new).await));
+    let sub = async || world.store.outset(&tenant("acme")).await.expect("told").identity.map(|identity| identity.sub);
+    assert_eq!(sub().await.as_deref(), Some("u1"));
+    put(&world, &identity, of_first.label, std::str::from_utf8(of_first.body.as_bytes()).unwrap()).await;
+    assert_eq!(sub().await.as_deref(), Some(""), "another grant's is brought back");
+    put(&world, &identity, Label { state: RowState::Gone, ..Label::default() }, "{}").await;
+    assert_eq!(sub().await.as_deref(), Some(""), "it is taken away");
+    let row = read(&grant).await;
+    let claimed = String::from_utf8_lossy(row.body.as_bytes()).replace("\"came_by\":\"consent\",", "");
+    assert!(claimed.len() < row.body.as_bytes().len(), "{claimed}");
+    put(&world, &grant, row.label, &claimed).await;
+    assert_eq!(sub().await.as_deref(), Some(""), "the grant is made to look like one that was imported");
+}
+
 #[tokio::test]
 async fn a_consent_becomes_its_tenants_grant_and_uses_up_the_session() {
     let world = World::new().await;

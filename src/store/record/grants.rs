@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     model::{
-        Grant, GrantId, GrantState, Origin, ScopeSet, TenantId, Timestamp, TokenSet, TokenType, Version,
+        Grant, GrantId, GrantState, Origin, Provenance, ScopeSet, TenantId, Timestamp, TokenSet, TokenType, Version,
         token::{Attempt, DisconnectReason, Disconnected, Intent, Owner},
     },
     store::{
@@ -37,11 +37,15 @@ pub struct GrantSummary {
 /// A grant as read, its tokens still sealed.
 pub(super) struct SealedGrant {
     pub(super) plain: GrantSummary,
+    provenance: Provenance,
     access: Sealed,
     refresh: Sealed,
     key: Option<Sealed>,
     beside: Beside,
 }
+
+/// How a grant is marked that its user has consented to.
+const CONSENT: &str = "consent";
 
 /// A tenant's grant row without its secrets.
 pub(in crate::store) enum PlainState {
@@ -139,6 +143,7 @@ pub(super) fn write_grant(writer: Writer, sealer: &Sealer, home: Home<'_>, grant
         .with("version", grant.version.number())
         .with("client_id", grant.client_id.as_str())
         .with("origin", grant.origin.as_str())
+        .with_some("came_by", (grant.provenance == Provenance::Consent).then_some(CONSENT))
         .with("token_type", token_type.as_str())
         .with_some("scope", scopes.as_str())
         .with_time("expires_at", *expires_at)
@@ -213,6 +218,11 @@ impl SealedGrant {
                 answered_at: fields.optional_time("answered_at")?,
                 intent: None,
             },
+            provenance: match fields.optional_text("came_by")?.as_deref() {
+                None => Provenance::Import,
+                Some(CONSENT) => Provenance::Consent,
+                Some(_) => return Err(fields.fault("came_by", "consent, or nothing")),
+            },
             access: fields.sealed("access_token")?,
             refresh: fields.sealed("refresh_token")?,
             key: fields.optional_sealed("dpop_jwk")?,
@@ -221,7 +231,7 @@ impl SealedGrant {
     }
 
     pub(super) fn open(self, sealer: &Sealer, home: Home<'_>) -> Result<(Grant, Option<Intent>), Fault> {
-        let Self { plain, access, refresh, key, beside } = self;
+        let Self { plain, provenance, access, refresh, key, beside } = self;
         let open = |field, sealed| home.open(sealer, field, beside, sealed);
         let tokens = TokenSet {
             access: open("access_token", &access)?,
@@ -233,6 +243,6 @@ impl SealedGrant {
             key: key.as_ref().map(|key| open("dpop_jwk", key).and_then(|jwk| proof_key(&jwk))).transpose()?,
         };
         let GrantSummary { id, version, client_id, origin, intent, .. } = plain;
-        Ok((Grant { id, version, client_id, origin, tokens }, intent))
+        Ok((Grant { id, version, client_id, origin, provenance, tokens }, intent))
     }
 }

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     model::{
-        Grant, GrantId, GrantState, Identity, ProofKey, ScopeSet, Secret, SessionId, Timestamp, TokenSet, TokenType,
-        Version,
+        Grant, GrantId, GrantState, Identity, ProofKey, Provenance, ScopeSet, Secret, SessionId, Timestamp, TokenSet,
+        TokenType, Version,
         token::{Attempt, DisconnectReason, Disconnected, Intent, Owner},
     },
     store::{
@@ -255,6 +255,7 @@ prop_compose! {
         scope in prop::option::of(".*"),
         expires_at in any_time(),
         answered_at in prop::option::of(any_time()),
+        provenance in prop_oneof![Just(Provenance::Import), Just(Provenance::Consent)],
         key in prop::option::of(Just(()).prop_map(|()| ProofKey::generate())),
     ) -> Grant {
         let [client_id, access, refresh] = texts;
@@ -262,7 +263,7 @@ prop_compose! {
         let scopes = scope.map_or(ScopeSet::unknown(), |text| ScopeSet::new(&text));
         let (access, refresh) = (Secret::new(access), Secret::new(refresh));
         let tokens = TokenSet { access, refresh, token_type, scopes, expires_at, answered_at, key };
-        Grant { id: GrantId::from_stored(id), version: Version::from_stored(version), client_id, origin, tokens }
+        Grant { id: GrantId::from_stored(id), version: Version::from_stored(version), client_id, origin, provenance, tokens }
     }
 }
 
