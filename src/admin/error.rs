@@ -79,7 +79,17 @@ impl Code {
     pub fn problem(self, detail: impl Into<Cow<'static, str>>) -> Problem {
         let Row(status, code, title, action, cause) = self.row();
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Problem { code, status, title, detail: detail.into(), action, cause, tenant: None, retry_after: None }
+        Problem {
+            code,
+            status,
+            title,
+            detail: detail.into(),
+            afar: None,
+            action,
+            cause,
+            tenant: None,
+            retry_after: None,
+        }
     }
 }
 

@@ -10,3 +10,15 @@ pub enum Peer {
     /// The user whose process has opened it, by the kernel's word (`SO_PEERCRED`).
     Unix { uid: u32 },
 }
+
+// === impl Peer ===
+
+impl Peer {
+    /// Whether it has come by a way that is on this host alone.
+    pub fn is_here(self) -> bool {
+        match self {
+            Self::Unix { .. } => true,
+            Self::Tcp { theirs, .. } => theirs.ip().to_canonical().is_loopback(),
+        }
+    }
+}

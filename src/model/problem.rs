@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Duration};
 
 use http::StatusCode;
 
-use super::TenantId;
+use super::{Peer, TenantId};
 
 /// What the reader of a problem can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Problem {
     pub status: StatusCode,
     pub title: &'static str,
     pub detail: Cow<'static, str>,
+    /// What is said instead to who calls from another host: nothing of addresses on this side.
+    pub afar: Option<Box<str>>,
     pub action: Action,
     pub cause: ProxyError,
     pub tenant: Option<TenantId>,
@@ -89,6 +91,20 @@ impl Problem {
     #[must_use]
     pub fn of(self, tenant: &TenantId) -> Self {
         Self { tenant: Some(tenant.clone()), ..self }
+    }
+
+    /// The same problem, saying this to who calls from another host.
+    #[must_use]
+    pub fn from_afar(self, detail: &str) -> Self {
+        Self { afar: Some(detail.into()), ..self }
+    }
+
+    /// What `peer` is told.
+    pub fn detail_for(&self, peer: Peer) -> &str {
+        match &self.afar {
+            Some(afar) if !peer.is_here() => afar,
+            _ => &self.detail,
+        }
     }
 
     /// The same problem, saying when another try makes sense.

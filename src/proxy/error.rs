@@ -127,9 +127,25 @@ impl Code {
     pub fn problem(self, detail: impl Into<Cow<'static, str>>) -> Problem {
         let Row(status, code, title, action, cause) = self.row();
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Problem { code, status, title, detail: detail.into(), action, cause, tenant: None, retry_after: None }
+        Problem {
+            code,
+            status,
+            title,
+            detail: detail.into(),
+            afar: None,
+            action,
+            cause,
+            tenant: None,
+            retry_after: None,
+        }
     }
 }
+
+/// What callers on other hosts are told: the addresses of store, Flexslot and outbound proxy are for this one. The log, and
+/// `explain`, have them.
+const REFRESH_AFAR: &str = "The access token has expired and could not be refreshed. Try again later.";
+const STORE_AFAR: &str = "This tenant's credential cannot be had from the store. Try again later.";
+const MISCONFIGURED_AFAR: &str = "This tenant's credential cannot be used as the sidecar is configured; it is kept. `flexslot-proxy explain` says why, where the sidecar runs.";
 
 /// A request of `tenant` that the credential room has no credential for.
 pub(super) fn refusal_problem(refusal: Refusal, tenant: &TenantId) -> Problem {
@@ -146,15 +162,15 @@ pub(super) fn refusal_problem(refusal: Refusal, tenant: &TenantId) -> Problem {
         ),
         Refusal::RefreshUnavailable { what, retry_after } => {
             let problem = Code::RefreshUnavailable.problem(format!("The access token has expired and could not be refreshed: {what}. Try again later."));
-            problem.retry_after(retry_after.unwrap_or(Duration::from_secs(1)))
+            problem.from_afar(REFRESH_AFAR).retry_after(retry_after.unwrap_or(Duration::from_secs(1)))
         }
         Refusal::OAuthMisconfigured(what) => {
-            Code::OAuthMisconfigured.problem(format!("This tenant's grant cannot be used: {what}. The grant itself is kept."))
+            Code::OAuthMisconfigured.problem(format!("This tenant's grant cannot be used: {what}. The grant itself is kept.")).from_afar(MISCONFIGURED_AFAR)
         }
-        Refusal::PatUnusable(fault) => Code::OAuthMisconfigured.problem(pat_detail(&fault)),
+        Refusal::PatUnusable(fault) => Code::OAuthMisconfigured.problem(pat_detail(&fault)).from_afar(MISCONFIGURED_AFAR),
         Refusal::StoreUnavailable(what) => {
             let problem = Code::StoreUnavailable.problem(format!("This tenant's credential cannot be had from the store: {what}. Try again later."));
-            problem.retry_after(Duration::from_secs(1))
+            problem.from_afar(STORE_AFAR).retry_after(Duration::from_secs(1))
         }
         Refusal::RecordUnreadable(what) => Problem { action: Action::FixConfig, ..Code::StoreUnavailable.problem(unreadable_detail(&what)) },
     }
@@ -268,20 +284,20 @@ pub(super) fn upstream_failure(error: &UpstreamError, body: Option<BodyError>) -
         Sent::NotSent => "Nothing was sent: it is safe to send the request again.",
         Sent::MaybeSent => "Flexslot may have acted on the request.",
     };
-    let problem = match error.kind {
+    let (code, what) = match error.kind {
         ErrorKind::ConnectTimeout | ErrorKind::ResponseTimeout => {
-            Code::UpstreamTimeout.problem(format!("Flexslot did not answer in time: {error}. {effect}"))
+            (Code::UpstreamTimeout, "Flexslot did not answer in time")
         }
-        ErrorKind::Terminated => Code::UpstreamInvalid
-            .problem(format!("Flexslot broke off before its response was complete: {error}. {effect}")),
-        ErrorKind::HttpProtocol => {
-            Code::UpstreamInvalid.problem(format!("What Flexslot answered cannot be used: {error}. {effect}"))
-        }
-        _ => Code::UpstreamUnreachable.problem(format!(
-            "Flexslot could not be reached: {error}. {effect} If it stays so, check {}.",
-            error.look_at()
-        )),
+        ErrorKind::Terminated => (Code::UpstreamInvalid, "Flexslot broke off before its response was complete"),
+        ErrorKind::HttpProtocol => (Code::UpstreamInvalid, "What Flexslot answered cannot be used"),
+        _ => (Code::UpstreamUnreachable, "Flexslot could not be reached"),
     };
+    let check = match code {
+        Code::UpstreamUnreachable => format!(" If it stays so, check {}.", error.look_at()),
+        _ => String::new(),
+    };
+    let problem = code.problem(format!("{what}: {error}. {effect}{check}"));
+    let problem = problem.from_afar(&format!("{what}: {}. {effect}{check}", error.kind_in_words()));
     Failure::Problem(Problem { cause: error.proxy_error(), ..problem })
 }
 
@@ -323,8 +339,37 @@ pub(super) fn permitted(permission: Option<Permission>) -> Result<(), Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::Code;
+    use super::{Code, Failure, PatFault, Refusal, refusal_problem, upstream_failure};
+    use crate::proxy::upstream::{ErrorKind, Sent, UpstreamError};
     use std::collections::HashSet;
+
+    /// What an address or a name of the inside looks like.
+    const INSIDE: &str = "192.0.2.7:443";
+
+    #[test]
+    fn what_names_the_inside_has_other_words_for_who_is_not_on_this_host() {
+        let what = || INSIDE.to_owned();
+        let refusals = [
+            Refusal::StoreUnavailable(what()),
+            Refusal::OAuthMisconfigured(what()),
+            Refusal::RefreshUnavailable { what: what(), retry_after: None },
+            Refusal::PatUnusable(PatFault::OtherOrigin { own: what(), upstream: what() }),
+        ];
+        let tenant = "acme".parse().unwrap();
+        let refused = refusals.into_iter().map(|refusal| refusal_problem(refusal, &tenant));
+        let kinds = [ErrorKind::Dns, ErrorKind::ConnectTimeout, ErrorKind::Terminated, ErrorKind::HttpProtocol];
+        let failed = kinds.into_iter().map(|kind| {
+            let error = UpstreamError::new(kind, Sent::NotSent, what());
+            match upstream_failure(&error, None) {
+                Failure::Problem(problem) => problem,
+                Failure::Bare(status) => panic!("{status}"),
+            }
+        });
+        for problem in refused.chain(failed) {
+            assert!(problem.detail.contains(INSIDE), "{problem:?}");
+            assert!(problem.afar.as_deref().is_some_and(|afar| !afar.contains(INSIDE)), "{problem:?}");
+        }
+    }
 
     #[test]
     fn every_code_has_a_row_of_its_own() {

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     admin,
     connect_flow::ConnectFlow,
-    model::Problem,
+    model::{Peer, Problem},
     proxy::{
         error::guard_problem,
         guard::{Admitted, Guard},
@@ -58,6 +58,7 @@ impl AdminFront {
             Some(Refusal::Fragment) => {
                 return self.problem(
                     &admin::Code::Invalid.problem("The target has a fragment, which is for the client alone."),
+                    came.on.peer,
                 );
             }
             Some(refusal) => return respond::bare(refusal.status()).map(Body::new),
@@ -66,7 +67,7 @@ impl AdminFront {
         let (mut parts, body) = request.into_parts();
         let admitted = self.guard.load().admit(&parts, came.on.reach);
         let mut response = match admitted {
-            Err(denied) => self.problem(&guard_problem(denied)),
+            Err(denied) => self.problem(&guard_problem(denied), came.on.peer),
             Ok(Admitted::Direct | Admitted::FromOrigin(_) | Admitted::Preflight(_)) => {
                 if let Some(inner) = self.inner(&parts.uri) {
                     parts.uri = inner;
@@ -74,7 +75,7 @@ impl AdminFront {
                 // A browser's session is for the user whose browser it is.
                 parts.extensions.insert(came.on.peer);
                 let Ok(answered) = self.router.clone().call(Request::from_parts(parts, body)).await;
-                self.completed(answered)
+                self.completed(answered, came.on.peer)
             }
         };
         // Nothing in here is a document, whatever a browser makes of it.
@@ -96,17 +97,17 @@ impl AdminFront {
     }
 
     /// Writes the problem that a route has left to be written.
-    fn completed(&self, answered: Response<Body>) -> Response<Body> {
+    fn completed(&self, answered: Response<Body>, peer: Peer) -> Response<Body> {
         let Some(problem) = answered.extensions().get::<Problem>() else { return answered };
-        let mut response = self.problem(problem);
+        let mut response = self.problem(problem, peer);
         for methods in answered.headers().get_all(ALLOW) {
             response.headers_mut().append(ALLOW, methods.clone());
         }
         response
     }
 
-    fn problem(&self, problem: &Problem) -> Response<Body> {
-        respond::problem(problem, self.ids.next(), None).map(Body::new)
+    fn problem(&self, problem: &Problem, peer: Peer) -> Response<Body> {
+        respond::problem(problem, (self.ids.next(), peer), None).map(Body::new)
     }
 }
 

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     admin::trace::Traces,
-    model::{Action, Clock, Observer, Problem, trace::Told},
+    model::{Action, Clock, Observer, Peer, Problem, trace::Told},
     proxy::{
         Caller, Corridor, Failure,
         error::{Code, path_problem},
@@ -110,7 +110,7 @@ impl Front {
             Err(Failure::Problem(problem)) => {
                 let problem = self.addressed(problem, &record);
                 record.problem = Some(Told { code: problem.code, detail: problem.detail.clone() });
-                split(self.problem(&problem, &record, version), Content::Own)
+                split(self.problem(&problem, (&record, came.on.peer), version), Content::Own)
             }
         };
         record.facts.readers.say(&mut response.headers);
@@ -155,8 +155,13 @@ impl Front {
         }
     }
 
-    fn problem(&self, problem: &Problem, record: &Record, version: http::Version) -> Response<Full<Bytes>> {
-        let mut response = respond::problem(problem, record.id(), self.connections_page.get());
+    fn problem(
+        &self,
+        problem: &Problem,
+        (record, peer): (&Record, Peer),
+        version: http::Version,
+    ) -> Response<Full<Bytes>> {
+        let mut response = respond::problem(problem, (record.id(), peer), self.connections_page.get());
         // The rest of a body that nobody wants is not worth reading; and a connection that is to end need not be used
         // again.
         let ends = matches!(problem.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::NOT_IMPLEMENTED)

@@ -10,7 +10,7 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use super::connections_page::ConnectionsPage;
-use crate::model::{Action, Problem, RequestId, request_id};
+use crate::model::{Action, Peer, Problem, RequestId, request_id};
 
 /// On every response.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("flexslot-proxy-request-id");
@@ -40,14 +40,19 @@ struct Document<'a> {
     connections_url: Option<String>,
 }
 
-/// The answer to a failure of ours. One that asks for a connection names the tenant's place on the `page`.
-pub fn problem(problem: &Problem, id: RequestId, page: Option<&ConnectionsPage>) -> Response<Full<Bytes>> {
+/// The answer to a failure of ours, for who has sent the request with this id. One that asks for a connection names the
+/// tenant's place on the `page`.
+pub fn problem(
+    problem: &Problem,
+    (id, peer): (RequestId, Peer),
+    page: Option<&ConnectionsPage>,
+) -> Response<Full<Bytes>> {
     let page = page.filter(|_| problem.action == Action::Reconnect);
     let document = Document {
         r#type: format!("urn:flexslot-proxy:problem:{}", problem.code),
         title: problem.title,
         status: problem.status.as_u16(),
-        detail: &problem.detail,
+        detail: problem.detail_for(peer),
         code: problem.code,
         tenant: problem.tenant.as_ref().map(|tenant| tenant.as_str()),
         request_id: id.to_string(),
@@ -96,7 +101,7 @@ pub fn bare(status: StatusCode) -> Response<Full<Bytes>> {
 mod tests {
     use super::problem;
     use crate::{
-        model::{RequestId, TenantId},
+        model::{Peer, RequestId, TenantId},
         proxy::error::Code,
         server::connections_page::ConnectionsPage,
     };
@@ -104,11 +109,13 @@ mod tests {
     use http_body_util::BodyExt;
     use std::time::Duration;
 
+    const HERE: Peer = Peer::Unix { uid: 0 };
+
     #[tokio::test]
     async fn a_problem_says_everything_that_is_promised() {
         let tenant: TenantId = "acme".parse().unwrap();
         let page = ConnectionsPage::at("127.0.0.1:3540".parse().unwrap());
-        let response = problem(&Code::NotConnected.problem("d").of(&tenant), RequestId::new(7, 1), Some(&page));
+        let response = problem(&Code::NotConnected.problem("d").of(&tenant), (RequestId::new(7, 1), HERE), Some(&page));
         assert_eq!(response.status(), 401);
         assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer realm=\"flexslot-proxy\"");
         assert_eq!(
@@ -128,10 +135,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_calls_from_another_host_learns_no_address_of_this_side() {
+        let told = Code::StoreUnavailable.problem("Redis at 192.0.2.7:6379: timed out.").from_afar("It cannot be had.");
+        let tcp = |theirs: &str| Peer::Tcp { ours: "192.0.2.1:3539".parse().unwrap(), theirs: theirs.parse().unwrap() };
+        for (peer, is_here) in [
+            (HERE, true),
+            (tcp("127.0.0.1:1"), true),
+            (tcp("[::1]:1"), true),
+            (tcp("[::ffff:127.0.0.1]:1"), true),
+            (tcp("192.0.2.1:1"), false),
+            (tcp("[2001:db8::1]:1"), false),
+        ] {
+            let body =
+                problem(&told, (RequestId::new(7, 1), peer), None).into_body().collect().await.unwrap().to_bytes();
+            let text = String::from_utf8_lossy(&body);
+            assert_eq!(
+                (text.contains("192.0.2.7"), text.contains("It cannot be had")),
+                (is_here, !is_here),
+                "{peer:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn only_who_has_to_connect_is_sent_to_the_page() {
         let page = ConnectionsPage::at("127.0.0.1:3540".parse().unwrap());
         for code in Code::ALL {
-            let response = problem(&code.problem("d"), RequestId::new(7, 1), Some(&page));
+            let response = problem(&code.problem("d"), (RequestId::new(7, 1), HERE), Some(&page));
             let body = response.into_body().collect().await.unwrap().to_bytes();
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
             let connects = matches!(code, Code::NotConnected | Code::ReconnectRequired);
@@ -143,7 +173,7 @@ mod tests {
     fn a_wait_is_rounded_up_to_whole_seconds() {
         let response = problem(
             &Code::TenantBusy.problem("d").retry_after(Duration::from_millis(1200)),
-            RequestId::new(7, 1),
+            (RequestId::new(7, 1), HERE),
             None,
         );
         assert_eq!(response.headers()[RETRY_AFTER], "2");

@@ -62,7 +62,7 @@ pub(super) enum StreamFault {
 // === impl UpstreamError ===
 
 impl UpstreamError {
-    pub(super) fn new(kind: ErrorKind, sent: Sent, detail: impl Into<Arc<str>>) -> Self {
+    pub(in crate::proxy) fn new(kind: ErrorKind, sent: Sent, detail: impl Into<Arc<str>>) -> Self {
         Self { kind, sent, detail: detail.into() }
     }
 
@@ -105,6 +105,21 @@ impl UpstreamError {
         }
     }
 
+    /// What happened, without where.
+    pub const fn kind_in_words(&self) -> &'static str {
+        match self.kind {
+            ErrorKind::Dns => "the upstream's name cannot be resolved",
+            ErrorKind::ConnectRefused => "the upstream takes no connection",
+            ErrorKind::ConnectTimeout => "no connection to the upstream in time",
+            ErrorKind::TlsCertificate => "the upstream's certificate is not accepted",
+            ErrorKind::TlsProtocol => "TLS with the upstream failed",
+            ErrorKind::Terminated => "the upstream broke off",
+            ErrorKind::HttpProtocol => "the upstream's response is not valid",
+            ErrorKind::ResponseTimeout => "the upstream is silent",
+            ErrorKind::Body(_) => "the request body could not be sent",
+        }
+    }
+
     /// The `error` parameter of `Proxy-Status`.
     pub const fn proxy_error(&self) -> ProxyError {
         match self.kind {
@@ -123,18 +138,7 @@ impl UpstreamError {
 
 impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            ErrorKind::Dns => "the upstream's name cannot be resolved",
-            ErrorKind::ConnectRefused => "the upstream takes no connection",
-            ErrorKind::ConnectTimeout => "no connection to the upstream in time",
-            ErrorKind::TlsCertificate => "the upstream's certificate is not accepted",
-            ErrorKind::TlsProtocol => "TLS with the upstream failed",
-            ErrorKind::Terminated => "the upstream broke off",
-            ErrorKind::HttpProtocol => "the upstream's response is not valid",
-            ErrorKind::ResponseTimeout => "the upstream is silent",
-            ErrorKind::Body(_) => "the request body could not be sent",
-        };
-        write!(f, "{what}: {}", self.detail)
+        write!(f, "{}: {}", self.kind_in_words(), self.detail)
     }
 }
 
