@@ -7,6 +7,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
+/// Browsers send it with what they navigate to, in a frame too, and with nothing else (Upgrade Insecure Requests section
+/// 3.2.1): also by plain http, where they do not say where an answer goes.
+const UPGRADE: HeaderName = HeaderName::from_static("upgrade-insecure-requests");
+
 /// The destinations whose answers become documents (Fetch Metadata section 2.1). No API client names one.
 const DOCUMENTS: [&str; 5] = ["document", "embed", "frame", "iframe", "object"];
 
@@ -16,7 +20,10 @@ const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// Whether a browser is about to show the answer to a request with these headers.
 pub(super) fn is_shown(request: &HeaderMap) -> bool {
-    request.get_all(SEC_FETCH_DEST).iter().any(|to| DOCUMENTS.iter().any(|document| to == document))
+    match request.contains_key(SEC_FETCH_DEST) {
+        false => request.contains_key(UPGRADE),
+        true => request.get_all(SEC_FETCH_DEST).iter().any(|to| DOCUMENTS.iter().any(|document| to == document)),
+    }
 }
 
 /// Lets the answer run and load nothing, besides what Flexslot forbids it itself.
@@ -43,6 +50,11 @@ mod tests {
             assert!(!is_shown(&going_to(other)), "{other}");
         }
         assert!(!is_shown(&HeaderMap::new()), "curl");
+        let mut by_plain_http = HeaderMap::new();
+        by_plain_http.insert("upgrade-insecure-requests", HeaderValue::from_static("1"));
+        assert!(is_shown(&by_plain_http), "where browsers do not say what they ask for");
+        by_plain_http.insert(super::SEC_FETCH_DEST, HeaderValue::from_static("empty"));
+        assert!(!is_shown(&by_plain_http));
     }
 
     #[test]

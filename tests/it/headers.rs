@@ -132,6 +132,8 @@ async fn what_a_browser_shows_is_inert() {
     let shown = going_to("document").await;
     assert_eq!(shown.is(200).header("content-security-policy"), Some("default-src 'none'; sandbox allow-downloads"));
     assert_eq!(shown.header("x-content-type-options"), Some("nosniff"));
+    let by_plain_http = world.get("/decks/").header("upgrade-insecure-requests", "1").send().await;
+    assert!(by_plain_http.is(200).header("content-security-policy").is_some_and(|policy| policy.contains("sandbox")));
     for fetched in [going_to("empty").await, world.get("/decks/").send().await] {
         assert_eq!(fetched.is(200).header("content-security-policy"), None);
     }
