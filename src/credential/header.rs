@@ -19,7 +19,10 @@ fn of_scheme(scheme: &str, token: &Secret) -> Option<HeaderValue> {
     if !token.is_header_safe() {
         return None;
     }
-    let mut value = HeaderValue::try_from(format!("{scheme} {}", token.expose())).ok()?;
+    // Made at its full length, so that no shorter copy is left behind; its clones share it, and the last one wipes it.
+    let mut text = String::with_capacity(scheme.len() + 1 + token.expose().len());
+    text.extend([scheme, " ", token.expose()]);
+    let mut value = HeaderValue::from_maybe_shared(Secret::new(text).into_bytes()).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
@@ -39,6 +42,13 @@ mod tests {
         let value = bearer(&Secret::new("flx_pat_1")).unwrap();
         assert_eq!((value.as_bytes(), value.is_sensitive()), (&b"Bearer flx_pat_1"[..], true));
         assert!(!format!("{value:?}").contains("flx_pat_1"));
+    }
+
+    /// That the last of them wipes it is shown by `it::wiping`.
+    #[test]
+    fn clones_are_one_in_memory() {
+        let value = bearer(&Secret::new("flx_pat_1")).unwrap();
+        assert_eq!(value.clone().as_bytes().as_ptr(), value.as_bytes().as_ptr());
     }
 
     #[test]

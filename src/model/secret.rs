@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -23,6 +24,11 @@ impl Secret {
     /// The text itself. Whoever calls this answers for where it goes.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The text as bytes, for libraries that pass them on without a copy: wiped when the last clone is dropped.
+    pub fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(self.0)
     }
 
     /// Whether it can stand in a header as a token: at least one character, and visible ASCII throughout. (RFC 6750

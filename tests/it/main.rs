@@ -34,3 +34,4 @@ mod support;
 mod tenants;
 mod traces;
 mod urls;
+mod wiping;

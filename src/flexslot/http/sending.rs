@@ -86,7 +86,7 @@ impl HttpAuthorizationServer {
         }
         let request = request
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body(client_id, secret, form))
+            .body(body(client_id, secret, form).into_bytes())
             .build()
             .map_err(|_| cannot_be_asked(url))?;
         let response = self.http.execute(request).await.map_err(|error| unanswered(url, &error))?;
@@ -102,21 +102,26 @@ fn unknown_client(client_id: &str) -> TokenError {
     ))
 }
 
-/// The body of a request. A public client names itself in it; a confidential one does so in its header.
-pub(super) fn body(client_id: &str, secret: Option<&Secret>, form: &[(&str, &str)]) -> String {
-    let mut body = form_urlencoded::Serializer::new(String::new());
-    body.extend_pairs(form);
-    if secret.is_none() {
-        body.append_pair("client_id", client_id);
-    }
-    body.finish()
+/// The body of a request, which may hold a refresh token or a code. A public client names itself in it; a confidential one
+/// does so in its header.
+pub(super) fn body(client_id: &str, secret: Option<&Secret>, form: &[(&str, &str)]) -> Secret {
+    let own = secret.is_none().then_some(("client_id", client_id));
+    let pairs = || form.iter().copied().chain(own);
+    // Three bytes for one at most, `=` and `&`: a text that grew would leave shorter ones behind.
+    let most = pairs().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
+    let mut body = form_urlencoded::Serializer::new(String::with_capacity(most));
+    body.extend_pairs(pairs());
+    Secret::new(body.finish())
 }
 
 /// Client authentication by HTTP Basic; both parts are form-encoded first (RFC 6749 section 2.3.1).
 pub(super) fn basic(client_id: &str, secret: &Secret) -> Result<HeaderValue, TokenError> {
     let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
     let pair = Zeroizing::new(format!("{}:{}", encode(client_id), encode(secret.expose())));
-    let mut value = HeaderValue::try_from(format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes())))
+    let mut text = String::with_capacity("Basic ".len() + pair.len().div_ceil(3) * 4);
+    text.push_str("Basic ");
+    BASE64_STANDARD.encode_string(pair.as_bytes(), &mut text);
+    let mut value = HeaderValue::from_maybe_shared(Secret::new(text).into_bytes())
         .map_err(|_| TokenError::Misconfigured("oauth.client_secret cannot stand in a header; check it".into()))?;
     value.set_sensitive(true);
     Ok(value)

@@ -41,8 +41,8 @@ fn endpoints(origin: &str) -> Endpoints {
 #[test]
 fn a_public_client_names_itself_in_the_form_and_a_confidential_one_does_not() {
     let form = [("grant_type", "refresh_token"), ("refresh_token", "a+b")];
-    assert_eq!(body("cli_1", None, &form), "grant_type=refresh_token&refresh_token=a%2Bb&client_id=cli_1");
-    assert_eq!(body("cli_1", Some(&Secret::new("s")), &form), "grant_type=refresh_token&refresh_token=a%2Bb");
+    assert_eq!(body("cli_1", None, &form).expose(), "grant_type=refresh_token&refresh_token=a%2Bb&client_id=cli_1");
+    assert_eq!(body("cli_1", Some(&Secret::new("s")), &form).expose(), "grant_type=refresh_token&refresh_token=a%2Bb");
 }
 
 #[test]
