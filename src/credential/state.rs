@@ -100,6 +100,8 @@ pub(super) struct Live {
     pub(super) binding: Option<Binding>,
     /// When this version should be renewed; drawn once per version.
     pub(super) plan: Plan,
+    /// Since when it has been here.
+    since: Instant,
 }
 
 // === impl Slot ===
@@ -275,8 +277,8 @@ impl State {
 
     /// What speaks against renewing the pair held because of `cause` at `now`.
     pub(super) fn held_back(&self, cause: Cause, now: Timestamp, min_interval: Duration) -> Option<NotNow> {
-        let Grant { version, tokens, .. } = &self.live()?.grant;
-        self.pace.held_back(*version, cause, tokens.age(now), min_interval)
+        let live = self.live()?;
+        self.pace.held_back(live.grant.version, cause, live.age(now), min_interval)
     }
 
     /// Whether requests have got the PAT in place of the grant, as far as none that got the grant since has shown that
@@ -312,7 +314,13 @@ impl Live {
             (TokenType::Dpop, Some(key)) => (header::dpop(access), Some(Binding::new(key.clone(), access))),
             (TokenType::Dpop, None) => (Some(header::without_token()), None),
         };
-        Self { plan, authorization, binding, grant, intent: None }
+        Self { plan, authorization, binding, grant, intent: None, since: Instant::now() }
+    }
+
+    /// The age of the last token answer; `None` for an imported pair. A pair is no younger than its time in here, which a
+    /// wall clock that stands still does not see.
+    fn age(&self, now: Timestamp) -> Option<Duration> {
+        self.grant.tokens.age(now).map(|age| age.max(self.since.elapsed()))
     }
 
     /// How fresh the access token is at `now`. A bound one whose key is not here counts as expired: the next is bound to

@@ -152,6 +152,23 @@ async fn an_imported_pair_has_no_age_that_could_hold_a_renewal_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_stands_still_does_not_hold_renewals_back() {
+    let world = World::new().await;
+    world.connect("acme", HOUR, None).await;
+    world.stop_clock();
+    let acme = tenant("acme");
+    for times in 1..=3 {
+        let refused = world.credentials.pick(&ask(&acme)).await.unwrap();
+        let Unauthorized::Retry(next) = world.credentials.unauthorized(&ask(&acme), &refused).await else {
+            panic!("no renewal {times}")
+        };
+        world.credentials.retried(&acme, &next, RetryOutcome::Cured);
+        assert_eq!(world.flexslot.requests(), times);
+        tokio::time::advance(31 * SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_token_is_renewed_once_within_min_interval() {
     let world = World::new().await;
     world.flexslot.life.store(5, std::sync::atomic::Ordering::SeqCst);

@@ -40,6 +40,12 @@ pub(super) struct Counts {
     pub(super) fallbacks: Mutex<Vec<FallbackCause>>,
 }
 
+/// The wall clock. It follows tokio's time, unless it was stopped.
+pub(super) struct WallClock {
+    running: TokioClock,
+    stopped: Mutex<Option<Timestamp>>,
+}
+
 /// The door, for tests that do not look at the trace of their requests.
 #[derive(Clone)]
 pub(super) struct Door(Credentials);
@@ -51,7 +57,7 @@ pub(super) struct World {
     pub(super) backend: Arc<Faulty>,
     pub(super) flexslot: Arc<Flexslot>,
     pub(super) counts: Arc<Counts>,
-    clock: Arc<TokioClock>,
+    clock: Arc<WallClock>,
     settings: Settings,
     pub(super) sealer: Sealer,
 }
@@ -65,6 +71,14 @@ impl Observer for Counts {
 
     fn pat_fallback(&self, cause: FallbackCause) {
         self.fallbacks.lock().push(cause);
+    }
+}
+
+// === impl WallClock ===
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        self.stopped.lock().unwrap_or_else(|| self.running.now())
     }
 }
 
@@ -108,7 +122,7 @@ impl World {
     }
 
     pub(super) async fn with_policy(refresh: RefreshPolicy) -> Self {
-        let clock = Arc::new(TokioClock::starting_at(START));
+        let clock = Arc::new(WallClock { running: TokioClock::starting_at(START), stopped: Mutex::default() });
         let random = Random::system();
         let backend = Arc::new(Faulty::new(MemoryBackend::new(clock.clone(), &random)));
         let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
@@ -130,7 +144,7 @@ impl World {
         store: TokenStore,
         backend: Arc<Faulty>,
         flexslot: Arc<Flexslot>,
-        clock: Arc<TokioClock>,
+        clock: Arc<WallClock>,
         settings: Settings,
         sealer: Sealer,
         state_dir: Option<&Path>,
@@ -224,6 +238,11 @@ impl World {
     /// Now, by the store's clock and everybody's.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The wall clock stands still from now on; time goes on.
+    pub(super) fn stop_clock(&self) {
+        *self.clock.stopped.lock() = Some(self.clock.now());
     }
 
     /// The same world with other rules for one tenant.
