@@ -292,7 +292,10 @@ impl State {
         self.kept_bytes += chunk.len() as u64;
         let fits = self.kept_bytes.max(self.length.unwrap_or(0)) <= self.replay_body;
         if self.keepers > 0 && fits && self.reservation.grow(cost(chunk)) {
-            self.kept.push_back(chunk.clone());
+            // A chunk is a piece of the block that it was read into, which may be far larger. The connection has one block
+            // in any case; of a body that comes in many small pieces, each piece would hold a block of its own.
+            let kept = if self.kept.is_empty() { chunk.clone() } else { Bytes::copy_from_slice(chunk) };
+            self.kept.push_back(kept);
             self.next += 1;
         } else {
             self.overflow();

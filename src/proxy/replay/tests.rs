@@ -1,6 +1,10 @@
 use std::{
     convert::Infallible,
     pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -76,6 +80,35 @@ async fn replays_chunks_in_order_and_more_than_once() {
     for _ in 0..2 {
         assert_eq!(all(replayer.rewind().unwrap()).await, "abcdef");
     }
+}
+
+/// What a reader has read into: large, and with few bytes of this body.
+struct Block(Arc<AtomicUsize>);
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        b"."
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn small_pieces_that_are_kept_hold_no_block_but_the_first() {
+    let (mut sender, mut first) = chunked(&limits());
+    let replayer = first.replayer();
+    let held = Arc::new(AtomicUsize::new(100));
+    for _ in 0..100 {
+        sender.send_data(Bytes::from_owner(Block(Arc::clone(&held)))).await.unwrap();
+        assert_eq!(data(&mut first).await, ".");
+    }
+    assert_eq!(held.load(Ordering::SeqCst), 1);
+    drop(sender);
+    assert_eq!(all(replayer.rewind().unwrap()).await, ".".repeat(100));
 }
 
 #[tokio::test]
