@@ -26,6 +26,7 @@ use crate::model::Origin;
 
 use super::{
     error::{ErrorKind, Sent, UpstreamError},
+    lookup::Lookups,
     tls::handshake_error,
     tunnel::{OutboundProxy, ProxyScheme},
 };
@@ -39,7 +40,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub type BoxedIo = Box<dyn Io>;
 
 /// Host and port, as dialled. IPv6 literals stand without brackets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     pub host: String,
     pub port: u16,
@@ -67,8 +68,10 @@ pub enum DialError {
 
 /// The system's resolver and TCP. Addresses are tried alternating between the families, each 250 ms after the one
 /// before or as soon as that one failed, and the first connection wins (RFC 8305 section 5).
-#[derive(Debug, Clone, Copy, Default)]
-pub struct TcpDialer;
+#[derive(Debug, Clone, Default)]
+pub struct TcpDialer {
+    lookups: Arc<Lookups>,
+}
 
 /// How long an address has before the next one is tried beside it.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -132,8 +135,8 @@ impl fmt::Display for Target {
 #[async_trait]
 impl Dial for TcpDialer {
     async fn dial(&self, target: &Target) -> Result<BoxedIo, DialError> {
-        let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await.map_err(DialError::Dns)?;
-        let stream = connect_any(alternate(found)).await.map_err(DialError::Connect)?;
+        let found = self.lookups.addresses(target).await.map_err(DialError::Dns)?;
+        let stream = connect_any(alternate(found.iter().copied())).await.map_err(DialError::Connect)?;
         // A lost option costs latency, not correctness.
         let _ = stream.set_nodelay(true);
         Ok(Box::new(stream))

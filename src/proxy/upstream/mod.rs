@@ -11,6 +11,7 @@ mod error;
 mod form;
 mod http1;
 mod http2;
+mod lookup;
 mod pool;
 #[cfg(test)]
 mod tests;
@@ -129,7 +130,7 @@ impl Upstream {
     ///
     /// Where the origin's host or the proxy cannot be used.
     pub fn new(params: UpstreamParams) -> Result<Self, InvalidUpstream> {
-        Self::with_dialer(params, Arc::new(TcpDialer))
+        Self::with_dialer(params, Arc::new(TcpDialer::default()))
     }
 
     /// An upstream whose byte streams come from `dial`.
