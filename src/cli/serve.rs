@@ -27,6 +27,11 @@ pub(super) struct ServeArgs {
     pub(super) overrides: ServeOverrides,
 }
 
+/// Descriptors that no connection of an app's may take: for the store, the log, listeners, probes, and token requests; and
+/// those of a worker's runtime.
+const OWN: u64 = 120;
+const OWN_OF_WORKER: u64 = 8;
+
 // === impl ServeArgs ===
 
 impl ServeArgs {
@@ -55,7 +60,7 @@ async fn serve(
     console: &mut Console,
 ) -> Result<(), Failure> {
     let rest = Arc::new(rest);
-    raise_file_limit();
+    let descriptors = raise_file_limit();
     let mut signals = Signals::new()?;
     let hangup = catch(SignalKind::hangup())?;
     let metrics = app::metrics()?;
@@ -65,7 +70,9 @@ async fn serve(
         tracing::info!(file = %file.display(), "an encryption key was made; keep a copy of it apart from the store");
     }
     let listeners = Listeners::bind(&config, handed)?;
-    let app = App::build(config.clone(), storage, &around, (workers()?, metrics))?;
+    let crew = workers()?;
+    let lasting = within(config.clone(), descriptors, crew.size());
+    let app = App::build(lasting, storage, &around, (crew, metrics))?;
     announce(&listeners, &config);
     // A link is for whoever sits there, and must not end up where log lines are collected.
     if console.err_kind() == StreamKind::Terminal {
@@ -104,14 +111,32 @@ async fn invite(app: &App, listeners: &Listeners, console: &mut Console) {
     }
 }
 
-/// Takes as many descriptors as the system lets us have. The soft limit is 1,024 on most systems, for the sake of
-/// programs that use select(2); `limits.connections` is ten times that, and each of them needs another descriptor on
-/// the way out.
-fn raise_file_limit() {
+/// Takes as many descriptors as the system lets us have, and answers how many these are; `None` where there is no end of
+/// them. The soft limit is 1,024 on most systems, for the sake of programs that use select(2); `limits.connections` is
+/// ten times that, and each of them needs another descriptor on the way out.
+fn raise_file_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
+    match setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+            limit.current
+        }
     }
+}
+
+/// Lowers `limits.connections` to what descriptors last for, two for each: one may have to go out. Beyond that callers
+/// wait until others have gone, where else those who are connected would be told that Flexslot cannot be reached, and
+/// probes nothing.
+fn within(mut config: Config, descriptors: Option<u64>, workers: usize) -> Config {
+    let Some(descriptors) = descriptors else { return config };
+    let own = OWN + OWN_OF_WORKER * workers as u64;
+    let connections = usize::try_from(descriptors.saturating_sub(own) / 2).unwrap_or(usize::MAX).max(1);
+    if connections < config.limits.connections {
+        tracing::info!(connections, descriptors, "descriptors last for fewer connections than limits.connections says");
+        config.limits.connections = connections;
+    }
+    config
 }
 
 fn announce(listeners: &Listeners, config: &Config) {

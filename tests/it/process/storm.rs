@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    http::{Connection, DECKS, get},
+    http::{Connection, DECKS, ask, get},
     world::{CLIENT, Life, World},
 };
 use crate::support::{PATIENCE, process::Launch};
@@ -216,6 +216,30 @@ async fn a_storm_over_http_2_waits_together_and_costs_one_token_request() {
     assert_all_served(&served, (CLIENTS * EACH) as u64);
     assert_one_refresh(&world.sandbox.counters());
     report("expired, HTTP/2, all streams at once", served);
+}
+
+/// However many knock: two descriptors for each of those who are in, and some for probes, are not given to others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_descriptors_are_few_some_wait_and_those_who_are_in_are_served() {
+    let world = World::new().await;
+    world.connect("acme", Life::Fresh).await;
+    world.write_config();
+    let shell = ["-c", "ulimit -n 400; exec \"$0\" serve --config proxy.toml", env!("CARGO_BIN_EXE_flexslot-proxy")];
+    let sidecar = Launch::program(world.dir.path(), "/bin/sh", &shell).listening().await;
+    let line = sidecar.process.says("descriptors last for fewer connections").await;
+    let room = usize::try_from(line["connections"].as_u64().unwrap()).unwrap();
+    let gate = world.sandbox.hold(Endpoint::Resource);
+    let mut callers = JoinSet::new();
+    for _ in 0..3 * room {
+        callers.spawn(async move { ask(sidecar.proxy, &get(DECKS, "acme")).await.status });
+    }
+    // Each of those who are in has a connection to Flexslot besides its own.
+    timeout(PATIENCE, gate.arrived(room)).await.unwrap();
+    let ready = ask(sidecar.admin, b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!((ready.status, gate.count()), (200, room), "{}", ready.text());
+    gate.release();
+    let statuses = timeout(2 * PATIENCE, callers.join_all()).await.unwrap();
+    assert_eq!(statuses, vec![200; 3 * room]);
 }
 
 #[tokio::test]
