@@ -52,6 +52,14 @@ compare *ARGS:
 micro *ARGS:
     cargo bench --locked --bench micro -- {{ARGS}}
 
+# What clients see under load and faults, and how long recovery takes; all scenarios, or those that are named: docs/operations.md
+faults *ARGS:
+    scripts/faults {{ARGS}}
+
+# Mixed load and random faults, for an hour or so many minutes
+soak *MINUTES:
+    scripts/soak {{MINUTES}}
+
 # Fuzzes one target, or all
 fuzz TARGET='all' SECONDS='60':
     scripts/fuzz {{TARGET}} {{SECONDS}}
