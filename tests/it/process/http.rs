@@ -65,6 +65,11 @@ impl Connection {
         self.answer().await
     }
 
+    /// Whether nothing has come that nobody has read.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
     /// Reads one response, the whole of it.
     pub(crate) async fn answer(&mut self) -> io::Result<Answer> {
         let mut answer = self.head().await?;

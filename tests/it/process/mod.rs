@@ -36,4 +36,5 @@ mod steps;
 mod storm;
 mod tls;
 mod travel;
+mod under_fire;
 mod world;
