@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
 use super::{Console, Failure, World, logging::Logging, signals::Signals};
 use crate::{
     app,
@@ -47,7 +49,8 @@ enum ConsentMode {
 
 impl SandboxArgs {
     pub(super) fn run(self, world: &mut World<'_>) -> Result<(), Failure> {
-        let log = Log { format: LogFormat::Auto, access: false, filter: "info".to_owned() };
+        let log =
+            Log { format: LogFormat::Auto, access: false, filter: Targets::new().with_default(LevelFilter::INFO) };
         let _logging = Logging::start(&log, world.console.err_kind())?;
         super::runtime()?.block_on(self.serve(&mut world.console))
     }

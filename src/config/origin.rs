@@ -60,6 +60,7 @@ fn not_secure(invalid: InvalidUrl, example: &str) -> Wrong {
     let wrong = Wrong::new(invalid.to_string());
     match invalid {
         InvalidUrl::NotAbsolute => wrong.hint(format!("write \"{example}\"")),
+        InvalidUrl::NotAscii => wrong.hint("write it as nameservers have it: labels that begin with xn--"),
         InvalidUrl::MoreThanOrigin(origin) => wrong.hint(format!("write \"{origin}\"")),
         InvalidUrl::Plaintext => wrong.hint("write https://"),
         InvalidUrl::Credentials | InvalidUrl::Scheme => wrong,

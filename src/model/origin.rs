@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use http::uri::{Authority, Scheme};
-use url::{Host, Position, Url};
+use url::{Host, ParseError, Position, Url};
 
 /// Where Flexslot is: scheme, host and port (RFC 6454 section 4), `http` only for loopback hosts. Cheap to clone.
 ///
@@ -25,6 +25,8 @@ struct Parts {
 pub enum InvalidUrl {
     /// Not an absolute URL with a host.
     NotAbsolute,
+    /// Its host has letters outside of ASCII, which have a form in ASCII (RFC 5890 section 2.3.2.1, A-labels).
+    NotAscii,
     /// It has a user's name or a password in it.
     Credentials,
     /// `http` to a host that is not loopback.
@@ -41,7 +43,10 @@ pub fn secure_url(text: &str) -> Result<Url, InvalidUrl> {
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') || !text.contains("://") {
         return Err(InvalidUrl::NotAbsolute);
     }
-    let url = Url::parse(text).map_err(|_| InvalidUrl::NotAbsolute)?;
+    let url = Url::parse(text).map_err(|error| match error {
+        ParseError::IdnaError if !text.is_ascii() => InvalidUrl::NotAscii,
+        _ => InvalidUrl::NotAbsolute,
+    })?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(InvalidUrl::Credentials);
     }
@@ -144,6 +149,7 @@ impl fmt::Display for InvalidUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAbsolute => "not an absolute URL",
+            Self::NotAscii => "the host is not written in ASCII",
             Self::Credentials => "credentials do not belong in this URL",
             Self::Plaintext => "http:// is only for loopback hosts",
             Self::Scheme => "neither https:// nor http://",
@@ -198,6 +204,7 @@ mod tests {
         for (text, why) in [
             ("", InvalidUrl::NotAbsolute),
             ("api.flexslot.gg", InvalidUrl::NotAbsolute),
+            ("https://b\u{fc}cher.test", InvalidUrl::NotAscii),
             ("https:api.flexslot.gg", InvalidUrl::NotAbsolute),
             ("https://", InvalidUrl::NotAbsolute),
             ("https://api.flexslot.gg ", InvalidUrl::NotAbsolute),

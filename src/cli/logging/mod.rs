@@ -7,7 +7,11 @@ use std::fmt;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::filter_fn, fmt::MakeWriter, layer::SubscriberExt, reload,
+    Layer, Registry,
+    filter::{LevelFilter, Targets, filter_fn},
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    reload,
     util::SubscriberInitExt,
 };
 
@@ -17,8 +21,11 @@ use json::Json;
 use lines::Lines;
 pub use lines::Rest;
 
+/// The target of the lines of requests.
+const ACCESS: &str = "access";
+
 /// The targets of our own lines.
-const OWN: [&str; 3] = ["flexslot_proxy", "access", "sandbox"];
+const OWN: [&str; 3] = ["flexslot_proxy", ACCESS, "sandbox"];
 
 /// Crates whose warnings a peer can have at will: h2 has one for each PING that answers none of ours, ten times the size
 /// of that frame.
@@ -26,7 +33,7 @@ const PEERS: [&str; 2] = ["h2", "hyper"];
 
 /// The running log, whose filter can be changed.
 pub struct Logging {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 // === impl Logging ===
@@ -102,14 +109,14 @@ fn is_fit(line: &Metadata<'_>) -> bool {
 
 /// The filter with the access log's switch worked in: `access` decides whether there is a line per request, whatever
 /// the level of the rest, unless the filter itself speaks of that target.
-fn filter(log: &Log) -> EnvFilter {
-    let speaks_of_access = log.filter.split(',').any(|directive| directive.trim().starts_with("access="));
-    let text = match (log.access, speaks_of_access) {
-        (false, _) => format!("{},access=off", log.filter),
-        (true, true) => log.filter.clone(),
-        (true, false) => format!("{},access=info", log.filter),
-    };
-    EnvFilter::builder().parse_lossy(text)
+fn filter(log: &Log) -> Targets {
+    let filter = log.filter.clone();
+    let speaks_of_access = filter.iter().any(|(target, _)| target == ACCESS);
+    match (log.access, speaks_of_access) {
+        (false, _) => filter.with_target(ACCESS, LevelFilter::OFF),
+        (true, true) => filter,
+        (true, false) => filter.with_target(ACCESS, LevelFilter::INFO),
+    }
 }
 
 #[cfg(test)]
@@ -139,7 +146,7 @@ mod tests {
     }
 
     fn log(format: LogFormat, access: bool, filter: &str) -> Log {
-        Log { format, access, filter: filter.to_owned() }
+        Log { format, access, filter: filter.parse().unwrap() }
     }
 
     /// What is written of one line of each kind.

@@ -1,6 +1,6 @@
 //! `[log]`: what is written to standard error.
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use crate::config::{
     fault::Wrong,
@@ -10,13 +10,13 @@ use crate::config::{
 };
 
 /// `[log]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Log {
     pub format: LogFormat,
     /// One line per request.
     pub access: bool,
-    /// A level, or a filter in the syntax of `tracing_subscriber::EnvFilter`; checked.
-    pub filter: String,
+    /// A level for everything, and levels for targets.
+    pub filter: Targets,
 }
 
 /// How a log line looks.
@@ -33,7 +33,7 @@ pub enum LogFormat {
 pub(in crate::config) struct Written {
     pub(in crate::config) format: Setting<LogFormat>,
     access: Setting<bool>,
-    pub(in crate::config) level: Setting<String>,
+    pub(in crate::config) level: Setting<Targets>,
 }
 
 const FORMATS: [(&str, LogFormat); 3] =
@@ -42,12 +42,16 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 // === impl Log ===
 
+/// What is compared of a filter is levels and names.
+impl Eq for Log {}
+
 impl Log {
     /// Directives separated by commas: a level, or `target=level`. A bare word that is no level would be taken for a
     /// target whose every event is wanted; it is far more often a misspelt level.
-    pub(in crate::config) fn parse_filter(text: &str) -> Result<String, Wrong> {
-        for directive in text.split(',').map(str::trim) {
-            if !directive.contains(['=', '[']) && !LEVELS.contains(&directive.to_ascii_lowercase().as_str()) {
+    pub(in crate::config) fn parse_filter(text: &str) -> Result<Targets, Wrong> {
+        let directives: Vec<_> = text.split(',').map(str::trim).collect();
+        for directive in &directives {
+            if !directive.contains('=') && !LEVELS.contains(&directive.to_ascii_lowercase().as_str()) {
                 let hint = match near::nearest(directive, &LEVELS) {
                     Some(level) => format!("did you mean \"{level}\"?"),
                     None => format!("write one of {}, or a filter such as \"info,access=off\"", LEVELS.join(", ")),
@@ -55,10 +59,8 @@ impl Log {
                 return Err(Wrong::new("neither a level nor a filter").hint(hint));
             }
         }
-        match EnvFilter::builder().parse(text) {
-            Ok(_) => Ok(text.to_owned()),
-            Err(_) => Err(Wrong::new("not a filter").hint("write directives such as \"info,access=off\"")),
-        }
+        let filter = directives.join(",").parse();
+        filter.map_err(|_| Wrong::new("not a filter").hint("write directives such as \"info,access=off\""))
     }
 }
 
@@ -87,7 +89,7 @@ impl Written {
         Log {
             format: self.format.or(LogFormat::Auto),
             access: self.access.or(true),
-            filter: self.level.or("info".to_owned()),
+            filter: self.level.or(Targets::new().with_default(LevelFilter::INFO)),
         }
     }
 }

@@ -168,7 +168,19 @@ fn flags_win_over_variables_and_variables_over_the_file() {
     };
     let config = machine.load_with(&flags).unwrap();
     assert_eq!(config.upstream.origin.as_str(), "https://flag.test");
-    assert_eq!(config.log.filter, "debug");
+    assert_eq!(config.log.filter.to_string(), "debug");
+}
+
+#[test]
+fn a_filter_gives_targets_levels_of_their_own() {
+    for (written, meant) in [
+        ("warn", "warn"),
+        ("INFO, access=off", "access=off,info"),
+        ("flexslot_proxy::credential=debug,error", "flexslot_proxy::credential=debug,error"),
+    ] {
+        let machine = FakeEnvironment::with_config(&format!("[log]\nlevel = \"{written}\""));
+        assert_eq!(machine.load().unwrap().log.filter, meant.parse().unwrap(), "{written}");
+    }
 }
 
 #[test]

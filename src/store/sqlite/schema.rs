@@ -112,6 +112,8 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     connection.busy_timeout(BUSY_TIMEOUT).map_err(failed(path))?;
     // A commit is on the disk before it is answered.
     connection.pragma_update(None, "synchronous", "full").map_err(failed(path))?;
+    // What a statement needs to put aside: a container without /tmp has no other place for it.
+    connection.pragma_update(None, "temp_store", "memory").map_err(failed(path))?;
     Ok(connection)
 }
 

@@ -73,6 +73,11 @@ fn a_commit_is_on_the_disk_before_it_is_answered() {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
     assert_eq!(pragma("synchronous"), Ok(rusqlite::types::Value::Integer(2)), "FULL");
     assert_eq!(pragma("journal_mode"), Ok(rusqlite::types::Value::Text("wal".into())));
+    assert_eq!(
+        pragma("temp_store"),
+        Ok(rusqlite::types::Value::Integer(2)),
+        "MEMORY: nothing but the store is written"
+    );
 }
 
 #[test]
