@@ -32,6 +32,18 @@ gate *ARGS:
 ci:
     .ci/run
 
+# The container image, as an OCI archive
+image ARCHIVE='target/flexslot-proxy.oci.tar':
+    scripts/image {{ARCHIVE}}
+
+# The Debian package
+deb PACKAGE='target/flexslot-proxy.deb':
+    scripts/deb {{PACKAGE}}
+
+# A release of what is committed, or with --dry-run everything but the tag: docs/releasing.md
+release *ARGS:
+    scripts/release {{ARGS}}
+
 # What a million tenants cost: importing, listing, serving
 million *ARGS:
     scripts/million {{ARGS}}

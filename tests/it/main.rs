@@ -22,6 +22,7 @@ mod headers;
 mod lifecycle;
 mod limits;
 mod malformed;
+mod packaging;
 mod picking;
 mod problems;
 mod process;

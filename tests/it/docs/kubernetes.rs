@@ -49,8 +49,9 @@ fn every_configuration_in_a_manifest_is_valid() {
 #[tokio::test]
 async fn the_manifests_are_what_kubernetes_takes_and_their_parts_fit() {
     let python = root().join("target/manifests/bin/python");
-    let paths = ["tests/it/docs/manifests.py", "deploy/kubernetes", "deploy/compose/compose.yaml"];
-    let exit = run(&python, &paths).await;
+    let version = env!("CARGO_PKG_VERSION");
+    let args = ["tests/it/docs/manifests.py", "deploy/kubernetes", "deploy/compose/compose.yaml", version];
+    let exit = run(&python, &args).await;
     assert!(exit.status.success(), "{}", exit.stderr);
     assert!(exit.stdout.trim().parse::<u32>().is_ok_and(|resources| resources > 12), "{}", exit.stdout);
 }

@@ -1,6 +1,6 @@
 """Holds the manifests below deploy/ to the schemas of Kubernetes' API, and their parts to each other.
 
-Prints how many resources there are. manifests.py KUBERNETES_DIR COMPOSE_FILE
+Prints how many resources there are. manifests.py KUBERNETES_DIR COMPOSE_FILE VERSION
 """
 
 import sys
@@ -13,6 +13,8 @@ import yaml
 VERSIONS = ["1.29", kubernetes_validate.latest_version()]
 # A definition of the Prometheus operator's: no schema comes with Kubernetes.
 CUSTOM = {"ServiceMonitor"}
+# With a tag: what runs does not change because a registry has something newer.
+IMAGE = f"your-registry/flexslot-proxy:{sys.argv[3]}"
 
 faults = []
 
@@ -48,6 +50,8 @@ def check_sidecar(where, resource, config_maps):
     if not sidecars:
         return 0
     [sidecar] = sidecars
+    if sidecar["image"] != IMAGE:
+        fault(where, f"runs {sidecar['image']}")
     if sidecar.get("restartPolicy") != "Always":
         fault(where, "not a native sidecar")
     rights = sidecar["securityContext"]
@@ -134,6 +138,8 @@ def check_compose(file):
     """On one network stack, the app after the sidecar, and every file there."""
     compose = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     sidecar, app = compose["services"]["flexslot-proxy"], compose["services"]["app"]
+    if sidecar["image"] != IMAGE:
+        fault(file, f"runs {sidecar['image']}")
     if app["network_mode"] != "service:flexslot-proxy" or "ports" in app:
         fault(file, "app and sidecar are not on one network stack")
     if app["depends_on"] != {"flexslot-proxy": {"condition": "service_healthy"}} or "healthcheck" not in sidecar:
