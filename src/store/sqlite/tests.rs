@@ -80,6 +80,19 @@ fn a_commit_is_on_the_disk_before_it_is_answered() {
     );
 }
 
+/// `.cargo/config.toml` says what is left out.
+#[test]
+fn sqlite_is_compiled_without_what_no_statement_needs() {
+    let connection = rusqlite::Connection::open_in_memory().expect("opened");
+    let mut statement = connection.prepare("PRAGMA compile_options").expect("a statement");
+    let options = statement.query_map([], |row| row.get::<_, String>(0)).expect("read");
+    let options: Vec<_> = options.map(|option| option.expect("a text")).collect();
+    for needless in ["ENABLE_FTS3", "ENABLE_FTS5", "ENABLE_RTREE", "ENABLE_LOAD_EXTENSION", "ENABLE_DBSTAT_VTAB"] {
+        assert!(!options.iter().any(|option| option.starts_with(needless)), "{needless}");
+    }
+    assert!(options.iter().any(|option| option == "OMIT_LOAD_EXTENSION"), "{options:?}");
+}
+
 #[test]
 fn wider_permissions_are_taken_back() {
     let engine = engine();
