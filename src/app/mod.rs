@@ -241,7 +241,7 @@ impl App {
         Ok(Some(page.sign_in(&link.token)))
     }
 
-    /// Serves until `shutdown`, taking over every configuration that comes in by `reloads`; then finishes what is under
+    /// Serves until `shutdown`, which is polled first when it serves, taking over every configuration that comes in by `reloads`; then finishes what is under
     /// way, within `server.drain_timeout`.
     pub async fn run(
         mut self,

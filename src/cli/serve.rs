@@ -81,9 +81,10 @@ async fn serve(
     let (reloader, reloads) = app::reloads();
     let rereading = tokio::spawn(Rereader::new(origin, config, logging, reloader).run(hangup));
     let alive = tokio::spawn(service::stay_alive());
-    service::ready();
     let last = Arc::clone(&rest);
     let stop = async {
+        // It is asked for the first time when requests are served.
+        service::ready();
         signals.stop_or(move || last.write()).await;
         service::stopping();
     };

@@ -64,6 +64,7 @@ async fn the_service_manager_is_told_of_start_reload_and_stop() {
     let launch = world.launch().env("NOTIFY_SOCKET", world.path("notify.sock").to_str().unwrap());
     let sidecar = launch.listening().await;
     assert_eq!(manager.told().await.trim_end(), "READY=1");
+    assert_eq!(Call::new(Reach::Tcp(sidecar.admin), Method::GET, "/readyz").send().await.status, 200);
     sidecar.process.signal(Signal::HUP);
     let reloading = manager.told().await;
     assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
