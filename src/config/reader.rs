@@ -124,6 +124,11 @@ impl<'a> Value<'a> {
         self.fault(Wrong::new(format!("expected {what}, found {}", self.kind())));
     }
 
+    /// The same with how it is written.
+    pub(super) fn expected_as(&self, what: &str, hint: &str) {
+        self.fault(Wrong::new(format!("expected {what}, found {}", self.kind())).hint(hint));
+    }
+
     fn kind(&self) -> &'static str {
         match self.raw {
             DeValue::String(_) => "a string",

@@ -46,6 +46,10 @@ impl SecretSource {
             value.fault(Wrong::new("a secret is never written in the file").hint(HOW_TO_WRITE));
             return None;
         }
+        if !value.is_table() {
+            value.expected_as("a secret", HOW_TO_WRITE);
+            return None;
+        }
         let mut table = value.table()?;
         let env = table.key("env", |value| value.text("the name of an environment variable", variable_name));
         let file = table.key("file", |value| value.text("a path", file_path));

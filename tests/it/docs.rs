@@ -1,5 +1,6 @@
 //! Keeps what the documentation says true where a program can tell.
 
+mod configuration;
 mod errors;
 mod kubernetes;
 pub(crate) mod logging;

@@ -166,7 +166,7 @@ fn a_secret_is_named_in_one_way() {
     assert!(secret("{ env = \"A B\" }").contains("server.client_token.env: not the name of an environment variable"));
     assert!(secret("{ file = \"\" }").contains("server.client_token.file: not a path"));
     assert!(secret("{ file = \"a\", mode = 1 }").contains("server.client_token.mode: unknown key"));
-    assert!(secret("5").contains("expected a table, found an integer"));
+    assert!(secret("5").contains("expected a secret, found an integer"));
 }
 
 #[test]
