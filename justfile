@@ -20,6 +20,10 @@ deny:
 test *ARGS:
     scripts/test {{ARGS}}
 
+# Writes what the documents have out of the program: the tables of keys, the recorded session
+docs:
+    UPDATE_DOCS=1 scripts/test --test it -- docs::configuration docs::commands::the_recorded
+
 # The demo, as the README has it
 smoke:
     scripts/smoke-demo

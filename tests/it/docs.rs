@@ -1,5 +1,6 @@
 //! Keeps what the documentation says true where a program can tell.
 
+mod commands;
 mod configuration;
 mod errors;
 mod kubernetes;
@@ -9,6 +10,7 @@ mod openapi;
 mod reading;
 mod recipes;
 mod systemd;
+mod troubleshooting;
 
 use std::{
     collections::BTreeSet,
@@ -288,6 +290,11 @@ fn every_picture_is_there_and_every_picture_is_shown() {
     let there: BTreeSet<PathBuf> = files_below("docs/images", ".png").into_iter().collect();
     assert!(there.len() > 20, "{there:?}");
     assert_eq!(there, shown);
+    let texts: String = documents().iter().map(read).collect();
+    for drawing in files_below("docs/images", ".svg") {
+        let name = drawing.file_name().expect("a name").to_string_lossy();
+        assert!(texts.contains(&format!("images/{name})")), "{name}");
+    }
 }
 
 /// "`name` in [path](…)", as the tables of docs/architecture.md say where to look.

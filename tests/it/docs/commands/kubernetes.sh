@@ -1,0 +1,22 @@
+echo flx_pat_of_a_test >acme.pat
+echo a-secret >client-secret
+echo 'postgres://sidecar:of-a-test@db/flexslot' >store-url
+block 1
+block 2
+block 3
+rm encryption-key # each section begins anew
+block 4
+rm store-url
+block 5
+says "$(sed -n 's/^ACL SETUSER flexslot-proxy on >PASSWORD //p' "$CRATE/docs/stores.md")" users.acl
+[[ $(stat -c %a users.acl store-url) == $'600\n600' ]]
+
+# The pod.
+mkdir pod && cd pod
+configured
+echo '{"tenant":"acme","pat":"flx_pat_of_a_test"}' >tokens.jsonl
+behind sidecar 'is listening' flexslot-proxy
+curl -s -i http://localhost:3539/t/nobody/api/public/v1/decks/ >answer
+block 6 "s/d067bdbd-1/$(header flexslot-proxy-request-id answer)/" >told 2>&1
+says 'acme' told
+says 'not_connected' told
