@@ -55,6 +55,7 @@ pages! {
     kubernetes: "docs/kubernetes.md",
     logging: "docs/logging.md",
     operations: "docs/operations.md",
+    performance: "docs/performance.md",
     quick_start: "docs/quick-start.md",
     readme: "README.md",
     sandbox: "docs/sandbox.md",

@@ -13,7 +13,7 @@ mkdir "$HOME" bin
 printf 'silent\nshow-error\n' >"$HOME/.curlrc" # its progress is not for a log
 PATH=$WORK/bin:$CRATE/tests/it/docs/commands/bin:$PATH
 ln -s "$PROGRAM" bin/flexslot-proxy
-cp -r "$CRATE/deploy" "$CRATE/tests/it/docs/commands/empty.toml" .
+cp -r "$CRATE/deploy" "$CRATE/tests/it/docs/commands/oauth.toml" .
 # Follows a link and allows what it is asked.
 export BROWSER=browser
 
@@ -122,7 +122,7 @@ sandbox() {
 
 # A configuration whose OAuth client the sandbox knows, beside which the store is made.
 configured() {
-    cp "$WORK/empty.toml" proxy.toml
+    cp "$WORK/oauth.toml" proxy.toml
 }
 
 # A host on which the service runs, as docs/operations.md has it.

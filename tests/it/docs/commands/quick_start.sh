@@ -36,3 +36,7 @@ says '200 OK' answer
 block 13 "s/d067bdbd-1/$(header flexslot-proxy-request-id answer)/" >told
 says 'refresh' told
 says '200, handed over whole' told
+
+block 14
+bash -n ~/.local/share/bash-completion/completions/flexslot-proxy
+says '.TH flexslot-proxy' ~/.local/share/man/man1/flexslot-proxy.1
