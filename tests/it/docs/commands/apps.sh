@@ -1,1 +1,1 @@
-elsewhere 1 'a part of examples/apps/curl/flexslot.sh, which it::process::apps::curl runs'
+elsewhere 'exec curl' 'a part of examples/apps/curl/flexslot.sh, which it::process::apps::curl runs'

@@ -1,5 +1,5 @@
 configured
 behind sidecar 'is listening' flexslot-proxy
-block 1 >link
+block 'flexslot-proxy page' >link
 [[ $(curl -s -L -c jar -o page -w '%{http_code}' "$(grep -o 'http://[^ ]*' link)") == 200 ]]
 says 'No connections yet' page

@@ -1,13 +1,13 @@
 echo flx_pat_of_a_test >acme.pat
 echo a-secret >client-secret
 echo 'postgres://sidecar:of-a-test@db/flexslot' >store-url
-block 1
-block 2
-block 3
+block 'deployment.yaml'
+block 'job.yaml'
+block 'single.yaml'
 rm encryption-key # each section begins anew
-block 4
+block 'replicas.yaml'
 rm store-url
-block 5
+block 'redis.yaml'
 says "$(sed -n 's/^ACL SETUSER flexslot-proxy on >PASSWORD //p' "$CRATE/docs/stores.md")" users.acl
 [[ $(stat -c %a users.acl store-url) == $'600\n600' ]]
 
@@ -17,6 +17,6 @@ configured
 echo '{"tenant":"acme","pat":"flx_pat_of_a_test"}' >tokens.jsonl
 behind sidecar 'is listening' flexslot-proxy
 curl -s -i http://localhost:3539/t/nobody/api/public/v1/decks/ >answer
-block 6 "s/d067bdbd-1/$(header flexslot-proxy-request-id answer)/" >told 2>&1
+block 'kubectl exec' "s/d067bdbd-1/$(header flexslot-proxy-request-id answer)/" >told 2>&1
 says 'acme' told
 says 'not_connected' told

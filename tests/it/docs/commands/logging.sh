@@ -5,8 +5,8 @@ curl -s -o /dev/null http://localhost:3539/t/acme/oauth/token
 awaits not_connected /run/journal
 awaits not_proxied /run/journal
 
-block 1 "s/d067bdbd-1/$(header flexslot-proxy-request-id answer)/" >told
+block 'explain' "s/d067bdbd-1/$(header flexslot-proxy-request-id answer)/" >told
 says 'not_connected' told
-block 2 >counted
+block 'uniq -c' >counted
 says '1 not_connected nobody' counted
-block 3 >about
+block 'select(.tenant == "acme"' >about

@@ -2,7 +2,7 @@
 # the ports and paths that a page names are free, whatever else runs. $1 is the page's script, $BLOCKS the directory of its code blocks, $CRATE that of the
 # crate, $OWN says whether there are namespaces.
 #
-# A page's script calls `block`, `terminal` or `asked` for each shell block, in the order of a reader, or says `elsewhere` why not.
+# A page's script calls `block`, `terminal`, `seen` or `asked` for each shell block, in the order of a reader, or says `elsewhere` why not.
 
 set -E
 trap 'echo "${BASH_SOURCE[0]##*/}:$LINENO: $BASH_COMMAND" >&2' ERR
@@ -35,33 +35,49 @@ fail() {
     exit 1
 }
 
-# Makes what is run of a block: what an expression of sed puts into the place of placeholders.
-edited() {
-    echo "$1" >>"$WORK/ledger"
-    sed -e "${2:-}" "$BLOCKS/sh-$1" >"$WORK/now-$1"
-    sh -n "$WORK/now-$1"
+# block_with LANGUAGE WORDS: the file of the page's block that is these words, else of the only one that has them in it.
+block_with() {
+    local file found=()
+    for file in "$BLOCKS/$1"-*; do
+        if [[ $(<"$file") == "$2" ]]; then
+            echo "$file"
+            return
+        fi
+        if [[ $(<"$file") == *"$2"* ]]; then found+=("$file"); fi
+    done
+    [[ ${#found[@]} == 1 ]] || fail "${#found[@]} blocks of $1 have: $2"
+    echo "${found[0]}"
 }
 
-# block N [SED]: runs the block here, so that its variables last.
+# Makes the file `now` out of a block: what an expression of sed puts into the place of placeholders.
+edited() {
+    local found
+    found=$(block_with sh "$1")
+    echo "${found##*-}" >>"$WORK/ledger"
+    sed -e "${2:-}" "$found" >"$WORK/now"
+    sh -n "$WORK/now"
+}
+
+# block WORDS [SED]: runs the block that has these words, here, so that its variables last.
 block() {
     edited "$1" "${2:-}"
-    . "$WORK/now-$1"
+    . "$WORK/now"
 }
 
-# elsewhere N REASON: the block is not run here.
+# elsewhere WORDS REASON: the block is not run here.
 elsewhere() {
-    echo "$1" >>"$WORK/ledger"
+    edited "$1"
     [[ -n $2 ]]
 }
 
-# terminal NAME WORDS N [SED]: runs the block in a terminal of its own, whose text is in the file NAME, and waits for words in it. The program's process id is in
-# NAME.pid.
+# terminal NAME SAYS WORDS [SED]: runs the block in a terminal of its own, whose text is in the file NAME, and waits until it says something. The program's
+# process id is in NAME.pid.
 terminal() {
     edited "$3" "${4:-}"
-    behind "$1" "$2" bash -c "$(cat "$WORK/now-$3")"
+    behind "$1" "$2" bash -c "$(cat "$WORK/now")"
 }
 
-# behind NAME WORDS COMMAND…: the same with a command that no block has.
+# behind NAME SAYS COMMAND…: the same with a command that no block has.
 behind() {
     local name=$1 words=$2
     shift 2
@@ -86,16 +102,16 @@ ctrl_c() {
     wait "$pid" || true
 }
 
-# seen N [SED]: runs the block at a terminal, where commands do more.
+# seen WORDS [SED]: runs the block at a terminal, where commands do more.
 seen() {
     edited "$1" "${2:-}"
-    at-a-terminal '' '' bash -eu "$WORK/now-$1"
+    at-a-terminal '' '' bash -eu "$WORK/now"
 }
 
-# asked N PROMPT ANSWER [SED]: the same, and somebody there answers the prompt.
+# asked WORDS PROMPT ANSWER [SED]: the same, and somebody there answers the prompt.
 asked() {
     edited "$1" "${4:-}"
-    at-a-terminal "$2" "$3" bash -eu "$WORK/now-$1"
+    at-a-terminal "$2" "$3" bash -eu "$WORK/now"
 }
 
 # says WORDS FILE
@@ -103,9 +119,10 @@ says() {
     grep -q -F -e "$1" "$2" || fail "$2 does not say: $1" "$(cat "$2")"
 }
 
-# shows BLOCK FILE: every line of the page's block is in the file.
+# shows WORDS FILE: every line of the page's text that has these words is in the file.
 shows() {
-    while IFS= read -r line; do says "$line" "$2"; done <"$BLOCKS/$1"
+    local line
+    while IFS= read -r line; do says "$line" "$2"; done <"$(block_with text "$1")"
 }
 
 # header NAME FILE: a header of the answer that curl -i printed.

@@ -1,21 +1,21 @@
-block 1 >journal
+block 'systemctl enable' >journal
 says 'ready' journal
 says 'is listening' journal
 
 echo flx_pat_of_a_test >acme.pat
-block 2 >stored 2>&1
+block 'in-service tenant' >stored 2>&1
 says 'The PAT of acme is stored in sqlite:/var/lib/flexslot-proxy/flexslot-proxy.db' stored
 cp acme.pat "$HOME"
-(block 3)
-block 4 >card
+(block 'docker compose up')
+block 'admin-token' >card
 says '"tenant":"acme"' card
 
 curl -s -i http://localhost:3539/t/nobody/api/public/v1/decks/ >answer
-block 5 "s/d067bdbd-1/$(header flexslot-proxy-request-id answer)/" >told
+block 'explain' "s/d067bdbd-1/$(header flexslot-proxy-request-id answer)/" >told
 says 'not_connected' told
 says 'next:' told
 
 configured
 flexslot-proxy tenant set-pat acme <acme.pat
-block 6 >rotated 2>&1
+block 'key rotate' >rotated 2>&1
 says 'key' rotated

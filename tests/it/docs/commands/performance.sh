@@ -1,5 +1,5 @@
-elsewhere 1 'it builds the release and measures for a quarter of an hour'
-elsewhere 2 'it builds the release and measures'
+elsewhere 'just compare' 'it builds the release and measures for a quarter of an hour'
+elsewhere 'just micro' 'it builds the release and measures'
 for command in compare micro; do
     grep -q "^$command " "$CRATE/justfile" || fail "no recipe $command"
 done

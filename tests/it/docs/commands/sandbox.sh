@@ -1,8 +1,8 @@
-terminal sandbox 'connected-apps' 1
-block 2
-block 3 >bound
+terminal sandbox 'connected-apps' 'flexslot-proxy sandbox'
+block 'after_processing'
+block 'flx_client_bound' >bound
 says dpop_jwk bound
 ctrl_c sandbox
 
-(block 4) >counted
+(block 'set -eu') >counted
 says '{"refreshes":1,"replays":0}' counted
