@@ -59,6 +59,8 @@ struct Look<'a> {
 struct Seen {
     looking: Looking,
     manage_url: String,
+    /// The store that was looked at.
+    place: String,
 }
 
 /// How cards are shown.
@@ -77,8 +79,6 @@ struct Marks(&'static str, &'static str, &'static str);
 
 /// Cards in memory at a time.
 const PAGE: usize = 200;
-
-const NOBODY: &str = "There are no tenants yet. To connect one: flexslot-proxy connect TENANT";
 
 /// What stands below the cards that there was room for.
 const MORE: &str = "\nThere are more tenants than fit here.\nTo see one: flexslot-proxy status TENANT\n";
@@ -126,7 +126,7 @@ impl Look<'_> {
         let shown = self.write(&seen, |piece| console.data_to_reader(piece.as_bytes())).await?;
         seen.looking.notes.iter().for_each(|note| console.tell(printable(note)));
         if shown == 0 && self.is_for_people() {
-            console.tell(NOBODY);
+            console.tell(seen.nobody());
         }
         Ok(())
     }
@@ -142,7 +142,7 @@ impl Look<'_> {
         let file = StoreConfig::load(source, overrides, self.environment)?;
         store::require_durable(&config.store)?;
         let looking = door::look(&config, &file, &self.around).await?;
-        Ok(Seen { looking, manage_url: settings::manage_url(&config) })
+        Ok(Seen { looking, manage_url: settings::manage_url(&config), place: config.store.engine.to_string() })
     }
 
     /// Has `out` take the cards that there is room for, while somebody reads them; answers how many those are.
@@ -201,6 +201,15 @@ fn json(document: &CardDocument) -> String {
 pub(super) fn unknown(tenant: &TenantId) -> Failure {
     Failure::new(format!("nobody knows a tenant {tenant}"))
         .hint(format!("status shows who is there; to connect a new one: flexslot-proxy connect {tenant}"))
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// That there are none, and where: it may be another store than the sidecar's.
+    fn nobody(&self) -> String {
+        format!("There are no tenants in {} yet. To connect one: flexslot-proxy connect TENANT", self.place)
+    }
 }
 
 // === impl Form ===

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::{Instant, sleep};
 
-use super::{Look, NOBODY, Seen};
+use super::{Look, Seen};
 use crate::cli::{Console, Failure, console::Reader, signals::Signals};
 
 /// How often is looked whether something has changed, at the most.
@@ -68,7 +68,7 @@ impl Look<'_> {
             Ok(reader)
         };
         if self.write(seen, &mut piece_by_piece).await? == 0 && self.is_for_people() {
-            piece_by_piece(&format!("{NOBODY}\n"))?;
+            piece_by_piece(&format!("{}\n", seen.nobody()))?;
         }
         Ok((print.finish(), reader))
     }

@@ -33,11 +33,13 @@ impl ListArgs {
         let config = load(global, self.overrides, world)?;
         let mut of_file: OfFile = config.tenants.clone();
         let store = if store::exists(&config.store) { Some(store::open(&config.store, world).await?) } else { None };
+        let mut is_empty = of_file.is_empty();
         world.console.data_line(row("TENANT", "GRANT", "PAT", "LAST USED"))?;
         if let Some(store) = store {
             let mut after: Option<String> = None;
             loop {
                 let page = store.list(Names::after(after.as_deref()), PAGE, None).await?;
+                is_empty &= page.tenants.is_empty();
                 for summary in &page.tenants {
                     write_file_tenants(&mut of_file, Some(&summary.tenant), &mut world.console)?;
                     let file_pat = of_file.remove(&summary.tenant).unwrap_or(FilePat::Absent);
@@ -49,7 +51,12 @@ impl ListArgs {
                 }
             }
         }
-        write_file_tenants(&mut of_file, None, &mut world.console)
+        write_file_tenants(&mut of_file, None, &mut world.console)?;
+        if is_empty {
+            // It may be another store than the sidecar's.
+            world.console.tell(format_args!("There are no tenants in {} yet.", config.store.engine));
+        }
+        Ok(())
     }
 }
 

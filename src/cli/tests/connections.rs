@@ -157,7 +157,9 @@ fn looking_makes_no_store() {
     let empty = Home::new("");
     let (status, out, err) = empty.run(&["status"], "");
     assert_eq!((status, out.as_str()), (Status::Done, ""));
-    assert!(err.contains("flexslot-proxy connect TENANT"), "{err}");
+    let place = empty.0.path().join("flexslot-proxy.db");
+    let told = format!("There are no tenants in sqlite:{} yet. To connect one: ", place.display());
+    assert!(err.starts_with(&told) && err.contains("flexslot-proxy connect TENANT"), "{err}");
     for home in [home, empty] {
         assert_eq!(std::fs::read_dir(home.0.path()).unwrap().count(), 1);
     }

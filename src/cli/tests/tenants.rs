@@ -71,6 +71,7 @@ fn a_pat_is_stored_listed_and_removed() {
     assert_eq!(home.list(), [["acme", "-", "stored", "-"]]);
     assert_eq!(home.tenant(&["remove", "acme"], "").0, Status::Done);
     assert_eq!(home.list(), Vec::<Vec<String>>::new());
+    assert_eq!(home.tenant(&["list"], "").2, format!("There are no tenants in sqlite:{} yet.\n", place.display()));
     let (status, _, err) = home.tenant(&["remove", "acme"], "");
     assert_eq!((status, err.lines().next()), (Status::Failed, Some("error: nothing is stored for acme")));
 }
