@@ -162,7 +162,7 @@ async fn a_wall_clock_that_stands_still_does_not_hold_renewals_back() {
         let Unauthorized::Retry(next) = world.credentials.unauthorized(&ask(&acme), &refused).await else {
             panic!("no renewal {times}")
         };
-        world.credentials.retried(&acme, &next, RetryOutcome::Cured);
+        world.credentials.retried(&ask(&acme), &next, RetryOutcome::Cured);
         assert_eq!(world.flexslot.requests(), times);
         tokio::time::advance(31 * SECOND).await;
     }

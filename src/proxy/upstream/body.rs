@@ -32,7 +32,7 @@ pub struct UpstreamBody {
 }
 
 enum Source {
-    Http1(http1::Content),
+    Http1(http1::Body),
     Http2(Incoming, #[expect(dead_code, reason = "held while its stream is read")] http2::Lease),
     Ended,
     Failed,
@@ -41,8 +41,8 @@ enum Source {
 // === impl UpstreamBody ===
 
 impl UpstreamBody {
-    pub(super) fn http1(content: http1::Content, idle_timeout: Duration) -> Self {
-        let source = if content.is_over() { Source::Ended } else { Source::Http1(content) };
+    pub(super) fn http1(body: http1::Body, idle_timeout: Duration) -> Self {
+        let source = if body.is_over() { Source::Ended } else { Source::Http1(body) };
         Self::new(source, idle_timeout)
     }
 
@@ -62,7 +62,7 @@ impl UpstreamBody {
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         match &mut self.source {
-            Source::Http1(content) => content.poll_frame(cx),
+            Source::Http1(body) => body.poll_frame(cx),
             Source::Http2(incoming, _) => {
                 let frame = ready!(Pin::new(&mut *incoming).poll_frame(cx));
                 Poll::Ready(match frame {
@@ -85,7 +85,7 @@ impl UpstreamBody {
     /// Whether nothing follows what has been read.
     fn is_over(&self) -> bool {
         match &self.source {
-            Source::Http1(content) => content.is_over(),
+            Source::Http1(body) => body.is_over(),
             Source::Http2(incoming, _) => incoming.is_end_stream(),
             Source::Ended | Source::Failed => true,
         }
@@ -144,7 +144,7 @@ impl Body for UpstreamBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.source {
-            Source::Http1(content) => content.size_hint(),
+            Source::Http1(body) => body.size_hint(),
             Source::Http2(incoming, _) => incoming.size_hint(),
             Source::Ended => SizeHint::with_exact(0),
             Source::Failed => SizeHint::default(),

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -86,6 +86,8 @@ pub(super) struct Connector {
     pub(super) timeout: Duration,
     /// Whether the last attempt failed, so that the log tells of an outage once.
     pub(super) failing: AtomicBool,
+    /// How many connections have been made, for all pools.
+    pub(super) made: AtomicU32,
 }
 
 pub(super) struct Tls {

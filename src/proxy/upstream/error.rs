@@ -76,9 +76,9 @@ impl UpstreamError {
         Self { detail: format!("{target}: {}", self.detail).into(), ..self }
     }
 
-    /// From what a connection said about a request, or about the body of a response.
+    /// From what an HTTP/2 connection said about a request, or about the body of a response.
     pub(super) fn from_hyper(error: &hyper::Error, sent: Sent) -> Self {
-        let kind = if error.is_parse() || stream_fault(error) == Some(StreamFault::Detected) {
+        let kind = if stream_fault(error) == Some(StreamFault::Detected) {
             ErrorKind::HttpProtocol
         } else {
             ErrorKind::Terminated
@@ -162,7 +162,7 @@ fn chain<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (d
 
 /// Whether the transport below failed, as opposed to one stream on it.
 pub(super) fn is_transport(error: &hyper::Error) -> bool {
-    error.is_incomplete_message() || chain(error).any(<dyn StdError>::is::<io::Error>)
+    chain(error).any(<dyn StdError>::is::<io::Error>)
 }
 
 /// hyper keeps the type of HTTP/2 errors to itself, so their text has to do. A test holds each of these; a text that is

@@ -22,7 +22,7 @@ pub(super) struct Form {
 
 /// What is said of a body's end (RFC 9112 section 6): the body that is there decides, whatever the header said about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(super) enum Extent {
     /// A request without a body may say so or not.
     Unsaid,
     Length(u64),
@@ -43,7 +43,7 @@ impl Form {
     }
 
     /// The head of a request as it goes over HTTP/1.1. Path and query stay as they are, byte for byte.
-    pub(super) fn write_http1(&self, request: &Outgoing<'_>, added: &Added, framing: Framing, out: &mut BytesMut) {
+    pub(super) fn write_http1(&self, request: &Outgoing<'_>, added: &Added, extent: Extent, out: &mut BytesMut) {
         let Outgoing { method, target, headers } = *request;
         out.reserve(MOST_HEADS);
         put(out, [method.as_str().as_bytes(), b" ", target.as_str().as_bytes(), b" HTTP/1.1\r\n"]);
@@ -58,23 +58,23 @@ impl Form {
         if headers.contains_key(TE) {
             put_field(out, &CONNECTION, b"TE");
         }
-        match framing {
-            Framing::Unsaid => {}
-            Framing::Length(length) => put_field(out, &CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes()),
-            Framing::Open => put_field(out, &TRANSFER_ENCODING, b"chunked"),
+        match extent {
+            Extent::Unsaid => {}
+            Extent::Length(length) => put_field(out, &CONTENT_LENGTH, itoa::Buffer::new().format(length).as_bytes()),
+            Extent::Open => put_field(out, &TRANSFER_ENCODING, b"chunked"),
         }
         out.put_slice(b"\r\n");
     }
 
     /// A request as it goes over HTTP/2.
     pub(super) fn http2(&self, request: &Outgoing<'_>, added: Added, body: ReplayBody) -> Request<ReplayBody> {
-        let framing = Framing::of(request.headers, &body);
+        let extent = Extent::of(request.headers, &body);
         let mut headers = HeaderMap::with_capacity(request.headers.keys_len() + 4);
         for (name, value) in kept(request.headers, &added) {
             headers.append(name, value.clone());
         }
         headers.extend(added.into_iter().flatten());
-        if let Framing::Length(length) = framing {
+        if let Extent::Length(length) = extent {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
         let mut made = Request::new(body);
@@ -115,9 +115,9 @@ fn put(out: &mut BytesMut, parts: [&[u8]; 4]) {
     }
 }
 
-// === impl Framing ===
+// === impl Extent ===
 
-impl Framing {
+impl Extent {
     pub(super) fn of(headers: &HeaderMap, body: &ReplayBody) -> Self {
         let mut said = headers.get_all(CONTENT_LENGTH).iter().peekable();
         match body.size_hint().exact() {
@@ -135,7 +135,7 @@ mod tests {
     use bytes::BytesMut;
     use http::{HeaderMap, HeaderValue, Method, Version, header};
 
-    use super::{Form, Framing, Outgoing, ReplayBody};
+    use super::{Extent, Form, Outgoing, ReplayBody};
 
     fn form() -> Form {
         Form::of(&"https://api.test".parse().unwrap()).unwrap()
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(request.uri(), "https://api.test/cards?x=%2f");
         assert_eq!((request.version(), request.headers().get(header::HOST)), (Version::HTTP_2, None));
         let mut out = BytesMut::new();
-        form().write_http1(&outgoing, &[const { None }; 2], Framing::Unsaid, &mut out);
+        form().write_http1(&outgoing, &[const { None }; 2], Extent::Unsaid, &mut out);
         assert_eq!(out, "GET /cards?x=%2f HTTP/1.1\r\nhost: api.test\r\n\r\n");
     }
 
@@ -165,7 +165,7 @@ mod tests {
         let (method, target) = (Method::GET, "/".parse().unwrap());
         let outgoing = Outgoing { method: &method, target: &target, headers: &map };
         let mut out = BytesMut::new();
-        form().write_http1(&outgoing, &added, Framing::Unsaid, &mut out);
+        form().write_http1(&outgoing, &added, Extent::Unsaid, &mut out);
         assert_eq!(
             out,
             "GET / HTTP/1.1\r\nhost: api.test\r\naccept: a\r\naccept: b\r\nauthorization: Bearer y\r\n\r\n"
@@ -177,18 +177,18 @@ mod tests {
 
     #[test]
     fn the_length_of_no_body_is_said_once_or_not_at_all() {
-        for (said, framing) in [
-            (&[][..], Framing::Unsaid),
-            (&["0"], Framing::Length(0)),
-            (&["0", "0"], Framing::Length(0)),
-            (&["7"], Framing::Unsaid),
-            (&["0", "7"], Framing::Unsaid),
+        for (said, extent) in [
+            (&[][..], Extent::Unsaid),
+            (&["0"], Extent::Length(0)),
+            (&["0", "0"], Extent::Length(0)),
+            (&["7"], Extent::Unsaid),
+            (&["0", "7"], Extent::Unsaid),
         ] {
             let mut headers = HeaderMap::new();
             for line in said {
                 headers.append(header::CONTENT_LENGTH, line.parse().unwrap());
             }
-            assert_eq!(Framing::of(&headers, &ReplayBody::empty()), framing, "{said:?}");
+            assert_eq!(Extent::of(&headers, &ReplayBody::empty()), extent, "{said:?}");
         }
     }
 }

@@ -32,7 +32,7 @@ use super::{
     Added, Failure, Outgoing,
     connect::BoxedIo,
     error::{ErrorKind, Sent, UpstreamError},
-    form::{Form, Framing},
+    form::{Extent, Form},
     pool::{Lives, Pool},
 };
 use crate::proxy::replay::ReplayBody;
@@ -51,8 +51,8 @@ pub(super) struct Lease {
     pool: Weak<Pool>,
 }
 
-/// The content of a response. At its end the connection goes back to the pool; dropped before, it closes.
-pub(super) struct Content {
+/// The body of a response. At its end the connection goes back to the pool; dropped before, it closes.
+pub(super) struct Body {
     source: Source,
     /// How many bytes are still to come, where that is known.
     left: Option<u64>,
@@ -62,7 +62,7 @@ pub(super) struct Content {
 enum Source {
     Lease(Lease),
     /// A task that drives the connection.
-    Apart(mpsc::Receiver<Result<Frame<Bytes>, UpstreamError>>),
+    Apart(mpsc::Receiver<apart::Told>),
     /// It is over.
     Nobody,
 }
@@ -77,9 +77,9 @@ impl Lease {
         Self { connection, reused: false, since: now, retires_at: now + age, idle_timeout, pool }
     }
 
-    /// When it is to be closed if nobody uses it until then.
+    /// When it is to be closed if nobody uses it then.
     pub(super) fn idles_until(&self) -> Instant {
-        self.since + self.idle_timeout
+        (self.since + self.idle_timeout).min(self.retires_at)
     }
 
     /// Looks whether the connection is still there, without waiting for anything.
@@ -93,13 +93,13 @@ impl Lease {
         form: &Form,
         (request, added): (&Outgoing<'_>, &Added),
         body: ReplayBody,
-    ) -> Result<Response<Content>, Failure> {
+    ) -> Result<Response<Body>, Failure> {
         let (before, replayer) = (self.connection.received(), body.replayer());
-        let framing = Framing::of(request.headers, &body);
-        self.connection.put(|out| form.write_http1(request, added, framing, out), body, framing);
+        let extent = Extent::of(request.headers, &body);
+        self.connection.put(|out| form.write_http1(request, added, extent, out), body, extent);
         let response = poll_fn(|cx| self.connection.poll_response(request.method, &replayer, cx)).await;
         match response {
-            Ok(response) => Ok(response.map(|()| self.into_content())),
+            Ok(response) => Ok(response.map(|()| self.into_body())),
             Err(Fault::Ended(error)) if self.reused && self.connection.received() == before => {
                 Err(Failure::ClosedEarly(error))
             }
@@ -111,12 +111,12 @@ impl Lease {
         }
     }
 
-    fn into_content(self) -> Content {
+    fn into_body(self) -> Body {
         let left = self.connection.content().left();
         let source = if self.connection.is_sent() { Source::Lease(self) } else { Source::Apart(apart::begin(self)) };
-        let mut content = Content { source, left };
-        content.end_with(left);
-        content
+        let mut body = Body { source, left };
+        body.end_with(left);
+        body
     }
 
     /// The response has been read to its end, and the request been sent.
@@ -133,14 +133,19 @@ impl Lease {
     }
 }
 
-// === impl Content ===
+// === impl Body ===
 
-impl Content {
+impl Body {
     /// The next frame; `None` at the end.
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
         let frame = match &mut self.source {
             Source::Lease(lease) => lease.connection.poll_frame(cx),
-            Source::Apart(frames) => frames.poll_recv(cx),
+            Source::Apart(frames) => frames.poll_recv(cx).map(|told| match told {
+                Some(told) => told.transpose(),
+                None => {
+                    Some(Err(UpstreamError::new(ErrorKind::Terminated, Sent::MaybeSent, "the body ended too early")))
+                }
+            }),
             Source::Nobody => return Poll::Ready(None),
         };
         match &frame {
@@ -179,8 +184,8 @@ impl Content {
     }
 }
 
-impl fmt::Debug for Content {
+impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Content").field("left", &self.left).finish_non_exhaustive()
+        f.debug_struct("Body").field("left", &self.left).finish_non_exhaustive()
     }
 }

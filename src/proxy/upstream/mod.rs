@@ -21,7 +21,10 @@ mod wire;
 
 use std::{
     fmt,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32},
+    },
     time::Duration,
 };
 
@@ -149,7 +152,7 @@ impl Upstream {
         };
         let proxy = params.proxy.for_origin(&params.origin).map_err(InvalidUpstream::Proxy)?;
         let (timeout, failing) = (params.connect_timeout, AtomicBool::new(false));
-        let connector = Arc::new(Connector { dial, target, proxy, tls, timeout, failing });
+        let connector = Arc::new(Connector { dial, target, proxy, tls, timeout, failing, made: AtomicU32::new(0) });
         Ok(Self {
             form: Arc::new(form),
             pool: Pool::new(connector, params.header_size, params.pool_idle_timeout),
@@ -230,7 +233,7 @@ impl Upstream {
                     sent = http1.send(&self.form, (request, &added), body) => sent?,
                     () = self.silence(&replayer) => return Err(Failure::Final(self.late())),
                 };
-                Ok(response.map(|content| UpstreamBody::http1(content, self.body_idle_timeout)))
+                Ok(response.map(|body| UpstreamBody::http1(body, self.body_idle_timeout)))
             }
             // Apart: a request over HTTP/1.1 does not carry the room for it.
             Lease::Http2(http2) => {
@@ -321,7 +324,7 @@ impl Upstreams {
     }
 }
 
-/// `may_be_stale`: the connection is reused, and not a byte of a response has come.
+/// `may_be_stale`: the connection is reused.
 fn failure(
     mut error: hyper::client::conn::TrySendError<Request<ReplayBody>>,
     replayer: &Replayer,

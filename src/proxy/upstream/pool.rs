@@ -6,7 +6,7 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     time::Duration,
 };
 
@@ -89,7 +89,7 @@ const MAX_AGE: Duration = Duration::from_secs(15 * 60);
 
 /// Connections that were made at the same moment are not all replaced at the same moment: each of as many as these goes so
 /// much earlier than the one before.
-const STEPS: u64 = 16;
+const STEPS: u32 = 16;
 const STEP: Duration = Duration::from_secs(10);
 
 /// How many HTTP/2 connections there may be. When all of them are full, requests wait for each other.
@@ -188,17 +188,17 @@ impl Pool {
     }
 
     fn http1(&self, io: BoxedIo) -> http1::Lease {
-        http1::Lease::new(io, self.header_size, self.lives(self.new_id()), self.myself.clone())
+        http1::Lease::new(io, self.header_size, self.lives(), self.myself.clone())
     }
 
     async fn http2(&self, io: BoxedIo) -> Result<http2::Handle, UpstreamError> {
-        let id = self.new_id();
-        let connect = http2::connect(io, id, self.header_size, self.lives(id), self.myself.clone());
+        let connect = http2::connect(io, self.new_id(), self.header_size, self.lives(), self.myself.clone());
         self.connector.in_time(connect).await
     }
 
-    fn lives(&self, id: u64) -> Lives {
-        Lives { idle: self.idle_timeout, age: MAX_AGE - STEP * (id % STEPS) as u32 }
+    fn lives(&self) -> Lives {
+        let step = self.connector.made.fetch_add(1, Ordering::Relaxed) % STEPS;
+        Lives { idle: self.idle_timeout, age: MAX_AGE - STEP * step }
     }
 
     fn new_id(&self) -> u64 {
@@ -211,6 +211,8 @@ impl Pool {
     fn share(&self, handle: http2::Handle) {
         let state = &mut *self.state.lock();
         state.speaks = Some(Protocol::Http2);
+        // Those that are too old have waited for this one. They end with the requests that they have.
+        state.shared.retain(|handle| !handle.is_retired());
         if state.shared.len() < MAX_SHARED {
             state.shared.push(handle);
         }
@@ -288,8 +290,9 @@ async fn connect_shared(pool: Weak<Pool>, settle: watch::Sender<Outcome>) {
 impl State {
     /// A place where the upstream begins at once.
     fn roomy_lease(&mut self) -> Option<http2::Lease> {
-        self.shared.retain(|handle| !handle.is_closed() && !handle.is_retired());
-        self.shared.iter().filter(|handle| handle.has_room()).find_map(http2::Handle::lease)
+        self.shared.retain(|handle| !handle.is_closed());
+        let takes_one = |handle: &&http2::Handle| handle.has_room() && !handle.is_retired();
+        self.shared.iter().filter(takes_one).find_map(http2::Handle::lease)
     }
 
     /// A place with the fewest to wait for.

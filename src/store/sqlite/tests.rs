@@ -83,7 +83,7 @@ fn a_commit_is_on_the_disk_before_it_is_answered() {
 /// `.cargo/config.toml` says what is left out.
 #[test]
 fn sqlite_is_compiled_without_what_no_statement_needs() {
-    let connection = rusqlite::Connection::open_in_memory().expect("opened");
+    let connection = Connection::open_in_memory().expect("opened");
     let mut statement = connection.prepare("PRAGMA compile_options").expect("a statement");
     let options = statement.query_map([], |row| row.get::<_, String>(0)).expect("read");
     let options: Vec<_> = options.map(|option| option.expect("a text")).collect();

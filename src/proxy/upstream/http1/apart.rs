@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::Frame;
-use tokio::{select, sync::mpsc, time::timeout};
+use tokio::{join, select, sync::mpsc, time::timeout};
 
 use super::{
     super::error::{ErrorKind, Sent, UpstreamError},
@@ -16,7 +16,8 @@ use super::{
     connection::{Connection, Fault},
 };
 
-type Told = Result<Frame<Bytes>, UpstreamError>;
+/// A frame; `None` at the end, so that a task that is gone is not taken for it.
+pub(super) type Told = Result<Option<Frame<Bytes>>, UpstreamError>;
 
 /// Has a task drive the connection, and hand out the response's content. The connection ends with the upload where that
 /// comes to no good end, and at once where nobody takes the content any more.
@@ -39,14 +40,15 @@ async fn drive(mut lease: Lease, frames: mpsc::Sender<Told>) {
             () = frames.closed() => return,
         };
         match next {
-            Some(Ok(frame)) => room.send(Ok(frame)),
+            Some(Ok(frame)) => room.send(Ok(Some(frame))),
             Some(Err(error)) => return room.send(Err(error)),
             None => break,
         }
     }
-    drop(frames);
-    // The response is over, the upload may not be: it gets as long as an idle connection.
-    let sent = timeout(lease.idle_timeout, poll_fn(|cx| lease.connection.poll_send(cx))).await;
+    // The response is over, the upload may not be: it gets as long as an idle connection. Who has been given all content
+    // that was announced does not take the end.
+    let rest = timeout(lease.idle_timeout, poll_fn(|cx| connection.poll_send(cx)));
+    let (sent, _) = join!(rest, frames.send(Ok(None)));
     if let Ok(Ok(())) = sent {
         lease.give_back();
     }
@@ -62,7 +64,10 @@ async fn broken_upload(connection: &mut Connection) -> Fault {
 }
 
 /// The next frame, with the upload going on.
-fn poll_both_ways(connection: &mut Connection, cx: &mut Context<'_>) -> Poll<Option<Told>> {
+fn poll_both_ways(
+    connection: &mut Connection,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
     match connection.poll_send(cx) {
         Poll::Ready(Err(fault)) => Poll::Ready(Some(Err(fault.into()))),
         Poll::Ready(Ok(())) | Poll::Pending => connection.poll_frame(cx),

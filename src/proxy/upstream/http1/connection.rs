@@ -1,6 +1,7 @@
 //! What passes over one connection: a request, and its response, both ways at once.
 
 use std::{
+    future::{Future, poll_fn},
     io,
     pin::pin,
     sync::Arc,
@@ -10,7 +11,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::{Method, Response, StatusCode};
 use http_body::Frame;
-use tokio::io::AsyncReadExt;
+use tokio::{io::AsyncReadExt, task::coop::unconstrained};
 
 use super::{
     super::{
@@ -38,6 +39,8 @@ pub(super) struct Connection {
     content: Content,
     persistence: Persistence,
     header_size: usize,
+    /// How many interim responses have come for the request.
+    interim: u32,
 }
 
 /// Why there is no response.
@@ -54,6 +57,9 @@ pub(super) enum Fault {
 /// How much is read at a time, at least and at most.
 const APPETITE: usize = 8 * 1024;
 const MAX_APPETITE: usize = 64 * 1024;
+
+/// The most interim responses to one request.
+const MAX_INTERIM: u32 = 128;
 
 /// With less room than this, a buffer is made larger before it is read into.
 const MIN_ROOM: usize = 4 * 1024;
@@ -73,6 +79,7 @@ impl Connection {
             content: Content::over(),
             persistence: Persistence::Persists,
             header_size,
+            interim: 0,
         }
     }
 
@@ -99,22 +106,26 @@ impl Connection {
             && self.outbox.is_heard()
     }
 
-    /// Gives up the room that a large response was given.
+    /// Gives up the room that a large request or response took.
     pub(super) fn rest(&mut self) {
-        if self.appetite > APPETITE {
+        if self.appetite > APPETITE || self.inbox.capacity() > 2 * APPETITE {
             (self.inbox, self.appetite) = (BytesMut::new(), APPETITE);
         }
+        self.outbox.rest();
     }
 
     /// Looks whether a free connection is still there, without waiting for anything. One on which something has come that
     /// nobody asked for is as good as gone.
     pub(super) fn is_there(&mut self) -> bool {
-        self.poll_read(&mut Context::from_waker(Waker::noop())).is_pending()
+        // Whoever looks at many connections in one turn has used it up, and would find all the others silent.
+        let look = pin!(unconstrained(poll_fn(|cx| self.poll_read(cx))));
+        look.poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 
     /// Begins with a request. The connection is free.
-    pub(super) fn put(&mut self, write: impl FnOnce(&mut BytesMut), body: ReplayBody, framing: form::Framing) {
-        self.outbox.put(write, body, framing);
+    pub(super) fn put(&mut self, write: impl FnOnce(&mut BytesMut), body: ReplayBody, extent: form::Extent) {
+        self.interim = 0;
+        self.outbox.put(write, body, extent);
     }
 
     /// Sends the request, and waits for its response's header. An upload need not be over by then.
@@ -147,9 +158,13 @@ impl Connection {
     fn poll_head(&mut self, replayer: &Replayer, cx: &mut Context<'_>) -> Poll<Result<Response<()>, Fault>> {
         loop {
             while let Some(response) = self.reader.read(&mut self.inbox)? {
+                self.interim += 1;
                 match response.status() {
                     StatusCode::SWITCHING_PROTOCOLS => {
                         return Poll::Ready(Err(Malformed("101 without having been asked").into()));
+                    }
+                    status if status.is_informational() && self.interim > MAX_INTERIM => {
+                        return Poll::Ready(Err(Malformed("more interim responses than are taken").into()));
                     }
                     StatusCode::CONTINUE => replayer.open_gate(),
                     status if status.is_informational() => {}
@@ -236,7 +251,7 @@ mod tests {
         let mut connection = Connection::new(Box::new(join(theirs, writes_to)), 1024);
         let body = ReplayBody::empty();
         let replayer = body.replayer();
-        connection.put(|out| out.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n"), body, form::Framing::Unsaid);
+        connection.put(|out| out.extend_from_slice(b"GET / HTTP/1.1\r\n\r\n"), body, form::Extent::Unsaid);
         poll_fn(|cx| connection.poll_response(&Method::GET, &replayer, cx)).await.unwrap();
         while poll_fn(|cx| connection.poll_frame(cx)).await.is_some() {}
         connection

@@ -38,27 +38,27 @@ impl Framing {
         if has_no_content {
             return Ok(Self::Length(0));
         }
-        match (response.headers().contains_key(TRANSFER_ENCODING), response.version()) {
-            (true, Version::HTTP_11) => Ok(Self::Chunked),
+        let length = response.headers().get(CONTENT_LENGTH);
+        match (response.headers().contains_key(TRANSFER_ENCODING), length) {
+            (true, _) if response.version() == Version::HTTP_11 => Ok(Self::Chunked),
             (true, _) => Err(Malformed("chunks in HTTP/1.0")),
-            (false, _) => Ok(length(response.headers())?.map_or(Self::UntilClose, Self::Length)),
+            (false, None) => Ok(Self::UntilClose),
+            (false, Some(length)) => {
+                let length = length.to_str().ok().and_then(|length| length.parse().ok());
+                length.map(Self::Length).ok_or(Malformed("a length beyond all bounds"))
+            }
         }
     }
 }
 
-/// Equal lines are one statement (RFC 9110 section 8.6).
-fn length(headers: &HeaderMap) -> Result<Option<u64>, Malformed> {
-    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lines.next() else { return Ok(None) };
-    let length = first.to_str().ok().and_then(|length| length.parse().ok());
-    let is_said_once = lines.all(|line| line == first);
-    length.filter(|_| is_said_once).map(Some).ok_or(Malformed("no valid length"))
-}
-
-/// What leaves it open where a response ends, to one reader or another.
+/// What leaves it open where a response ends, to one reader or another. Equal lengths are one statement (RFC 9110 section
+/// 8.6).
 pub(in crate::proxy::upstream) fn framing_fault(headers: &HeaderMap) -> Option<&'static str> {
     let is_number = |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
-    if !headers.get_all(CONTENT_LENGTH).iter().all(is_number) {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if let Some(first) = lengths.next()
+        && !(is_number(first) && lengths.all(|other| other == first))
+    {
         return Some("a length that is not one number");
     }
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
@@ -122,6 +122,7 @@ mod tests {
             ("GET", 204, Version::HTTP_11, "", Some(Length(0))),
             ("GET", 304, Version::HTTP_11, "content-length: 7", Some(Length(0))),
             ("HEAD", 200, Version::HTTP_11, "content-length: 7", Some(Length(0))),
+            ("HEAD", 200, Version::HTTP_11, "content-length: 7\ncontent-length: 8", None),
             ("HEAD", 200, Version::HTTP_11, "transfer-encoding: gzip", None),
         ] {
             let method = Method::from_bytes(method.as_bytes()).unwrap();

@@ -13,12 +13,11 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::super::{
     connect::BoxedIo,
-    form::{Framing, put_field},
+    form::{Extent, put_field},
 };
 use crate::proxy::replay::ReplayBody;
 
-/// The sending half of a connection.
-#[derive(Debug)]
+/// The sending half of a connection. Not to be printed: it holds credentials.
 pub(super) struct Outbox {
     queue: Queue,
     upload: Option<Upload>,
@@ -28,7 +27,6 @@ pub(super) struct Outbox {
 }
 
 /// A body of which something is still to come.
-#[derive(Debug)]
 struct Upload {
     body: ReplayBody,
     coding: Coding,
@@ -42,7 +40,7 @@ enum Coding {
 }
 
 /// Bytes on their way: small ones in one buffer, a large piece of content as it came, and the end of its chunk.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Queue {
     small: BytesMut,
     large: Bytes,
@@ -77,12 +75,12 @@ impl Outbox {
     }
 
     /// Puts a request in, with the head that `write` writes. Whatever there was before [is sent](Self::is_sent).
-    pub(super) fn put(&mut self, write: impl FnOnce(&mut BytesMut), body: ReplayBody, framing: Framing) {
+    pub(super) fn put(&mut self, write: impl FnOnce(&mut BytesMut), body: ReplayBody, extent: Extent) {
         write(&mut self.queue.small);
-        let coding = match framing {
-            Framing::Open => Coding::Chunked,
-            Framing::Length(length) => Coding::Length(length),
-            Framing::Unsaid => Coding::Length(0),
+        let coding = match extent {
+            Extent::Open => Coding::Chunked,
+            Extent::Length(length) => Coding::Length(length),
+            Extent::Unsaid => Coding::Length(0),
         };
         self.upload = (!body.is_absent()).then_some(Upload { body, coding });
     }
@@ -97,14 +95,21 @@ impl Outbox {
         self.listener == Listener::There
     }
 
-    /// Sends what there is, and what comes, until all [is sent](Self::is_sent).
+    /// Gives up the room that a large head took.
+    pub(super) fn rest(&mut self) {
+        if self.queue.small.capacity() > 2 * SMALL {
+            self.queue = Queue::default();
+        }
+    }
+
+    /// Sends what there is, and what comes, until all [is sent](Self::is_sent), or taken from the client for nobody.
     pub(super) fn poll(&mut self, io: &mut BoxedIo, cx: &mut Context<'_>) -> Poll<Result<(), SendFault>> {
         loop {
             self.fill(cx).map_err(|BadBody| SendFault::Body)?;
-            if self.listener == Listener::Gone {
+            if self.queue.has_remaining() && self.listener == Listener::Gone {
+                // It may have been full, and then nobody has asked the body for more.
                 self.queue = Queue::default();
-            }
-            if self.queue.has_remaining() {
+            } else if self.queue.has_remaining() {
                 ready!(self.poll_write(io, cx)).map_err(SendFault::Io)?;
             } else {
                 ready!(self.poll_flush(io, cx)).map_err(SendFault::Io)?;
@@ -237,6 +242,10 @@ impl Buf for Queue {
         self.small.advance(small);
         let large = (count - small).min(self.large.len());
         self.large.advance(large);
+        if self.large.is_empty() {
+            // An empty one still holds what it was a part of.
+            self.large = Bytes::new();
+        }
         self.end = &self.end[count - small - large..];
     }
 }

@@ -307,6 +307,73 @@ async fn an_early_401_is_delivered_during_the_upload_and_the_body_can_be_sent_ag
     peer.sees_the_end().await;
 }
 
+/// A request whose answer has come whole, and whose upload goes on.
+async fn answered_early(world: &mut World) -> (Upload, Peer<DuplexStream>) {
+    let (mut sender, body) = upload(Start::Now);
+    let sending = world.send(request(Method::POST, "/", body));
+    let mut peer = world.accept().await;
+    peer.head().await;
+    sender.send_data("one".into()).await.unwrap();
+    peer.reads("3\r\none\r\n").await;
+    peer.says("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
+    assert_eq!(text(sending.await.unwrap().unwrap()).await.unwrap(), "ok");
+    (sender, peer)
+}
+
+#[tokio::test]
+async fn an_upload_that_outlives_its_response_goes_on_and_then_its_connection_serves_again() {
+    let mut world = World::new();
+    let (mut sender, mut peer) = answered_early(&mut world).await;
+    sender.send_data("two".into()).await.unwrap();
+    drop(sender);
+    peer.reads("3\r\ntwo\r\n0\r\n\r\n").await;
+    settle().await;
+    let _sending = world.send(get("/2"));
+    assert!(peer.head().await.starts_with("GET /2 "));
+    assert!(world.no_more_connections());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_outlives_its_response_for_too_long_ends_with_its_connection() {
+    let mut world = World::new();
+    let (_sender, mut peer) = answered_early(&mut world).await;
+    let answered = tokio::time::Instant::now();
+    peer.sees_the_end().await;
+    assert_eq!(answered.elapsed().as_secs(), 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_upstream_that_has_hung_up_does_not_take_is_taken_from_the_client_all_the_same() {
+    let mut world = World::new();
+    let (mut sender, body) = upload(Start::Now);
+    let sending = world.send(request(Method::POST, "/", body));
+    let mut peer = world.accept().await;
+    peer.head().await;
+    peer.says("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno").await;
+    drop(peer);
+    let response = sending.await.unwrap().unwrap();
+    let began = tokio::time::Instant::now();
+    for _ in 0..100 {
+        sender.send_data(vec![b'x'; 20_000].into()).await.unwrap();
+    }
+    drop(sender);
+    assert_eq!(text(response).await.unwrap(), "no");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn interim_responses_are_bounded() {
+    for (count, good) in [(128, true), (129, false)] {
+        let mut world = World::new();
+        let sending = world.send(get("/"));
+        let mut peer = world.accept().await;
+        peer.head().await;
+        let interim = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(count);
+        peer.says(format!("{interim}HTTP/1.1 204 No Content\r\n\r\n")).await;
+        assert_eq!(sending.await.unwrap().is_ok(), good, "{count}");
+    }
+}
+
 fn expecting() -> (Upload, Request<ReplayBody>) {
     let (sender, body) = upload(Start::AfterContinue(Duration::from_secs(1)));
     let mut request = request(Method::POST, "/", body);
