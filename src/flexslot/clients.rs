@@ -2,10 +2,10 @@
 //! management).
 //!
 //! [`ClientManagement`] is a trait so that commands can be tested against a scripted server; [`HttpClientManagement`] is
-//! the real thing. Nothing here is sent a second time by itself: a rotation that is asked for twice makes the first
+//! the real thing, and [`answer`] reads what it is told without doing any I/O. Nothing here is sent a second time by itself: a rotation that is asked for twice makes the first
 //! secret void, and a creation makes two clients.
 
-mod answer;
+pub mod answer;
 mod http;
 
 use std::{fmt, time::Duration};

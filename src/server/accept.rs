@@ -16,6 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use rustix::io::Errno;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinSet, unconstrained, yield_now},
     time::{sleep, timeout},
@@ -149,6 +150,17 @@ pub async fn serve<S: Answers>(
         0 => Drained::All,
         cut_off => Drained::CutOff(cut_off),
     }
+}
+
+/// Serves a connection that somebody else has made, wherever its bytes come from, until it ends as those of a listener do.
+pub async fn serve_stream<S: Answers>(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    info: ConnInfo,
+    limits: WireLimits,
+    service: Arc<S>,
+    stopping: watch::Receiver<bool>,
+) {
+    connection::serve(stream, Observed::new(service, info), limits, stopping).await;
 }
 
 // === impl Acceptor ===

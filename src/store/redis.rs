@@ -77,6 +77,15 @@ impl RedisParams {
     pub fn new(url: Secret) -> Self {
         Self { url, roots: None, timeout: Duration::from_secs(3), opening: Opening::Make }
     }
+
+    /// Reads the URL, and connects to nothing. Answers what messages call the server, without user and password.
+    ///
+    /// # Errors
+    ///
+    /// A URL that is none, with a hint and without any part of it.
+    pub fn place(&self) -> Result<String, OpenError> {
+        Address::parse(&self.url).map(|address| address.to_string())
+    }
 }
 
 // === impl RedisBackend ===

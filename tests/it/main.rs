@@ -18,6 +18,7 @@ mod callers;
 mod conformance;
 mod connecting;
 mod docs;
+mod fuzzing;
 mod headers;
 mod lifecycle;
 mod limits;

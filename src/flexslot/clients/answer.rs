@@ -1,4 +1,4 @@
-//! Reads what the management endpoints answer. Tolerant: the samples of Flexslot's documentation leave out fields that
+//! Reads what the management endpoints answer. Pure, so that it can be fuzzed. Tolerant: the samples of Flexslot's documentation leave out fields that
 //! its schema requires, and a field that nobody knows is none of ours.
 
 use ::http::{HeaderMap, StatusCode};
@@ -63,14 +63,14 @@ struct Pat {
 }
 
 /// A list of clients: a bare array.
-pub(super) fn list(body: &[u8]) -> Result<Vec<ClientDescription>, ManagementError> {
+pub fn list(body: &[u8]) -> Result<Vec<ClientDescription>, ManagementError> {
     let clients: Vec<Client> = serde_json::from_slice(body)
         .map_err(|_| ManagementError::Unknown("a 200 that is no list of clients".into()))?;
     Ok(clients.into_iter().map(Client::described).collect())
 }
 
 /// A client with its secret.
-pub(super) fn issued(body: &[u8]) -> Result<Issued, ManagementError> {
+pub fn issued(body: &[u8]) -> Result<Issued, ManagementError> {
     // The parser's own message could repeat the secret.
     let OneTime { client, plaintext_client_secret, secret_rotated_at } = serde_json::from_slice(body)
         .map_err(|_| ManagementError::Unknown("an answer that is no client with its secret".into()))?;
@@ -91,7 +91,7 @@ pub(super) fn issued(body: &[u8]) -> Result<Issued, ManagementError> {
 }
 
 /// The metadata of a PAT.
-pub(super) fn pat(body: &[u8]) -> Result<PatMetadata, ManagementError> {
+pub fn pat(body: &[u8]) -> Result<PatMetadata, ManagementError> {
     let pat: Pat = serde_json::from_slice(body)
         .map_err(|_| ManagementError::Unknown("a 200 that is no metadata of a token".into()))?;
     Ok(PatMetadata {
@@ -103,7 +103,7 @@ pub(super) fn pat(body: &[u8]) -> Result<PatMetadata, ManagementError> {
 }
 
 /// What any other answer means. `now` is for a `Retry-After` that names a date.
-pub(super) fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ManagementError {
+pub fn failure(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Timestamp) -> ManagementError {
     let code = code(body);
     let why = match status.as_u16() {
         401 => WhyRefused::Pat,

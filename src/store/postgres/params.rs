@@ -91,6 +91,15 @@ const KEYS: [&str; 19] = [
 impl PostgresParams {
     /// How long one operation may take unless somebody asks for something else.
     pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+    /// Reads the URL, and connects to nothing. Answers what messages call the server, without user and password.
+    ///
+    /// # Errors
+    ///
+    /// A URL that cannot be used, with a hint and without any part of it.
+    pub fn place(&self) -> Result<String, OpenError> {
+        Target::new(self).map(|target| target.address)
+    }
 }
 
 // === impl Target ===

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| flexslot_proxy_fuzz::store_rows::run(input));
