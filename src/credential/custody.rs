@@ -221,6 +221,11 @@ impl Custody {
         self.waiting.lock().contains_key(tenant)
     }
 
+    /// Whether the outcome of this very intent waits for the store.
+    pub(super) fn holds(&self, tenant: &TenantId, intent: &Intent) -> bool {
+        self.waiting.lock().get(tenant).is_some_and(|held| held.intent == *intent)
+    }
+
     /// Of whom that is.
     pub(super) fn awaited(&self) -> Vec<TenantId> {
         self.waiting.lock().keys().cloned().collect()

@@ -7,7 +7,7 @@
 //! Without lease and stored intent no token request is sent. The new pair is durable (store, else spool) before any
 //! request uses it. Whether the refresh token may be presented at all is for [`super::clearance`] to say.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
 
@@ -92,7 +92,7 @@ impl Renewal {
     async fn fly(&self) -> Result<Landing, Landing> {
         for _ in 0..TRIES {
             let Cleared { grant, revision, attempt, earlier } = self.clear().await?;
-            let intent = self.works.intent(&grant, attempt).await?;
+            let intent = self.intent(&grant, attempt).await?;
             match self.works.store.begin(&self.slot.tenant, revision, &grant, &intent).await {
                 Ok(Cas::Stored) => {
                     // Should the store travel now, it has to be told of it again.
@@ -107,6 +107,17 @@ impl Renewal {
             }
         }
         Err(Failure::new(FailureClass::Store, "the record keeps changing under our hands").into())
+    }
+
+    /// A new intent, and not one whose withdrawal still waits for the store: by a clock that stands still, or was set back,
+    /// they could be the same, and the new one would be taken back with its token request under way. It is dated back, as one
+    /// from the future counts as old.
+    async fn intent(&self, grant: &Grant, attempt: Attempt) -> Result<Intent, Failure> {
+        let intent = self.works.intent(grant, attempt).await?;
+        if self.works.custody.holds(&self.slot.tenant, &intent) {
+            return Ok(Intent { at: intent.at.minus(Duration::from_millis(1)), ..intent });
+        }
+        Ok(intent)
     }
 
     /// Presents the refresh token, once, and within the time that the intent keeps the others from it.

@@ -37,6 +37,8 @@ pub(super) struct Faulty {
     reads: Mutex<VecDeque<Fault>>,
     /// What becomes of the next look at the clock.
     clock: Mutex<Option<Fault>>,
+    /// When the store's clock has stopped, if it has.
+    stopped: Mutex<Option<Timestamp>>,
     panics_at_changes: AtomicBool,
     /// How much later the store comes to the next bids, one each.
     slow_bids: Mutex<VecDeque<Duration>>,
@@ -79,6 +81,7 @@ impl Faulty {
             writes: Mutex::default(),
             reads: Mutex::default(),
             clock: Mutex::default(),
+            stopped: Mutex::default(),
             panics_at_changes: AtomicBool::new(false),
             slow_bids: Mutex::default(),
             connections: AtomicU64::new(1),
@@ -155,6 +158,11 @@ impl Faulty {
         let gate = Arc::new(Semaphore::new(0));
         *self.clock.lock() = Some(Fault::Stalled(Arc::clone(&gate)));
         gate
+    }
+
+    /// From now on the store says that it is `at`.
+    pub(super) fn stop_clock(&self, at: Timestamp) {
+        *self.stopped.lock() = Some(at);
     }
 
     pub(super) fn panic_at_next_changes(&self) {
@@ -238,7 +246,8 @@ impl Backend for Faulty {
         self.readable()?;
         let fault = self.clock.lock().take();
         let pulse = afflicted(fault, self.inner.pulse(beside)).await?;
-        Ok(Pulse { connections: self.connections.load(Ordering::SeqCst), ..pulse })
+        let now = self.stopped.lock().unwrap_or(pulse.now);
+        Ok(Pulse { connections: self.connections.load(Ordering::SeqCst), now, ..pulse })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {
