@@ -18,7 +18,7 @@ use flexslot_proxy::{
         AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, Revoke, TokenAnswer,
         TokenEndpoint, TokenError,
     },
-    model::{ConnectionState, ProofKey, Random, Secret, SystemClock, Unobserved},
+    model::{ConnectionState, ProofKey, Random, Secret, SystemClock, Unobserved, Untraced},
     store::{
         Opening, TokenStore,
         backend::Backend,
@@ -133,8 +133,8 @@ async fn sidecar(backend: Arc<dyn Backend>, count: usize) -> Credentials {
         tenants: HashMap::new(),
         cached_tenants: 1000,
     };
-    let (clock, observer) = (Arc::new(SystemClock), Arc::new(Unobserved));
-    Credentials::new(Parts { settings, store, spool: None, instance: None, clock, random, observer })
+    let (clock, observer, tracer) = (Arc::new(SystemClock), Arc::new(Unobserved), Arc::new(Untraced));
+    Credentials::new(Parts { settings, store, spool: None, instance: None, clock, random, observer, tracer })
 }
 
 /// Each tenth tenant or so is in each of the other states, and nobody in the last tenth is: see [`fill`].

@@ -15,6 +15,7 @@
 //! | [`credential`] | the one door to the tokens: which one is best, and how it is renewed |
 //! | [`store`] | sealed records, leases, intents, the spool; SQLite, Redis, PostgreSQL, memory |
 //! | [`flexslot`] | what Flexslot's OAuth server speaks |
+//! | [`telemetry`] | traces on their way to a collector (OpenTelemetry) |
 //! | [`config`] | `proxy.toml` as written, then what it means |
 //! | [`sandbox`] | a strict stand-in of Flexslot, for the demo, our tests and other people's |
 //! | [`web`] | what every page for browsers has in common: frame, look, and the headers that keep it safe |
@@ -31,7 +32,7 @@
 //! proxy -> credential, model    connect_flow -> credential, flexslot, web, model
 //! admin -> credential, web, model
 //! credential -> flexslot, store, model
-//! config, flexslot, store, sandbox, web -> model        model -> nothing
+//! config, flexslot, store, sandbox, telemetry, web -> model        model -> nothing
 //! ```
 
 #![forbid(unsafe_code)]
@@ -48,4 +49,5 @@ pub mod proxy;
 pub mod sandbox;
 pub mod server;
 pub mod store;
+pub mod telemetry;
 pub mod web;

@@ -38,6 +38,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "sandbox",
             "server",
             "store",
+            "telemetry",
             "web",
         ],
     ),
@@ -50,6 +51,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("flexslot", &["model"]),
     ("store", &["model"]),
     ("sandbox", &["model"]),
+    ("telemetry", &["model"]),
     ("web", &["model"]),
     ("model", &[]),
     ("lib", &[]), // declares the rooms, and imports nothing from them

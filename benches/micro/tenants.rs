@@ -10,6 +10,7 @@ use flexslot_proxy::{
     },
     model::{
         Clock, Origin, ProofKey, Random, ScopeSet, Secret, SystemClock, TenantId, TokenSet, TokenType, Unobserved,
+        Untraced,
     },
     store::{
         Existing, NewGrant, NewTenant, StoredPat, TokenStore,
@@ -88,8 +89,9 @@ pub(crate) fn door(store: TokenStore) -> Credentials {
         tenants: HashMap::new(),
         cached_tenants: 1000,
     };
-    let (clock, observer) = (Arc::new(SystemClock), Arc::new(Unobserved));
-    Credentials::new(Parts { settings, store, spool: None, instance: None, clock, random: Random::system(), observer })
+    let (clock, observer, tracer) = (Arc::new(SystemClock), Arc::new(Unobserved), Arc::new(Untraced));
+    let random = Random::system();
+    Credentials::new(Parts { settings, store, spool: None, instance: None, clock, random, observer, tracer })
 }
 
 // === impl Silent ===

@@ -10,6 +10,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use flexslot_proxy::{
@@ -131,7 +132,8 @@ pub fn run(input: &[u8]) {
 
     let session = told(done(store.session(&world.session)));
     let flow = told(done(store.take_flow(world.state)));
-    let link = told(done(store.take_sign_in(world.sign_in.expose())));
+    let visit = Secret::new("a visit that nobody has noted yet");
+    let link = told(done(store.take_sign_in(world.sign_in.expose(), &visit, Duration::from_secs(60))));
     // What all the others are read by is the one exception.
     if !matches!(key.kind, Kind::Flow | Kind::Meta) {
         assert!(matches!((session, flow, link), (Some(Some(_)), Some(Some(_)), Some(true))), "one row stops no other");

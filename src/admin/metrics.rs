@@ -13,7 +13,7 @@ use crate::{
     credential::coordinator::Health,
     model::{
         CredentialKind, Observer,
-        observe::{FallbackCause, RefreshOutcome, RequestTimes, RetryOutcome, StoreOutcome},
+        observe::{FallbackCause, RefreshOutcome, RequestTimes, RetryOutcome, SpansOutcome, StoreOutcome},
     },
 };
 
@@ -29,6 +29,7 @@ pub struct Metrics {
     requests: Requests,
     credentials: Credentials,
     storing: Storing,
+    spans: IntCounterVec,
 }
 
 /// What callers get.
@@ -90,8 +91,9 @@ impl Metrics {
         let requests = Requests::register(&registrar)?;
         let credentials = Credentials::register(&registrar)?;
         let storing = Storing::register(&registrar)?;
+        let spans = registrar.counters("spans_total", "Spans of exported traces, by outcome.", &["outcome"])?;
         registrar.build_info()?;
-        Ok(Self { registry, requests, credentials, storing })
+        Ok(Self { registry, requests, credentials, storing, spans })
     }
 
     /// All tenants have been counted.
@@ -146,6 +148,10 @@ impl Observer for Metrics {
     fn store(&self, operation: &'static str, outcome: StoreOutcome, took: Duration) {
         self.storing.operations.with_label_values(&[operation, outcome.as_str()]).inc();
         self.storing.duration.with_label_values(&[operation]).observe(took.as_secs_f64());
+    }
+
+    fn spans(&self, outcome: SpansOutcome, count: u64) {
+        self.spans.with_label_values(&[outcome.as_str()]).inc_by(count);
     }
 }
 

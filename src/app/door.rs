@@ -9,7 +9,7 @@ use super::{
 use crate::{
     config::{self, Config, Engine, StoreConfig},
     credential::{self, TenantPolicy, coordinator::Parts},
-    model::{Secret, Unobserved},
+    model::{Secret, Unobserved, Untraced},
 };
 
 pub use crate::credential::{CardQuery, Credentials, DisconnectOutcome};
@@ -64,5 +64,6 @@ fn with(settings: credential::Settings, storage: Storage, around: &Surroundings)
         clock: Arc::clone(&around.clock),
         random: around.random.clone(),
         observer: Arc::new(Unobserved),
+        tracer: Arc::new(Untraced),
     })
 }

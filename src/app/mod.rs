@@ -11,6 +11,7 @@ pub mod finding;
 mod listeners;
 pub mod outbound;
 pub mod probe;
+mod receiver;
 pub mod reload;
 mod serving;
 pub mod settings;
@@ -22,7 +23,7 @@ use std::{convert::Infallible, fmt, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     join,
     sync::{oneshot, watch},
-    time::sleep,
+    time::{Instant, sleep, timeout_at},
 };
 
 pub use crate::server::{
@@ -40,7 +41,7 @@ use crate::{
     connect_flow::{self, ConnectFlow},
     credential::{Credentials, coordinator::Parts},
     flexslot::StoredClients,
-    model::{Clock, ListenOn, Random},
+    model::{Clock, ListenOn, Random, Tracer},
     proxy::{Corridor, replay::ReplayMemory},
     server::{
         accept::Drained,
@@ -51,6 +52,7 @@ use crate::{
         tls::Tls,
     },
     store::{TokenStore, seal::Sealer},
+    telemetry::{Exporter, Telemetry},
 };
 use admin_token::OwnToken;
 pub use failure::StartFailure;
@@ -94,6 +96,11 @@ pub struct App {
     own_token: OwnToken,
     readiness: Arc<Readiness>,
     counters: Arc<Metrics>,
+    telemetry: Telemetry,
+    /// Until it runs.
+    exporter: Option<Exporter>,
+    /// What tells this process from its like, where traces are collected.
+    instance: String,
     around: Surroundings,
     sealer: Sealer,
     outbound: Outbound,
@@ -155,6 +162,10 @@ impl App {
         let server = outbound.authorization_server(&config, &stored, around)?;
         let instance = storage.instance_lock(around)?;
         let store = storage.store.clone();
+        let (telemetry, exporter) = Telemetry::new(Arc::clone(&counters) as _, &around.random);
+        let instance_id = receiver::instance(&around.random);
+        telemetry.reload(receiver::telemetry(&config, &outbound, &instance_id)?);
+        let tracer: Arc<dyn Tracer> = Arc::new(telemetry.clone());
         let credentials = Credentials::new(Parts {
             settings: settings::credential(&config, Arc::clone(&server)),
             store: storage.store,
@@ -163,6 +174,7 @@ impl App {
             clock: Arc::clone(&around.clock),
             random: around.random.clone(),
             observer: Arc::clone(&counters) as _,
+            tracer: Arc::clone(&tracer),
         });
         let connecting = ConnectFlow::new(
             credentials.clone(),
@@ -185,6 +197,7 @@ impl App {
             ids: RequestIds::new(&around.random),
             clock: Arc::clone(&around.clock),
             told,
+            tracer,
             capacity: config.limits.connections,
             draining: drained,
         });
@@ -224,6 +237,9 @@ impl App {
             own_token,
             readiness,
             counters,
+            telemetry,
+            exporter: Some(exporter),
+            instance: instance_id,
             around: around.clone(),
             sealer: storage.sealer,
             outbound,
@@ -266,6 +282,8 @@ impl App {
             self.credentials.live_here();
         }
         let _background = self.credentials.start().await.map_err(|error| StartFailure::store(&error))?;
+        let (stop_exporting, stopped) = oneshot::channel::<Infallible>();
+        let exporting = self.exporter.take().map(|exporter| tokio::spawn(exporter.run(async { drop(stopped.await) })));
         let (crew, front) = (Arc::clone(&self.crew), Arc::clone(&self.front));
         let data = Serving::by(crew, listeners.server, limits, front, drain);
         self.readiness.enter(Phase::Serving);
@@ -282,7 +300,13 @@ impl App {
                 }
             }
         }
+        let deadline = Instant::now() + drain;
         let ended = self.finish(data, drain).await;
+        drop(stop_exporting);
+        // What is left of the time is for the traces of the last requests.
+        if let Some(exporting) = exporting {
+            let _ = timeout_at(deadline, exporting).await;
+        }
         // Last of all, so that probes are told that we are stopping.
         let _probes = join!(admin.stop(), metrics.stop());
         Ok(ended)

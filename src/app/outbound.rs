@@ -8,7 +8,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::{StartFailure, Surroundings};
 use crate::{
-    config::{self, Config, OutboundProxy},
+    config::{self, Config, OutboundProxy, TraceExport},
     flexslot::{
         Endpoints, HttpAuthorizationServer, KnownClients, OAuthClient, StoredClients,
         clients::{HttpClientManagement, MANAGEMENT_TIMEOUT},
@@ -98,6 +98,23 @@ impl Outbound {
     ) -> Result<Arc<HttpClientManagement>, StartFailure> {
         let http = self.asking(config, MANAGEMENT_TIMEOUT)?;
         Ok(Arc::new(HttpClientManagement::new(http, config.upstream.origin.clone(), Arc::clone(&around.clock))))
+    }
+
+    /// A client for the receiver of exported traces: through the same outbound proxy, and with trust roots of its own, the
+    /// system's and those of `traces.ca_file`.
+    pub(super) fn receiving(
+        &self,
+        config: &Config,
+        export: &TraceExport,
+        patience: Duration,
+    ) -> Result<reqwest::Client, StartFailure> {
+        let extra_roots = export.extra_roots.as_ref().map_or(&[][..], |roots| &roots.certificates);
+        let tls = match export.url.scheme() {
+            "https" => tls::client_config(extra_roots),
+            _ => tls::with_roots(RootCertStore::empty()).map(Arc::new).map_err(tls::TlsConfigError::Unsupported),
+        };
+        let tls = tls.map_err(|error| StartFailure::new(format!("traces cannot be exported over TLS: {error}")))?;
+        Self { tls, upstreams: self.upstreams() }.asking(config, patience)
     }
 
     /// A client for requests that are sent once.

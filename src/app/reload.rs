@@ -8,7 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{App, StartFailure, outbound::Outbound, settings, storage, stored_clients};
+use super::{App, StartFailure, outbound::Outbound, receiver, settings, storage, stored_clients};
 use crate::{
     admin,
     config::Config,
@@ -17,6 +17,7 @@ use crate::{
     model::ListenOn,
     proxy::{self, replay::ReplayMemory},
     store::seal::KeyRing,
+    telemetry,
 };
 
 /// Hands new configurations to a running sidecar.
@@ -57,6 +58,8 @@ struct Prepared {
     connecting: connect_flow::Settings,
     admin: admin::Settings,
     tls: Option<Arc<rustls::ServerConfig>>,
+    /// Where it has changed.
+    telemetry: Option<Option<telemetry::Settings>>,
 }
 
 /// How long a reload waits for the store to say which key it is sealed with.
@@ -152,12 +155,31 @@ impl App {
         let connecting = settings::connect_flow(&config, server, self.admin_port);
         let admin = self.admin_settings_of(&config)?;
         let tls = settings::tls(&config)?;
-        Ok(Prepared { config, outbound, stored, memory, keys, corridor, credential, connecting, admin, tls })
+        let is_exported_as_before = config.traces == self.config.traces && config.upstream == self.config.upstream;
+        let telemetry = match is_exported_as_before {
+            true => None,
+            false => Some(receiver::telemetry(&config, &outbound, &self.instance)?),
+        };
+        Ok(Prepared { config, outbound, stored, memory, keys, corridor, credential, connecting, admin, tls, telemetry })
     }
 
     fn adopt(&mut self, prepared: Prepared) {
-        let Prepared { config, outbound, stored, memory, keys, corridor, credential, connecting, admin, tls } =
-            prepared;
+        let Prepared {
+            config,
+            outbound,
+            stored,
+            memory,
+            keys,
+            corridor,
+            credential,
+            connecting,
+            admin,
+            tls,
+            telemetry,
+        } = prepared;
+        if let Some(settings) = telemetry {
+            self.telemetry.reload(settings);
+        }
         // Listeners with TLS stay so until the next start, and show what they did where nothing else is said.
         if let (Some(shown), Some(tls)) = (&self.tls, tls) {
             shown.replace(tls);

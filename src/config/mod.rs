@@ -39,7 +39,7 @@ pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{
     Admin, Callback, Caller, Engine, ExtraRoots, Limits, Log, LogFormat, NamedClient, OAuth, OAuthClient, Refresh,
-    RewriteUrls, Server, ServerKind, ServerTls, ServerUrl, Store, StoreKey, Tenant, Upstream,
+    RewriteUrls, Server, ServerKind, ServerTls, ServerUrl, Store, StoreKey, Tenant, TraceExport, Traces, Upstream,
 };
 pub use source::ConfigSource;
 pub use units::parse_duration;
@@ -62,6 +62,7 @@ pub struct Config {
     pub store: Store,
     pub limits: Limits,
     pub log: Log,
+    pub traces: Traces,
     pub tenants: Vec<Tenant>,
 }
 

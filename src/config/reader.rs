@@ -12,7 +12,7 @@ use super::{
     near,
     report::{At, Completeness, Report, Setting, Spot},
 };
-use crate::model::prefix;
+use crate::model::{prefix, trace::Ratio};
 
 /// A table whose keys are taken out one by one; what is left in the end is unknown.
 pub(super) struct Table<'a> {
@@ -186,6 +186,37 @@ impl<'a> Value<'a> {
                 None
             }
         }
+    }
+
+    /// A number from 0 to 1.
+    pub(super) fn ratio(&self) -> Option<Ratio> {
+        let number = match self.raw {
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::Integer(integer) => integer.as_str().parse().ok(),
+            _ => None,
+        };
+        let ratio = number.and_then(Ratio::new);
+        if ratio.is_none() {
+            self.fault(Wrong::new("expected a number from 0 to 1").hint("0.1 is every tenth"));
+        }
+        ratio
+    }
+
+    /// A table with names of the operator's choice, each of whose values `read` understands.
+    pub(super) fn named<T>(&self, read: impl Fn(&str, &Value<'a>) -> Option<T>) -> Option<Vec<T>> {
+        let Some(table) = self.raw.as_table() else {
+            self.expected("a table");
+            return None;
+        };
+        let read: Vec<_> = table
+            .iter()
+            .map(|(name, value)| {
+                let key = format!("{}.{}", self.spot.key, shown(name.get_ref()));
+                let spot = Spot::new(self.report.place(value.span().start), key);
+                read(name.get_ref(), &Value { spot, raw: value.get_ref(), report: self.report })
+            })
+            .collect();
+        read.into_iter().collect()
     }
 
     /// An array whose items `read` understands. One bad item spoils the list, but all bad items are noted.

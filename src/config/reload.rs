@@ -14,6 +14,7 @@ impl Config {
         let of_tls = self.server.tls.as_ref().map(|tls| tls.key.as_ref());
         let of_callers = self.server.callers.iter().map(|caller| caller.token.as_ref());
         let of_clients = self.oauth.all_clients().map(|client| client.secret.as_ref());
+        let of_traces = self.traces.export.iter().flat_map(|export| &export.header_sources);
         let pats = self.tenants.iter().map(|tenant| tenant.pat.as_ref());
         let mut files: Vec<PathBuf> = secrets
             .into_iter()
@@ -25,10 +26,15 @@ impl Config {
             .filter_map(|ConfiguredSecret { source, .. }| source.file())
             .chain(self.source.path())
             .chain(
-                [self.upstream.extra_roots.as_ref(), self.store.engine.extra_roots(), self.client_roots()]
-                    .into_iter()
-                    .flatten()
-                    .map(|roots| roots.path.as_path()),
+                [
+                    self.upstream.extra_roots.as_ref(),
+                    self.store.engine.extra_roots(),
+                    self.client_roots(),
+                    self.traces.export.as_ref().and_then(|export| export.extra_roots.as_ref()),
+                ]
+                .into_iter()
+                .flatten()
+                .map(|roots| roots.path.as_path()),
             )
             .chain(
                 [self.store.key_source(), self.store.url_source.as_ref()]
@@ -37,6 +43,7 @@ impl Config {
                     .filter_map(SecretSource::file),
             )
             .chain(self.server.tls.as_ref().map(|tls| tls.certificate.as_path()))
+            .chain(of_traces.filter_map(SecretSource::file))
             .map(Path::to_owned)
             .collect();
         files.sort();

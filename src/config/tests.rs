@@ -4,6 +4,7 @@ mod example;
 mod faults;
 mod load;
 mod reload;
+mod traces;
 
 use std::{
     collections::BTreeMap,

@@ -4,7 +4,7 @@ use super::{
     Config, ConfigSource,
     meaning::Resolver,
     reader::Table,
-    sections::{admin, limits, log, oauth, refresh, server, store, tenants, upstream},
+    sections::{admin, limits, log, oauth, refresh, server, store, tenants, traces, upstream},
 };
 
 /// The file as written, and what flags and variables say instead.
@@ -18,6 +18,7 @@ pub(super) struct Written {
     pub(super) store: store::Written,
     pub(super) limits: limits::Written,
     pub(super) log: log::Written,
+    pub(super) traces: traces::Written,
     pub(super) tenants: Vec<tenants::Written>,
 }
 
@@ -34,6 +35,7 @@ impl Written {
             store: store::Written::read(root.table("store")),
             limits: limits::Written::read(root.table("limits")),
             log: log::Written::read(root.table("log")),
+            traces: traces::Written::read(root.table("traces")),
             tenants: root.tables("tenants").into_iter().map(tenants::Written::read).collect(),
         };
         root.finish();
@@ -59,6 +61,7 @@ impl Written {
             store: self.store.meaning(unconfigured, resolver),
             limits: self.limits.meaning(),
             log: self.log.meaning(),
+            traces: self.traces.meaning(resolver),
             tenants: tenants::meaning(self.tenants, resolver),
         }
     }

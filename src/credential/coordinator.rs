@@ -9,7 +9,7 @@ use super::{
     Ask, At, PathClass, Permission, Picked, Refusal, Resend,
     background::{Background, OFFER_AGAIN},
     failure::{Failure, FailureClass},
-    flight::{Boarding, Cause, Flight, Haste, Landing, board},
+    flight::{Boarding, Cause, Flight, Haste, Landing, Wanted, board},
     pace::NotNow,
     permit::permit,
     pick::{Choice, Decision},
@@ -19,12 +19,13 @@ use super::{
 };
 use crate::{
     model::{
-        Clock, Observer, Origin, Random, TenantId,
+        Clock, Observer, Origin, Random, TenantId, Tracer,
         observe::{FallbackCause, RetryOutcome},
         token::Freshness,
         trace::{
             Step, Steps,
-            step::{Landing as Landed, NotLoaded, Part, Refresh},
+            operations::noted,
+            step::{Landing as Landed, NotLoaded, Part},
         },
     },
     store::{StoreError, TokenStore, instance::InstanceLock, spool::Spool},
@@ -49,6 +50,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub random: Random,
     pub observer: Arc<dyn Observer>,
+    /// Decides which refreshes are exported.
+    pub tracer: Arc<dyn Tracer>,
 }
 
 /// What to do with an upstream's 401.
@@ -137,22 +140,23 @@ impl Credentials {
     ///
     /// Waits for a renewal, at most `refresh.timeout`, where there is no usable token without one.
     pub async fn pick(&self, ask: &Ask<'_>, steps: &mut Steps) -> Result<Picked, Refusal> {
-        let slot = self.slot(ask.tenant).await;
+        let slot = self.slot(ask.tenant, steps).await;
         let slot = slot.inspect_err(|refusal| steps.note(Step::NotLoaded(not_loaded(refusal))))?;
         self.pick_in(&slot, ask, None, self.deadline(), steps).await
     }
 
     /// The tenant's slot; one that has to be loaded is loaded where background work is done.
-    async fn slot(&self, tenant: &TenantId) -> Result<Arc<Slot>, Refusal> {
+    async fn slot(&self, tenant: &TenantId, steps: &Steps) -> Result<Arc<Slot>, Refusal> {
         let works = &self.works;
         if let Some(slot) = works.held(tenant)
             && slot.with(|state| state.note_asked(Some(Instant::now())))
         {
             return Ok(slot);
         }
-        let (loading, tenant) = (Arc::clone(works), tenant.clone());
+        let (loading, tenant, operations) = (Arc::clone(works), tenant.clone(), steps.operations());
+        let loading = noted(operations, async move { loading.slot(&tenant).await });
         // Apart, like the waits below: what most requests do not come to takes no room in each of them.
-        let loaded = Box::pin(works.tasks.at_home(async move { loading.slot(&tenant).await })).await;
+        let loaded = Box::pin(works.tasks.at_home(loading)).await;
         loaded.unwrap_or_else(|| Err(Failure::internal().into_refusal()))
     }
 
@@ -195,22 +199,25 @@ impl Credentials {
             let at = usable.at;
             match usable.freshness {
                 Freshness::Fresh => return Ok((Picked::oauth(usable), None)),
-                Freshness::Ageing => match board(&self.works, slot, at, Cause::Ageing, Haste::of(needs_fresh)) {
-                    Boarding::Aboard(flight, part) if needs_fresh => {
-                        Box::pin(aboard(flight, Cause::Ageing, part, deadline, steps)).await;
-                        // Where that brought no newer token, the ageing one has to do.
-                        needs_fresh = false;
+                Freshness::Ageing => {
+                    let wanted = Wanted { at, cause: Cause::Ageing, led_by: steps.context() };
+                    match board(&self.works, slot, wanted, Haste::of(needs_fresh)) {
+                        Boarding::Aboard(flight, part) if needs_fresh => {
+                            Box::pin(aboard(flight, Cause::Ageing, part, deadline, steps)).await;
+                            // Where that brought no newer token, the ageing one has to do.
+                            needs_fresh = false;
+                        }
+                        Boarding::Aboard(flight, part) => {
+                            steps.leave_refresh(Cause::Ageing, part, flight.span());
+                            return Ok((Picked::oauth(usable), None));
+                        }
+                        Boarding::NotNow(not_now) => {
+                            steps.note(Step::HeldBack(Cause::Ageing, not_now.held_back()));
+                            return Ok((Picked::oauth(usable), None));
+                        }
+                        Boarding::Moved => {}
                     }
-                    Boarding::Aboard(_, part) => {
-                        steps.note(Step::Refresh(Refresh::in_background(Cause::Ageing, part)));
-                        return Ok((Picked::oauth(usable), None));
-                    }
-                    Boarding::NotNow(not_now) => {
-                        steps.note(Step::HeldBack(Cause::Ageing, not_now.held_back()));
-                        return Ok((Picked::oauth(usable), None));
-                    }
-                    Boarding::Moved => {}
-                },
+                }
                 Freshness::Expired => {
                     let renewed = Box::pin(self.renew(slot, at, Cause::Expired, deadline, steps)).await;
                     failed = renewed.err().map(NotNow::into_failure);
@@ -230,7 +237,8 @@ impl Credentials {
         steps: &mut Steps,
     ) -> Result<(), NotNow> {
         loop {
-            let (flight, part) = match board(&self.works, slot, at, cause, Haste::AtOnce) {
+            let wanted = Wanted { at, cause, led_by: steps.context() };
+            let (flight, part) = match board(&self.works, slot, wanted, Haste::AtOnce) {
                 Boarding::Moved => {
                     steps.note(Step::FoundChanged(cause));
                     return Ok(());
@@ -254,7 +262,7 @@ impl Credentials {
     ///
     /// The caller has made sure that the 401 is about the token (no `error`, or `invalid_token`).
     pub async fn unauthorized(&self, ask: &Ask<'_>, picked: &Picked, steps: &mut Steps) -> Unauthorized {
-        let Ok(slot) = self.slot(ask.tenant).await else { return Unauthorized::RefreshUnavailable };
+        let Ok(slot) = self.slot(ask.tenant, steps).await else { return Unauthorized::RefreshUnavailable };
         let Some(at) = picked.at else {
             pat_refused(&slot, ask, picked);
             return Unauthorized::Pass;
@@ -380,7 +388,7 @@ const fn not_loaded(refusal: &Refusal) -> NotLoaded {
 
 /// Waits for a renewal in the sight of the request's trace.
 async fn aboard(flight: Flight, cause: Cause, part: Part, deadline: Instant, steps: &mut Steps) -> Landing {
-    let mut wait = steps.await_refresh(cause, part);
+    let mut wait = steps.await_refresh(cause, part, flight.span());
     let landing = flight.wait(deadline).await;
     wait.landed(Landed::from(&landing));
     landing

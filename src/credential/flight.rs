@@ -26,8 +26,13 @@ use super::{
 pub(super) use crate::model::refresh::Cause;
 use crate::{
     model::{
+        SpanContext, Traced,
         token::DisconnectReason,
-        trace::step::{self, Part},
+        trace::{
+            operations::{Operations, noted},
+            spans::RefreshSpans,
+            step::{self, Part},
+        },
     },
     store::StoreError,
 };
@@ -51,9 +56,21 @@ pub(super) enum Landing {
     Failed(Failure),
 }
 
+/// A renewal that somebody wants.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// Which pair is to be renewed.
+    pub(super) at: At,
+    pub(super) cause: Cause,
+    /// The span of the request that wants it, where that is exported.
+    pub(super) led_by: Option<SpanContext>,
+}
+
 /// A renewal under way: a place to wait for its [`Landing`].
 #[derive(Clone)]
 pub(super) struct Flight {
+    /// Its own, where it is exported.
+    span: Option<SpanContext>,
     landing: watch::Receiver<Option<Landing>>,
     /// Whether a request waits, or has waited: such renewals go first.
     awaited: watch::Sender<bool>,
@@ -116,6 +133,11 @@ impl Haste {
 // === impl Flight ===
 
 impl Flight {
+    /// The renewal's own span, where it is exported.
+    pub(super) fn span(&self) -> Option<SpanContext> {
+        self.span
+    }
+
     /// Waits for the landing until `deadline`. The renewal goes on without us.
     pub(super) async fn wait(mut self, deadline: Instant) -> Landing {
         self.awaited.send_if_modified(|awaited| !mem::replace(awaited, true));
@@ -134,8 +156,9 @@ impl Flight {
     }
 }
 
-/// Starts the renewal of version `at`, or joins the one under way.
-pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause, haste: Haste) -> Boarding {
+/// Starts the renewal of version `wanted.at`, or joins the one under way.
+pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, wanted: Wanted, haste: Haste) -> Boarding {
+    let Wanted { at, cause, led_by } = wanted;
     let settings = works.settings();
     let now = works.now();
     slot.with(|state| {
@@ -165,17 +188,28 @@ pub(super) fn board(works: &Arc<Works>, slot: &Arc<Slot>, at: At, cause: Cause, 
         }
         let (landed, landing) = watch::channel(None);
         let (awaited, is_awaited) = watch::channel(false);
-        let flight = Flight { landing, awaited };
+        let span = works.tracer.refresh(led_by);
+        let flight = Flight { span, landing, awaited };
         state.flight = Some(flight.clone());
         let landing = Landing::Failed(Failure::internal());
         let settle = Settle { works: Arc::clone(works), slot: Arc::clone(slot), at, cause, landing, landed };
-        works.tasks.spawn(fly(settle, is_awaited));
+        works.tasks.spawn(fly(settle, is_awaited, span.map(|context| (context, led_by))));
         Boarding::Aboard(flight, Part::Led)
     })
 }
 
-async fn fly(mut settle: Settle, awaited: watch::Receiver<bool>) {
-    settle.landing = renewal::run(&settle.works, &settle.slot, settle.at, settle.cause, awaited).await;
+/// `exported`: the renewal's own span, and that of the request which began it.
+async fn fly(mut settle: Settle, awaited: watch::Receiver<bool>, exported: Option<(SpanContext, Option<SpanContext>)>) {
+    let (works, cause, at, since) = (Arc::clone(&settle.works), settle.cause, settle.works.own_time(), Instant::now());
+    let operations = exported.map(|_| Operations::since(since));
+    let run = renewal::run(&works, &settle.slot, settle.at, cause, awaited);
+    settle.landing = noted(operations.clone(), run).await;
+    if let (Some((context, led_by)), Some(operations)) = (exported, operations) {
+        let (tenant, landing) = (settle.slot.tenant.clone(), (&settle.landing).into());
+        let took = since.elapsed();
+        let spans = RefreshSpans { context, led_by, tenant, cause, at, took, landing, operations };
+        works.tracer.take(Traced::Refresh(Box::new(spans)));
+    }
 }
 
 // === impl Settle ===

@@ -17,7 +17,7 @@ use tokio::{
 use super::{
     At,
     failure::{Failure, FailureClass},
-    flight::{Boarding, Cause, Haste, Landing, board},
+    flight::{Boarding, Cause, Haste, Landing, Wanted, board},
     schedule,
     works::Works,
 };
@@ -151,7 +151,8 @@ fn is_due(works: &Works, listed: &ConnectedGrant, period: Duration) -> bool {
 async fn renew_one(works: Arc<Works>, listed: ConnectedGrant) -> Result<(), Failure> {
     let Ok(slot) = works.slot_asked(&listed.tenant, None).await else { return Ok(()) };
     let at = At { grant: listed.grant.id, version: listed.grant.version };
-    let Boarding::Aboard(flight, _) = board(&works, &slot, at, Cause::Idle, Haste::AtOnce) else { return Ok(()) };
+    let wanted = Wanted { at, cause: Cause::Idle, led_by: None };
+    let Boarding::Aboard(flight, _) = board(&works, &slot, wanted, Haste::AtOnce) else { return Ok(()) };
     match flight.look_on().await {
         Landing::Failed(failure) if concerns_others(failure.class) => Err(failure),
         _ => Ok(()),

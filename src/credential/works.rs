@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     model::{
-        Clock, CredentialKind, Grant, Observer, Random, TenantId, Timestamp,
+        Clock, CredentialKind, Grant, Observer, Random, TenantId, Timestamp, Tracer,
         observe::FallbackCause,
         token::{Attempt, Intent, Owner},
     },
@@ -63,6 +63,7 @@ pub(super) struct Works {
     pub(super) random: Random,
     pub(super) provers: Provers,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) tracer: Arc<dyn Tracer>,
     /// One for each token request that may be under way.
     pub(super) turns: Turns,
     pub(super) out_of_turn: Mutex<OutOfTurn>,
@@ -84,7 +85,7 @@ pub(super) struct Works {
 
 impl Works {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { settings, store, spool, instance, clock, random, observer } = parts;
+        let Parts { settings, store, spool, instance, clock, random, observer, tracer } = parts;
         let provers = Provers::of(settings.origin.clone());
         Self {
             turns: Turns::new(settings.refresh.max_parallel),
@@ -100,6 +101,7 @@ impl Works {
             random,
             provers,
             observer,
+            tracer,
             out_of_turn: Mutex::default(),
             tasks: Tasks::default(),
             draining: AtomicBool::new(false),

@@ -60,5 +60,5 @@ pub use seldom::Seldom;
 pub use speaks_for::SpeaksFor;
 pub use tenant::{NamedBy, TenantId};
 pub use token::{Freshness, Grant, GrantId, GrantState, Provenance, TokenSet, TokenType, Version};
-pub use trace::Trace;
+pub use trace::{SpanContext, Trace, Traced, Tracer, Untraced};
 pub use web_origin::WebOrigin;

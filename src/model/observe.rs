@@ -47,6 +47,16 @@ pub enum StoreOutcome {
     Error,
 }
 
+/// What became of spans that were to be exported; the label of `spans_total`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SpansOutcome {
+    Sent,
+    /// Too many waited, or some still did when the process ended.
+    Dropped,
+    /// The receiver does not want them.
+    Refused,
+}
+
 /// Receives what happened. Every method does nothing unless implemented, and none may block.
 pub trait Observer: fmt::Debug + Send + Sync + 'static {
     /// A refresh ended.
@@ -61,6 +71,8 @@ pub trait Observer: fmt::Debug + Send + Sync + 'static {
     fn request(&self, _method: &http::Method, _status: u16, _credential: Option<CredentialKind>, _took: RequestTimes) {}
     /// An operation on the store ended.
     fn store(&self, _operation: &'static str, _outcome: StoreOutcome, _took: Duration) {}
+    /// This became of so many spans.
+    fn spans(&self, _outcome: SpansOutcome, _count: u64) {}
     /// A request has begun (`+1`) or is over (`-1`).
     fn in_flight(&self, _change: i64) {}
 }
@@ -132,6 +144,19 @@ impl StoreOutcome {
         match self {
             Self::Ok => "ok",
             Self::Error => "error",
+        }
+    }
+}
+
+// === impl SpansOutcome ===
+
+impl SpansOutcome {
+    /// The label's value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Dropped => "dropped",
+            Self::Refused => "refused",
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         observe::RetryOutcome,
         trace::{
             self,
-            step::{Answer, Remedy, Step},
+            step::{Remedy, Step},
         },
     },
 };
@@ -60,7 +60,9 @@ pub(super) struct Exchanged {
 impl Exchange<'_> {
     /// Sends the request with the best credential there is; after a 401 once more with another, if one can be had.
     pub(super) async fn run(mut self, body: ReplayBody) -> Result<Exchanged, Failure> {
+        self.facts.steps.begin_pick();
         let picked = self.credentials.pick(&self.ask, &mut self.facts.steps).await;
+        self.facts.steps.end_pick();
         let picked = picked.map_err(|refusal| refusal_problem(refusal, &self.request.tenant))?;
         let sent = self.send(&picked, body).await;
         self.facts.replay = self.facts.replay.or_else(|| Some(self.replay()));
@@ -87,7 +89,10 @@ impl Exchange<'_> {
     /// After a 401. The upload is held meanwhile, so that what is known of the body stays true.
     async fn renew(mut self, refused: Picked, response: Response<UpstreamBody>) -> Result<Exchanged, Failure> {
         self.replayer.hold();
-        let next = match self.credentials.unauthorized(&self.ask, &refused, &mut self.facts.steps).await {
+        self.facts.steps.begin_pick();
+        let next = self.credentials.unauthorized(&self.ask, &refused, &mut self.facts.steps).await;
+        self.facts.steps.end_pick();
+        let next = match next {
             Unauthorized::Retry(next) => next,
             Unauthorized::Pass => {
                 self.remedied(Remedy::PassedOn);
@@ -215,18 +220,20 @@ impl Exchange<'_> {
         }
         self.facts.version = picked.at.map(|at| at.version);
         let (credentials, accepted) = (self.credentials, self.request);
+        let path = accepted.target.forward().path();
         let mut proof: Option<Proof> = None;
+        let mut waiting = self.facts.begin_send(picked.kind, self.origin, path);
         let mut add = || {
             // No two attempts have the same one.
-            proof = credentials.prove(picked, &accepted.method, accepted.target.forward().path(), wanted.clone());
-            let proof = proof.as_ref().map(|proof| (DPOP, proof.value().clone()));
-            [Some((AUTHORIZATION, picked.authorization.clone())), proof]
+            proof = credentials.prove(picked, &accepted.method, path, wanted.clone());
+            let proof = proof.as_ref().map(|proof| (DPOP, Some(proof.value().clone())));
+            let [traceparent, tracestate] = waiting.attempt();
+            [Some((AUTHORIZATION, Some(picked.authorization.clone()))), proof, traceparent, tracestate]
         };
-        let mut waiting = self.facts.begin_send(picked.kind);
         let outcome = self.upstream.send_with(accepted.outgoing(), body, &mut add).await;
-        let status = outcome.as_ref().ok().map(|response| response.status().as_u16());
-        waiting.answered(status.map_or(Answer::Failed, Answer::Status));
+        waiting.ended(&outcome);
         drop(waiting);
+        let status = outcome.as_ref().ok().map(|response| response.status().as_u16());
         self.facts.upstream_status = status.or(self.facts.upstream_status);
         match outcome {
             Ok(response) => {

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::cors::Readers;
+use super::{cors::Readers, upstream::UpstreamError};
 use crate::model::{
-    CredentialKind, NamedBy, TenantId, Version,
+    CredentialKind, NamedBy, Origin, TenantId, Version,
     observe::RetryOutcome,
-    trace::{Replay, Steps, step::Answer, steps::SendWait},
+    trace::{Replay, Steps, spans::Propagated, step::Answer, steps::SendWait},
 };
 
 /// Filled in as far as the request comes.
@@ -67,19 +67,30 @@ impl Facts {
         }
     }
 
-    /// Notes that the request is sent with `credential`, and that its answer is waited for from now on.
-    pub(super) fn begin_send(&mut self, credential: CredentialKind) -> UpstreamWait<'_> {
+    /// Notes that the request is sent with `credential` to `path` at `origin`, and that its answer is waited for from now
+    /// on.
+    pub(super) fn begin_send(&mut self, credential: CredentialKind, origin: &Origin, path: &str) -> UpstreamWait<'_> {
         self.credential = Some(credential);
-        UpstreamWait { upstream_time: &mut self.upstream_time, send: self.steps.send(credential) }
+        let mut send = self.steps.send(credential);
+        send.to(origin, path);
+        UpstreamWait { upstream_time: &mut self.upstream_time, send }
     }
 }
 
 // === impl UpstreamWait ===
 
 impl UpstreamWait<'_> {
+    /// The request goes out, or goes out once more, with these fields.
+    pub(super) fn attempt(&mut self) -> Propagated {
+        self.send.attempt()
+    }
+
     /// The upstream has answered, or will not.
-    pub(super) fn answered(&mut self, answer: Answer) {
-        self.send.answered(answer);
+    pub(super) fn ended<R>(&mut self, outcome: &Result<http::Response<R>, UpstreamError>) {
+        match outcome {
+            Ok(response) => self.send.answered(Answer::Status(response.status().as_u16())),
+            Err(error) => self.send.failed(error.proxy_error().as_str()),
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The record of a request: its line in the access log, its part in the metrics, and its trace. Fields of the line and
-//! their meaning stand in docs/logging.md.
+//! The record of a request: its line in the access log, its part in the metrics, and its trace, exported or not. Fields
+//! of the line and their meaning stand in docs/logging.md.
 //!
 //! The query of a request is not recorded: it is the caller's, and nobody knows what is in it.
 
@@ -12,9 +12,9 @@ use super::under_way::Place;
 use crate::{
     admin::trace::Traces,
     model::{
-        CredentialKind, Observer, RequestId, Timestamp, Trace,
+        CredentialKind, Observer, RequestId, Timestamp, Trace, Traced, Tracer,
         observe::RequestTimes,
-        trace::{End, Outcome, Told},
+        trace::{End, Outcome, Spans, Told},
     },
     proxy::Facts,
 };
@@ -30,6 +30,8 @@ pub struct Record {
     version: Version,
     started: Instant,
     told: Audience,
+    /// Who takes it for export, where it is exported.
+    tracer: Option<Arc<dyn Tracer>>,
     pub facts: Facts,
     /// A problem of ours.
     pub problem: Option<Told>,
@@ -88,6 +90,7 @@ impl Record {
             version,
             started,
             told,
+            tracer: None,
             facts: Facts::since(started),
             problem: None,
             outcome: Outcome::Unanswered,
@@ -96,6 +99,17 @@ impl Record {
             place: None,
             of_share: None,
         }
+    }
+
+    /// When its header was there.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Has its trace given to `tracer` in the end.
+    pub fn export(&mut self, spans: Box<Spans>, tracer: &Arc<dyn Tracer>) {
+        self.facts.steps.export(spans);
+        self.tracer = Some(Arc::clone(tracer));
     }
 
     /// The name of the request.
@@ -186,6 +200,11 @@ impl Drop for Record {
             self.line(status, total);
         }
         let end = End { outcome: self.outcome, took, bytes_sent: self.bytes_sent, cause: self.facts.cause.take() };
+        if let (Some(tracer), Some(mut spans)) = (self.tracer.take(), self.facts.steps.take_spans()) {
+            spans.caller = self.facts.caller.take();
+            let trace = self.trace(end.clone()).bounded();
+            tracer.take(Traced::Request(Box::new(trace), spans));
+        }
         match self.outcome {
             Outcome::Unanswered => self.told.traces.keep(self.trace(end)),
             _ => self.told.traces.end(self.id, end),

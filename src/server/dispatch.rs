@@ -9,7 +9,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION};
+use http::{HeaderValue, Request, Response, StatusCode, header::CONNECTION, uri::Scheme};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::watch;
@@ -26,10 +26,11 @@ use super::{
 };
 use crate::{
     admin::trace::Traces,
-    model::{Action, Clock, Observer, Peer, Problem, trace::Told},
+    model::{Action, Clock, Observer, Peer, Problem, Tracer, trace::Told},
     proxy::{
         Caller, Corridor, Failure,
         error::{Code, path_problem},
+        guard::Reach,
         path::PathFault,
     },
 };
@@ -41,6 +42,7 @@ pub struct Front {
     clock: Arc<dyn Clock>,
     observer: Arc<dyn Observer>,
     traces: Arc<Traces>,
+    tracer: Arc<dyn Tracer>,
     lines: ArcSwap<Lines>,
     /// Known once its listener is bound.
     connections_page: OnceLock<ConnectionsPage>,
@@ -55,6 +57,8 @@ pub struct Parts {
     pub ids: RequestIds,
     pub clock: Arc<dyn Clock>,
     pub told: Audience,
+    /// Decides which requests are exported besides.
+    pub tracer: Arc<dyn Tracer>,
     /// So many requests may be under way at a time.
     pub capacity: usize,
     /// New requests are turned away once it is true.
@@ -66,7 +70,7 @@ pub struct Parts {
 impl Front {
     /// A front before a corridor.
     pub fn new(parts: Parts) -> Self {
-        let Parts { corridor, ids, clock, told, capacity, draining } = parts;
+        let Parts { corridor, ids, clock, told, tracer, capacity, draining } = parts;
         let Audience { observer, traces, lines } = told;
         Self {
             corridor,
@@ -74,6 +78,7 @@ impl Front {
             clock,
             observer,
             traces,
+            tracer,
             lines: ArcSwap::from_pointee(lines),
             connections_page: OnceLock::new(),
             under_way: UnderWay::at_most(capacity),
@@ -97,6 +102,10 @@ impl Front {
         let (method, version) = (request.method().clone(), request.version());
         let beginning = Beginning { id: self.ids.next(), at: self.clock.now(), method, path, version };
         let mut record = Box::new(Record::begin(beginning, self.audience()));
+        let headers = came.refusal.is_none().then(|| request.headers());
+        if let Some(spans) = self.tracer.request(headers, scheme(came.on.reach), record.started()) {
+            record.export(spans, &self.tracer);
+        }
         let answered = match self.caller(&came, &mut record) {
             Ok(caller) => self.corridor.handle(caller, request, &mut record.facts).await,
             Err(failure) => Err(failure),
@@ -196,6 +205,11 @@ impl fmt::Debug for Front {
 fn split<B>(response: Response<B>, content: impl FnOnce(B) -> Content) -> (http::response::Parts, Content) {
     let (parts, body) = response.into_parts();
     (parts, content(body))
+}
+
+/// As it came over the wire.
+fn scheme(reach: Reach) -> Scheme {
+    if matches!(reach, Reach::Tls(_)) { Scheme::HTTPS } else { Scheme::HTTP }
 }
 
 fn draining() -> Problem {

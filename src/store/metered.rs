@@ -1,4 +1,4 @@
-//! Counts and times what a backend does.
+//! Counts and times what a backend does, and notes it for whoever's trace is exported.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -9,7 +9,12 @@ use super::{
     StoreError,
     backend::{Backend, Bid, Change, Key, Kind, Listed, Names, Pulse, Revision, Row, RowState, Written},
 };
-use crate::model::{Observer, TenantId, Timestamp, observe::StoreOutcome, token::Owner};
+use crate::model::{
+    Observer, TenantId, Timestamp,
+    observe::StoreOutcome,
+    token::Owner,
+    trace::operations::{Asked, note},
+};
 
 /// A backend that tells an observer about every operation.
 pub struct Metered {
@@ -34,6 +39,7 @@ impl Metered {
         let done = work.await;
         let outcome = if done.is_ok() { StoreOutcome::Ok } else { StoreOutcome::Error };
         self.observer.store(operation, outcome, started.elapsed());
+        note(started, || Asked::Store(operation, outcome));
         done
     }
 }

@@ -28,7 +28,7 @@ use flexslot_proxy::{
         Observer,
         failpoint::Step,
         file_access::FileOwner,
-        observe::{FallbackCause, RefreshOutcome, RequestTimes, RetryOutcome, StoreOutcome},
+        observe::{FallbackCause, RefreshOutcome, RequestTimes, RetryOutcome, SpansOutcome, StoreOutcome},
     },
 };
 use http::Method;
@@ -48,6 +48,7 @@ fn everything_counted() -> String {
     metrics.in_flight(1);
     metrics.connections(Tally::default());
     metrics.store("get", StoreOutcome::Ok, Duration::ZERO);
+    metrics.spans(SpansOutcome::Sent, 1);
     String::from_utf8(metrics.text(Health {
         store_reachable: true,
         waiting: 0,
@@ -141,7 +142,8 @@ struct WellEquipped {
 
 impl Environment for WellEquipped {
     fn variable(&self, name: &str) -> Option<OsString> {
-        (!name.starts_with("FLEXSLOT_PROXY_")).then(|| "flx_pat_of_a_test".into())
+        (!["FLEXSLOT_PROXY_", "OTEL_"].iter().any(|prefix| name.starts_with(prefix)))
+            .then(|| "flx_pat_of_a_test".into())
     }
 
     fn current_dir(&self) -> io::Result<PathBuf> {

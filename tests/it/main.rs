@@ -33,6 +33,7 @@ mod renewal;
 mod replay;
 mod simulation;
 mod support;
+mod telemetry;
 mod tenants;
 mod traces;
 mod urls;

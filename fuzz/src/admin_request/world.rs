@@ -15,7 +15,7 @@ use flexslot_proxy::{
     },
     connect_flow::{self, ConnectFlow},
     credential::{self, Credentials, RefreshPolicy, SessionWish, coordinator::Parts},
-    model::{BaseUrl, Clock, RedirectUri, ScopeSet, Secret, SessionId, Unobserved},
+    model::{BaseUrl, Clock, RedirectUri, ScopeSet, Secret, SessionId, Unobserved, Untraced},
     proxy::guard::{Guard, Pages},
     server::{admin_front::AdminFront, request_id::RequestIds},
 };
@@ -98,6 +98,7 @@ impl Room {
             clock: clock.clone(),
             random: world.random.clone(),
             observer: Arc::new(Unobserved),
+            tracer: Arc::new(Untraced),
         });
         let flow = ConnectFlow::new(credentials.clone(), connecting(door), clock.clone(), world.random.clone());
         let readiness = Arc::new(Readiness::default());
@@ -108,6 +109,7 @@ impl Room {
             readiness,
             traces: Arc::new(Traces::default()),
             settings: Live::new(settings()),
+            refusals: Arc::default(),
             clock,
             random: world.random.clone(),
         };

@@ -11,7 +11,7 @@ use std::{
 use flexslot_proxy::{
     admin::trace::Traces,
     credential::{self, Credentials, RefreshPolicy, coordinator::Parts},
-    model::{Clock, Random, Unobserved},
+    model::{Clock, Peer, Random, Unobserved, Untraced},
     proxy::{
         self, Corridor,
         guard::{Guard, Reach},
@@ -81,7 +81,16 @@ impl Plan {
             cached_tenants: 1000,
         };
         let (spool, instance, observer) = (None, None, Arc::new(Unobserved));
-        let parts = Parts { settings, store, spool, instance, clock: clock.clone(), random: random.clone(), observer };
+        let parts = Parts {
+            settings,
+            store,
+            spool,
+            instance,
+            clock: clock.clone(),
+            random: random.clone(),
+            observer,
+            tracer: Arc::new(Untraced),
+        };
         let credentials = Credentials::new(parts);
         let background = credentials.start().await.expect("a store that is there");
         let corridor = Corridor::new(corridor(upstream, rewrites), credentials.clone(), Arc::new(Unobserved));
@@ -91,6 +100,7 @@ impl Plan {
             ids: RequestIds::new(&random),
             clock,
             told: Audience { observer: Arc::new(Unobserved), traces: Arc::new(Traces::default()), lines: Lines::Off },
+            tracer: Arc::new(Untraced),
             capacity: 100,
             draining: drained,
         });
@@ -142,7 +152,9 @@ impl Sidecar {
 pub fn connect<S: Answers>(service: Arc<S>, stopping: watch::Receiver<bool>) -> Connection {
     let (ours, theirs) = duplex(64 * 1024);
     let reach = Reach::Tcp(Ipv4Addr::LOCALHOST.into());
-    let info = ConnInfo { reach, tenant: None, worker: 0, wire: Arc::new(WireState::default()) };
+    let here = (Ipv4Addr::LOCALHOST, 3539).into();
+    let peer = Peer::Tcp { ours: here, theirs: here };
+    let info = ConnInfo { reach, peer, share: None, tenant: None, worker: 0, wire: Arc::new(WireState::default()) };
     tokio::spawn(serve_stream(theirs, info, LIMITS, service, stopping));
     Connection::new(ours)
 }

@@ -17,7 +17,7 @@ use crate::{
         settings,
         storage::Storage,
     },
-    config::{Config, ConfigSource, Engine, Overrides},
+    config::{Config, ConfigSource, Engine, Overrides, TraceExport},
     model::{TenantId, Unobserved},
     store::OpenError,
 };
@@ -82,6 +82,9 @@ impl CheckArgs {
                 .of("upstream"),
             )?,
         }
+        if let Some(export) = &config.traces.export {
+            report.add(traces(export).of("traces"))?;
+        }
         runtime.block_on(async {
             // Nobody else finds a store that is this process's alone.
             let is_shared = !matches!(config.store.engine, Engine::Memory);
@@ -100,6 +103,15 @@ impl CheckArgs {
 fn describe(source: &ConfigSource, config: &Config) -> String {
     let from = source.path().map_or("built-in defaults".to_owned(), |path| path.display().to_string());
     format!("{from}, {} in it", counted(config.tenants.len() as u64, "tenant"))
+}
+
+/// Where traces go, without going there.
+fn traces(export: &TraceExport) -> Finding {
+    let (to, sample) = (export.url.origin().ascii_serialization(), export.sampler.ratio);
+    match export.exposure() {
+        None => Finding::Good(format!("exported to {to}, sampled at {sample}; nobody tried to connect")),
+        Some(exposure) => Finding::doubtful(exposure),
+    }
 }
 
 /// Key, store and lock, as far as they can be looked at; answers the store, where there is one that can be used.

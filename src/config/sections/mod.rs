@@ -13,6 +13,7 @@ pub(super) mod store;
 pub(super) mod store_url;
 pub(super) mod tenants;
 pub(super) mod tls;
+pub(super) mod traces;
 pub(super) mod upstream;
 
 pub use admin::Admin;
@@ -28,4 +29,5 @@ pub use store::{Engine, Store, StoreKey};
 pub use store_url::{ServerKind, ServerUrl};
 pub use tenants::Tenant;
 pub use tls::ServerTls;
+pub use traces::{TraceExport, Traces};
 pub use upstream::{ExtraRoots, Upstream};

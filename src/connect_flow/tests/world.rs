@@ -6,7 +6,7 @@ use super::server::Server;
 use crate::{
     connect_flow::{Answer, ConnectFlow, Outcome, Refused, Settings, begin::Begun},
     credential::{self, Credentials, RefreshPolicy, SessionWish, coordinator::Parts},
-    model::{Random, ScopeSet, SessionId, Timestamp, clock::TokioClock, observe::Unobserved},
+    model::{Random, ScopeSet, SessionId, Timestamp, Untraced, clock::TokioClock, observe::Unobserved},
     store::{
         TokenStore,
         memory::MemoryBackend,
@@ -66,6 +66,7 @@ impl World {
             clock: clock.clone(),
             random: random.clone(),
             observer: Arc::new(Unobserved),
+            tracer: Arc::new(Untraced),
         });
         let settings = Settings { server: server.clone(), ..settings() };
         let flow = ConnectFlow::new(credentials.clone(), settings, clock, random);

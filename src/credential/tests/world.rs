@@ -16,7 +16,7 @@ use crate::{
         Unauthorized, coordinator::Parts,
     },
     model::{
-        Clock, Observer, ProofKey, Random, Scope, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType,
+        Clock, Observer, ProofKey, Random, Scope, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType, Untraced,
         clock::TokioClock,
         observe::{FallbackCause, RefreshOutcome},
         trace::Steps,
@@ -159,6 +159,7 @@ impl World {
             clock: clock.clone(),
             random: Random::system(),
             observer: counts.clone(),
+            tracer: Arc::new(Untraced),
         }));
         Self { credentials, store, backend, flexslot, counts, clock, settings, sealer }
     }

@@ -13,11 +13,12 @@ use crate::{
     flexslot::{
         TokenError, answer,
         dpop::{DPOP, Proof},
-        transport::{Answer, cannot_be_asked, read_answer, unanswered},
+        transport::{Answer, Unanswered, cannot_be_asked, read_answer, unanswered},
     },
     model::{
         Secret,
         failpoint::{Step, reach},
+        trace::operations::{Asked, note},
     },
 };
 
@@ -89,9 +90,16 @@ impl HttpAuthorizationServer {
             .body(body(client_id, secret, form).into_bytes())
             .build()
             .map_err(|_| cannot_be_asked(url))?;
+        let began = Instant::now();
+        let answered = self.execute(url, request).await;
+        note(began, || Asked::OAuthServer(url.clone(), answered.as_ref().ok().map(|answer| answer.status)));
+        Ok(answered?)
+    }
+
+    async fn execute(&self, url: &Url, request: reqwest::Request) -> Result<Answer, Unanswered> {
         let response = self.http.execute(request).await.map_err(|error| unanswered(url, &error))?;
         reach(Step::AnswerBegun);
-        Ok(read_answer(response).await?)
+        read_answer(response).await
     }
 }
 

@@ -1,6 +1,10 @@
 //! What became of one request, for whoever asks afterwards: the trace. It holds no secret, no query and no body.
 
+pub mod context;
 pub mod finding;
+pub mod operations;
+pub mod sampler;
+pub mod spans;
 pub mod step;
 pub mod steps;
 
@@ -8,7 +12,10 @@ use std::{borrow::Cow, sync::Arc};
 
 use http::{Method, Version};
 
+pub use context::SpanContext;
 pub use finding::{Considered, Finding, GrantFinding, Pair, PatFinding};
+pub use sampler::{Heed, Ratio, Sampler};
+pub use spans::{Spans, Traced, Tracer, Untraced};
 pub use step::Step;
 pub use steps::Steps;
 

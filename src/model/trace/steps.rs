@@ -1,16 +1,20 @@
 //! What happened to a request on its way, step by step.
 //!
-//! Noting a step costs a few instructions and no allocation: words are made of it only when somebody asks.
+//! Noting a step costs a few instructions and no allocation: words are made of it only when somebody asks. Where the
+//! request's trace is exported, what its [`Spans`] need is noted beside.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
+    context::SpanContext,
     finding::Considered,
+    operations::Operations,
+    spans::{Propagated, Spans},
     step::{Answer, Landing, Micros, Part, Refresh, Sent, Step},
 };
-use crate::model::{CredentialKind, refresh::Cause};
+use crate::model::{CredentialKind, Origin, refresh::Cause};
 
 /// The steps of one request, in order of time. There is room for the first [`ROOM`]; those after them are counted.
 #[derive(Debug, Clone)]
@@ -18,7 +22,12 @@ pub struct Steps {
     since: Instant,
     entries: [Option<Entry>; ROOM],
     lost: u32,
+    exported: Exported,
 }
+
+/// What is exported of the request besides. Once: a copy of its steps has none of it.
+#[derive(Debug, Default)]
+struct Exported(Option<Box<Spans>>);
 
 /// So many steps are kept. The longest way through the corridor, a refused grant and a PAT in its place, takes eight, and
 /// two more where a bound token is proven anew; more come only where others change the tenant meanwhile.
@@ -42,6 +51,9 @@ pub struct RefreshWait<'a> {
 pub struct SendWait<'a> {
     entry: Option<&'a mut Entry>,
     since: Instant,
+    /// Counted from zero.
+    number: usize,
+    spans: Option<&'a mut Spans>,
 }
 
 // === impl Steps ===
@@ -49,7 +61,41 @@ pub struct SendWait<'a> {
 impl Steps {
     /// No steps yet, of a request that began at `since`.
     pub const fn since(since: Instant) -> Self {
-        Self { since, entries: [None; ROOM], lost: 0 }
+        Self { since, entries: [None; ROOM], lost: 0, exported: Exported(None) }
+    }
+
+    /// Has the request exported, too.
+    pub fn export(&mut self, spans: Box<Spans>) {
+        self.exported = Exported(Some(spans));
+    }
+
+    /// What is to be exported of the request besides its trace; afterwards nothing is.
+    pub fn take_spans(&mut self) -> Option<Box<Spans>> {
+        self.exported.0.take()
+    }
+
+    /// The request's own span, where it is exported.
+    pub fn context(&self) -> Option<SpanContext> {
+        self.exported.0.as_ref().map(|spans| spans.context)
+    }
+
+    /// Where it is noted what is asked for the request, if it is exported.
+    pub fn operations(&self) -> Option<Arc<Operations>> {
+        self.exported.0.as_ref().map(|spans| Arc::clone(&spans.operations))
+    }
+
+    /// A credential is looked for from now on.
+    pub fn begin_pick(&mut self) {
+        if let Some(spans) = &mut self.exported.0 {
+            spans.begin_pick();
+        }
+    }
+
+    /// And now no more.
+    pub fn end_pick(&mut self) {
+        if let Some(spans) = &mut self.exported.0 {
+            spans.end_pick();
+        }
     }
 
     /// Notes a step that took no time.
@@ -65,8 +111,15 @@ impl Steps {
         }
     }
 
-    /// Notes that a refresh is waited for, until what it returns is dropped.
-    pub fn await_refresh(&mut self, cause: Cause, part: Part) -> RefreshWait<'_> {
+    /// Notes that a refresh goes on in the background; `span` is its own, where it is exported.
+    pub fn leave_refresh(&mut self, cause: Cause, part: Part, span: Option<SpanContext>) {
+        self.link(span);
+        self.note(Step::Refresh(Refresh::in_background(cause, part)));
+    }
+
+    /// Notes that a refresh is waited for, until what it returns is dropped; `span` is its own, where it is exported.
+    pub fn await_refresh(&mut self, cause: Cause, part: Part, span: Option<SpanContext>) -> RefreshWait<'_> {
+        self.link(span);
         let (since, waited, landing) = (Instant::now(), Micros::default(), Landing::Awaited);
         RefreshWait { entry: self.enter(since, Step::Refresh(Refresh { cause, part, waited, landing })), since }
     }
@@ -74,17 +127,24 @@ impl Steps {
     /// Notes that the request is sent and its answer waited for, until what it returns is dropped.
     pub fn send(&mut self, credential: CredentialKind) -> SendWait<'_> {
         let (since, took, answer) = (Instant::now(), Micros::default(), Answer::Awaited);
-        SendWait { entry: self.enter(since, Step::Sent(Sent { credential, took, answer })), since }
+        let number = self.exported.0.as_ref().map_or(0, |_| self.sends());
+        let (at, step) = (Micros::of(since.duration_since(self.since)), Step::Sent(Sent { credential, took, answer }));
+        let entry = enter(&mut self.entries, &mut self.lost, Entry { at, step });
+        SendWait { entry, since, number, spans: self.exported.0.as_deref_mut() }
     }
 
     fn enter(&mut self, now: Instant, step: Step) -> Option<&mut Entry> {
         let at = Micros::of(now.duration_since(self.since));
-        match self.entries.iter_mut().find(|entry| entry.is_none()) {
-            Some(free) => Some(free.insert(Entry { at, step })),
-            None => {
-                self.lost = self.lost.saturating_add(1);
-                None
-            }
+        enter(&mut self.entries, &mut self.lost, Entry { at, step })
+    }
+
+    fn sends(&self) -> usize {
+        self.iter().filter(|(_, step)| matches!(step, Step::Sent(_))).count()
+    }
+
+    fn link(&mut self, refresh: Option<SpanContext>) {
+        if let Some(spans) = &mut self.exported.0 {
+            spans.refreshes.push(refresh);
         }
     }
 
@@ -115,6 +175,24 @@ impl Steps {
     }
 }
 
+fn enter<'a>(entries: &'a mut [Option<Entry>; ROOM], lost: &mut u32, entry: Entry) -> Option<&'a mut Entry> {
+    match entries.iter_mut().find(|entry| entry.is_none()) {
+        Some(free) => Some(free.insert(entry)),
+        None => {
+            *lost = lost.saturating_add(1);
+            None
+        }
+    }
+}
+
+// === impl Exported ===
+
+impl Clone for Exported {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
 // === impl RefreshWait ===
 
 impl RefreshWait<'_> {
@@ -137,6 +215,28 @@ impl Drop for RefreshWait<'_> {
 // === impl SendWait ===
 
 impl SendWait<'_> {
+    /// The request is for `path` at `origin`.
+    pub fn to(&mut self, origin: &Origin, path: &str) {
+        if let Some(spans) = &mut self.spans {
+            spans.sent_to.get_or_insert_with(|| (origin.clone(), path.into()));
+        }
+    }
+
+    /// The request goes out, or goes out once more. Where it is exported, these fields name the attempt as the span that
+    /// what Flexslot does belongs to.
+    pub fn attempt(&mut self) -> Propagated {
+        let number = self.number;
+        self.spans.as_mut().map(|spans| spans.begin_attempt(number)).unwrap_or_default()
+    }
+
+    /// There is no response, for this reason.
+    pub fn failed(&mut self, failure: &'static str) {
+        if let Some(spans) = &mut self.spans {
+            spans.fail_send(self.number, failure);
+        }
+        self.answered(Answer::Failed);
+    }
+
     /// Flexslot has answered, or will not.
     pub fn answered(&mut self, answer: Answer) {
         if let Some(Entry { step: Step::Sent(sent), .. }) = &mut self.entry {
@@ -179,7 +279,7 @@ mod tests {
     async fn steps_stand_in_order_with_their_times() {
         let mut steps = Steps::since(Instant::now());
         advance(MILLISECOND).await;
-        let mut wait = steps.await_refresh(Cause::Expired, Part::Joined);
+        let mut wait = steps.await_refresh(Cause::Expired, Part::Joined, None);
         advance(5 * MILLISECOND).await;
         wait.landed(Landing::Renewed);
         drop(wait);
@@ -203,7 +303,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_wait_that_is_cut_off_counts_its_time() {
         let mut steps = Steps::since(Instant::now());
-        let refresh = steps.await_refresh(Cause::Refused, Part::Led);
+        let refresh = steps.await_refresh(Cause::Refused, Part::Led, None);
         advance(MILLISECOND).await;
         drop(refresh);
         let send = steps.send(CredentialKind::Pat);

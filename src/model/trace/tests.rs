@@ -39,7 +39,7 @@ fn a_trace_is_small() {
     // docs/operations.md says what all of them take together.
     let bytes = size_of::<Trace>();
     println!("a trace takes {bytes} bytes and its path, {} of them its steps", size_of::<Steps>());
-    assert!(bytes <= 640, "{bytes}");
+    assert!(bytes <= 648, "{bytes}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
         AuthorizationRequest, AuthorizationServer, Introspection, Redemption, Revocation, Revoke, TokenAnswer,
         TokenEndpoint, TokenError,
     },
-    model::{ProofKey, Random, Secret, Timestamp, clock::TokioClock, observe::Unobserved},
+    model::{ProofKey, Random, Secret, Timestamp, Untraced, clock::TokioClock, observe::Unobserved},
     proxy::{
         Caller, Corridor, Facts, Settings,
         guard::{Guard, Reach},
@@ -121,6 +121,7 @@ async fn credentials() -> Credentials {
         clock,
         random,
         observer: Arc::new(Unobserved),
+        tracer: Arc::new(Untraced),
     })
 }
 

@@ -51,7 +51,7 @@ impl Form {
         for (name, value) in kept(headers, added) {
             put_field(out, name, value.as_bytes());
         }
-        for (name, value) in added.iter().flatten() {
+        for (name, value) in set(added) {
             put_field(out, name, value.as_bytes());
         }
         // TE speaks of this connection alone, and has to be named (RFC 9110 section 10.1.4).
@@ -73,7 +73,7 @@ impl Form {
         for (name, value) in kept(request.headers, &added) {
             headers.append(name, value.clone());
         }
-        headers.extend(added.into_iter().flatten());
+        headers.extend(set(&added).map(|(name, value)| (name.clone(), value.clone())));
         if let Extent::Length(length) = extent {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
@@ -102,6 +102,11 @@ const MOST_HEADS: usize = 1024;
 fn kept<'h>(headers: &'h HeaderMap, added: &Added) -> impl Iterator<Item = (&'h HeaderName, &'h HeaderValue)> {
     let is_added = |name| added.iter().flatten().any(|(added, _)| added == name);
     headers.iter().filter(move |(name, _)| !OURS.contains(name) && !is_added(*name))
+}
+
+/// The fields of an attempt that have values.
+fn set(added: &Added) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    added.iter().flatten().filter_map(|(name, value)| Some((name, value.as_ref()?)))
 }
 
 /// A field line.
@@ -135,7 +140,7 @@ mod tests {
     use bytes::BytesMut;
     use http::{HeaderMap, HeaderValue, Method, Version, header};
 
-    use super::{Extent, Form, Outgoing, ReplayBody};
+    use super::{Added, Extent, Form, Outgoing, ReplayBody};
 
     fn form() -> Form {
         Form::of(&"https://api.test".parse().unwrap()).unwrap()
@@ -146,22 +151,24 @@ mod tests {
         let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost:3539"))]);
         let target = "/cards?x=%2f".parse().unwrap();
         let outgoing = Outgoing { method: &Method::GET, target: &target, headers: &headers };
-        let request = form().http2(&outgoing, [const { None }; 2], ReplayBody::empty());
+        let request = form().http2(&outgoing, Added::default(), ReplayBody::empty());
         assert_eq!(request.uri(), "https://api.test/cards?x=%2f");
         assert_eq!((request.version(), request.headers().get(header::HOST)), (Version::HTTP_2, None));
         let mut out = BytesMut::new();
-        form().write_http1(&outgoing, &[const { None }; 2], Extent::Unsaid, &mut out);
+        form().write_http1(&outgoing, &Added::default(), Extent::Unsaid, &mut out);
         assert_eq!(out, "GET /cards?x=%2f HTTP/1.1\r\nhost: api.test\r\n\r\n");
     }
 
     #[test]
     fn what_is_added_stands_in_the_place_of_what_was_there() {
-        let headers = [(header::AUTHORIZATION, "Basic x"), (header::ACCEPT, "a"), (header::ACCEPT, "b")];
+        let headers =
+            [(header::AUTHORIZATION, "Basic x"), (header::ACCEPT, "a"), (header::COOKIE, "c"), (header::ACCEPT, "b")];
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name, HeaderValue::from_static(value));
         }
-        let added = [Some((header::AUTHORIZATION, HeaderValue::from_static("Bearer y"))), None];
+        let given = Some((header::AUTHORIZATION, Some(HeaderValue::from_static("Bearer y"))));
+        let added = [given, Some((header::COOKIE, None)), None, None];
         let (method, target) = (Method::GET, "/".parse().unwrap());
         let outgoing = Outgoing { method: &method, target: &target, headers: &map };
         let mut out = BytesMut::new();
@@ -173,6 +180,7 @@ mod tests {
         let request = form().http2(&outgoing, added, ReplayBody::empty());
         assert!(request.headers().get_all(header::AUTHORIZATION).iter().eq(["Bearer y"]));
         assert!(request.headers().get_all(header::ACCEPT).iter().eq(["a", "b"]));
+        assert!(!request.headers().contains_key(header::COOKIE));
     }
 
     #[test]

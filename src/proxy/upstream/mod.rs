@@ -118,8 +118,8 @@ pub struct Outgoing<'a> {
     pub headers: &'a HeaderMap,
 }
 
-/// Fields of one attempt, in the place of any that the request has of their names.
-pub type Added = [Option<(HeaderName, HeaderValue)>; 2];
+/// Fields of one attempt, in the place of any that the request has of their names. One without a value leaves it empty.
+pub type Added = [Option<(HeaderName, Option<HeaderValue>)>; 4];
 
 /// Makes the fields of an attempt.
 pub type Add<'a> = dyn FnMut() -> Added + Send + 'a;

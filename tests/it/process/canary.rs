@@ -1,6 +1,11 @@
 //! No secret leaves the process: everything that it writes or answers at the most talkative log level is searched.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    sync::Arc,
+};
 
 use base64::{
     Engine,
@@ -20,7 +25,10 @@ use super::{
     http::{Connection, DECKS, ask, get, request},
     world::{CLIENT, Life, World, tenant},
 };
-use crate::support::process::{Launch, Sidecar};
+use crate::support::{
+    Collector,
+    process::{Launch, Sidecar},
+};
 
 mod servers;
 
@@ -33,6 +41,7 @@ const CALLERS_OWN: &str = "own-authorization-canary-Yt5Hc3";
 const CALLERS_COOKIE: &str = "own-cookie-canary-Rw8Jf0";
 const CALLERS_QUERY: &str = "own-query-canary-Nd4Kz7";
 const CALLERS_BODY: &str = "own-body-canary-Bq1Sm9";
+const COLLECTORS: &str = "collector-header-canary-Fx3Uw8";
 const ANSWERED_BADLY: &str = "flx_rt_badly-answered-canary-Gk6Qe2";
 
 /// What must not be found, by name.
@@ -155,7 +164,10 @@ async fn call(leavings: &mut Leavings, sidecar: &Sidecar, method: &str, path: &s
 async fn nothing_that_leaves_the_process_carries_a_secret() {
     let (mut secrets, mut leavings) = (Secrets::default(), Leavings::default());
     let mut world = World::with_client(Client::confidential(CLIENT, Secret::new(CLIENT_SECRET))).await;
+    let collector = Collector::start().await;
     world
+        .set("traces", &format!("endpoint = {:?}", collector.http.origin))
+        .set("traces", "headers = { authorization = { file = \"collector-header\" } }")
         .set("server", "client_token = { file = \"client-token\" }")
         .set("oauth", "client_secret = { file = \"client-secret\" }")
         .set("refresh", "min_interval = \"0s\"")
@@ -170,6 +182,7 @@ async fn nothing_that_leaves_the_process_carries_a_secret() {
         ("the caller's own cookie", CALLERS_COOKIE),
         ("the caller's query", CALLERS_QUERY),
         ("the caller's body", CALLERS_BODY),
+        ("what goes with traces", COLLECTORS),
         ("a token that was answered badly", ANSWERED_BADLY),
         ("the PAT of proxy.toml", filed.expose()),
         ("the PAT of the store", world.give_pat("stored").await.expose()),
@@ -178,6 +191,7 @@ async fn nothing_that_leaves_the_process_carries_a_secret() {
     }
     world.write_secret("client-token", CLIENT_TOKEN);
     world.write_secret("client-secret", CLIENT_SECRET);
+    world.write_secret("collector-header", COLLECTORS);
     let tenants = ["expired", "refused", "revoked", "unclear", "misled", "lost"];
     for (tenant, life) in tenants.into_iter().zip([Life::Expired, Life::Fresh].into_iter().cycle()) {
         world.connect(tenant, life).await;
@@ -275,7 +289,7 @@ async fn nothing_that_leaves_the_process_carries_a_secret() {
     assert!(secrets.0.len() > 20, "the refreshed tokens are among what is searched for");
 
     // What lies on the disk while it runs, and after the end.
-    let on_purpose = ["key", "client-token", "client-secret", "admin-token"];
+    let on_purpose = ["key", "client-token", "client-secret", "admin-token", "collector-header"];
     leavings.add_files(world.dir.path(), &on_purpose);
     let exit = sidecar.stop().await;
     leavings.add_files(world.dir.path(), &on_purpose);
@@ -284,6 +298,14 @@ async fn nothing_that_leaves_the_process_carries_a_secret() {
     }
     leavings.add("standard error", exit.stderr);
     leavings.add("standard output", exit.stdout);
+    let names: BTreeSet<_> = collector.spans().iter().map(|seen| seen.name().to_owned()).collect();
+    for name in ["GET", "POST", "pick", "wait for refresh", "refresh", "store get"] {
+        assert!(names.contains(name), "the traces tell of what happened: {name}");
+    }
+    for received in collector.http.seen() {
+        assert!(received.field("authorization") == Some(COLLECTORS), "the one place where that belongs");
+        leavings.add("exported traces", received.body);
+    }
     refused_starts(&mut leavings, &world).await;
     leavings.assert_clean_of(&secrets);
 }

@@ -3,6 +3,7 @@
 mod browser;
 pub(crate) mod chromium;
 mod client;
+mod collector;
 mod frail;
 pub(crate) mod process;
 mod raw;
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 
 pub(crate) use browser::{Browser, Page};
 pub(crate) use client::{Call, Reach, Reply, http2_connection, http2_over, in_time, sha256, until};
+pub(crate) use collector::{Collector, Seen as SeenSpan};
 pub(crate) use raw::{Raw, RawReply, field};
 pub(crate) use upstream::{Part, Received, Script, Upstream};
 pub(crate) use world::{ADMIN_TOKEN, CLIENT, GrantOf, World};

@@ -10,7 +10,7 @@ use crate::{
     credential::{
         Credentials, RefreshPolicy, Settings, background::Background, coordinator::Parts, tests::world::ORIGIN,
     },
-    model::{Clock, Timestamp, clock::TokioClock, observe::Unobserved},
+    model::{Clock, Timestamp, Untraced, clock::TokioClock, observe::Unobserved},
     store::{TokenStore, instance::InstanceLock, spool::Spool},
 };
 
@@ -55,9 +55,17 @@ impl Play {
                     Err(_) => sleep(Duration::from_secs(1)).await,
                 }
             };
-            let observer = Arc::new(Unobserved);
-            let parts =
-                Parts { settings, store, spool: Some(spool), instance: Some(instance), clock, random, observer };
+            let (observer, tracer) = (Arc::new(Unobserved), Arc::new(Untraced));
+            let parts = Parts {
+                settings,
+                store,
+                spool: Some(spool),
+                instance: Some(instance),
+                clock,
+                random,
+                observer,
+                tracer,
+            };
             let credentials = Credentials::new(parts);
             loop {
                 match credentials.start().await {
