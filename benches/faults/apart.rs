@@ -6,8 +6,6 @@ use rustix::process::{Resource, Rlimit, geteuid, getrlimit, setrlimit};
 
 use crate::failure::{Failure, Result, Trying};
 
-const ENOUGH: u64 = 65_536;
-
 /// Set for the program that runs there.
 const APART: &str = "FLEXSLOT_FAULTS_APART";
 
@@ -38,13 +36,8 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<()> {
     }
 }
 
-/// Lets this program, and what it starts, open enough files for 10,000 connections; or as many as the system allows.
+/// Lets this program, and what it starts, open as many files as the system allows.
 pub(crate) fn raise_file_limit() -> Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.maximum.is_some_and(|maximum| maximum < ENOUGH) {
-        // Root may.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(ENOUGH), maximum: Some(ENOUGH) });
-    }
     let limit = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     raised.trying(|| "the limit of open files".into())
