@@ -116,6 +116,21 @@ async fn ci_has_to_have_passed_for_the_very_commit() {
 }
 
 #[tokio::test]
+async fn a_program_that_has_grown_too_large_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("program");
+    let path = program.display().to_string();
+    for (kind, most) in [("dynamic", 15_000_000), ("static", 16_000_000)] {
+        let file = fs::File::create(&program).unwrap();
+        file.set_len(most).unwrap();
+        run("scripts/size", &[kind, &path]).await;
+        file.set_len(most + 1).unwrap();
+        let exit = run_in(root(), "scripts/size", &[kind, &path]).await;
+        assert_eq!(exit.status.code(), Some(1), "{}", exit.stdout);
+    }
+}
+
+#[tokio::test]
 async fn the_files_of_a_release_are_those_of_the_table() {
     let page = fs::read_to_string(root().join("docs/releasing.md")).unwrap();
     let table = page.split("\n## The files").nth(1).expect("a section about the files");
