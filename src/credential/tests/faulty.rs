@@ -37,8 +37,6 @@ pub(super) struct Faulty {
     reads: Mutex<VecDeque<Fault>>,
     /// What becomes of the next look at the clock.
     clock: Mutex<Option<Fault>>,
-    /// When the store's clock has stopped, if it has.
-    stopped: Mutex<Option<Timestamp>>,
     panics_at_changes: AtomicBool,
     /// How much later the store comes to the next bids, one each.
     slow_bids: Mutex<VecDeque<Duration>>,
@@ -81,7 +79,6 @@ impl Faulty {
             writes: Mutex::default(),
             reads: Mutex::default(),
             clock: Mutex::default(),
-            stopped: Mutex::default(),
             panics_at_changes: AtomicBool::new(false),
             slow_bids: Mutex::default(),
             connections: AtomicU64::new(1),
@@ -158,11 +155,6 @@ impl Faulty {
         let gate = Arc::new(Semaphore::new(0));
         *self.clock.lock() = Some(Fault::Stalled(Arc::clone(&gate)));
         gate
-    }
-
-    /// From now on the store says that it is `at`.
-    pub(super) fn stop_clock(&self, at: Timestamp) {
-        *self.stopped.lock() = Some(at);
     }
 
     pub(super) fn panic_at_next_changes(&self) {
@@ -246,8 +238,7 @@ impl Backend for Faulty {
         self.readable()?;
         let fault = self.clock.lock().take();
         let pulse = afflicted(fault, self.inner.pulse(beside)).await?;
-        let now = self.stopped.lock().unwrap_or(pulse.now);
-        Ok(Pulse { connections: self.connections.load(Ordering::SeqCst), now, ..pulse })
+        Ok(Pulse { connections: self.connections.load(Ordering::SeqCst), ..pulse })
     }
 
     async fn get(&self, keys: &[Key]) -> Result<Vec<Option<Row>>, StoreError> {

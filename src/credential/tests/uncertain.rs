@@ -89,27 +89,6 @@ async fn an_intent_of_which_nobody_knows_whether_it_was_stored_is_taken_back() {
     assert_eq!(world.flexslot.requests(), 0);
 }
 
-/// By a clock that stands still, or was set back, two intents of a process could be the same.
-#[tokio::test(start_paused = true)]
-async fn what_takes_an_intent_back_does_not_take_back_the_next_one_of_the_same_moment() {
-    let world = World::new().await;
-    let _background = world.credentials.start().await.unwrap();
-    world.connect("acme", Duration::ZERO, Some(HOUR)).await;
-    world.backend.stop_clock(world.now());
-    world.backend.next_write(Fault::AnswerLost);
-    world.backend.next_write(Fault::Refused);
-    assert!(pick(&world, "acme").await.is_err());
-    world.backend.refuse_writes(true);
-    pass(&world, 5 * SECOND).await;
-    world.backend.refuse_writes(false);
-    world.flexslot.will(Behaviour::LoseQuestion);
-    assert!(pick(&world, "acme").await.is_err());
-    assert_eq!(world.flexslot.requests(), 1);
-    pass(&world, 2 * SECOND).await;
-    let stored = world.store.load(&tenant("acme")).await.unwrap().grant;
-    assert!(matches!(stored, GrantState::Uncertain(..)), "presented, and nobody knows with what outcome: {stored:?}");
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_last_resort_that_was_not_sent_for_want_of_an_intent_may_still_be_sent() {
     let world = World::new().await;
