@@ -17,7 +17,7 @@ use super::{
     http::{Connection, DECKS, request},
     world::{Life, World},
 };
-use crate::support::{ReservedPort, in_time, until};
+use crate::support::{ReservedPort, field, in_time, until};
 
 const TIMES: usize = 100;
 const CALLERS: usize = 4;
@@ -107,25 +107,28 @@ async fn ask(
     };
     let close = if keeps { "" } else { "Connection: close\r\n" };
     match connection.ask(&request("GET", DECKS, "acme", close, b"")).await {
-        Ok(answer) if answer.status == 200 => met.answered += 1,
+        Ok(answer) if answer.status == 200 => {
+            met.answered += 1;
+            let goes_on = keeps && field(&answer.head, "connection") != Some("close");
+            goes_on.then_some((connection, answers + 1))
+        }
         Ok(answer) if answer.code() == "draining" => {
             met.draining += 1;
-            return None;
+            None
         }
         Ok(answer) => panic!("{}\n{}", answer.head, answer.text()),
         Err(error) if answers > 0 => {
             assert!(connection.is_untouched(), "an answer broke off: {error}");
             met.closed += 1;
-            return None;
+            None
         }
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
             assert!(connection.is_untouched(), "an answer broke off: {error}");
             met.reset += 1;
-            return None;
+            None
         }
         Err(error) => panic!("no answer on a new connection: {error}"),
     }
-    keeps.then_some((connection, answers + 1))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
