@@ -58,6 +58,7 @@ pages! {
     performance: "docs/performance.md",
     quick_start: "docs/quick-start.md",
     readme: "README.md",
+    releasing: "docs/releasing.md",
     sandbox: "docs/sandbox.md",
     security: "docs/security.md",
     troubleshooting: "docs/troubleshooting.md",

@@ -1,3 +1,4 @@
+elsewhere 'scripts/image' 'a test of packaging builds the image and runs it; there is no registry to copy it to'
 echo flx_pat_of_a_test >acme.pat
 echo a-secret >client-secret
 echo 'postgres://sidecar:of-a-test@db/flexslot' >store-url

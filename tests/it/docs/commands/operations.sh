@@ -1,9 +1,10 @@
-block 'systemctl enable' >journal
+elsewhere 'apt install' 'scripts/deb builds the package; it is installed by hand before a release'
+block 'systemctl daemon-reload' >journal
 says 'ready' journal
 says 'is listening' journal
 
 echo flx_pat_of_a_test >acme.pat
-block 'in-service tenant' >stored 2>&1
+block 'sudo in-service tenant' >stored 2>&1
 says 'The PAT of acme is stored in sqlite:/var/lib/flexslot-proxy/flexslot-proxy.db' stored
 cp acme.pat "$HOME"
 (block 'docker compose up')
