@@ -85,6 +85,9 @@ async fn with(binary: &Path, many: usize) -> Result<Row> {
         false => recovered,
     };
     let peak = mib(group.peak()?);
+    let cost = cost.end(&stage.sidecar);
+    // The group can be removed when it is empty.
+    stage.sidecar.stop().await?;
     let end = if killed { "killed for want of memory" } else { "not killed" };
     Ok(Row {
         fault: format!(
@@ -94,7 +97,7 @@ async fn with(binary: &Path, many: usize) -> Result<Row> {
         seen: format!("{tally}; the group's peak was {peak:.1} MiB, page cache included; {end}"),
         healthy,
         recovery,
-        cost: Some(cost.end(&stage.sidecar)),
+        cost: Some(cost),
     })
 }
 
@@ -125,7 +128,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // It stays where the sidecar has not ended yet; an empty group costs nothing.
+        // It stays where a sidecar is still in it, after a failure; an empty group costs nothing.
         let _ = fs::remove_dir(&self.dir);
     }
 }
