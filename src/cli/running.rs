@@ -19,7 +19,7 @@ use tokio::{
 
 use super::Failure;
 use crate::{
-    admin::client::{Nonce, ProofDocument, can_be_proven},
+    admin::client::{Ends, Nonce, ProofDocument, can_be_proven},
     app::admin_token,
     config::Config,
     model::{ListenAddress, ListenOn, Random, Secret, listen::from_here},
@@ -137,16 +137,24 @@ impl Running {
         match address {
             ListenAddress::Tcp(address) => {
                 let stream = TcpStream::connect(address).await.map_err(Unheard::Nobody)?;
-                self.exchange(stream, Host::Tcp(*address), method, target).await
+                let caller = stream.local_addr().map_err(Unheard::Nobody)?;
+                let ends = Ends { listener: *address, caller };
+                self.exchange(stream, (Host::Tcp(*address), Some(ends)), method, target).await
             }
             ListenAddress::Unix { path, .. } => {
                 let stream = UnixStream::connect(path).await.map_err(Unheard::Nobody)?;
-                self.exchange(stream, Host::Unix, method, target).await
+                self.exchange(stream, (Host::Unix, None), method, target).await
             }
         }
     }
 
-    async fn exchange<S>(&self, stream: S, host: Host, method: &Method, target: &str) -> Result<Answer, Unheard>
+    async fn exchange<S>(
+        &self,
+        stream: S,
+        (host, ends): (Host, Option<Ends>),
+        method: &Method,
+        target: &str,
+    ) -> Result<Answer, Unheard>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -155,7 +163,9 @@ impl Running {
         let mut request = request(host, method, target)?;
         if let Some(token) = &self.token {
             // On this very connection, whose other end cannot become another.
-            prove(&mut sender, host, token).await?;
+            if let Some(ends) = ends {
+                prove(&mut sender, (host, ends), token).await?;
+            }
             request.headers_mut().insert(AUTHORIZATION, bearer(token)?);
         }
         let answer = send(&mut sender, request).await?;
@@ -166,8 +176,7 @@ impl Running {
 
 /// Has the other end show that it is a sidecar with `token`, which it is sent only then. The directory of a unix socket says
 /// whose it is.
-async fn prove(sender: &mut Sender, host: Host, token: &Secret) -> Result<(), Unheard> {
-    let Host::Tcp(address) = host else { return Ok(()) };
+async fn prove(sender: &mut Sender, (host, ends): (Host, Ends), token: &Secret) -> Result<(), Unheard> {
     if !can_be_proven(token) {
         return Ok(());
     }
@@ -175,7 +184,7 @@ async fn prove(sender: &mut Sender, host: Host, token: &Secret) -> Result<(), Un
     let asked = request(host, &Method::GET, &format!("/v1/proof?nonce={}", nonce.as_str()))?;
     let answer = send(sender, asked).await?;
     match answer.document::<ProofDocument>() {
-        Ok(proof) if proof.is_of(token, &nonce, address) => Ok(()),
+        Ok(proof) if proof.is_of(token, &nonce, ends) => Ok(()),
         _ => Err(Unheard::Unproven),
     }
 }

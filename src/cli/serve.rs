@@ -135,7 +135,10 @@ fn within(mut config: Config, descriptors: Option<u64>, workers: usize) -> Confi
     let connections = usize::try_from(descriptors.saturating_sub(own) / 2).unwrap_or(usize::MAX).max(1);
     if connections < config.limits.connections {
         tracing::info!(connections, descriptors, "descriptors last for fewer connections than limits.connections says");
-        config.limits.connections = connections;
+        // The others keep their part of what there is.
+        let (configured, limits) = (config.limits.connections, &mut config.limits);
+        limits.connections_per_peer = (limits.connections_per_peer.saturating_mul(connections) / configured).max(1);
+        limits.connections = connections;
     }
     config
 }

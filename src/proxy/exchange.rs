@@ -77,7 +77,7 @@ impl Exchange<'_> {
             Verdict::Deliver => {
                 if response.status() == StatusCode::UNAUTHORIZED {
                     self.remedied(Remedy::NotAboutToken);
-                } else {
+                } else if vouches(&picked, response.status()) {
                     self.credentials.accepted(&self.ask, &picked);
                 }
                 None
@@ -160,7 +160,10 @@ impl Exchange<'_> {
         };
         self.facts.retry = Some(outcome);
         self.observer.retry(outcome);
-        self.credentials.retried(&self.ask, next, outcome);
+        let vouched = |response: &Response<UpstreamBody>| vouches(next, response.status());
+        if outcome != RetryOutcome::Cured || sent.as_ref().is_ok_and(vouched) {
+            self.credentials.retried(&self.ask, next, outcome);
+        }
         let response = sent?;
         let details = match verdict {
             Some(Verdict::Renew) if next.kind == CredentialKind::OAuth => Some(UNAUTHORIZED_AFTER_REFRESH),
@@ -250,6 +253,12 @@ impl Exchange<'_> {
             }
         }
     }
+}
+
+/// Whether this answer shows that the credential was taken. A PAT that was put aside goes on to where it was taken before, so
+/// only success counts there: a redirect or a 404 may have been made before anybody looked at it.
+fn vouches(picked: &Picked, status: StatusCode) -> bool {
+    picked.kind != CredentialKind::Pat || status.is_success()
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use crate::{
     work::Work,
 };
 
-/// Connections, each of which has had one request. As many as the sidecar takes by default.
-const IDLE: [usize; 2] = [10_000, 2000];
+/// Connections, each of which has had one request. About as many as the sidecar takes where 20,000 files may be open.
+const IDLE: [usize; 2] = [9_900, 2000];
 
 /// Connections that are opened together.
 const PART: usize = 500;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::{
     admin::{
         Admin,
-        client::{Nonce, ProofDocument, can_be_proven},
+        client::{Ends, Nonce, ProofDocument, can_be_proven},
         error::{Code, Failure},
         request::Params,
     },
@@ -29,7 +29,7 @@ pub(super) async fn prove(
         return Err(Code::Invalid.problem("The query cannot be used: nonce: not 32 bytes in base64url.").into());
     };
     let token = &admin.settings.get().token;
-    let Peer::Tcp { ours, .. } = peer else {
+    let Peer::Tcp { ours, theirs } = peer else {
         return Err(Code::NotFound
             .problem("Over a unix socket nothing is proven: its directory says whose it is.")
             .into());
@@ -37,5 +37,5 @@ pub(super) async fn prove(
     if !can_be_proven(token) {
         return Err(Code::NotFound.problem("The admin token is so short that a proof could give it away.").into());
     }
-    Ok(Json(ProofDocument::new(token, &nonce, ours)))
+    Ok(Json(ProofDocument::new(token, &nonce, Ends { listener: ours, caller: theirs })))
 }

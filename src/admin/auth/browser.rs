@@ -51,10 +51,14 @@ impl Browser {
         if ours.is_empty() {
             return Ok(None);
         }
-        let user = user::of(&parts.extensions).await;
-        let mut sessions = ours.iter().filter_map(|(_, value)| Session::read(&settings.token, user, value, now));
-        // What is none of ours costs the store nothing.
-        let Some(session) = sessions.next() else { return Ok(None) };
+        // What is none of ours costs neither the system's lists nor the store a look.
+        let sessions: Vec<_> =
+            ours.iter().filter_map(|(_, value)| Session::made(&settings.token, value, now)).collect();
+        if sessions.is_empty() {
+            return Ok(None);
+        }
+        let user = user::behind(&settings, addressed(parts), &parts.extensions).await;
+        let Some(session) = sessions.into_iter().find(|session| session.is_of(user)) else { return Ok(None) };
         let is_there = admin.credentials.is_visit(session.text()).await?;
         Ok(is_there.then(|| Self { session, key: settings.token.clone() }))
     }

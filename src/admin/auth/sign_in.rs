@@ -80,7 +80,8 @@ async fn sign_in(
         return Ok((StatusCode::NO_CONTENT, no_store()).into_response());
     }
     let settings = admin.settings.get();
-    let session = Session::begin(&settings.token, user::of(&extensions).await, admin.clock.now(), &admin.random);
+    let user = user::behind(&settings, &host, &extensions).await;
+    let session = Session::begin(&settings.token, user, admin.clock.now(), &admin.random);
     if !admin.credentials.take_sign_in(&token, session.text(), LIFE).await? {
         return Ok(match browser {
             // It went back in its history, or opened the link once more.

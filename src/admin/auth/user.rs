@@ -10,7 +10,7 @@ use std::{
 
 use http::Extensions;
 
-use crate::model::Peer;
+use crate::{admin::settings::Settings, model::Peer};
 
 /// Where the kernel of Linux lists connections (proc(5), "/proc/net/tcp"), those of IPv6 apart.
 const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
@@ -18,19 +18,37 @@ const TABLES: [&str; 2] = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 /// The list is not of one moment, and may miss a connection while others come and go.
 const LOOKS: usize = 3;
 
+/// Whom the kernel names where it must not say who it is (user_namespaces(7), "overflowuid").
+const NOBODY: u32 = 65534;
+
 /// The user id of whoever has opened the connection of a request with these extensions.
 pub(super) async fn of(extensions: &Extensions) -> Option<u32> {
     let peer = *extensions.get::<Peer>()?;
     tokio::task::spawn_blocking(move || user_of(peer)).await.ok()?
 }
 
+/// The same of a browser that calls us by `host`. Behind a web server every connection is that server's, and of which user
+/// it is another sidecar of the same store may see otherwise; then nobody is named.
+pub(super) async fn behind(settings: &Settings, host: &str, extensions: &Extensions) -> Option<u32> {
+    if settings.public_base(host).is_some() { None } else { of(extensions).await }
+}
+
 /// The user id of whoever has the other end. `None` where that is on another host, or behind something that hides it, and
-/// where the system has no such list.
+/// where the system has no such list, or has a user namespace between us and names all others by one id.
 fn user_of(peer: Peer) -> Option<u32> {
+    known(peer).filter(|&uid| uid != NOBODY)
+}
+
+fn known(peer: Peer) -> Option<u32> {
     let (ours, theirs) = match peer {
         Peer::Unix { uid } => return Some(uid),
         Peer::Tcp { ours, theirs } => (ours, theirs),
     };
+    // The lists are long where connections are many, and have nobody of elsewhere.
+    let (here, there) = (ours.ip().to_canonical(), theirs.ip().to_canonical());
+    if !there.is_loopback() && there != here {
+        return None;
+    }
     (0..LOOKS).find_map(|_| TABLES.iter().find_map(|table| user_in(&fs::read_to_string(table).ok()?, theirs, ours)))
 }
 

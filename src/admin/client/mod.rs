@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use card::{CardDocument, ScopeDocument};
 pub use health::HealthDocument;
-pub use proof::{Nonce, ProofDocument, can_be_proven};
+pub use proof::{Ends, Nonce, ProofDocument, can_be_proven};
 pub use trace::{StepDocument, TimingsDocument, ToldDocument, TraceDocument};
 
 /// A part of the list of cards: `GET /v1/tenants`.

@@ -1,7 +1,8 @@
 //! How a sidecar shows that it has the admin token before it is sent it: another program may have its port.
 //!
-//! Who asks gives a nonce of its own. The proof is of that and of the address at which the sidecar was reached, so that
-//! nobody at another address can pass on the sidecar's own.
+//! Who asks gives a nonce of its own. The proof is of that and of both ends of the connection, so that nobody can pass on
+//! what the sidecar has answered over another one: not at another address, and not at the same one either, by a connection
+//! that was kept from before the sidecar had it.
 
 use std::net::SocketAddr;
 
@@ -15,6 +16,13 @@ use crate::model::{Random, Secret};
 /// A nonce of who asks: 32 random bytes in base64url.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nonce(String);
+
+/// Both ends of a connection over TCP, as each of them sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ends {
+    pub listener: SocketAddr,
+    pub caller: SocketAddr,
+}
 
 /// What is answered: `GET /v1/proof`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,40 +64,46 @@ impl Nonce {
 // === impl ProofDocument ===
 
 impl ProofDocument {
-    /// The proof for who has reached us at `address`.
-    pub fn new(token: &Secret, nonce: &Nonce, address: SocketAddr) -> Self {
-        Self { proof: URL_SAFE_NO_PAD.encode(mac(token, nonce, address).finalize().into_bytes()) }
+    /// The proof for who has reached us by this connection.
+    pub fn new(token: &Secret, nonce: &Nonce, ends: Ends) -> Self {
+        Self { proof: URL_SAFE_NO_PAD.encode(mac(token, nonce, ends).finalize().into_bytes()) }
     }
 
-    /// Whether whoever has answered this has `token`, and was reached at `address`.
-    pub fn is_of(&self, token: &Secret, nonce: &Nonce, address: SocketAddr) -> bool {
+    /// Whether whoever has answered this has `token`, and was reached by this connection.
+    pub fn is_of(&self, token: &Secret, nonce: &Nonce, ends: Ends) -> bool {
         let Ok(proof) = URL_SAFE_NO_PAD.decode(&self.proof) else { return false };
-        mac(token, nonce, address).verify_slice(&proof).is_ok()
+        mac(token, nonce, ends).verify_slice(&proof).is_ok()
     }
 }
 
 #[allow(clippy::expect_used, reason = "HMAC takes keys of every length (RFC 2104 section 2)")]
-fn mac(token: &Secret, nonce: &Nonce, address: SocketAddr) -> Hmac<Sha256> {
+fn mac(token: &Secret, nonce: &Nonce, ends: Ends) -> Hmac<Sha256> {
     let mac = Hmac::<Sha256>::new_from_slice(token.expose().as_bytes()).expect("a key of any length");
-    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-    mac.chain_update(PURPOSE).chain_update(format!("{} {address}", nonce.as_str()))
+    let plain = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+    let text = format!("{} {} {}", nonce.as_str(), plain(ends.listener), plain(ends.caller));
+    mac.chain_update(PURPOSE).chain_update(text)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Nonce, ProofDocument, can_be_proven};
+    use super::{Ends, Nonce, ProofDocument, can_be_proven};
     use crate::model::{Random, Secret};
 
     #[test]
-    fn a_proof_is_of_one_token_one_nonce_and_one_address() {
+    fn a_proof_is_of_one_token_one_nonce_and_one_connection() {
         let (token, nonce) = (Secret::new("token"), Nonce::random(&Random::system()));
-        let here = "127.0.0.1:3540".parse().unwrap();
+        let ends = |listener: &str, caller: &str| Ends {
+            listener: listener.parse().unwrap(),
+            caller: caller.parse().unwrap(),
+        };
+        let here = ends("127.0.0.1:3540", "127.0.0.1:50000");
         let proof = ProofDocument::new(&token, &nonce, here);
         assert!(proof.is_of(&token, &nonce, here));
-        assert!(proof.is_of(&token, &nonce, "[::ffff:127.0.0.1]:3540".parse().unwrap()), "the same address");
+        assert!(proof.is_of(&token, &nonce, ends("[::ffff:127.0.0.1]:3540", "127.0.0.1:50000")), "the same address");
         assert!(!proof.is_of(&Secret::new("other"), &nonce, here));
         assert!(!proof.is_of(&token, &Nonce::random(&Random::system()), here));
-        assert!(!proof.is_of(&token, &nonce, "127.0.0.1:3541".parse().unwrap()));
+        assert!(!proof.is_of(&token, &nonce, ends("127.0.0.1:3541", "127.0.0.1:50000")));
+        assert!(!proof.is_of(&token, &nonce, ends("127.0.0.1:3540", "127.0.0.1:50001")), "another connection");
         assert!(!ProofDocument { proof: String::new() }.is_of(&token, &nonce, here));
     }
 

@@ -8,7 +8,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 use super::{
+    LONGEST,
     context::SpanContext,
+    cut,
     finding::Considered,
     operations::Operations,
     spans::{Propagated, Spans},
@@ -218,7 +220,9 @@ impl SendWait<'_> {
     /// The request is for `path` at `origin`.
     pub fn to(&mut self, origin: &Origin, path: &str) {
         if let Some(spans) = &mut self.spans {
-            spans.sent_to.get_or_insert_with(|| (origin.clone(), path.into()));
+            // Bounded like the path of the trace: many of them may wait for a receiver that is away.
+            let path = || if path.len() <= LONGEST { path.into() } else { cut(path, LONGEST).into() };
+            spans.sent_to.get_or_insert_with(|| (origin.clone(), path()));
         }
     }
 

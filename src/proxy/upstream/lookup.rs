@@ -7,12 +7,18 @@ use std::{
     collections::HashMap,
     io,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::{net::lookup_host, sync::watch, time::Instant};
+use tokio::{
+    net::lookup_host,
+    select,
+    sync::watch,
+    time::{Instant, timeout},
+};
 
 use super::connect::Target;
 
@@ -41,23 +47,29 @@ impl Lookups {
         if let Ok(literal) = target.host.parse::<IpAddr>() {
             return Ok([SocketAddr::new(literal, target.port)].into());
         }
-        let Target { host, port } = target.clone();
-        self.by(target, async move { Ok(lookup_host((host, port)).await?.collect()) }).await
+        let resolver = || {
+            let Target { host, port } = target.clone();
+            async move { Ok(lookup_host((host, port)).await?.collect()) }
+        };
+        self.by(target, resolver).await
     }
 
-    /// The same by `resolver`, unless somebody has just asked and has no answer yet.
-    async fn by(
-        &self,
-        target: &Target,
-        resolver: impl Future<Output = io::Result<Arc<[SocketAddr]>>> + Send + 'static,
-    ) -> io::Result<Arc<[SocketAddr]>> {
-        let mut answer = self.ask(target, resolver);
-        let answered = answer.wait_for(Option::is_some).await.map(|answer| answer.clone());
-        match answered {
-            Ok(Some(Ok(addresses))) => Ok(addresses),
-            Ok(Some(Err((kind, why)))) => Err(io::Error::new(kind, &*why)),
-            // Whoever asked ends with its runtime.
-            Ok(None) | Err(_) => Err(io::Error::other("nobody asks the resolver any more")),
+    /// The same by `resolver`, unless somebody has just asked and has no answer yet. A question that gets none within
+    /// [`YOUNG`] may have been lost, and is asked once more: who shares it is not to fail with it.
+    async fn by<F>(&self, target: &Target, resolver: impl Fn() -> F) -> io::Result<Arc<[SocketAddr]>>
+    where
+        F: Future<Output = io::Result<Arc<[SocketAddr]>>> + Send + 'static,
+    {
+        let mut first = pin!(answer(self.ask(target, resolver())));
+        match timeout(YOUNG, first.as_mut()).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                let second = answer(self.ask(target, resolver()));
+                select! {
+                    answered = first => answered,
+                    answered = second => answered,
+                }
+            }
         }
     }
 
@@ -79,6 +91,16 @@ impl Lookups {
             tell.send_replace(Some(answer));
         });
         answer
+    }
+}
+
+async fn answer(mut question: watch::Receiver<Option<Answer>>) -> io::Result<Arc<[SocketAddr]>> {
+    let answered = question.wait_for(Option::is_some).await.map(|answer| answer.clone());
+    match answered {
+        Ok(Some(Ok(addresses))) => Ok(addresses),
+        Ok(Some(Err((kind, why)))) => Err(io::Error::new(kind, &*why)),
+        // Whoever asked ends with its runtime.
+        Ok(None) | Err(_) => Err(io::Error::other("nobody asks the resolver any more")),
     }
 }
 
@@ -132,10 +154,10 @@ mod tests {
         let (lookups, resolver, target) = (Lookups::default(), Resolver::silent(), target());
         resolver.gate.add_permits(1);
         let (one, other) =
-            join!(lookups.by(&target, resolver.clone().ask()), lookups.by(&target, resolver.clone().ask()));
+            join!(lookups.by(&target, || resolver.clone().ask()), lookups.by(&target, || resolver.clone().ask()));
         assert_eq!((one.unwrap(), resolver.asked.load(Ordering::SeqCst)), (other.unwrap(), 1));
         resolver.gate.add_permits(1);
-        lookups.by(&target, resolver.clone().ask()).await.unwrap();
+        lookups.by(&target, || resolver.clone().ask()).await.unwrap();
         assert_eq!(resolver.asked.load(Ordering::SeqCst), 2);
     }
 
@@ -144,7 +166,7 @@ mod tests {
         let (lookups, resolver, target) = (Lookups::default(), Resolver::silent(), target());
         for seconds in 1..=5 {
             for _ in 0..100 {
-                let asked = timeout(YOUNG / 200, lookups.by(&target, resolver.clone().ask())).await;
+                let asked = timeout(YOUNG / 200, lookups.by(&target, || resolver.clone().ask())).await;
                 assert!(asked.is_err());
             }
             assert_eq!(resolver.asked.load(Ordering::SeqCst), seconds);
@@ -153,16 +175,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_question_that_was_lost_is_asked_once_more_for_all_who_share_it() {
+        let (lookups, resolver, target) = (Lookups::default(), Resolver::silent(), target());
+        let second = async {
+            advance(YOUNG / 2).await;
+            lookups.by(&target, || resolver.clone().ask()).await
+        };
+        let answered = async {
+            tokio::time::sleep(YOUNG + YOUNG / 4).await;
+            assert_eq!(resolver.asked.load(Ordering::SeqCst), 2, "one question is lost");
+            resolver.gate.add_permits(2);
+        };
+        let (one, other, ()) = join!(lookups.by(&target, || resolver.clone().ask()), second, answered);
+        assert_eq!(one.unwrap(), other.unwrap());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_failure_is_told_to_all_who_wait_and_to_nobody_later() {
         let (lookups, resolver, target) = (Lookups::default(), Resolver::silent(), target());
         resolver.gate.close();
         let (one, other) =
-            join!(lookups.by(&target, resolver.clone().ask()), lookups.by(&target, resolver.clone().ask()));
+            join!(lookups.by(&target, || resolver.clone().ask()), lookups.by(&target, || resolver.clone().ask()));
         for failed in [one, other] {
             let error = failed.unwrap_err();
             assert_eq!((error.kind(), error.to_string().as_str()), (io::ErrorKind::NotFound, "no such name"));
         }
-        let _ = lookups.by(&target, resolver.clone().ask()).await;
+        let _ = lookups.by(&target, || resolver.clone().ask()).await;
         assert_eq!(resolver.asked.load(Ordering::SeqCst), 2);
     }
 
