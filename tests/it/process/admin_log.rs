@@ -98,9 +98,9 @@ async fn a_sign_in_link_is_for_a_terminal_alone() {
     let written = world.start().await.stop().await.stderr;
     assert!(written.contains("is listening") && !written.contains("/sign-in/"), "{written}");
 
-    // script(1) has it write to a terminal.
+    // script(1) has it write to a terminal, in a session of its own: it would outlive script, which is all that we can end.
     let binary = env!("CARGO_BIN_EXE_flexslot-proxy");
-    let command = format!("exec {binary} serve --config proxy.toml");
+    let command = format!("exec setpriv --pdeathsig KILL {binary} serve --config proxy.toml");
     let launch = Launch::program(world.dir.path(), "script", &["-qec", &command, "/dev/null"]);
     let terminal = launch.with_path_and_home().interactive().spawn_installed();
     let link = terminal.prints("a link", |line| line.split_once("/sign-in/").map(|(_, token)| token.trim().to_owned()));
