@@ -263,7 +263,11 @@ impl Chromium {
         let mut found = None;
         let what = format!("the element {path}");
         until(&what, async || {
-            let elements = self.post("/elements", json!({ "using": "xpath", "value": path })).await;
+            let target = format!("{}/elements", self.session);
+            let elements = match self.try_ask(Method::POST, &target, json!({ "using": "xpath", "value": path })).await {
+                Err(error) if is_cut_short(&error) => return false,
+                elements => elements.unwrap_or_else(|error| panic!("{path}: {error}")),
+            };
             found = elements.as_array().and_then(|elements| elements.first()).map(element);
             found.is_some()
         })
@@ -279,6 +283,8 @@ impl Chromium {
             let body = if method == Method::GET { Value::Null } else { json!({}) };
             match self.try_ask(method.clone(), &target, body).await {
                 Err(error) if is_gone(&error) => {}
+                // A press may have been what led away; whoever only read can read again.
+                Err(error) if method == Method::GET && is_cut_short(&error) => {}
                 answer => return answer.unwrap_or_else(|error| panic!("{path}: {error}")),
             }
         }
@@ -331,6 +337,11 @@ impl Drop for Chromium {
 fn is_gone(error: &Value) -> bool {
     let message = error["message"].as_str().unwrap_or_default();
     error["error"] == "stale element reference" || message.contains("does not belong to the document")
+}
+
+/// Whether the page was left while the driver looked at it.
+fn is_cut_short(error: &Value) -> bool {
+    error["message"].as_str().is_some_and(|message| message.contains("aborted by navigation"))
 }
 
 fn element(found: &Value) -> String {
