@@ -207,18 +207,20 @@ fn without(mut received: HeaderMap, removed: impl Fn(&HeaderName, &Reading<'_>) 
         let read = reading(name);
         is_hop_by_hop(&read) || named.contains(name) || removed(name, &read)
     };
-    let mut kept = HeaderMap::with_capacity(received.keys_len() + 4);
-    let mut current = None;
+    let mut kept = Vec::with_capacity(received.len());
+    let mut keeps = false;
     for (name, value) in received.drain() {
         // A drained map names a header once, before its first value.
-        if let Some(name) = name {
-            current = (!removed(&name)).then_some(name);
+        if let Some(name) = &name {
+            keeps = !removed(name);
         }
-        if let Some(name) = &current {
-            kept.append(name, value);
+        if keeps {
+            kept.push((name, value));
         }
     }
-    kept
+    // The map has room for them, and one that is taken out by itself would leave its place to the last.
+    received.extend(kept);
+    received
 }
 
 /// The headers named in any `Connection` line. What is not a name there names nothing.

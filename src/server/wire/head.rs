@@ -7,7 +7,7 @@ use memchr::memchr;
 
 use super::{
     MAX_TARGET, Refusal,
-    fields::{Fields, Framing, Line, Version, is_token},
+    fields::{Fields, Framing, Line, Version, is_token, letters_digits_and},
 };
 
 /// The longest method; the registry's longest has seventeen letters.
@@ -126,7 +126,8 @@ impl Spaces {
                     let most = start + MAX_TARGET - at;
                     at += line[at + 1..].iter().take(most).take_while(|&&byte| is_visible(byte)).count();
                 }
-                (_, Some(end)) if VERSIONS.iter().any(|(text, _)| text.starts_with(&line[end + 1..=at])) => {}
+                // All that there is of it at once.
+                (_, Some(end)) if VERSIONS.iter().any(|(text, _)| text.starts_with(&line[end + 1..])) => break,
                 _ => return Err(Refusal::Malformed),
             }
             at += 1;
@@ -159,13 +160,11 @@ fn is_visible(byte: u8) -> bool {
 }
 
 /// What most targets are made of; hyper's reader of targets takes all of it.
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/?".contains(&byte)
-}
+const PLAIN: [bool; 256] = letters_digits_and(b"-._~!$&'()*+,;=:@%/?");
 
 /// Whether the target has the form that its method goes with (RFC 9112 section 3.2), and one that hyper reads.
 fn is_target(method: &[u8], target: &[u8]) -> bool {
-    if target.starts_with(b"/") && target.iter().all(|&byte| is_plain(byte)) {
+    if target.starts_with(b"/") && target.iter().all(|&byte| PLAIN[usize::from(byte)]) {
         return method != Method::CONNECT.as_str().as_bytes();
     }
     let Ok(uri) = Uri::try_from(target) else { return false };
