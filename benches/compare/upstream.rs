@@ -78,7 +78,8 @@ pub(crate) fn preamble(dir: &Path, workers: usize) -> String {
     text
 }
 
-/// Its answers bring headers along that a proxy has to take off. An upload is read whole, into memory, before its answer.
+/// Its answers bring headers along that a proxy has to take off. What is sent to it is read whole, into memory, before its
+/// answer: over HTTP/2 it takes many bodies that it has not read for an attack, and ends the connection.
 fn config(dir: &Path, [plain, tls, h2]: [u16; 3]) -> String {
     let preamble = preamble(dir, 1);
     let known = [STUDIO, PLAYER].map(|tenant: Tenant| format!("\"{}\" 1;", tenant.authorization())).concat();
@@ -93,6 +94,7 @@ sendfile on;
 default_type application/json;
 map_hash_bucket_size 256;
 map $http_authorization $known {{ default 0; {known} }}
+upstream read {{ server unix:{dir}/read; keepalive 64; }}
 server {{
     listen 127.0.0.1:{plain};
     listen 127.0.0.1:{tls} ssl;
@@ -104,13 +106,15 @@ server {{
     add_header Cache-Control "private, max-age=60";
     if ($known = 0) {{ return 401; }}
     location = {get} {{ return 200 '{body}'; }}
-    location = {post} {{ return 200 '{{"id":"01234567"}}'; }}
+    proxy_http_version 1.1;
+    proxy_pass_request_body off;
+    proxy_set_header Connection "";
+    proxy_set_header Content-Length "";
+    location = {post} {{ proxy_pass http://read; }}
     location = {download} {{ alias {dir}/64m; }}
     location = {upload} {{
         client_body_buffer_size 65m;
-        proxy_pass_request_body off;
-        proxy_set_header Content-Length "";
-        proxy_pass http://unix:{dir}/read;
+        proxy_pass http://read;
     }}
 }}
 server {{
