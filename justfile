@@ -36,6 +36,10 @@ gate *ARGS:
 ci:
     .ci/run
 
+# Records how often each part of the program runs, for the release to be laid out by: docs/releasing.md
+profile:
+    scripts/profile
+
 # The container image, as an OCI archive
 image ARCHIVE='target/flexslot-proxy.oci.tar':
     scripts/image {{ARCHIVE}}
