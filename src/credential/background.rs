@@ -1,5 +1,6 @@
-//! What runs beside the requests: following the store's changes, offering outcomes to it, keeping idle grants alive,
-//! telling Flexslot what to revoke, asking whose grants are, and now and then some upkeep.
+//! What runs beside the requests: following the store's changes, looking for ends where that cannot be done, offering
+//! outcomes to it, keeping idle grants alive, telling Flexslot what to revoke, asking whose grants are, and now and then
+//! some upkeep.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -8,7 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{identity, keep_alive, revoking, watch, works::Works};
+use super::{ends, identity, keep_alive, revoking, watch, works::Works};
 
 /// How long after a refusal an outcome is offered again.
 pub(super) const OFFER_AGAIN: Duration = Duration::from_secs(1);
@@ -31,6 +32,7 @@ impl Background {
     pub(super) fn start(works: &Arc<Works>) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(lasting("following the store's changes", Arc::clone(works), watch::follow));
+        tasks.spawn(lasting("looking for ends", Arc::clone(works), ends::watch_over));
         tasks.spawn(lasting("offering outcomes to the store", Arc::clone(works), offer));
         tasks.spawn(lasting("upkeep", Arc::clone(works), upkeep));
         tasks.spawn(lasting("keeping idle grants alive", Arc::clone(works), keep_alive::watch_over));

@@ -25,7 +25,8 @@
 //!   `usage`; `loading`: how what the store says gets there; `eviction`: how it goes; `unreadable`: whose records do not open.
 //! - [`policy`]: what the configuration says.
 //! - `background`: what runs beside the requests; `watch` follows the store's changes, and `travel` tells that it has
-//!   come back older; `backlog`: whose slots have to be read again then; `reading`: how that is done for many.
+//!   come back older; `backlog`: whose slots have to be read again then; `reading`: how that is done for many; `ends`: how
+//!   it is learned that a grant is over where the changes cannot be followed.
 //! - `revoking`: what Flexslot has still to be told to revoke; `identity`: whose the grants are.
 //! - `lacking`: which scopes they lack, by what Flexslot has refused.
 //! - `works`: what all of these share; `tasks`: those of them that must not be cut off.
@@ -42,6 +43,7 @@ pub mod consent;
 pub mod coordinator;
 mod custody;
 mod editing;
+mod ends;
 mod eviction;
 mod failure;
 mod flight;

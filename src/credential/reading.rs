@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{
     backlog::{Entry, Outcome},
+    ends,
     state::Slot,
     works::Works,
 };
@@ -90,14 +91,15 @@ async fn changed(
     Ok(changed)
 }
 
-async fn read(works: &Works, slot: &Slot) -> Result<(), StoreError> {
+async fn read(works: &Works, slot: &Arc<Slot>) -> Result<(), StoreError> {
     match works.read(slot).await {
         Ok(_) => Ok(()),
         Err(error @ StoreError::Unreadable { .. }) => {
             slot.with(|state| state.unreadable = true);
             works.unreadable.note(&slot.tenant, &error);
             tracing::error!(tenant = %slot.tenant, %error, "a changed record cannot be read; what was known of the tenant stays");
-            Ok(())
+            // Except that it is over, if it is.
+            ends::look_at(works, std::slice::from_ref(slot)).await
         }
         Err(error) => Err(error),
     }

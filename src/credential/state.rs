@@ -244,6 +244,17 @@ impl State {
         }
     }
 
+    /// Ends the grant held, if it is this one, at whatever version: somebody has ended it, and how has still to be read.
+    pub(super) fn end_unread(&mut self, grant: GrantId, now: Timestamp) -> bool {
+        let live = self.live().filter(|live| live.grant.id == grant).cloned();
+        let ended = live.map(|live| live.grant.disconnected(DisconnectReason::Disconnected, now));
+        let has_ended = ended.is_some();
+        if let Some(ended) = ended {
+            self.end_with(Held::Ended(ended));
+        }
+        has_ended
+    }
+
     /// Makes `grant` the one that requests use from now on.
     fn publish(&mut self, grant: Grant, policy: &RefreshPolicy, random: &Random) {
         if self.live().is_none_or(|held| held.grant.id != grant.id) {

@@ -73,9 +73,13 @@ impl Watch {
             let mut failures = Failures::default();
             settle_doubt(works, &mut failures).await?;
             read_left(works, &mut failures).await?;
+            let asked = Instant::now();
             let more = read_changes(works, &mut failures).await?;
             self.at = Some(now);
             failures.0.map_or(Ok(()), Err)?;
+            if !more {
+                works.has_followed(asked);
+            }
             if !more && !works.backlog.is_any_left() {
                 return Ok(());
             }
@@ -116,7 +120,14 @@ async fn read_left(works: &Arc<Works>, failures: &mut Failures) -> Result<(), St
         let batch = works.backlog.next(List::Left, AT_ONCE.min(once));
         once -= batch.len();
         let outcome = read_again(works, &batch).await?;
-        failures.add(works.backlog.done(List::Left, batch.len(), outcome)?.0);
+        match works.backlog.done(List::Left, batch.len(), outcome) {
+            Ok(found) => failures.add(found.0),
+            // What cannot be given back to the store keeps nobody from what others have changed.
+            Err(error) => {
+                failures.add(error);
+                break;
+            }
+        }
     }
     Ok(())
 }

@@ -79,6 +79,8 @@ pub(super) struct Works {
     pub(super) journal: Journal,
     /// Whose slots have to be read again.
     pub(super) backlog: Backlog,
+    /// When the store's changes were followed to their end last.
+    followed_at: Mutex<Instant>,
 }
 
 // === impl Works ===
@@ -111,6 +113,7 @@ impl Works {
             journal: Journal::default(),
             backlog: Backlog::default(),
             unreadable: Unreadable::default(),
+            followed_at: Mutex::new(Instant::now()),
         }
     }
 
@@ -220,6 +223,16 @@ impl Works {
         if self.store_reachable.swap(false, Ordering::Relaxed) {
             tracing::error!(%error, "the store is out of reach; tenants in memory go on working");
         }
+    }
+
+    /// All that others had changed at that time is known here.
+    pub(super) fn has_followed(&self, at: Instant) {
+        *self.followed_at.lock() = at;
+    }
+
+    /// How long ago that was so last.
+    pub(super) fn followed_for(&self) -> Duration {
+        self.followed_at.lock().elapsed()
     }
 
     /// Asks the store why it may lose what it has been given, and tells what was not so the last time.

@@ -8,9 +8,11 @@ use super::{
     Known, KnownGrant, KnownPat, StoreError, TokenStore,
     backend::{Label, Revision, Row, RowState},
     era::{Era, EraId, era_key},
+    intent::tombstone_key,
     keys_of,
+    tenants::is_there,
 };
-use crate::model::TenantId;
+use crate::model::{GrantId, TenantId};
 
 /// What a look at several tenants has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +35,16 @@ pub enum Looked {
 // === impl TokenStore ===
 
 impl TokenStore {
+    /// Which of these grants have a tombstone: they are over, in whatever era, and whatever else the store says.
+    pub async fn are_buried(&self, grants: &[GrantId]) -> Result<Vec<bool>, StoreError> {
+        let keys: Vec<_> = grants.iter().copied().map(tombstone_key).collect();
+        let rows = self.backend.get(&keys).await?;
+        match rows.len() == keys.len() {
+            true => Ok(rows.iter().map(|row| row.as_ref().is_some_and(is_there)).collect()),
+            false => Err(StoreError::Unavailable("it answered for another number of records than asked".into())),
+        }
+    }
+
     /// Looks whether `known` is what the store still has, all of it in one snapshot. Reads two rows for each tenant.
     pub async fn look_at(&self, known: &[(TenantId, Known)]) -> Result<Look, StoreError> {
         let mut keys: Vec<_> = known.iter().flat_map(|(tenant, _)| keys_of(tenant)).collect();

@@ -27,9 +27,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A memory store with faults. Everything works unless a test says otherwise.
 pub(super) struct Faulty {
-    pub(super) inner: MemoryBackend,
+    pub(super) inner: Arc<MemoryBackend>,
     refuses_writes: AtomicBool,
     refuses_reads: AtomicBool,
+    refuses_changes: AtomicBool,
     halted: AtomicBool,
     /// What becomes of the next writes, one each.
     writes: Mutex<VecDeque<Fault>>,
@@ -70,11 +71,12 @@ pub(super) enum Fault {
 // === impl Faulty ===
 
 impl Faulty {
-    pub(super) fn new(inner: MemoryBackend) -> Self {
+    pub(super) fn new(inner: Arc<MemoryBackend>) -> Self {
         Self {
             inner,
             refuses_writes: AtomicBool::new(false),
             refuses_reads: AtomicBool::new(false),
+            refuses_changes: AtomicBool::new(false),
             halted: AtomicBool::new(false),
             writes: Mutex::default(),
             reads: Mutex::default(),
@@ -96,6 +98,11 @@ impl Faulty {
 
     pub(super) fn refuse_reads(&self, refuse: bool) {
         self.refuses_reads.store(refuse, Ordering::SeqCst);
+    }
+
+    /// Nobody is told of changes, while everything else works.
+    pub(super) fn refuse_changes(&self) {
+        self.refuses_changes.store(true, Ordering::SeqCst);
     }
 
     /// From now on nothing happens any more, and each operation takes [`PATIENCE`] to fail.
@@ -284,6 +291,9 @@ impl Backend for Faulty {
         self.moving().await?;
         assert!(!self.panics_at_changes.swap(false, Ordering::SeqCst), "scripted");
         self.readable()?;
+        if self.refuses_changes.load(Ordering::SeqCst) {
+            return Err(unavailable());
+        }
         self.inner.changes(since, limit).await
     }
 

@@ -6,6 +6,7 @@ mod cards;
 mod connecting;
 mod crowd;
 mod draining;
+mod ends;
 mod evicting;
 mod faulty;
 mod flexslot;

@@ -124,7 +124,7 @@ impl World {
     pub(super) async fn with_policy(refresh: RefreshPolicy) -> Self {
         let clock = Arc::new(WallClock { running: TokioClock::starting_at(START), stopped: Mutex::default() });
         let random = Random::system();
-        let backend = Arc::new(Faulty::new(MemoryBackend::new(clock.clone(), &random)));
+        let backend = Arc::new(Faulty::new(Arc::new(MemoryBackend::new(clock.clone(), &random))));
         let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
         let store = TokenStore::open(backend.clone(), sealer.clone(), random).await.unwrap();
         let flexslot = Arc::new(Flexslot::default());
@@ -167,6 +167,14 @@ impl World {
     /// Another process on the same store.
     pub(super) fn another(&self) -> Self {
         self.another_like(None, None)
+    }
+
+    /// Another process on the same store, with a way to it of its own, which fails alone.
+    pub(super) async fn another_way(&self) -> Self {
+        let backend = Arc::new(Faulty::new(Arc::clone(&self.backend.inner)));
+        let store = TokenStore::open(backend.clone(), self.sealer.clone(), Random::system()).await.unwrap();
+        let (flexslot, clock, settings) = (self.flexslot.clone(), self.clock.clone(), self.settings.clone());
+        Self::on(store, backend, flexslot, clock, settings, self.sealer.clone(), None, None)
     }
 
     /// Another process on the same store, of this host.
