@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{state::State, works::Works};
 use crate::{
     flexslot::{Introspection, TokenError},
-    model::{Grant, GrantId, Identity, TenantId, Timestamp},
+    model::{Grant, GrantId, Identity, Provenance, TenantId, Timestamp},
     store::{Cas, FoundIdentity, IdentityRecord, StoreError},
 };
 
@@ -99,6 +99,9 @@ impl Works {
         if let Some(left) = left.filter(|left| !left.is_zero()) {
             return Ok(now.plus(left));
         }
+        if known.is_none() && grant.provenance == Provenance::Consent {
+            return self.look_anew_whose_is(tenant, grant, found).await;
+        }
         let known = known.unwrap_or_else(|| IdentityRecord::unasked(grant.id));
         // Written first, so that of several who find it due one asks.
         let asking = IdentityRecord { checked_at: now, ..known.clone() };
@@ -125,6 +128,30 @@ impl Works {
             }
         }
         Ok(now.plus(next))
+    }
+
+    /// The same of a grant that its user has consented to, and of which somebody has taken away whose it is. A record that
+    /// says no more than that it is asked for would make whoever consents next pass for its first user; so there is none
+    /// before its user is known, also where several ask for it.
+    async fn look_anew_whose_is(
+        &self,
+        tenant: &TenantId,
+        grant: &Grant,
+        found: &FoundIdentity,
+    ) -> Result<Timestamp, StoreError> {
+        let next = match self.ask_whose(grant).await {
+            Ok(Introspection::Active { identity: Some(identity), .. }) => {
+                let told = self.judge(tenant, &IdentityRecord::unasked(grant.id), identity);
+                let _ = self.store.put_identity(tenant, found, &told).await?;
+                DAY
+            }
+            Ok(Introspection::Active { identity: None, .. } | Introspection::Inactive) => DAY,
+            Err(error) => {
+                tracing::debug!(%tenant, %error, "whose the grant is could not be asked");
+                AGAIN
+            }
+        };
+        Ok(self.now().plus(next))
     }
 
     async fn ask_whose(&self, grant: &Grant) -> Result<Introspection, TokenError> {

@@ -72,13 +72,16 @@ impl TokenStore {
         let keys = [Key::new(Kind::Grant, tenant.as_str()), identity_key(tenant)];
         loop {
             let [held, row] = all(self.backend.get(&keys).await?)?;
-            if !held.is_some_and(|held| held.label.state == RowState::Live && held.label.grant == Some(grant)) {
+            let is_it = |held: &Row| held.label.state == RowState::Live && held.label.grant == Some(grant);
+            let Some(held) = held.filter(is_it) else { return Ok(()) };
+            let over = self.found_identity(&keys[1], row.as_ref())?;
+            let known = over.record.clone().filter(|record| record.grant == grant);
+            if known.is_none() && self.lacks_identity(tenant, &held) {
+                // A record without a user would make whoever consents next pass for the first one.
                 return Ok(());
             }
-            let over = self.found_identity(&keys[1], row.as_ref())?;
             // Nobody has asked yet whose it is: whoever does so finds that it is time.
-            let unasked = IdentityRecord::unasked(grant);
-            let known = over.record.clone().filter(|record| record.grant == grant).unwrap_or(unasked);
+            let known = known.unwrap_or_else(|| IdentityRecord::unasked(grant));
             let lacks = known.lacks.and(scopes.iter().copied());
             if lacks == known.lacks
                 || self.put_identity(tenant, &over, &IdentityRecord { lacks, ..known }).await? == Cas::Stored

@@ -62,6 +62,8 @@ pub(super) struct Flexslot {
     /// Whose grants are, by their names; those that are not in it are of nobody that it names.
     pub(super) users: Mutex<HashMap<String, Identity>>,
     pub(super) introspections: AtomicUsize,
+    /// When set, it says whose grants are when there is a permit.
+    pub(super) introspect_gate: Mutex<Option<Arc<Semaphore>>>,
     /// When set, tokens are bound to keys.
     pub(super) binds: AtomicBool,
     /// The key that each token request brought along.
@@ -137,6 +139,12 @@ impl Flexslot {
     pub(super) fn name_user(&self, grant: &str, sub: &str, username: &str) {
         let user = Identity { sub: sub.into(), username: Some(username.into()) };
         self.users.lock().insert(grant.into(), user);
+    }
+
+    pub(super) fn hold_introspections(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.introspect_gate.lock() = Some(Arc::clone(&gate));
+        gate
     }
 
     pub(super) fn introspections(&self) -> usize {
@@ -267,6 +275,10 @@ impl AuthorizationServer for Flexslot {
 
     async fn introspect(&self, _client_id: &str, token: &Secret) -> Result<Introspection, TokenError> {
         self.introspections.fetch_add(1, Ordering::SeqCst);
+        let gate = self.introspect_gate.lock().clone();
+        if let Some(gate) = gate {
+            gate.acquire().await.unwrap().forget();
+        }
         let name = token.expose().split('.').nth(1).unwrap();
         if !self.is_active(name) {
             return Ok(Introspection::Inactive);

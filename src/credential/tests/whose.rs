@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
-use super::world::{HOUR, SECOND, World, pass, pick, tenant};
-use crate::{credential::background::Background, model::Identity, store::IdentityRecord};
+use super::world::{CLIENT, HOUR, ORIGIN, SECOND, START, World, pass, pick, tenant};
+use crate::{
+    credential::{Consented, SessionWish, background::Background},
+    model::{Identity, ScopeSet, TokenSet, TokenType},
+    store::{
+        IdentityRecord,
+        backend::{Backend, Change, Expect, Key, Kind, Label, RowState},
+        record::Body,
+    },
+};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -105,4 +113,69 @@ async fn a_token_that_has_to_be_refreshed_is_not_asked_about() {
     assert_eq!(world.flexslot.requests(), 1, "a request has it refreshed");
     pass(&world, 20 * SECOND).await;
     assert_eq!((world.flexslot.requests(), world.flexslot.introspections()), (1, 1), "then it is asked about");
+}
+
+// === what somebody has taken away ===
+
+/// A tenant in use whose user has consented, and of which somebody who can write to the store has taken away whose it is.
+async fn robbed() -> (World, Background) {
+    let world = World::new().await;
+    let acme = tenant("acme");
+    let background = world.credentials.start().await.unwrap();
+    let wish = SessionWish { tenant: acme.clone(), scopes: None, return_to: None, client: None };
+    let id = world.credentials.open_session(wish).await.unwrap().id;
+    let outset = world.credentials.outset(&acme).await.unwrap();
+    let (access, refresh) = world.flexslot.issue("acme");
+    let (scopes, expires_at) = (ScopeSet::new("decks:read"), world.now().plus(300 * DAY));
+    let tokens = TokenSet {
+        access,
+        refresh,
+        token_type: TokenType::Bearer,
+        scopes,
+        expires_at,
+        answered_at: Some(START),
+        key: None,
+    };
+    let (client_id, origin) = (CLIENT.to_owned(), ORIGIN.parse().unwrap());
+    let identity = Some(Identity { sub: "u1".into(), username: Some("george".into()) });
+    let consented = Consented { tokens, client_id, origin, identity, outset };
+    let _ = world.credentials.connect(&id, consented).await.unwrap();
+    assert_eq!(owner(&world).await.as_deref(), Some("u1"));
+    let (key, label) = (Key::new(Kind::Identity, "acme"), Label { state: RowState::Gone, ..Label::default() });
+    let gone = Change { key, expect: Expect::Anything, label, body: Body::from_stored(b"{}".to_vec()) };
+    let _ = world.backend.inner.write(vec![gone]).await.unwrap();
+    assert_eq!(owner(&world).await.as_deref(), Some(""), "somebody's");
+    let _ = pick(&world, "acme").await.unwrap();
+    (world, background)
+}
+
+/// Whose user somebody who consents now is compared with: nobody is like one without a name, and nothing is compared where
+/// there is none.
+async fn owner(world: &World) -> Option<String> {
+    let outset = world.credentials.outset(&tenant("acme")).await.unwrap();
+    outset.identity.map(|identity| identity.sub)
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_asked_whose_a_robbed_grant_is_nobody_passes_for_its_user() {
+    let (world, _background) = robbed().await;
+    let answered = world.flexslot.hold_introspections();
+    world.flexslot.name_user("acme", "u1", "george");
+    pass(&world, 20 * SECOND).await;
+    assert_eq!((world.flexslot.introspections(), owner(&world).await.as_deref()), (1, Some("")));
+    answered.add_permits(1);
+    pass(&world, SECOND).await;
+    assert_eq!(owner(&world).await.as_deref(), Some("u1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_where_flexslot_does_not_say() {
+    let (world, _background) = robbed().await;
+    pass(&world, 20 * SECOND).await;
+    assert_eq!((world.flexslot.introspections(), owner(&world).await.as_deref()), (1, Some("")));
+    let never = world.flexslot.hold_introspections();
+    a_day_of_use(&world).await;
+    pass(&world, HOUR).await;
+    assert!(world.flexslot.introspections() > 1);
+    assert_eq!((never.available_permits(), owner(&world).await.as_deref()), (0, Some("")));
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     model::{
-        ClientDescription, ClientStatus, GrantState, Identity, Random, ScopeSet, Secret, SessionId,
+        ClientDescription, ClientStatus, GrantState, Identity, Random, Scope, ScopeSet, Secret, SessionId,
         token::DisconnectReason,
     },
     store::{
@@ -286,6 +286,9 @@ async fn a_grant_whose_owner_was_taken_away_is_somebodys_as_well() {
     assert_eq!(sub().await.as_deref(), Some(""), "another grant's is brought back");
     put(&world, &identity, Label { state: RowState::Gone, ..Label::default() }, "{}").await;
     assert_eq!(sub().await.as_deref(), Some(""), "it is taken away");
+    let lacks = [Scope::from_name("decks:write").expect("a scope")];
+    world.store.put_lacking(&tenant("acme"), new.grant.id, &lacks).await.expect("read");
+    assert_eq!(sub().await.as_deref(), Some(""), "what the grant lacks says nothing of its user");
     let row = read(&grant).await;
     let claimed = String::from_utf8_lossy(row.body.as_bytes()).replace("\"came_by\":\"consent\",", "");
     assert!(claimed.len() < row.body.as_bytes().len(), "{claimed}");
