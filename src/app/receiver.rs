@@ -12,7 +12,7 @@ use url::Url;
 
 use super::{StartFailure, outbound::Outbound};
 use crate::{
-    config::{Config, TraceExport},
+    config::{Config, PassedOver, TraceExport},
     model::{Random, Secret},
     telemetry::{Receiver, Refusal, Settings, Taken},
 };
@@ -39,6 +39,9 @@ pub(super) fn telemetry(
     outbound: &Outbound,
     instance: &str,
 ) -> Result<Option<Settings>, StartFailure> {
+    for PassedOver { variable, what, hint } in &config.traces.passed_over {
+        tracing::warn!(variable, what, hint = hint.as_deref(), "a variable of OpenTelemetry's is passed over");
+    }
     let Some(export) = &config.traces.export else { return Ok(None) };
     if let Some(caveat) = export.exposure() {
         tracing::warn!(caveat, "something about the way of traces should be mended");

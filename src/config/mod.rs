@@ -38,8 +38,9 @@ pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{
-    Admin, Callback, Caller, Engine, ExtraRoots, Limits, Log, LogFormat, NamedClient, OAuth, OAuthClient, Refresh,
-    RewriteUrls, Server, ServerKind, ServerTls, ServerUrl, Store, StoreKey, Tenant, TraceExport, Traces, Upstream,
+    Admin, Callback, Caller, Engine, ExtraRoots, Limits, Log, LogFormat, NamedClient, OAuth, OAuthClient, PassedOver,
+    Refresh, RewriteUrls, Server, ServerKind, ServerTls, ServerUrl, Store, StoreKey, Tenant, TraceExport, Traces,
+    Upstream,
 };
 pub use source::ConfigSource;
 pub use units::parse_duration;

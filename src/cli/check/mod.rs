@@ -82,6 +82,9 @@ impl CheckArgs {
                 .of("upstream"),
             )?,
         }
+        for passed_over in &config.traces.passed_over {
+            report.add(Finding::doubtful(passed_over.to_string()).of("traces"))?;
+        }
         if let Some(export) = &config.traces.export {
             report.add(traces(export).of("traces"))?;
         }

@@ -29,5 +29,5 @@ pub use store::{Engine, Store, StoreKey};
 pub use store_url::{ServerKind, ServerUrl};
 pub use tenants::Tenant;
 pub use tls::ServerTls;
-pub use traces::{TraceExport, Traces};
+pub use traces::{PassedOver, TraceExport, Traces};
 pub use upstream::{ExtraRoots, Upstream};

@@ -24,6 +24,7 @@ use crate::{
         trace::{Heed, Ratio, Sampler},
     },
 };
+pub use variables::PassedOver;
 use variables::Variables;
 
 /// `[traces]`
@@ -31,6 +32,8 @@ use variables::Variables;
 pub struct Traces {
     /// `None`: none are exported, or the configuration is read for something else than serving.
     pub export: Option<TraceExport>,
+    /// Variables of OpenTelemetry's that could not be gone by.
+    pub passed_over: Vec<PassedOver>,
 }
 
 /// To whom they are exported, and which. Where the file says nothing, OpenTelemetry's own variables do.
@@ -111,13 +114,17 @@ impl Written {
             // Variables that are there for everything that is run need not keep a command from its work.
             return Traces::default();
         }
-        let variables = Variables(resolver);
+        let variables = Variables::new(resolver);
+        let export = self.export(&variables, resolver);
+        Traces { export, passed_over: variables.into_passed_over() }
+    }
+
+    fn export(self, variables: &Variables<'_>, resolver: &Resolver<'_>) -> Option<TraceExport> {
         let url = match self.endpoint.or(Endpoint::Env) {
-            Endpoint::Off => return Traces::default(),
-            Endpoint::At(url) => Some(url),
-            Endpoint::Env => variables.endpoint(),
+            Endpoint::Off => return None,
+            Endpoint::At(url) => url,
+            Endpoint::Env => variables.endpoint()?,
         };
-        let Some(url) = url else { return Traces::default() };
         let mut attributes = variables.resource();
         let named = attributes.remove("service.name");
         attributes.extend(self.resource.or(Vec::new()));
@@ -126,20 +133,18 @@ impl Written {
             Setting::Absent => (variables.headers(), Vec::new()),
             given => headers(given.or(Vec::new()), resolver),
         };
-        Traces {
-            export: Some(TraceExport {
-                url,
-                headers,
-                header_sources,
-                sampler: match self.sample {
-                    Setting::Absent => variables.sampler(),
-                    given => Sampler { heed: Heed::Parent, ratio: given.or(Ratio::ALL) },
-                },
-                service_name: self.service_name.into_given().map_or_else(of_variables, |at| at.value),
-                resource: attributes,
-                extra_roots: self.ca_file.into_given().and_then(|at| ExtraRoots::read(&at, resolver)),
-            }),
-        }
+        Some(TraceExport {
+            url,
+            headers,
+            header_sources,
+            sampler: match self.sample {
+                Setting::Absent => variables.sampler(),
+                given => Sampler { heed: Heed::Parent, ratio: given.or(Ratio::ALL) },
+            },
+            service_name: self.service_name.into_given().map_or_else(of_variables, |at| at.value),
+            resource: attributes,
+            extra_roots: self.ca_file.into_given().and_then(|at| ExtraRoots::read(&at, resolver)),
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{FakeEnvironment, authority, faults};
 use crate::{
-    config::{Config, ServiceSecrets, TraceExport},
+    config::{Config, ServiceSecrets, TraceExport, Traces},
     model::trace::{Heed, Ratio, Sampler},
 };
 
@@ -18,11 +18,13 @@ fn exported(file: &str, variables: &[(&str, &str)]) -> Option<TraceExport> {
     export(variables.iter().fold(start, |environment, (name, value)| environment.variable(name, value)))
 }
 
-/// What is wrong with these variables.
-fn wrong(variables: &[(&str, &str)]) -> String {
+/// What is told of these variables beside what is exported, which is something.
+fn passed_over(variables: &[(&str, &str)]) -> (Option<TraceExport>, String) {
     let start = FakeEnvironment::with_config("");
     let environment = variables.iter().fold(start, |environment, (name, value)| environment.variable(name, value));
-    environment.load().expect_err("a variable is faulty").to_string()
+    let traces = environment.load().unwrap_or_else(|faults| panic!("{faults}")).traces;
+    let told: Vec<_> = traces.passed_over.iter().map(ToString::to_string).collect();
+    (traces.export, told.join("\n"))
 }
 
 fn url(file: &str, variables: &[(&str, &str)]) -> Option<String> {
@@ -130,38 +132,61 @@ fn variables_can_turn_it_off() {
     }
 }
 
+/// They are there for everything in a pod, and a start that never asked for traces is not stopped by them (OpenTelemetry:
+/// an invalid value is warned of, and counts as not set).
 #[test]
-fn what_the_variables_say_wrong_is_told_where_it_counts() {
+fn what_the_variables_say_wrong_is_told_and_passed_over() {
     let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", COLLECTOR);
-    let grpc = wrong(&[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")]);
+    let (export, told) = passed_over(&[endpoint, ("OTEL_EXPORTER_OTLP_PROTOCOL", "gRPC")]);
+    assert_eq!(export, None, "it would hear nothing that it understands");
     assert!(
-        grpc.starts_with(
-            "OTEL_EXPORTER_OTLP_PROTOCOL: not a protocol that is spoken here\n  hint: write http/protobuf"
+        told.starts_with(
+            "OTEL_EXPORTER_OTLP_PROTOCOL: not spoken here, and so no traces are exported; write http/protobuf"
         ),
-        "{grpc}"
+        "{told}"
     );
-    assert_eq!(
-        wrong(&[endpoint, ("OTEL_TRACES_SAMPLER", "jaeger_remote")]),
-        "OTEL_TRACES_SAMPLER: not a sampler that is known here\n  hint: write parentbased_traceidratio, or set traces.sample"
-    );
-    assert_eq!(
-        wrong(&[endpoint, ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")]),
-        "OTEL_TRACES_SAMPLER_ARG: expected a number from 0 to 1"
-    );
-    let canary = wrong(&[endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", "canary")]);
-    assert_eq!(
-        canary,
-        "OTEL_EXPORTER_OTLP_HEADERS: not a list of pairs\n  hint: write name=value,name=value, percent-encoded"
-    );
-    assert!(
-        wrong(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")])
-            .contains("OTEL_EXPORTER_OTLP_ENDPOINT: not an absolute URL")
-    );
+    let as_if_not_set = passed_over(&[endpoint]).0;
+    assert!(as_if_not_set.is_some());
+    for (name, value, says) in [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/xml", "not a protocol that is spoken here"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote", "not a sampler that is known here; write parentbased_traceidratio"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "canary", "not a list of pairs; write name=value,name=value, percent-encoded"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "host=canary", "this header is set by the exporter"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "canary", "not a list of pairs"),
+        ("OTEL_SDK_DISABLED", "1", "neither true nor false"),
+        ("OTEL_TRACES_EXPORTER", "otpl", "not an exporter that is known here"),
+    ] {
+        let (export, told) = passed_over(&[endpoint, (name, value)]);
+        assert!(told.starts_with(&format!("{name}: {says}")) && !told.contains("canary"), "{told}");
+        assert_eq!(export, as_if_not_set, "{name}");
+    }
+    let ratio = passed_over(&[endpoint, ("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "2")]);
+    assert_eq!(ratio.1, "OTEL_TRACES_SAMPLER_ARG: expected a number from 0 to 1");
+    assert_eq!(ratio.0.unwrap().sampler, Sampler { heed: Heed::Nobody, ratio: Ratio::ALL });
+    let (export, told) = passed_over(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")]);
+    assert_eq!(export, None);
+    assert!(told.starts_with("OTEL_EXPORTER_OTLP_ENDPOINT: not an absolute URL"), "{told}");
+    // Where nobody asks for traces, nothing is said of the rest.
+    let rest = [("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_SAMPLER", "x"), ("OTEL_SDK_DISABLED", "1")];
+    assert_eq!(passed_over(&rest), (None, String::new()));
     // A command that serves nothing has nothing to do with them.
     let machine = FakeEnvironment::with_config("").variable("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense");
     let source = crate::config::ConfigSource::File("/etc/fp/proxy.toml".into());
     let overrides = crate::config::Overrides::default();
-    assert!(Config::load_with(ServiceSecrets::None, &source, &overrides, &machine).is_ok());
+    let config = Config::load_with(ServiceSecrets::None, &source, &overrides, &machine).unwrap();
+    assert_eq!(config.traces, Traces::default());
+}
+
+#[test]
+fn words_of_the_specification_are_understood_in_any_case() {
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", COLLECTOR),
+        ("OTEL_TRACES_SAMPLER", "Always_Off"),
+        ("OTEL_TRACES_EXPORTER", "OTLP"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "HTTP/Protobuf"),
+    ];
+    let (export, told) = passed_over(&variables);
+    assert_eq!((export.unwrap().sampler.ratio, told.as_str()), (Ratio::NONE, ""));
 }
 
 #[test]
