@@ -89,6 +89,27 @@ async fn an_intent_of_which_nobody_knows_whether_it_was_stored_is_taken_back() {
     assert_eq!(world.flexslot.requests(), 0);
 }
 
+/// By a wall clock that stands still, or was set back, the next intent is dated as the one before was, whose withdrawal
+/// still waits for the store.
+#[tokio::test(start_paused = true)]
+async fn what_takes_an_intent_back_does_not_take_back_the_next_one_of_the_same_moment() {
+    let world = World::new().await;
+    world.connect("acme", Duration::ZERO, Some(HOUR)).await;
+    world.stop_clock();
+    world.backend.next_write(Fault::AnswerLost);
+    world.backend.next_write(Fault::Refused);
+    assert!(pick(&world, "acme").await.is_err());
+    assert_eq!(world.flexslot.requests(), 0, "nobody knows of the intent whether it was stored");
+    pass(&world, 60 * SECOND).await;
+    world.flexslot.will(Behaviour::LoseQuestion);
+    assert!(pick(&world, "acme").await.is_err());
+    assert_eq!(world.flexslot.requests(), 1);
+    let _background = world.credentials.start().await.unwrap();
+    pass(&world, 2 * SECOND).await;
+    let grant = world.store.load(&tenant("acme")).await.unwrap().grant;
+    assert!(matches!(grant, GrantState::Uncertain(..)), "its token may have been presented: {grant:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_last_resort_that_was_not_sent_for_want_of_an_intent_may_still_be_sent() {
     let world = World::new().await;
