@@ -276,8 +276,10 @@ impl App {
             self.front.show_connections_page(page);
         }
         // First of all the admin listeners, so that probes are told that we are starting.
-        let admin = Serving::start(listeners.admin, limits, Arc::clone(&self.admin), ADMIN_DRAIN);
-        let metrics = Serving::start(listeners.metrics, limits, Arc::clone(&self.metrics), ADMIN_DRAIN);
+        let operators = settings::admin_connections(&self.config);
+        let admin = Serving::start(listeners.admin, operators, Arc::clone(&self.admin), ADMIN_DRAIN);
+        let probes = settings::metrics_connections(&self.config);
+        let metrics = Serving::start(listeners.metrics, probes, Arc::clone(&self.metrics), ADMIN_DRAIN);
         if self.crew.is_apart() {
             self.credentials.live_here();
         }

@@ -175,11 +175,30 @@ fn host_and_origin(config: &Config) -> Guard {
     }
 }
 
+/// How many connections operators and the programs of theirs have at a time, and how many whoever collects metrics or probes
+/// has by a listener of its own. Their descriptors are counted beside those of callers.
+pub const ADMIN_CONNECTIONS: usize = 40;
+pub const METRICS_CONNECTIONS: usize = 24;
+
 /// What connections may cost.
 pub fn connections(config: &Config) -> Limits {
+    limits(config, config.limits.connections, config.limits.connections_per_peer)
+}
+
+/// The same of those of operators.
+pub fn admin_connections(config: &Config) -> Limits {
+    limits(config, ADMIN_CONNECTIONS, ADMIN_CONNECTIONS * 3 / 4)
+}
+
+/// The same of those for metrics and probes.
+pub fn metrics_connections(config: &Config) -> Limits {
+    limits(config, METRICS_CONNECTIONS, METRICS_CONNECTIONS * 3 / 4)
+}
+
+fn limits(config: &Config, connections: usize, per_peer: usize) -> Limits {
     Limits {
-        connections: config.limits.connections,
-        per_peer: config.limits.connections_per_peer,
+        connections,
+        per_peer,
         wire: WireLimits {
             header_size: config.limits.header_size,
             header_timeout: config.limits.header_timeout,

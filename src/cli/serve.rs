@@ -13,8 +13,13 @@ use super::{
     signals::{Signals, catch},
 };
 use crate::{
-    app::{self, App, Crew, Ended, Handed, Listeners, StartFailure, Surroundings, storage::Storage},
+    app::{
+        self, App, Crew, Ended, Handed, Listeners, StartFailure, Surroundings,
+        settings::{ADMIN_CONNECTIONS, METRICS_CONNECTIONS},
+        storage::Storage,
+    },
     config::Config,
+    model::ListenOn,
 };
 
 /// Run the sidecar (the default)
@@ -27,10 +32,10 @@ pub(super) struct ServeArgs {
     pub(super) overrides: ServeOverrides,
 }
 
-/// Descriptors that no connection of an app's may take: for the store, the log, listeners, probes, and token requests; and
-/// those of a worker's runtime.
-const OWN: u64 = 120;
-const OWN_OF_WORKER: u64 = 8;
+/// Descriptors that no connection of an app's may take, beside those of operators and of token requests: for the store, the
+/// log and the listeners; and those of a worker's runtime.
+const OWN: usize = 48;
+const OWN_OF_WORKER: usize = 8;
 
 // === impl ServeArgs ===
 
@@ -131,8 +136,8 @@ fn raise_file_limit() -> Option<u64> {
 /// probes nothing.
 fn within(mut config: Config, descriptors: Option<u64>, workers: usize) -> Config {
     let Some(descriptors) = descriptors else { return config };
-    let own = OWN + OWN_OF_WORKER * workers as u64;
-    let connections = usize::try_from(descriptors.saturating_sub(own) / 2).unwrap_or(usize::MAX).max(1);
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    let connections = (descriptors.saturating_sub(own(&config, descriptors, workers)) / 2).max(1);
     if connections < config.limits.connections {
         tracing::info!(connections, descriptors, "descriptors last for fewer connections than limits.connections says");
         // The others keep their part of what there is.
@@ -141,6 +146,16 @@ fn within(mut config: Config, descriptors: Option<u64>, workers: usize) -> Confi
         limits.connections = connections;
     }
     config
+}
+
+/// How many of so many descriptors are for everything else.
+fn own(config: &Config, descriptors: usize, workers: usize) -> usize {
+    let of = |listeners: &[ListenOn], most| if listeners.is_empty() { 0 } else { most };
+    let operators =
+        of(&config.admin.listeners, ADMIN_CONNECTIONS) + of(&config.admin.metrics_listeners, METRICS_CONNECTIONS);
+    // As many token requests as that may never be under way, and are no reason to take in nobody.
+    let token_requests = config.refresh.max_parallel.min(descriptors / 4);
+    OWN + OWN_OF_WORKER * workers + operators + token_requests
 }
 
 fn announce(listeners: &Listeners, config: &Config) {

@@ -242,6 +242,37 @@ async fn where_descriptors_are_few_some_wait_and_those_who_are_in_are_served() {
     assert_eq!(statuses, vec![200; 3 * room]);
 }
 
+/// Whoever can connect to the admin listener takes no descriptor of those whom the data plane has taken in.
+#[tokio::test]
+async fn connections_to_the_admin_listener_take_none_from_callers() {
+    let world = World::new().await;
+    world.connect("acme", Life::Fresh).await;
+    world.write_config();
+    let shell = ["-c", "ulimit -n 400; exec \"$0\" serve --config proxy.toml", env!("CARGO_BIN_EXE_flexslot-proxy")];
+    let sidecar = Launch::program(world.dir.path(), "/bin/sh", &shell).listening().await;
+    let line = sidecar.process.says("descriptors last for fewer connections").await;
+    let room = usize::try_from(line["connections"].as_u64().unwrap()).unwrap();
+    let probe = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let mut kept = Vec::new();
+    for _ in 0..400 {
+        let mut connection = Connection::open(sidecar.admin).await.unwrap();
+        connection.send(probe).await.unwrap();
+        kept.push(connection);
+    }
+    // Those that are in are answered, and the others wait.
+    for connection in &mut kept[..40] {
+        assert_eq!(timeout(PATIENCE, connection.answer()).await.unwrap().unwrap().status, 200);
+    }
+    let gate = world.sandbox.hold(Endpoint::Resource);
+    let mut callers = JoinSet::new();
+    for _ in 0..room {
+        callers.spawn(async move { ask(sidecar.proxy, &get(DECKS, "acme")).await.status });
+    }
+    timeout(PATIENCE, gate.arrived(room)).await.unwrap();
+    gate.release();
+    assert_eq!(timeout(2 * PATIENCE, callers.join_all()).await.unwrap(), vec![200; room]);
+}
+
 #[tokio::test]
 async fn a_sidecar_takes_all_the_descriptors_that_it_may_have() {
     let world = World::new().await;
