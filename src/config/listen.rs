@@ -1,6 +1,9 @@
 //! Addresses to listen on.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
 
 use super::{
     fault::Wrong,
@@ -60,6 +63,11 @@ pub(super) fn meaning(
 ) -> Vec<ListenOn> {
     let Some(written) = written.into_given() else { return default() };
     let made_whole = |At { value: listener, spot }: At<ListenOn>| {
+        if listener.uids.as_ref().is_some_and(|uids| uids.contains(&strangers(resolver))) {
+            let what =
+                "uids has the id that the kernel gives to every user of another namespace, such as another container's";
+            resolver.fault(&spot, Wrong::new(what).hint("have the app run as a user of its own, and name that one"));
+        }
         let ListenAddress::Unix { path, mode } = listener.address else { return listener };
         let path = resolver.path(&path, spot.place);
         if path.as_os_str().len() > MAX_SOCKET_PATH {
@@ -68,6 +76,13 @@ pub(super) fn meaning(
         ListenOn { address: ListenAddress::Unix { path, mode }, ..listener }
     };
     written.value.into_iter().map(made_whole).collect()
+}
+
+/// The id by which the kernel calls every user that has none in our user namespace (user_namespaces(7)).
+fn strangers(resolver: &Resolver<'_>) -> u32 {
+    let file = resolver.environment.read(Path::new("/proc/sys/kernel/overflowuid")).ok();
+    let id = file.and_then(|file| str::from_utf8(&file.bytes).ok()?.trim().parse().ok());
+    id.unwrap_or(65_534)
 }
 
 fn read_one(value: &Value<'_>, purpose: Purpose) -> Option<Vec<At<ListenOn>>> {

@@ -306,6 +306,27 @@ fn users_are_named_for_unix_sockets_only() {
     }
 }
 
+/// The kernel shows users of other user namespaces by one id for all of them, and says which that is.
+#[test]
+fn an_id_that_stands_for_users_of_other_namespaces_lets_nobody_in() {
+    let load = |kernel: Option<&str>, uids: &str| {
+        let file = format!("[server]\nlisten = [\"127.0.0.1:1\", {{ address = \"unix:p.sock\", uids = {uids} }}]");
+        let machine = FakeEnvironment::with_config(&file);
+        match kernel {
+            Some(id) => machine.file("/proc/sys/kernel/overflowuid", id),
+            None => machine,
+        }
+        .load()
+    };
+    for (kernel, uids) in [(None, "[0, 65534]"), (Some("65534\n"), "[65534]"), (Some("7\n"), "[7]")] {
+        let faults = load(kernel, uids).unwrap_err().to_string();
+        assert!(faults.contains("proxy.toml:2: server.listen") && faults.contains("another namespace"), "{faults}");
+    }
+    for (kernel, uids) in [(None, "[0, 65533]"), (Some("7\n"), "[65534]")] {
+        assert!(load(kernel, uids).is_ok(), "{kernel:?} {uids}");
+    }
+}
+
 #[test]
 fn secrets_that_cannot_be_had_are_told_by_their_source() {
     let load = |text: &str| {
