@@ -61,9 +61,11 @@ struct Batch {
     due: Option<Instant>,
 }
 
-/// How it stands with the receiver.
+/// How it stands with a receiver.
 #[derive(Default)]
 struct Patience {
+    /// With which: what it has asked for says nothing of another one.
+    receiver: Option<String>,
     /// How often in a row it has not taken anything.
     failures: u32,
     /// When it is tried again.
@@ -98,6 +100,7 @@ impl Exporter {
             tokio::select! {
                 biased;
                 () = &mut stop => break,
+                () = self.queue.shared.reloaded.notified() => self.turn(),
                 () = until(due) => {
                     self.send().await;
                 }
@@ -108,6 +111,15 @@ impl Exporter {
             }
         }
         self.finish().await;
+    }
+
+    /// The configuration has become another: with another receiver it begins anew.
+    fn turn(&mut self) {
+        let active = self.queue.shared.active.load();
+        let receiver = active.as_ref().map(|active| active.receiver.name());
+        if receiver != self.patience.receiver.as_deref() {
+            self.patience = Patience::default();
+        }
     }
 
     /// When the batch goes next: when it is full or has waited long enough, and its receiver may be tried.
@@ -229,6 +241,7 @@ impl Patience {
         if self.failures == 0 {
             tracing::warn!(receiver, error, "traces are not taken; they are dropped where too many wait");
         }
+        self.receiver = Some(receiver.to_owned());
         self.failures = self.failures.saturating_add(1);
         self.not_before = None;
     }

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwapOption;
 use http::{HeaderMap, uri::Scheme};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 
 use super::{Exporter, Receiver, exporter::Queue, ids::Ids, otlp::Resource, spans};
 use crate::model::{
@@ -33,6 +36,8 @@ pub struct Settings {
 pub(super) struct Shared {
     /// Absent: nothing is exported.
     pub(super) active: ArcSwapOption<Active>,
+    /// That has become another.
+    pub(super) reloaded: Notify,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) random: Random,
     ids: Ids,
@@ -56,7 +61,7 @@ impl Telemetry {
     pub fn new(observer: Arc<dyn Observer>, random: &Random) -> (Self, Exporter) {
         let (queue, waiting) = mpsc::channel(ROOM);
         let (active, ids) = (ArcSwapOption::empty(), Ids::new(random));
-        let shared = Shared { active, observer, random: random.clone(), ids, queue };
+        let shared = Shared { active, reloaded: Notify::new(), observer, random: random.clone(), ids, queue };
         let telemetry = Self(Arc::new(shared));
         let exporter = Exporter::new(Queue { waiting, shared: Arc::clone(&telemetry.0) });
         (telemetry, exporter)
@@ -70,6 +75,7 @@ impl Telemetry {
             Arc::new(Active { receiver, resource, sampler })
         });
         self.0.active.store(active);
+        self.0.reloaded.notify_one();
     }
 }
 

@@ -35,6 +35,7 @@ struct Scripted {
     seen: Mutex<Vec<(Instant, usize)>>,
     /// How long it takes for an answer.
     takes: Duration,
+    name: &'static str,
 }
 
 /// An exporter at work.
@@ -61,7 +62,7 @@ impl Receiver for Scripted {
     }
 
     fn name(&self) -> &str {
-        "http://collector"
+        self.name
     }
 }
 
@@ -76,9 +77,7 @@ impl World {
         let (counts, observer) = counts();
         let (telemetry, exporter) = Telemetry::new(observer, &Random::from_fn(|bytes| bytes.fill(3)));
         let receiver = Arc::new(receiver);
-        let sampler = Sampler { heed: Heed::Parent, ratio: Ratio::ALL };
-        let resource = vec![("service.name".to_owned(), "test".to_owned())];
-        telemetry.reload(Some(Settings { receiver: Arc::clone(&receiver) as _, sampler, resource }));
+        telemetry.reload(Some(settings(&receiver)));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(exporter.run(async { drop(stopped.await) }));
         Self { telemetry, receiver, counts, began: Instant::now(), stop, task }
@@ -108,6 +107,12 @@ impl World {
         let seen = self.receiver.seen.lock().iter().map(|(at, spans)| (*at - self.began, *spans)).collect();
         ([Sent, Dropped, Refused].map(|outcome| self.counts.of(outcome)), seen)
     }
+}
+
+fn settings(receiver: &Arc<Scripted>) -> Settings {
+    let sampler = Sampler { heed: Heed::Parent, ratio: Ratio::ALL };
+    let resource = vec![("service.name".to_owned(), "test".to_owned())];
+    Settings { receiver: Arc::clone(receiver) as _, sampler, resource }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -229,4 +234,25 @@ async fn what_waits_when_it_is_turned_off_is_dropped() {
     world.telemetry.reload(None);
     world.pass(2 * GATHER).await;
     assert_eq!((world.seen(), world.counted()), (vec![], [0, 2, 0]));
+}
+
+/// What a receiver asks for is nothing that another one, to which a reload leads, has asked for.
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_for_the_receiver_that_has_asked_for_it() {
+    for (name, waits) in [("http://another", false), ("http://collector", true)] {
+        let world = World::with(Scripted {
+            answers: Mutex::new([for_now(Some(500 * SECOND))].into()),
+            name: "http://collector",
+            ..Scripted::default()
+        });
+        world.tell(1);
+        world.pass(GATHER + SECOND).await;
+        assert_eq!(world.seen().len(), 1);
+        let next = Arc::new(Scripted { name, ..Scripted::default() });
+        world.telemetry.reload(Some(settings(&next)));
+        world.pass(SECOND).await;
+        assert_eq!(next.seen.lock().is_empty(), waits, "{name}");
+        world.pass(500 * SECOND).await;
+        assert_eq!((next.seen.lock().len(), world.counted()), (1, [1, 0, 0]));
+    }
 }
