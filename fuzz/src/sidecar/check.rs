@@ -106,9 +106,10 @@ impl Play {
     }
 }
 
-/// Whether the call's sidecar had had the time to hear what another one did at `since`.
-fn knew(call: &Call, since: Instant) -> bool {
-    call.hears_since.is_some_and(|hears| call.begun >= since.max(hears) + KNOWN)
+/// Whether the call's sidecar had had the time to hear what the store says `since` then.
+fn knew(call: &Call, since: Option<Instant>) -> bool {
+    let heard = since.zip(call.hears_since);
+    heard.is_some_and(|(since, hears)| call.begun >= since.max(hears) + KNOWN)
 }
 
 /// Once, and once more because of a 401; and where a used connection was closed before a word of an answer, that once more

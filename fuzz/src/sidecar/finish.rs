@@ -49,7 +49,7 @@ impl Play {
                 }
             }
             self.everybody_is_answered().await;
-            self.note_ends();
+            self.note_ends().await;
         }
         self.check_faults();
         self.check_calls();

@@ -14,7 +14,7 @@ use super::{
         stage::{
             Clockwork, START, TENANTS, Which, World,
             caller::Connection,
-            flexslot::Fate,
+            flexslot::{Fate, Pair},
             settle,
             sidecar::Sidecar,
             store::Mood,
@@ -61,7 +61,10 @@ pub struct Barred {
     pub up_to: u64,
     /// Who knows best.
     pub which: Which,
-    pub since: Instant,
+    /// Since when the store says so, and others can know; `None`: it does not yet.
+    pub since: Option<Instant>,
+    /// What the store must not hold any more to say so.
+    spent: Option<Pair>,
     /// The first call that begins afterwards.
     pub from: usize,
 }
@@ -152,7 +155,7 @@ impl Play {
             _ => self.garbage(script),
         }
         settle().await;
-        self.note_ends();
+        self.note_ends().await;
         self.check_faults();
     }
 
@@ -326,20 +329,28 @@ impl Play {
         self.world.flexslot.note(format!("{which} disconnects {tenant}: {outcome:?}"));
         if outcome.is_ok() {
             settle().await;
-            self.bar(which, tenant.to_owned(), None, u64::MAX);
+            let consent = Some(self.world.flexslot.consents());
+            let (tenant, since, from) = (tenant.to_owned(), Some(Instant::now()), self.calls.len());
+            self.barred.push(Barred { tenant, consent, up_to: u64::MAX, which, since, spent: None, from });
         }
     }
 
-    /// Whoever has been told that a pair is of no use any more sends nothing with it.
-    pub fn note_ends(&mut self) {
+    /// Whoever has been told that a pair is of no use any more sends nothing with it; the others as soon as the store says so,
+    /// which may take its time where it does not take the end.
+    pub async fn note_ends(&mut self) {
         for (which, pair) in self.world.flexslot.told_of_ends() {
-            self.bar(which, pair.tenant, Some(pair.consent), pair.number);
+            let (tenant, consent, up_to, from) =
+                (pair.tenant.clone(), Some(pair.consent), pair.number, self.calls.len());
+            self.barred.push(Barred { tenant, consent, up_to, which, since: None, spent: Some(pair), from });
         }
-    }
-
-    fn bar(&mut self, which: Which, tenant: String, consent: Option<u64>, up_to: u64) {
-        let consent = consent.or(Some(self.world.flexslot.consents()));
-        self.barred.push(Barred { tenant, consent, up_to, which, since: Instant::now(), from: self.calls.len() });
+        for barred in &mut self.barred {
+            let (None, Some(spent)) = (barred.since, &barred.spent) else { continue };
+            let record = self.world.flexslot.store().load(&spent.tenant.parse().expect("a name")).await;
+            let grant = record.expect("a record").grant;
+            if grant.grant().is_none_or(|grant| grant.tokens.refresh != spent.refresh()) {
+                barred.since = Some(Instant::now());
+            }
+        }
     }
 }
 
