@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     server::listen::BindError,
-    store::{KeyFileError, OpenError, StoreError},
+    store::{KeyFileError, OpenError, StoreError, keyring::KeyringError},
 };
 
 /// What happened, and what to do.
@@ -51,6 +51,12 @@ impl From<OpenError> for StartFailure {
 
 impl From<KeyFileError> for StartFailure {
     fn from(error: KeyFileError) -> Self {
+        Self { what: error.to_string(), hint: error.hint() }
+    }
+}
+
+impl From<KeyringError> for StartFailure {
+    fn from(error: KeyringError) -> Self {
         Self { what: error.to_string(), hint: error.hint() }
     }
 }

@@ -104,11 +104,13 @@ impl Reloads {
 impl App {
     /// Takes over a new configuration as far as it can be while running: the whole of it, or nothing.
     pub(super) async fn reload(&mut self, config: Config) -> Result<(), StartFailure> {
-        if self.changed_keys(&config).is_err() {
+        let mut keys = self.changed_keys(&config).await;
+        if keys.is_err() {
             // The store may have left our key behind while this process was stopped.
             let _ = timeout(LOOK_AT_KEY, self.credentials.look_at_key()).await;
+            keys = self.changed_keys(&config).await;
         }
-        let prepared = self.prepare(config).await?;
+        let prepared = self.prepare(config, keys?).await?;
         self.adopt(prepared);
         Ok(())
     }
@@ -132,7 +134,7 @@ impl App {
         }
     }
 
-    async fn prepare(&self, config: Config) -> Result<Prepared, StartFailure> {
+    async fn prepare(&self, config: Config, keys: Option<KeyRing>) -> Result<Prepared, StartFailure> {
         self.stays_guarded(&config)?;
         // A new way out is built only where the way out has changed: pooled connections are worth keeping.
         let outbound = match config.upstream == self.config.upstream {
@@ -144,7 +146,6 @@ impl App {
             false => stored_clients::loaded(&self.store, &config.upstream.origin).await,
         };
         let server = outbound.authorization_server(&config, &stored, &self.around)?;
-        let keys = self.changed_keys(&config)?;
         let memory = if config.limits.replay_memory == self.config.limits.replay_memory {
             self.memory.clone()
         } else {
@@ -199,13 +200,14 @@ impl App {
     }
 
     /// The keys of the store that is open, as the new configuration has them; another store's are for the next start.
-    fn changed_keys(&self, config: &Config) -> Result<Option<KeyRing>, StartFailure> {
+    async fn changed_keys(&self, config: &Config) -> Result<Option<KeyRing>, StartFailure> {
         if config.store.lies_where(&self.opened) {
-            let keys = storage::keys(&config.store)?;
+            let keys = storage::keys(&config.store).await?;
             if keys.as_ref().is_none_or(|ring| ring.holds(self.sealer.sealing_key())) {
                 return Ok(keys);
             }
-            let failure = StartFailure::new("the key file no longer holds the key that the store is sealed with");
+            let failure =
+                StartFailure::new("store.encryption_key no longer holds the key that the store is sealed with");
             return Err(failure.hint("put it back, on any line; a new first line seals from then on"));
         }
         Ok(None)

@@ -1,27 +1,27 @@
 //! Opens the store that the configuration names, with its key and its spool.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod key;
+
+use std::{path::PathBuf, sync::Arc};
 
 use rustls::RootCertStore;
 
+pub(super) use self::key::keys;
+pub use self::key::{KeyHolder, KeyringWish, ask, key_holder, keyring};
 use super::{StartFailure, Surroundings};
 use crate::{
-    config::{self, Engine, ExtraRoots, SecretSource, ServerKind, ServerUrl, StoreKey},
-    model::{Observer, Secret},
+    config::{self, Engine, ExtraRoots, ServerKind, ServerUrl},
+    model::Observer,
     proxy::upstream::tls,
     store::{
-        KeyFileError, OpenError, Opening, StoreError, TokenStore,
+        OpenError, Opening, StoreError, TokenStore,
         backend::Backend,
         instance::InstanceLock,
-        keyfile::KeyFile,
         memory::MemoryBackend,
         metered::Metered,
         postgres::{Postgres, PostgresParams, Trust},
         redis::{RedisBackend, RedisParams},
-        seal::{KeyRing, Sealer},
+        seal::Sealer,
         spool::Spool,
         sqlite::SqliteBackend,
     },
@@ -36,21 +36,21 @@ pub struct Storage {
     pub spool: Option<Spool>,
     /// Where the instance lock lies. `None` where nothing is shared.
     pub state_dir: Option<PathBuf>,
-    /// The file of the encryption key, where one was made for this store just now.
-    pub new_key: Option<PathBuf>,
+    /// Where the encryption key is, if it was made for this store just now.
+    pub new_key: Option<KeyHolder>,
 }
 
 // === impl Storage ===
 
 impl Storage {
     /// Opens the store, and makes what it needs where it is new. A key is generated only for a SQLite file that does
-    /// not exist yet.
+    /// not exist yet. Where the key is in the desktop's keyring, that may take as long as somebody takes to unlock it.
     pub async fn open(
         config: &config::Store,
         around: &Surroundings,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StartFailure> {
-        let (sealer, new_key) = seal(&config.engine, around)?;
+        let (sealer, new_key) = key::seal(&config.engine, around).await?;
         let backend = Metered::new(backend(&config.engine, Opening::Make, around).await?, observer);
         let store = TokenStore::open(Arc::new(backend), sealer.clone(), around.random.clone()).await?;
         Ok(Self::of(config, store, sealer, new_key))
@@ -73,12 +73,12 @@ impl Storage {
             Err(OpenError::NotYet { .. }) => return Ok(None),
             opened => Metered::new(opened?, observer),
         };
-        let (sealer, new_key) = seal(&config.engine, around)?;
+        let (sealer, new_key) = key::seal(&config.engine, around).await?;
         let store = TokenStore::look(Arc::new(backend), sealer.clone(), around.random.clone()).await?;
         Ok(store.map(|store| Self::of(config, store, sealer, new_key)))
     }
 
-    fn of(config: &config::Store, store: TokenStore, sealer: Sealer, new_key: Option<PathBuf>) -> Self {
+    fn of(config: &config::Store, store: TokenStore, sealer: Sealer, new_key: Option<KeyHolder>) -> Self {
         let state_dir = match config.engine {
             Engine::Memory => None,
             Engine::Sqlite { .. } | Engine::Server { .. } => config.state_dir.clone(),
@@ -95,15 +95,6 @@ impl Storage {
             })
         };
         self.state_dir.as_ref().map(lock).transpose()
-    }
-}
-
-/// The sealer of the engine's store, and the file of its key where that was made just now.
-fn seal(engine: &Engine, around: &Surroundings) -> Result<(Sealer, Option<PathBuf>), StartFailure> {
-    match engine {
-        Engine::Memory => Ok((Sealer::new(KeyRing::ephemeral(&around.random), around.random.clone()), None)),
-        Engine::Sqlite { path, key } => sealer(path, key, around),
-        Engine::Server { key, .. } => Ok((shared_sealer(key, around)?, None)),
     }
 }
 
@@ -144,70 +135,4 @@ async fn server(
             Arc::new(Postgres::open(&params, random).await?)
         }
     })
-}
-
-/// The sealer of a store that others use too, whose key was found when the configuration was read.
-fn shared_sealer(key: &StoreKey, around: &Surroundings) -> Result<Sealer, StartFailure> {
-    let Some(text) = &key.text else {
-        return Err(StartFailure::new(format!("the encryption key ({}) does not exist", key.source)));
-    };
-    Ok(sealer_with(parse(text, &key.source)?, key_file(&key.source), around))
-}
-
-fn sealer_with(ring: KeyRing, file: Option<KeyFile>, around: &Surroundings) -> Sealer {
-    match file {
-        Some(file) => Sealer::with_source(ring, file, around.random.clone()),
-        None => Sealer::new(ring, around.random.clone()),
-    }
-}
-
-/// The sealer of a store in a file, and the file of its key where that was made just now.
-fn sealer(database: &Path, key: &StoreKey, around: &Surroundings) -> Result<(Sealer, Option<PathBuf>), StartFailure> {
-    let file = key_file(&key.source);
-    let mut new_key = None;
-    let ring = match (&key.text, &file) {
-        (Some(text), _) => parse(text, &key.source)?,
-        (None, Some(file)) if !database.exists() => {
-            match file.create(&around.random) {
-                // Another process has begun with the same store at the same moment.
-                Err(KeyFileError::Exists { .. }) => file.read()?,
-                made => {
-                    let ring = made?;
-                    new_key = Some(file.path().to_owned());
-                    ring
-                }
-            }
-        }
-        (None, _) => {
-            let (key, store) = (&key.source, database.display());
-            return Err(StartFailure::new(format!(
-                "the encryption key ({key}) does not exist, but the store {store} does"
-            ))
-            .hint(
-                "put back the key that the store was made with; without it the stored credentials cannot be opened",
-            ));
-        }
-    };
-    Ok((sealer_with(ring, file, around), new_key))
-}
-
-/// The keys of a configuration that was read again; `None` where there are none to take over.
-pub(super) fn keys(store: &config::Store) -> Result<Option<KeyRing>, StartFailure> {
-    let Some(key) = store.engine.key() else { return Ok(None) };
-    key.text.as_ref().map(|text| parse(text, &key.source)).transpose()
-}
-
-fn parse(text: &Secret, source: &SecretSource) -> Result<KeyRing, StartFailure> {
-    KeyRing::parse(text).map_err(|error| {
-        StartFailure::new(format!("store.encryption_key: {source}: {error}"))
-            .hint("a key is 32 bytes in base64, one per line: flexslot-proxy key generate")
-    })
-}
-
-/// The file that the key lies in; `None` for one that comes from the environment.
-pub fn key_file(source: &SecretSource) -> Option<KeyFile> {
-    match source {
-        SecretSource::Env { .. } => None,
-        SecretSource::File { path, access } => Some(KeyFile::new(path, *access)),
-    }
 }

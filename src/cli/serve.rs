@@ -11,12 +11,13 @@ use super::{
     reread::{Origin, Rereader},
     service,
     signals::{Signals, catch},
+    store::patiently,
 };
 use crate::{
     app::{
         self, App, Crew, Ended, Handed, Listeners, StartFailure, Surroundings,
         settings::{ADMIN_CONNECTIONS, METRICS_CONNECTIONS},
-        storage::Storage,
+        storage::{KeyHolder, Storage},
     },
     config::Config,
     model::ListenOn,
@@ -70,10 +71,10 @@ async fn serve(
     let hangup = catch(SignalKind::hangup())?;
     let metrics = app::metrics()?;
     let around = Surroundings::system();
-    let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
-    if let Some(file) = &storage.new_key {
-        tracing::info!(file = %file.display(), "an encryption key was made; keep a copy of it apart from the store");
-    }
+    let opening = Storage::open(&config.store, &around, Arc::clone(&metrics) as _);
+    let waiting = |_: &str| tracing::info!("waiting for the desktop's keyring, which may ask for its password");
+    let storage = patiently(&config.store, opening, waiting).await?;
+    announce_new_key(&storage);
     let listeners = Listeners::bind(&config, handed)?;
     let crew = workers()?;
     let lasting = within(config.clone(), descriptors, crew.size());
@@ -156,6 +157,23 @@ fn own(config: &Config, descriptors: usize, workers: usize) -> usize {
     // As many token requests as that may never be under way, and are no reason to take in nobody.
     let token_requests = config.refresh.max_parallel.min(descriptors / 4);
     OWN + OWN_OF_WORKER * workers + operators + token_requests
+}
+
+fn announce_new_key(storage: &Storage) {
+    match &storage.new_key {
+        Some(KeyHolder::File(file)) => {
+            let file = file.path().display();
+            tracing::info!(%file, "an encryption key was made; keep a copy of it apart from the store");
+        }
+        Some(KeyHolder::Keyring(keyring)) => {
+            let item = keyring.name();
+            tracing::info!(
+                item,
+                "an encryption key was made in the desktop's keyring; keep a copy of it apart from the store"
+            );
+        }
+        None => {}
+    }
 }
 
 fn announce(listeners: &Listeners, config: &Config) {

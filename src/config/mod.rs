@@ -9,6 +9,7 @@ pub mod fault;
 mod for_clients;
 mod for_probe;
 mod for_store;
+mod keyring;
 mod listen;
 mod meaning;
 mod names;
@@ -33,14 +34,15 @@ pub use environment::{Environment, SystemEnvironment};
 pub use fault::{Fault, Faults, Place};
 pub use for_clients::ClientConfig;
 pub use for_store::{FilePat, StoreConfig};
+pub use keyring::{KeyringItem, parse_item_name};
 pub use meaning::ServiceSecrets;
 pub use origin::OutboundProxy;
 pub use overrides::Overrides;
 pub use secret::{ConfiguredSecret, SecretSource};
 pub use sections::{
-    Admin, Callback, Caller, Engine, ExtraRoots, Limits, Log, LogFormat, NamedClient, OAuth, OAuthClient, PassedOver,
-    Refresh, RewriteUrls, Server, ServerKind, ServerTls, ServerUrl, Store, StoreKey, Tenant, TraceExport, Traces,
-    Upstream,
+    Admin, Callback, Caller, Engine, ExtraRoots, KeyLocation, Limits, Log, LogFormat, NamedClient, OAuth, OAuthClient,
+    PassedOver, Refresh, RewriteUrls, Server, ServerKind, ServerTls, ServerUrl, Store, StoreKey, Tenant, TraceExport,
+    Traces, Upstream,
 };
 pub use source::ConfigSource;
 pub use units::parse_duration;

@@ -85,6 +85,11 @@ impl<'a> Table<'a> {
         self.report.fault(&self.spot, wrong);
     }
 
+    /// Whether every key has been taken out.
+    pub(super) fn is_read(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Everything that was not asked for is unknown.
     pub(super) fn finish(self) {
         for (key, _) in &self.entries {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, ConfiguredSecret, ExtraRoots, SecretSource};
+use super::{Config, ConfiguredSecret, ExtraRoots, KeyLocation, SecretSource};
 
 // === impl Config ===
 
@@ -37,10 +37,12 @@ impl Config {
                 .map(|roots| roots.path.as_path()),
             )
             .chain(
-                [self.store.key_source(), self.store.url_source.as_ref()]
-                    .into_iter()
-                    .flatten()
-                    .filter_map(SecretSource::file),
+                [
+                    self.store.key_location().and_then(KeyLocation::file),
+                    self.store.url_source.as_ref().and_then(SecretSource::file),
+                ]
+                .into_iter()
+                .flatten(),
             )
             .chain(self.server.tls.as_ref().map(|tls| tls.certificate.as_path()))
             .chain(of_traces.filter_map(SecretSource::file))
@@ -76,7 +78,7 @@ impl Config {
             ("admin.metrics_listen", self.admin.metrics_listeners == new.admin.metrics_listeners),
             ("store.url", self.store.engine.is_reached_like(&new.store.engine)),
             ("store.ca_file", self.store.engine.extra_roots() == new.store.engine.extra_roots()),
-            ("store.encryption_key", !same_store || self.store.key_source() == new.store.key_source()),
+            ("store.encryption_key", !same_store || self.store.key_location() == new.store.key_location()),
             ("store.state_dir", self.store.state_dir == new.store.state_dir),
             ("server.drain_timeout", self.server.drain_timeout == new.server.drain_timeout),
             ("limits.connections", self.limits.connections == new.limits.connections),

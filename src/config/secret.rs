@@ -7,7 +7,12 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{environment::Environment, fault::Wrong, reader::Value, report::Setting};
+use super::{
+    environment::Environment,
+    fault::Wrong,
+    reader::{Table, Value},
+    report::Setting,
+};
 use crate::model::{FileAccess, Secret, file_access::TooOpen, prefix};
 
 /// Where a secret is kept.
@@ -42,15 +47,11 @@ const HOW_TO_WRITE: &str = "write { env = \"NAME\" } or { file = \"path\" }";
 impl SecretSource {
     /// As the file writes it. A secret written out is a fault that does not repeat it.
     pub(super) fn read_written(value: &Value<'_>) -> Option<Self> {
-        if value.is_text() {
-            value.fault(Wrong::new("a secret is never written in the file").hint(HOW_TO_WRITE));
-            return None;
-        }
-        if !value.is_table() {
-            value.expected_as("a secret", HOW_TO_WRITE);
-            return None;
-        }
-        let mut table = value.table()?;
+        Self::of_table(written_table(value, HOW_TO_WRITE)?, "expected either env or file", HOW_TO_WRITE)
+    }
+
+    /// The same once it is known to be a table. Where that names no source, or two, the fault is `otherwise`.
+    pub(super) fn of_table(mut table: Table<'_>, otherwise: &str, how_to_write: &str) -> Option<Self> {
         let env = table.key("env", |value| value.text("the name of an environment variable", variable_name));
         let file = table.key("file", |value| value.text("a path", file_path));
         let any_mode = table.key("any_mode", Value::boolean);
@@ -68,7 +69,7 @@ impl SecretSource {
             }
             (Setting::Faulty, _) | (_, Setting::Faulty) => None,
             (Setting::Absent, Setting::Absent) | (Setting::Given(_), Setting::Given(_)) => {
-                table.fault(Wrong::new("expected either env or file").hint(HOW_TO_WRITE));
+                table.fault(Wrong::new(otherwise).hint(how_to_write));
                 None
             }
         };
@@ -126,6 +127,19 @@ impl ConfiguredSecret {
     pub fn read(source: SecretSource, environment: &dyn Environment) -> Result<Self, Unreadable> {
         Ok(Self { secret: source.read(environment)?, source })
     }
+}
+
+/// The table that says where a secret is. A secret written out is a fault that does not repeat it.
+pub(super) fn written_table<'a>(value: &Value<'a>, how_to_write: &str) -> Option<Table<'a>> {
+    if value.is_text() {
+        value.fault(Wrong::new("a secret is never written in the file").hint(how_to_write));
+        return None;
+    }
+    if !value.is_table() {
+        value.expected_as("a secret", how_to_write);
+        return None;
+    }
+    value.table()
 }
 
 fn variable_name(text: &str) -> Result<String, Wrong> {

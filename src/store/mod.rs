@@ -6,9 +6,9 @@
 //! [`key`] knows which encryption key seals, and [`rotate`] the change to another; [`era`] and `write_back` are for a store that comes back empty or older. Below it
 //! a [`Backend`] keeps rows and compares before it writes, and never sees a secret: [`record`] makes the bytes, [`seal`]
 //! closes them. The engines are [`sqlite`], [`redis`], [`postgres`] and [`memory`]; one suite, `conformance`, holds for
-//! each, and [`metered`] counts what any of them does. Next to the store lie the [`keyfile`] and, in `state_dir`, the
-//! [`spool`] for pairs that the store would not take and the [`instance`] lock that tells the others whether we are
-//! still alive.
+//! each, and [`metered`] counts what any of them does. Next to the store lie the [`keyfile`], in whose
+//! place may be an item of the desktop's [`keyring`], and, in `state_dir`, the [`spool`] for pairs that the store would
+//! not take and the [`instance`] lock that tells the others whether we are still alive.
 
 pub mod backend;
 pub mod clients;
@@ -23,6 +23,7 @@ pub mod instance;
 mod intent;
 pub mod key;
 pub mod keyfile;
+pub mod keyring;
 mod look;
 pub mod memory;
 pub mod metered;

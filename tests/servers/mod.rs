@@ -1,5 +1,6 @@
 //! Real servers for the tests, each in a directory of its own and on a free port.
 //!
+//! - [`desktop`]: the bus and the keyring of a desktop, for each test
 //! - [`nginx`]: nginx, one for each test
 //! - [`postgres`]: PostgreSQL, one for each test process with a database for each test, or one of a test's own
 //! - [`redis`]: Redis, one for each test
@@ -8,6 +9,7 @@
 //! Included by the tests of the library and by those of the program, which is why not everything is used everywhere.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each of the test programs uses its part")]
 
+pub(crate) mod desktop;
 pub(crate) mod nginx;
 pub(crate) mod postgres;
 pub(crate) mod redis;

@@ -6,7 +6,9 @@ use std::{fmt, io, path::Path, sync::Arc};
 
 use rustix::fs::{Access, access};
 
-use super::{Console, Failure, GlobalArgs, ServeOverrides, World, console::printable, progress::counted};
+use super::{
+    Console, Failure, GlobalArgs, ServeOverrides, World, console::printable, progress::counted, store::patiently,
+};
 use crate::{
     app::{
         StartFailure, Surroundings,
@@ -15,9 +17,9 @@ use crate::{
         outbound::Outbound,
         probe::Probes,
         settings,
-        storage::Storage,
+        storage::{KeyringWish, Storage, ask, keyring},
     },
-    config::{Config, ConfigSource, Engine, Overrides, TraceExport},
+    config::{Config, ConfigSource, Engine, KeyLocation, Overrides, StoreKey, TraceExport},
     model::{TenantId, Unobserved},
     store::OpenError,
 };
@@ -125,10 +127,11 @@ async fn storage(
     report: &mut Report<'_>,
 ) -> Result<Option<Storage>, Failure> {
     let name = &config.store.engine;
-    let storage = match Storage::look(&config.store, around, Arc::new(Unobserved)).await {
+    let looking = Storage::look(&config.store, around, Arc::new(Unobserved));
+    let storage = match patiently(&config.store, looking, |what| report.console.tell(what)).await {
         Ok(Some(storage)) => storage,
         Ok(None) => {
-            report.add(not_made_yet(name).of("store"))?;
+            report.add(not_made_yet(name).await.of("store"))?;
             return Ok(None);
         }
         Err(failure) => {
@@ -153,13 +156,22 @@ async fn storage(
 }
 
 /// What `serve` would do about a store that is not there.
-fn not_made_yet(name: &Engine) -> Finding {
+async fn not_made_yet(name: &Engine) -> Finding {
     if let Engine::Sqlite { path, .. } = name
         && let Some(finding) = not_writable(path)
     {
         return finding;
     }
-    let has_key = name.key().is_some_and(|key| key.text.is_some());
+    let has_key = match name.key() {
+        Some(StoreKey { location: KeyLocation::Keyring(item), .. }) => {
+            match ask(&keyring(item), KeyringWish::Read).await {
+                Ok(found) => found.is_some(),
+                Err(error) => return Finding::Bad(error.into()),
+            }
+        }
+        Some(key) => key.text.is_some(),
+        None => false,
+    };
     let key = if has_key { "the configured key" } else { "a new key" };
     Finding::Good(format!("{name} does not exist yet; serve creates it, with {key}"))
 }

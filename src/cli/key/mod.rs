@@ -1,6 +1,7 @@
 //! `key …`: the encryption key of the store.
 
 mod generate;
+mod keeper;
 mod rotate;
 
 use super::{Failure, GlobalArgs, World};
@@ -23,7 +24,7 @@ enum KeyCommand {
 impl KeyArgs {
     pub(super) fn run(self, global: &GlobalArgs, world: &mut World<'_>) -> Result<(), Failure> {
         match self.command {
-            KeyCommand::Generate(args) => args.run(&mut world.console, &world.random),
+            KeyCommand::Generate(args) => args.run(world),
             KeyCommand::Rotate(args) => super::runtime()?.block_on(args.run(global, world)),
         }
     }

@@ -4,30 +4,23 @@ use std::{fmt, sync::Arc};
 
 use tokio::time::{Instant, sleep_until};
 
+use super::keeper::{Keeper, Keys};
 use crate::{
-    app::{
-        Surroundings,
-        storage::{Storage, key_file},
-    },
+    app::{Surroundings, storage::Storage},
     cli::{
         Failure, GlobalArgs, StoreOverrides, World,
         progress::{Progress, counted},
         store,
     },
-    config::{SecretSource, StoreConfig},
+    config::StoreConfig,
     model::Unobserved,
-    store::{
-        Survey,
-        key::SETTLED,
-        keyfile::HeldKeyFile,
-        seal::{KeyId, KeyRing, Sealer},
-    },
+    store::{Survey, key::SETTLED, seal::KeyId},
 };
 
 /// Seal everything stored with a new encryption key, while sidecars go on working
 ///
-/// Puts a new key in front of the one in the key file, seals every record with it, makes sure that
-/// nothing is sealed with the old key any more, and takes that out of the file. Killed at any
+/// Puts a new key in front of the one in the key file, or in the desktop's keyring, seals every record with it, makes sure that
+/// nothing is sealed with the old key any more, and takes that out of there. Killed at any
 /// moment, it goes on where it was when it is run again. Running sidecars take the new key over by
 /// themselves. Keep the old key with the backups that were made before.
 ///
@@ -40,19 +33,11 @@ use crate::{
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct RotateArgs {
-    /// Leave the old key in the file, behind the new one
+    /// Leave the old key where it is, behind the new one
     #[arg(long)]
     keep_old: bool,
     #[command(flatten)]
     overrides: StoreOverrides,
-}
-
-/// Who takes keys into and out of the place where they are kept.
-enum Keeper {
-    /// This command, in a file that it holds.
-    Us(HeldKeyFile),
-    /// The operator, because of this.
-    Operator(String),
 }
 
 /// A rotation under way.
@@ -63,9 +48,6 @@ struct Rotation {
     old: Vec<KeyId>,
     resealed: u64,
 }
-
-/// `key 1f2e…`, `keys 1f2e…, 3d4c…`
-struct Keys<'a>(&'a [KeyId]);
 
 /// How often all records are gone through once every process should have followed, before it counts as certain that
 /// somebody goes on sealing with an old key.
@@ -94,13 +76,15 @@ impl Rotation {
     async fn begin(config: &StoreConfig, world: &mut World<'_>) -> Result<Self, Failure> {
         let around = Surroundings { clock: Arc::clone(&world.clock), random: world.random.clone() };
         let mut keeper = Keeper::of(config)?;
-        let storage = Storage::open(&config.store, &around, Arc::new(Unobserved)).await?;
+        let opening = Storage::open(&config.store, &around, Arc::new(Unobserved));
+        let storage = store::patiently(&config.store, opening, |what| world.console.tell(what)).await?;
         let ring = match &mut keeper {
             Keeper::Operator(_) => None,
-            Keeper::Us(file) => Some(match file.keys()? {
-                keys if keys.others().is_empty() => put_new_key(file, world)?,
+            Keeper::Us(held) => Some(match held.keys()? {
+                keys if keys.others().is_empty() => held.put_new(world)?,
                 keys => {
-                    world.console.tell(format_args!("Going on with the key {}, the first in the file.", keys.first()));
+                    let first = keys.first();
+                    world.console.tell(format_args!("Going on with the key {first}, the first in {}.", held.place()));
                     keys
                 }
             }),
@@ -179,15 +163,7 @@ impl Rotation {
         }
         match &mut self.keeper {
             Keeper::Us(_) if keep_old => world.console.tell(format_args!("Kept the old {old}, as asked.")),
-            Keeper::Us(file) => match file.remove(&self.old) {
-                Ok(_) => world.console.tell(format_args!(
-                    "Removed the old {old} from the key file. Back the file up now, and keep the old key with the backups of the store made before."
-                )),
-                Err(error) if error.is_read_only() => {
-                    world.console.tell(format_args!("{error}.\nNothing needs the old {old} any more: remove it there."));
-                }
-                Err(error) => return Err(error.into()),
-            },
+            Keeper::Us(held) => held.remove(&self.old, world)?,
             Keeper::Operator(_) => world.console.tell(format_args!(
                 "Nothing needs the old {old} any more. When every process has the new key in front, remove the old one everywhere."
             )),
@@ -208,46 +184,5 @@ async fn reseal_spool(storage: &Storage, world: &mut World<'_>) -> Result<u64, F
             Err(failed(&format!("{} in the spool cannot be read", counted(resealed.unreadable.len() as u64, "pair")))
                 .hint("put the key that is missing into store.encryption_key, behind the first; then run this again"))
         }
-    }
-}
-
-fn put_new_key(file: &mut HeldKeyFile, world: &mut World<'_>) -> Result<KeyRing, Failure> {
-    let line = Sealer::generate_key_line(&world.random);
-    let ring = file.put_first(&line).map_err(|error| {
-        let read_only = error.is_read_only();
-        let failure = Failure::from(error);
-        match read_only {
-            true => failure.hint(
-                "put a new key, from key generate, where the file comes from: as the last line everywhere, then as the first line everywhere; then run this again",
-            ),
-            false => failure,
-        }
-    })?;
-    world.console.tell(format_args!("The new key {} is in the key file, in front.", ring.first()));
-    Ok(ring)
-}
-
-// === impl Keeper ===
-
-impl Keeper {
-    fn of(config: &StoreConfig) -> Result<Self, Failure> {
-        let source = config.store.key_source().ok_or_else(|| Failure::new("this store has no key"))?;
-        if !config.store.stays_on_this_host() {
-            return Ok(Self::Operator("other hosts may have key files of their own".to_owned()));
-        }
-        match (key_file(source), source) {
-            (None, SecretSource::Env { name }) => Ok(Self::Operator(format!("it comes from the variable {name}"))),
-            (None, SecretSource::File { .. }) => Err(Failure::new("this store has no key file")),
-            (Some(file), _) => Ok(Self::Us(file.hold()?)),
-        }
-    }
-}
-
-// === impl Keys ===
-
-impl fmt::Display for Keys<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<_> = self.0.iter().map(KeyId::to_string).collect();
-        write!(f, "key{} {}", if ids.len() == 1 { "" } else { "s" }, ids.join(", "))
     }
 }

@@ -5,19 +5,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    config::{
-        fault::{Place, Wrong},
-        meaning::Resolver,
-        reader::{Table, Value},
-        report::{At, Setting, Spot},
-        secret::{ConfiguredSecret, SecretSource, Unreadable},
-        sections::{
-            store_url::{ServerUrl, StoreUrl},
-            upstream::ExtraRoots,
-        },
+use crate::config::{
+    fault::{Place, Wrong},
+    meaning::Resolver,
+    reader::{Table, Value},
+    report::{At, Setting, Spot},
+    secret::{ConfiguredSecret, SecretSource},
+    sections::{
+        store_key::{KeyLocation, StoreKey, WrittenKey},
+        store_url::{ServerUrl, StoreUrl},
+        upstream::ExtraRoots,
     },
-    model::{FileAccess, Secret},
 };
 
 /// `[store]`
@@ -39,8 +37,7 @@ pub enum Engine {
         path: PathBuf,
         key: StoreKey,
     },
-    /// Redis or PostgreSQL. Its key has been read: none is ever generated, because the others on the same server need
-    /// the same.
+    /// Redis or PostgreSQL. No key is ever generated for it, because the others on the same server need the same.
     Server {
         address: ServerUrl,
         key: StoreKey,
@@ -48,21 +45,12 @@ pub enum Engine {
     },
 }
 
-/// The encryption key: one or more lines of 32 bytes in base64.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreKey {
-    pub source: SecretSource,
-    /// The text as read. `None`: the file does not exist; one is generated with a new SQLite store, and an old store
-    /// cannot be opened.
-    pub text: Option<Secret>,
-}
-
 /// `[store]` as written.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Written {
     pub(in crate::config) url: Setting<WrittenUrl>,
     ca_file: Setting<PathBuf>,
-    encryption_key: Setting<SecretSource>,
+    encryption_key: Setting<WrittenKey>,
     state_dir: Setting<PathBuf>,
 }
 
@@ -83,7 +71,6 @@ pub(in crate::config) enum Unconfigured {
 }
 
 const DATABASE: &str = "flexslot-proxy.db";
-const KEY_FILE: &str = "flexslot-proxy.key";
 
 // === impl Store ===
 
@@ -91,7 +78,7 @@ impl Store {
     /// Whether `other` is the same place, with its key in the same place. The key itself may have changed, and a
     /// password.
     pub fn lies_where(&self, other: &Self) -> bool {
-        self.engine.lies_where(&other.engine) && self.key_source() == other.key_source()
+        self.engine.lies_where(&other.engine) && self.key_location() == other.key_location()
     }
 
     /// Whether all who work on it do so on this host, and so can read the same key file.
@@ -100,8 +87,8 @@ impl Store {
     }
 
     /// Where the encryption key is kept; `None` for a store that has none.
-    pub fn key_source(&self) -> Option<&SecretSource> {
-        self.engine.key().map(|key| &key.source)
+    pub fn key_location(&self) -> Option<&KeyLocation> {
+        self.engine.key().map(|key| &key.location)
     }
 }
 
@@ -161,51 +148,6 @@ impl fmt::Display for Engine {
     }
 }
 
-// === impl StoreKey ===
-
-impl StoreKey {
-    /// The key of a database, which begins with a new one where the file does not exist.
-    fn read(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
-        Self::read_or(written, dir, resolver, |_, _| {})
-    }
-
-    /// The key of a store that other machines may use too. Somebody has to hand the same one to all of them.
-    fn read_shared(written: Setting<SecretSource>, dir: &Path, resolver: &Resolver<'_>) -> Self {
-        Self::read_or(written, dir, resolver, |source, spot| {
-            let wrong =
-                Wrong::new(format!("{source} does not exist, and every sidecar on this store needs the same key"));
-            resolver.fault(spot, wrong.hint("make one with: flexslot-proxy key generate"));
-        })
-    }
-
-    fn read_or(
-        written: Setting<SecretSource>,
-        dir: &Path,
-        resolver: &Resolver<'_>,
-        missing: impl FnOnce(&SecretSource, &Spot),
-    ) -> Self {
-        let (source, spot) = match written.into_given() {
-            Some(At { value, spot }) => (resolver.source(value, spot.place), spot),
-            None => {
-                let beside = SecretSource::File { path: dir.join(KEY_FILE), access: FileAccess::Private };
-                (beside, Spot::new(Place::Default, "store.encryption_key"))
-            }
-        };
-        let text = match source.read(resolver.environment) {
-            Ok(text) => Some(text),
-            Err(Unreadable::Missing { .. }) => {
-                missing(&source, &spot);
-                None
-            }
-            Err(unreadable) => {
-                resolver.unreadable(&spot, &unreadable);
-                None
-            }
-        };
-        Self { source, text }
-    }
-}
-
 // === impl Written ===
 
 impl Written {
@@ -219,7 +161,7 @@ impl Written {
                 }
             }),
             ca_file: table.key("ca_file", |value| value.text("a path", |text| Ok(text.into()))),
-            encryption_key: table.key("encryption_key", SecretSource::read_written),
+            encryption_key: table.key("encryption_key", WrittenKey::read),
             state_dir: table.key("state_dir", |value: &Value<'_>| value.text("a path", |text| Ok(PathBuf::from(text)))),
         };
         table.finish();

@@ -170,6 +170,25 @@ fn a_secret_is_named_in_one_way() {
 }
 
 #[test]
+fn a_key_is_named_in_one_way_and_no_other_secret_is_in_a_keyring() {
+    let key = |text: &str| faults(&format!("[store]\nencryption_key = {text}"));
+    assert!(key("{}").contains("store.encryption_key: expected one of env, file and keyring"));
+    for two in ["{ keyring = \"a\", file = \"b\" }", "{ keyring = \"a\", any_mode = true }"] {
+        assert!(key(two).contains("store.encryption_key: keyring stands alone"), "{two}");
+    }
+    let name = key("{ keyring = \"a canary\" }");
+    assert!(
+        name.contains("store.encryption_key.keyring: not the name of an item") && !name.contains("canary"),
+        "{name}"
+    );
+    assert!(key("{ keyring = true }").contains("expected the name of an item in quotes"));
+    assert!(key("{ keyrin = \"a\" }").contains("did you mean keyring?"));
+    assert!(key("\"canary\"").contains("or { keyring = \"NAME\" }"));
+    let other = faults("[server]\nclient_token = { keyring = \"a\" }");
+    assert!(other.contains("server.client_token.keyring: unknown key"), "{other}");
+}
+
+#[test]
 fn secret_files_obey_the_access_rule() {
     let load = |mode, owner, any_mode| {
         FakeEnvironment::with_config(&format!("[server]\nclient_token = {{ file = \"t\"{any_mode} }}"))

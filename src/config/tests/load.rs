@@ -4,13 +4,13 @@ use std::{path::Path, time::Duration};
 
 use super::{Config, ConfigSource, FakeEnvironment, Overrides, authority};
 use crate::{
-    config::{Callback, Engine, SecretSource, ServiceSecrets},
+    config::{Callback, Engine, KeyLocation, SecretSource, ServiceSecrets},
     model::{AllowRule, CredentialKind, FileAccess, ListenAddress, Need, PatFallback},
 };
 
 fn sqlite(config: &Config) -> (&Path, &Path) {
     match &config.store.engine {
-        Engine::Sqlite { path, key } => (path, key.source.file().unwrap()),
+        Engine::Sqlite { path, key } => (path, key.location.file().unwrap()),
         other => panic!("{other}"),
     }
 }
@@ -324,10 +324,35 @@ fn on_a_server() -> FakeEnvironment {
 }
 
 #[test]
+fn a_key_in_the_keyring_is_named_with_the_way_to_it_and_not_asked_for() {
+    let load = |machine: FakeEnvironment| {
+        let config = machine.variable("ACME_PAT", "canary").variable("PATH", "/bin").load().unwrap();
+        assert_eq!(config.watched_files(), [Path::new("/etc/fp/proxy.toml")]);
+        let key = config.store.engine.key().cloned().unwrap();
+        assert_eq!(key.text, None);
+        match key.location {
+            KeyLocation::Keyring(item) => item,
+            other => panic!("{other:?}"),
+        }
+    };
+    let laptop = || FakeEnvironment::with_config("[store]\nencryption_key = { keyring = \"laptop\" }");
+    let item = load(laptop().variable("XDG_RUNTIME_DIR", "/run/user/7").variable("HOME", "/home/ada"));
+    assert_eq!(
+        (item.name.as_str(), item.lock_dir.as_deref()),
+        ("laptop", Some(Path::new("/run/user/7/flexslot-proxy")))
+    );
+    let variables: Vec<_> = item.session.iter().map(|(name, _)| *name).collect();
+    assert_eq!(variables, ["XDG_RUNTIME_DIR", "HOME", "PATH"]);
+    let bare = load(laptop().variable("XDG_RUNTIME_DIR", "").variable("HOME", "/home/ada"));
+    assert_eq!(bare.lock_dir.as_deref(), Some(Path::new("/home/ada/.local/state/flexslot-proxy")));
+    assert_eq!(load(laptop()).lock_dir, None);
+}
+
+#[test]
 fn a_server_needs_a_key_that_is_there_and_a_place_for_the_spool() {
     let config = on_a_server().variable("STATE_DIRECTORY", "/var/lib/fp").load().unwrap();
     assert_eq!(config.store.engine.to_string(), "postgres://db.internal/flexslot");
-    assert_eq!(config.store.key_source().and_then(SecretSource::file), Some(Path::new("/etc/fp/shared.key")));
+    assert_eq!(config.store.key_location().and_then(KeyLocation::file), Some(Path::new("/etc/fp/shared.key")));
     assert_eq!(config.store.state_dir.as_deref(), Some(Path::new("/var/lib/fp")));
     let keyless = "[store]\nurl = \"redis://cache\"\nstate_dir = \"s\"";
     let faults = FakeEnvironment::with_config(keyless).load().unwrap_err().to_string();

@@ -18,6 +18,7 @@ mod consent;
 mod drain;
 mod engines;
 mod http;
+mod keyring;
 mod keys;
 mod kill;
 mod log;

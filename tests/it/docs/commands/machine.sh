@@ -142,6 +142,15 @@ configured() {
     cp "$WORK/oauth.toml" proxy.toml
 }
 
+# A desktop's session: a bus, and on it a keyring that is open.
+desktop() {
+    mkdir -m 700 runtime
+    export XDG_RUNTIME_DIR=$WORK/runtime DBUS_SESSION_BUS_ADDRESS=unix:path=$WORK/runtime/bus
+    behind bus 'unix:path=' dbus-daemon --session --nofork --print-address=1 --address="$DBUS_SESSION_BUS_ADDRESS"
+    gnome-keyring-daemon --foreground --components=secrets --unlock <<<password >keyring 2>&1 &
+    until echo open | secret-tool store --label=open is open 2>/dev/null; do :; done
+}
+
 # A host on which the service runs, as docs/operations.md has it.
 service() {
     mkdir -p /etc/flexslot-proxy

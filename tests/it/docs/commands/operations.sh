@@ -18,5 +18,14 @@ says 'next:' told
 
 configured
 flexslot-proxy tenant set-pat acme <acme.pat
+desktop
+block 'key generate --keyring' >shown 2>/dev/null
+[[ $(wc -c <shown) == 45 ]] || fail 'no key'
+secret-tool clear service flexslot-proxy store laptop
+cat "$(block_with toml keyring)" >>proxy.toml
+block 'secret-tool store' >checked
+says 'ok    key' checked
+flexslot-proxy tenant list >tenants
+says 'acme' tenants
 block 'key rotate' >rotated 2>&1
 says 'key' rotated
