@@ -11,7 +11,7 @@ use tokio::{
 use super::{App, StartFailure, outbound::Outbound, receiver, settings, storage, stored_clients};
 use crate::{
     admin,
-    config::Config,
+    config::{Config, KeyLocation},
     connect_flow, credential,
     flexslot::StoredClients,
     model::ListenOn,
@@ -206,8 +206,12 @@ impl App {
             if keys.as_ref().is_none_or(|ring| ring.holds(self.sealer.sealing_key())) {
                 return Ok(keys);
             }
-            let failure =
-                StartFailure::new("store.encryption_key no longer holds the key that the store is sealed with");
+            let place = match config.store.key_location() {
+                Some(KeyLocation::Keyring(_)) => "the desktop's keyring",
+                Some(KeyLocation::Secret(_)) | None => "the key file",
+            };
+            let what = format!("{place} no longer holds the key that the store is sealed with");
+            let failure = StartFailure::new(what);
             return Err(failure.hint("put it back, on any line; a new first line seals from then on"));
         }
         Ok(None)
