@@ -26,6 +26,8 @@ use std::{
     time::Duration,
 };
 
+use zeroize::Zeroizing;
+
 pub use self::{error::KeyringError, held::HeldKeyring};
 
 use self::tool::{Answer, NoAnswer, Tool};
@@ -108,7 +110,7 @@ impl Keyring {
         let _ = self.ask(&["clear"], Service::Probe, None, PATIENCE);
         match found? {
             Some(ring) => Ok(Made::Found(ring)),
-            None => self.put(&Secret::new(format!("{}\n", Sealer::generate_key_line(random).expose()))).map(Made::New),
+            None => self.put(&joined(Sealer::generate_key_line(random).expose().lines())).map(Made::New),
         }
     }
 
@@ -136,11 +138,14 @@ impl Keyring {
                 Err(_) => Err(self.failed("read", "it is not text".to_owned())),
             };
         }
-        if !answer.said.is_empty() {
+        if !answer.is_silent() {
             return Err(self.fault("read", answer));
         }
         // Silence means that there is none, or that somebody would not unlock it. An item that is locked is listed.
         let listed = self.ask(&["search"], service, None, limit)?;
+        if !listed.status.success() && !listed.is_silent() {
+            return Err(self.fault("find", listed));
+        }
         let is_listed = listed.stdout.split(|&byte| byte == b'\n').any(|line| line.starts_with(b"[/"));
         if is_listed { Err(KeyringError::Locked(self.item.clone())) } else { Ok(None) }
     }
@@ -171,9 +176,10 @@ impl Keyring {
     }
 
     /// What an answer means that is no success.
-    fn fault(&self, doing: &'static str, Answer { said, status, .. }: Answer) -> KeyringError {
+    fn fault(&self, doing: &'static str, answer: Answer) -> KeyringError {
+        let is_silent = answer.is_silent();
+        let said = answer.said;
         let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        let is_silent = said.is_empty() && status.code() == Some(1);
         if says(&["autolaunch", "Could not connect", "Connection refused"]) {
             KeyringError::NoSession
         } else if says(&["org.freedesktop.secrets"]) {
@@ -218,6 +224,17 @@ impl KeySource for Keyring {
             })
             .ok()
     }
+}
+
+/// Each line with its end. Room from the start, because a text that grows leaves unwiped copies behind.
+fn joined<'t>(lines: impl Iterator<Item = &'t str> + Clone) -> Secret {
+    let room = lines.clone().map(|line| line.len() + 1).sum();
+    let mut text = Zeroizing::new(String::with_capacity(room));
+    for line in lines {
+        text.push_str(line);
+        text.push('\n');
+    }
+    Secret::new(text.as_str())
 }
 
 // === impl Item ===

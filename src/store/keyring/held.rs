@@ -2,9 +2,7 @@
 
 use std::fs::File;
 
-use zeroize::Zeroizing;
-
-use super::{Item, Keyring, KeyringError, MAX_TEXT, PATIENCE, Service};
+use super::{Item, Keyring, KeyringError, MAX_TEXT, PATIENCE, Service, joined};
 use crate::{
     model::Secret,
     store::seal::{KeyId, KeyRing},
@@ -80,15 +78,4 @@ impl HeldKeyring {
 /// `lines`, and behind them `others`.
 fn in_front(lines: &str, others: &str) -> Secret {
     joined(lines.lines().chain(others.lines()))
-}
-
-/// Each with its line end. Room from the start, because a text that grows leaves unwiped copies behind.
-fn joined<'t>(lines: impl Iterator<Item = &'t str> + Clone) -> Secret {
-    let room = lines.clone().map(|line| line.len() + 1).sum();
-    let mut text = Zeroizing::new(String::with_capacity(room));
-    for line in lines {
-        text.push_str(line);
-        text.push('\n');
-    }
-    Secret::new(text.as_str())
 }

@@ -269,8 +269,15 @@ fn what_secret_tool_says_becomes_what_to_do() {
     }
     let error = Desktop::saying("no\u{7}thing\nbut trouble").keyring().read().unwrap_err();
     assert_eq!(error.to_string(), "secret-tool cannot read the item \"laptop\": nothing");
-    let error = Desktop::new("#!/bin/sh\nkill -9 $$\n").keyring().create(&Random::system()).unwrap_err();
-    assert_eq!(error.to_string(), "secret-tool cannot store the item \"laptop\", and does not say why");
+    let desktop = Desktop::new("#!/bin/sh\nkill -9 $$\n");
+    let dies = desktop.keyring();
+    for (error, doing) in [(dies.read().unwrap_err(), "read"), (dies.create(&Random::system()).unwrap_err(), "store")] {
+        let expected = format!("secret-tool cannot {doing} the item \"laptop\", and does not say why");
+        assert_eq!(error.to_string(), expected, "a crash does not mean that there is none");
+    }
+    let desktop = Desktop::new(&HONEST.replace("search) ", "search) kill -9 $$; "));
+    let error = desktop.keyring().read().unwrap_err();
+    assert_eq!(error.to_string(), "secret-tool cannot find the item \"laptop\", and does not say why");
 }
 
 #[test]

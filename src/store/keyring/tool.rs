@@ -104,6 +104,15 @@ impl Tool {
     }
 }
 
+// === impl Answer ===
+
+impl Answer {
+    /// As it ends where there is nothing, and where somebody has closed the dialog that asked for a password.
+    pub(super) fn is_silent(&self) -> bool {
+        self.status.code() == Some(1) && self.said.is_empty()
+    }
+}
+
 /// What it writes until it ends; `None` where it goes on beyond `deadline`.
 fn heard(child: &mut Child, deadline: Instant) -> io::Result<Option<(Bytes, Bytes)>> {
     let (stdout, stderr) = (child.stdout.take().map(OwnedFd::from), child.stderr.take().map(OwnedFd::from));
