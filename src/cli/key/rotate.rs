@@ -19,10 +19,10 @@ use crate::{
 
 /// Seal everything stored with a new encryption key, while sidecars go on working
 ///
-/// Puts a new key in front of the one in the key file, or in the desktop's keyring, seals every record with it, makes sure that
-/// nothing is sealed with the old key any more, and takes that out of there. Killed at any
-/// moment, it goes on where it was when it is run again. Running sidecars take the new key over by
-/// themselves. Keep the old key with the backups that were made before.
+/// Puts a new key in front of the one in the key file (or in the desktop's keyring), seals every
+/// record with it, makes sure that nothing is sealed with the old key any more, and takes that out
+/// of there. Killed at any moment, it goes on where it was when it is run again. Running sidecars
+/// take the new key over by themselves. Keep the old key with the backups that were made before.
 ///
 /// Where the key file cannot be written, or the key comes from a variable, or other hosts have key
 /// files of their own, put the new key there first: as the last line everywhere, then as the first

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flexslot_proxy::{
     model::{Random, Secret},
     store::seal::{KeyRing, Sealer},
@@ -10,8 +10,9 @@ use flexslot_proxy::{
 use rustix::process::Signal;
 
 use super::{
+    engines::Engine,
     http::{DECKS, ask, get},
-    world::World,
+    world::{STORE_URL, World},
 };
 use crate::{
     servers::desktop::{Desktop, Login, files_below},
@@ -157,6 +158,27 @@ async fn a_key_is_made_beforehand_and_never_twice() {
     assert!(check.stdout.contains("serve creates it, with the configured key"), "{}", check.stdout);
     give_pat(&world, &desktop, "acme").await;
     assert_eq!(desktop.secret_tool(&format!("lookup {ITEM}")), key);
+}
+
+/// Nobody but the operator knows which hosts have it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_a_store_on_a_server_is_the_operators_to_make_and_to_change() {
+    let (desktop, mut world) = (Desktop::new(), World::on(Engine::Redis).await);
+    world.clear("store").set("store", &format!("url = {{ file = {STORE_URL:?} }}"));
+    world.set("store", "state_dir = \"state\"").set("store", "encryption_key = { keyring = \"laptop\" }");
+    world.write_config();
+    let made = command(&world, &desktop, &["serve"]);
+    assert_refused(&world, made, "every sidecar on this store needs the same key", "key generate --keyring laptop")
+        .await;
+    assert_eq!(desktop.secret_tool(&format!("lookup {ITEM}")), "");
+    let generate = Launch::sidecar(world.dir.path(), &["key", "generate", "--keyring", "laptop"]);
+    done(in_session(generate, &desktop)).await;
+    give_pat(&world, &desktop, "acme").await;
+    assert_serves(&start(&world, &desktop).await, "acme").await;
+    let rotated = command(&world, &desktop, &["key", "rotate"]).run().await;
+    assert!(rotated.status.code() == Some(1) && rotated.stderr.contains("there is one key only"), "{rotated:?}");
+    assert!(rotated.stderr.contains("other hosts may have it") && rotated.stderr.contains("hint: "), "{rotated:?}");
+    assert!(keys(&desktop, ITEM).others().is_empty());
 }
 
 // === a keyring that gives none ===
