@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::contenders::Kind;
+use crate::{contenders::Kind, spread::Spread};
 
 /// One question, answered for each contender.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,16 +27,6 @@ pub(crate) struct Entry {
     /// The part of the time in which the proxy's core worked for it, where that should be all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) busy: Option<f64>,
-}
-
-/// The middle of some numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Spread {
-    pub(crate) median: f64,
-    /// A quarter of the numbers is smaller.
-    pub(crate) q1: f64,
-    /// A quarter is larger.
-    pub(crate) q3: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,22 +99,6 @@ impl Compared {
         };
         compared.retain(|number| number.is_finite()); // nothing is a multiple of nothing
         Spread::of(&compared)
-    }
-}
-
-// === impl Spread ===
-
-impl Spread {
-    /// Of numbers in any order; none of none.
-    pub(crate) fn of(numbers: &[f64]) -> Option<Self> {
-        let mut sorted = numbers.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        let at = |part: f64| -> Option<f64> {
-            let place = part * (sorted.len().checked_sub(1)?) as f64;
-            let (below, above) = (*sorted.get(place.floor() as usize)?, *sorted.get(place.ceil() as usize)?);
-            Some(below + (above - below) * place.fract())
-        };
-        Some(Self { median: at(0.5)?, q1: at(0.25)?, q3: at(0.75)? })
     }
 }
 

@@ -11,6 +11,7 @@ mod contenders;
 mod failure;
 mod figure;
 mod load;
+mod machine;
 mod measure;
 mod options;
 mod probe;
@@ -18,6 +19,7 @@ mod process;
 mod relay;
 mod report;
 mod scenario;
+mod spread;
 mod upstream;
 mod work;
 

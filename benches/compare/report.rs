@@ -1,14 +1,16 @@
 //! What a run has found: kept as JSON, printed as a table.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, thread};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     contenders::Kind,
     failure::{Result, Trying},
-    figure::{Compared, Entry, Figure, Spread, Unit},
+    figure::{Compared, Entry, Figure, Unit},
+    machine::Machine,
     options::{Extent, Options, Table},
+    spread::Spread,
 };
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,15 +24,6 @@ pub(crate) struct Report {
     /// Whether this only shows that everything works.
     pub(crate) quick: bool,
     pub(crate) figures: Vec<Figure>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct Machine {
-    processor: String,
-    processors: usize,
-    kernel: String,
-    /// `/proc/loadavg` before and after.
-    load: [String; 2],
 }
 
 /// How an entry is compared.
@@ -58,7 +51,7 @@ impl Report {
 
     /// All figures are there.
     pub(crate) fn end(&mut self) {
-        self.machine.load[1] = load();
+        self.machine.end();
     }
 
     pub(crate) fn read(path: &Path) -> Result<Self> {
@@ -87,15 +80,7 @@ impl Report {
         let Self { date, machine, rounds, seconds, .. } = self;
         let versions: Vec<&str> = self.versions.values().map(String::as_str).collect();
         let warning = if self.quick { "A quick run, which measures nothing. " } else { "" };
-        format!(
-            "{warning}{date}, {} × {}, Linux {}; load {} before, {} after; {rounds} rounds, slices of {seconds} s.\n{}.",
-            machine.processors,
-            machine.processor,
-            machine.kernel,
-            machine.load[0],
-            machine.load[1],
-            versions.join("; "),
-        )
+        format!("{warning}{date}, {machine}; {rounds} rounds, slices of {seconds} s.\n{}.", versions.join("; "),)
     }
 
     /// Which of those that should have used all of their core did not. The upstream, or the load, was at its limit first.
@@ -110,27 +95,6 @@ impl Report {
             idle => format!("\nDid not use all of their core: {}.\n", idle.join(", ")),
         }
     }
-}
-
-// === impl Machine ===
-
-impl Machine {
-    fn look() -> Self {
-        let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let name = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-        Self {
-            processor: name.map_or("unknown", |(_, name)| name).to_owned(),
-            processors: thread::available_parallelism().map_or(0, usize::from),
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-            load: [load(), String::new()],
-        }
-    }
-}
-
-/// The mean of the last minute.
-fn load() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().unwrap_or_default().to_owned()
 }
 
 // === rows ===

@@ -1,9 +1,6 @@
 //! Reads an answer, and is content with one only: 200, framed as RFC 9112 has it, of the expected length.
 
-use crate::{
-    failure::{Failure, Result, Trying},
-    work::Work,
-};
+use crate::failure::{Failure, Result, Trying};
 
 /// An answer that is being read.
 #[derive(Debug)]
@@ -44,8 +41,9 @@ pub(super) enum Progress {
 // === impl Answer ===
 
 impl Answer {
-    pub(super) fn to(work: Work) -> Self {
-        Self { expected: work.receives(), received: 0, part: Part::Head, line: Vec::new() }
+    /// One whose body is to have `expected` bytes.
+    pub(super) fn of(expected: u64) -> Self {
+        Self { expected, received: 0, part: Part::Head, line: Vec::new() }
     }
 
     /// Whether something of an answer has come, and not all of it.

@@ -66,7 +66,7 @@ impl Connection {
     /// Connects; `epoll` calls it `token`.
     pub(super) fn open(port: u16, token: u64, work: Work, epoll: &OwnedFd) -> Result<Self> {
         let stream = connect(port, token, epoll)?;
-        let (answer, due) = (Answer::to(work), Instant::now());
+        let (answer, due) = (Answer::of(work.receives()), Instant::now());
         Ok(Self { port, stream, token, answer, sent: 0, waits_to_write: false, due })
     }
 
