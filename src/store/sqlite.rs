@@ -4,9 +4,11 @@
 //! the store's; in tests it is the test's.
 
 mod file;
+mod reader;
 mod rows;
 mod schema;
 mod worker;
+mod writer;
 
 use std::{
     fmt, fs, io,
@@ -18,12 +20,13 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::time::Instant;
 
 use self::{
     file::{Access, Name, StoreFile},
-    worker::Worker,
+    reader::Reader,
+    writer::{Outcome, Writer},
 };
 use super::{
     OpenError, StoreError,
@@ -42,19 +45,14 @@ const PURGE_STEP: u64 = 1000;
 /// *any* descriptor of that file: nobody in this process may have it open in SQLite while we close ours.
 static CREATING: Mutex<()> = Mutex::new(());
 
-/// A store in a file. Writes are made by one thread and reads by another, each with its own connection.
+/// A store in a file. Writes are made by one thread, those that come together in one transaction, and reads by another,
+/// each with its own connection.
 pub struct SqliteBackend {
     path: PathBuf,
     clock: Arc<dyn Clock>,
     patience: Duration,
-    writer: Worker,
-    reader: Worker,
-}
-
-/// What to do with a transaction whose work is done.
-enum Outcome<T> {
-    Keep(T),
-    Undo(T),
+    writer: Writer,
+    reader: Reader,
 }
 
 // === impl SqliteBackend ===
@@ -71,11 +69,9 @@ impl SqliteBackend {
         let path = std::path::absolute(path).map_err(file_error(path, "find the store"))?;
         create_private_dir(dir_of(&path)).map_err(file_error(dir_of(&path), "make the store's directory"))?;
         let name = Arc::new(Name::new(&path, Arc::clone(&clock), random.clone()));
-        let start = |thread, access| {
-            let file = StoreFile::open(&name, access)?;
-            Worker::start(thread, file).map_err(file_error(&path, "start its thread"))
-        };
-        let (writer, reader) = (start("store-writer", Access::Write)?, start("store-reader", Access::Read)?);
+        let no_thread = || file_error(&path, "start its thread");
+        let writer = Writer::start(StoreFile::open(&name, Access::Write)?).map_err(no_thread())?;
+        let reader = Reader::start(StoreFile::open(&name, Access::Read)?).map_err(no_thread())?;
         Ok(Self { path, clock, patience: PATIENCE, writer, reader })
     }
 
@@ -87,20 +83,12 @@ impl SqliteBackend {
         self.reader.run(self.deadline(), move |connection| job(&*connection.transaction()?)).await
     }
 
-    /// Runs `job` in a transaction of the writer, which has the store to itself from the beginning. What `job` answers
-    /// with [`Outcome::Undo`] or an error leaves no trace.
+    /// Runs `job` in a transaction of the writer, which has the store to itself from the beginning.
     async fn transact<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Transaction<'_>) -> Result<Outcome<T>, StoreError> + Send + 'static,
+        job: impl FnOnce(&Connection) -> Result<Outcome<T>, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let run = move |connection: &mut Connection| {
-            let writing = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            match job(&writing)? {
-                Outcome::Keep(answer) => writing.commit().map(|()| answer).map_err(StoreError::from),
-                Outcome::Undo(answer) => writing.rollback().map(|()| answer).map_err(StoreError::from),
-            }
-        };
-        self.writer.run(self.deadline(), run).await
+        self.writer.write(self.deadline(), job).await
     }
 
     /// Until when an operation that begins now waits for its turn.
@@ -140,7 +128,7 @@ impl Backend for SqliteBackend {
     }
 
     async fn write(&self, changes: Vec<Change>) -> Result<Written, StoreError> {
-        let job = move |writing: &Transaction<'_>| {
+        let job = move |writing: &Connection| {
             Ok(match rows::write(writing, &changes)? {
                 done @ Written::Done(_) => Outcome::Keep(done),
                 conflict @ Written::Conflict(_) => Outcome::Undo(conflict),
@@ -184,9 +172,8 @@ impl Backend for SqliteBackend {
         let (tenant, owner, clock) = (tenant.clone(), owner.clone(), Arc::clone(&self.clock));
         // The time is that of the transaction, not of the call: a bid that had to queue would otherwise see the lease
         // of one that overtook it end more than a whole length away, and count it as ended.
-        let job = move |writing: &Transaction<'_>| {
-            rows::bid(writing, &tenant, &owner, clock.now(), length, by).map(Outcome::Keep)
-        };
+        let job =
+            move |writing: &Connection| rows::bid(writing, &tenant, &owner, clock.now(), length, by).map(Outcome::Keep);
         self.transact(job).await
     }
 
@@ -203,8 +190,7 @@ impl Backend for SqliteBackend {
     async fn purge(&self, kind: Kind, before: Timestamp) -> Result<u64, StoreError> {
         let mut purged = 0;
         loop {
-            let step =
-                move |writing: &Transaction<'_>| rows::purge(writing, kind, before, PURGE_STEP).map(Outcome::Keep);
+            let step = move |writing: &Connection| rows::purge(writing, kind, before, PURGE_STEP).map(Outcome::Keep);
             let deleted = self.transact(step).await?;
             purged += deleted;
             if deleted < PURGE_STEP {

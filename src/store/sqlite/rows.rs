@@ -1,7 +1,7 @@
 //! The statements. Each touches as many rows as it answers for, whatever the store's size; the indices in `schema` see
 //! to it.
 
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 
 use crate::{
     model::{GrantId, TenantId, Timestamp, Version, token::Owner},
@@ -66,7 +66,7 @@ pub(super) fn get(connection: &Connection, key: &Key) -> Result<Option<Row>, Sto
     rows.next()?.map(|row| row_of(row, key)).transpose()
 }
 
-pub(super) fn write(writing: &Transaction<'_>, changes: &[Change]) -> Result<Written, StoreError> {
+pub(super) fn write(writing: &Connection, changes: &[Change]) -> Result<Written, StoreError> {
     let head: i64 =
         writing.prepare_cached("UPDATE store SET head = head + 1 RETURNING head")?.query_row([], |row| row.get(0))?;
     for (at, change) in changes.iter().enumerate() {
@@ -155,7 +155,7 @@ pub(super) fn purge(connection: &Connection, kind: Kind, before: Timestamp, limi
 }
 
 pub(super) fn bid(
-    writing: &Transaction<'_>,
+    writing: &Connection,
     tenant: &TenantId,
     owner: &Owner,
     now: Timestamp,

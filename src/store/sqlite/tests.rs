@@ -1,3 +1,4 @@
+mod together;
 mod waiting;
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::SqliteBackend;
+use super::{SqliteBackend, writer::Outcome};
 use crate::{
     model::{Clock, Random, token::Owner},
     store::{
@@ -344,9 +345,7 @@ async fn a_full_disk_is_an_outage_that_ends() {
     let engine = engine();
     let store = open(&engine.dir.path().join("store.db"), &engine.clock).expect("opened");
     let limit = |pages: i64| {
-        store
-            .writer
-            .run(store.deadline(), move |connection| Ok(connection.pragma_update(None, "max_page_count", pages)?))
+        store.transact(move |writing| Ok(Outcome::Keep(writing.pragma_update(None, "max_page_count", pages)?)))
     };
     limit(1).await.expect("set");
     let change = || Change {
