@@ -68,6 +68,10 @@ day *ARGS:
 compare *ARGS:
     scripts/compare {{ARGS}}
 
+# What many tenants cost: storms, a million of them, first requests, ten thousand refreshes: docs/performance.md
+scale *ARGS:
+    scripts/scale {{ARGS}}
+
 # What single steps of a request cost, or those whose names have a text in them: docs/performance.md
 micro *ARGS:
     cargo bench --locked --bench micro -- {{ARGS}}
