@@ -27,7 +27,6 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    thread,
 };
 
 use failure::{Failure, Result, Trying};
@@ -78,7 +77,7 @@ fn measure(options: &Options) -> Result<(Report, Vec<&'static str>)> {
     let mut report = Report::begin(options)?;
     let cores = Cores::choose()?;
     let dir = tempfile::Builder::new().prefix("compare-").tempdir().trying(|| "a directory".into())?;
-    remove_when_stopped(dir.path().to_owned())?;
+    process::remove_when_stopped(dir.path().to_owned())?;
     process::raise_file_limit()?;
     cores.pin(Pinned::Second)?;
     let upstream = Upstream::start(&dir.path().join("upstream"), cores)?;
@@ -102,24 +101,4 @@ fn measure(options: &Options) -> Result<(Report, Vec<&'static str>)> {
 /// Beside what cargo builds.
 fn results() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("compare").join("result.json")
-}
-
-/// On SIGINT and SIGTERM this program ends without looking back; processes that it has started end with it.
-fn remove_when_stopped(dir: PathBuf) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.trying(|| "waiting for signals".into())?;
-    thread::spawn(move || {
-        runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
-            tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
-            let _ = fs::remove_dir_all(dir);
-            std::process::exit(130);
-        });
-    });
-    Ok(())
 }

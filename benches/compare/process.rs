@@ -177,3 +177,25 @@ pub(crate) fn raise_file_limit() -> Result<u64> {
         .trying(|| "the limit of open files".into())?;
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
+
+// === the end ===
+
+/// On SIGINT and SIGTERM this program ends without looking back; processes that it has started end with it.
+pub(crate) fn remove_when_stopped(dir: PathBuf) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.trying(|| "waiting for signals".into())?;
+    thread::spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+            let _ = fs::remove_dir_all(dir);
+            std::process::exit(130);
+        });
+    });
+    Ok(())
+}

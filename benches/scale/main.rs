@@ -78,12 +78,17 @@ fn measure(options: &Options) -> Result<(Report, Vec<&'static str>)> {
     process::raise_file_limit()?;
     cores.pin(Pinned::Second)?;
     let dir = tempfile::Builder::new().prefix("scale-").tempdir().trying(|| "a directory".into())?;
+    process::remove_when_stopped(dir.path().to_owned())?;
     let mut bench = Bench::prepare(options, cores, dir.path())?;
     let mut failed = Vec::new();
     for scenario in &options.scenarios {
         eprintln!("scale: {}", scenario.name);
         match (scenario.measure)(&mut bench) {
-            Ok(figures) => report.add(scenario.name, figures),
+            Ok(figures) => {
+                report.add(scenario.name, figures);
+                // What comes after it may take long, and may be stopped.
+                report.write(&results())?;
+            }
             Err(failure) => {
                 eprintln!("scale: {}", failure.within(scenario.name));
                 failed.push(scenario.name);

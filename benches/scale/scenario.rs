@@ -75,6 +75,9 @@ const PROBED: u32 = 100;
 const PER_SECOND: u32 = 1000;
 const HEALTH_PER_SECOND: u32 = 100;
 
+/// So many connections that one is free when a request is due, also where answers take half a second.
+const PROBING: usize = 500;
+
 // === impl Scenario ===
 
 impl Scenario {
@@ -149,8 +152,8 @@ impl<'a> Bench<'a> {
             group.run(Run { whose: Whose::each(tenants), pace: Pace::AtATime(CONNECTIONS), until })?;
         }
         self.flexslot.record.forget(self.crowd());
-        let workers = Group::open(sidecar.port, CONNECTIONS)?;
-        let background = Group::of_health(sidecar.admin, 4)?;
+        let workers = Group::open(sidecar.port, PROBING)?;
+        let background = Group::of_health(sidecar.admin, HEALTH_PER_SECOND as usize)?;
         Ok((sidecar, Probes { workers, background, tenants: probed }))
     }
 
