@@ -104,7 +104,7 @@ fn unquote(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::challenges;
+    use super::{Challenge, challenges};
     use http::{HeaderMap, header::WWW_AUTHENTICATE};
     use proptest::prelude::*;
 
@@ -117,6 +117,28 @@ mod tests {
         let quoted = "Bearer error_description=\"error=\\\"x\\\", y\", Error=\"a\\\"b\"";
         assert_eq!(error(quoted).as_deref(), Some("a\"b"));
         assert_eq!(error("Bearer error_uri=x"), None);
+    }
+
+    #[test]
+    fn challenges_are_told_from_each_other_and_from_their_parameters() {
+        let read = |lines: &[&str]| {
+            let headers: HeaderMap = lines.iter().map(|line| (WWW_AUTHENTICATE, line.parse().unwrap())).collect();
+            challenges(&headers)
+        };
+        let challenge = |scheme: &str, parameters: &[(&str, &str)]| Challenge {
+            scheme: scheme.into(),
+            parameters: parameters.iter().map(|&(name, value)| (name.into(), value.into())).collect(),
+        };
+        let (basic, bearer) = ("Basic realm=\"a, \\\"b\"", "Bearer Error=x, scope = \"c d\"");
+        let both =
+            [challenge("Basic", &[("realm", "a, \"b")]), challenge("Bearer", &[("error", "x"), ("scope", "c d")])];
+        assert_eq!(read(&[&format!("{basic}, {bearer}")]), both);
+        assert_eq!(read(&[basic, bearer]), both);
+        // Outside of a string a backslash is nothing but itself.
+        let plain = challenge("Bearer", &[("realm", "a\\"), ("error", "x")]);
+        assert_eq!(read(&["Bearer realm=a\\, error=x"]), [plain]);
+        let unnamed = challenge("", &[("error", "x"), ("scope", "c")]);
+        assert_eq!(read(&["Negotiate", "error=x, scope=c"]), [challenge("Negotiate", &[]), unnamed]);
     }
 
     proptest! {

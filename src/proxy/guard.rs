@@ -289,11 +289,11 @@ fn host<'a>(headers: &'a HeaderMap, authority: Option<&'a Authority>) -> Result<
 /// A Host without its port; `None` where the port is none. Which port we are reached by is not ours to know (containers
 /// map it).
 fn without_port(host: &str) -> Option<&str> {
-    let end = host.rfind(']').map_or(0, |at| at + 1);
-    match host[end..].find(':') {
-        Some(at) => host[end + at + 1..].bytes().all(|byte| byte.is_ascii_digit()).then_some(&host[..end + at]),
-        None => Some(host),
-    }
+    // The colons of an address literal stand before its bracket.
+    let bracket = host.rfind(']').unwrap_or_default();
+    let Some(at) = host[bracket..].find(':') else { return Some(host) };
+    let (name, port) = host.split_at(bracket + at);
+    port[1..].bytes().all(|byte| byte.is_ascii_digit()).then_some(name)
 }
 
 /// What the request carries in the forms in which clients can send a token (RFC 6750 section 2.1, RFC 7617 section 2).

@@ -127,7 +127,9 @@ mod tests {
         let named = "Bearer realm=\"x\", error=\"insufficient_scope\", scope=\"decks:read decks:write\"";
         assert_eq!(said(403, named), Some(Forbidden::LacksNamed("decks:read decks:write".into())));
         assert_eq!(said(403, "DPoP error=insufficient_scope"), Some(Forbidden::LacksSome));
-        assert_eq!(said(403, "Bearer scope=\"decks:write\""), Some(Forbidden::Unsaid));
+        for silent in ["Bearer scope=\"decks:write\"", "Bearer error=\"invalid_token\", scope=\"decks:write\""] {
+            assert_eq!(said(403, silent), Some(Forbidden::Unsaid), "{silent}");
+        }
         assert_eq!(said(401, named), None);
     }
 

@@ -197,16 +197,11 @@ impl Sealer {
     pub fn seal(&self, place: Place<'_>, secret: &Secret) -> Sealed {
         let ring = self.0.ring.load();
         let nonce = self.0.random.bytes::<NONCE_LEN>();
-        let mut sealed = Vec::with_capacity(HEADER_LEN + NONCE_LEN + secret.expose().len() + TAG_LEN);
-        sealed.push(FORMAT);
-        sealed.extend_from_slice(&ring.first.id.0);
-        let aad = place.associated_data(&sealed);
-        sealed.extend_from_slice(&nonce);
-        let payload = Payload { msg: secret.expose().as_bytes(), aad: &aad };
+        let header = [&[FORMAT], &ring.first.id.0[..]].concat();
+        let payload = Payload { msg: secret.expose().as_bytes(), aad: &place.associated_data(&header) };
         #[allow(clippy::expect_used, reason = "the cipher takes everything up to 256 GiB")]
         let ciphertext = ring.first.cipher.encrypt(&XNonce::from(nonce), payload).expect("a secret fits into memory");
-        sealed.extend_from_slice(&ciphertext);
-        Sealed(sealed)
+        Sealed([&header[..], &nonce, &ciphertext].concat())
     }
 
     /// Opens what was sealed for `place`. May read the key file, once for each key id that is not known.

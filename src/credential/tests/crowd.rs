@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use super::world::{HOUR, SECOND, World, ask, pass, pick, tenant};
-use crate::credential::{Ask, Resend};
+use super::world::{HOUR, SECOND, World, ask, pass, pick, tenant, value};
+use crate::{
+    credential::{Ask, Resend},
+    model::Version,
+};
 
 const CROWD: usize = 40;
 
@@ -52,4 +55,26 @@ async fn a_request_that_has_to_have_a_fresh_token_waits_for_no_turn() {
         let picked = world.credentials.pick(&large).await.unwrap();
         assert_eq!(picked.authorization, format!("Bearer at.{name}.1"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_has_come_with_its_very_moment() {
+    let world = crowd(280 * SECOND).await;
+    all_ask(&world).await;
+    world.settle().await;
+    let turn_of = |name: &str| {
+        let slot = world.credentials.works.held(&tenant(name)).unwrap();
+        slot.with(|state| state.live().map(|live| (live.grant.version, live.plan.turn))).unwrap()
+    };
+    let waiting =
+        (0..CROWD).map(name).map(|name| (turn_of(&name), name)).filter(|((version, _), _)| *version == Version::FIRST);
+    let ((_, turn), first) = waiting.min_by_key(|((_, turn), _)| *turn).unwrap();
+    tokio::time::advance(turn.left(world.now())).await;
+    // Those whose turns come later take all places there are for them.
+    for name in (0..CROWD).map(name).filter(|name| *name != first) {
+        assert!(pick(&world, &name).await.is_ok());
+    }
+    assert!(pick(&world, &first).await.is_ok());
+    world.settle().await;
+    assert_eq!(value(&pick(&world, &first).await), format!("Bearer at.{first}.1"));
 }

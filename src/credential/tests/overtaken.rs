@@ -93,17 +93,19 @@ async fn a_refused_grant_stays_refused_while_the_store_does_not_take_its_end() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_renewal_of_a_replaced_grant_holds_nothing_back() {
-    let world = World::new().await;
-    let _background = world.credentials.start().await.unwrap();
-    world.connect("acme", Duration::ZERO, Some(HOUR)).await;
-    world.flexslot.will(Behaviour::Refuse(Some(60 * SECOND)));
-    let gate = world.flexslot.hold();
-    let waiting = caller(&world, "acme");
-    world.settle().await;
-    world.connect_to("acme", "second", Duration::ZERO, Some(HOUR)).await;
-    pass(&world, 2 * SECOND).await;
-    gate.add_permits(10);
-    assert_eq!(value(&waiting.await.unwrap()), "Bearer at.second.1");
+    for failure in [Behaviour::Refuse(Some(60 * SECOND)), Behaviour::LoseQuestion] {
+        let world = World::new().await;
+        let _background = world.credentials.start().await.unwrap();
+        world.connect("acme", Duration::ZERO, Some(HOUR)).await;
+        world.flexslot.will(failure);
+        let gate = world.flexslot.hold();
+        let waiting = caller(&world, "acme");
+        world.settle().await;
+        world.connect_to("acme", "second", Duration::ZERO, Some(HOUR)).await;
+        pass(&world, 2 * SECOND).await;
+        gate.add_permits(10);
+        assert_eq!(value(&waiting.await.unwrap()), "Bearer at.second.1");
+    }
 }
 
 #[tokio::test(start_paused = true)]

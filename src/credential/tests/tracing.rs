@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use http::uri::Scheme;
+use tokio::time::Instant;
+
 use super::{
     flexslot::Behaviour,
     world::{HOUR, SECOND, World, ask, ask_for, caller, steps, tenant},
@@ -9,13 +12,15 @@ use super::{
 use crate::{
     credential::{Ask, PathClass, TenantPolicy, Unauthorized},
     model::{
-        CredentialKind, PatFallback, PatSource, Scope, Secret, Version,
+        CredentialKind, PatFallback, PatSource, Scope, Secret, SpanContext, Version,
         observe::FallbackCause,
         refresh::{Cause, FailureClass},
         scope::{Access, Resource},
         token::{DisconnectReason, Freshness},
         trace::{
             Finding, GrantFinding, Pair, PatFinding, Step, Steps,
+            context::{SpanId, TraceFlags, TraceId},
+            spans::Spans,
             step::{HeldBack, Landing, NotLoaded, Part, Refresh},
         },
     },
@@ -175,4 +180,21 @@ async fn a_late_401_finds_that_others_have_refreshed() {
     let late = world.credentials.traced().unauthorized(&ask(&name), &old, &mut steps).await;
     assert!(matches!(late, Unauthorized::Retry(_)));
     assert_eq!(noted(&steps), [Step::FoundChanged(Cause::Refused), taken(2, Freshness::Fresh)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_an_exported_request_has_begun_is_exported_and_linked_with_it() {
+    let world = World::new().await;
+    world.connect("acme", Duration::ZERO, None).await;
+    let (name, flags) = (tenant("acme"), TraceFlags::SAMPLED);
+    let leader = SpanContext { trace: TraceId::new([1; 16]).unwrap(), span: SpanId::new([2; 8]).unwrap(), flags };
+    let mut steps = steps();
+    steps.export(Box::new(Spans::new(leader, None, Scheme::HTTPS, Instant::now())));
+    assert!(world.credentials.traced().pick(&ask(&name), &mut steps).await.is_ok());
+    world.settle().await;
+    let exported = std::mem::take(&mut *world.exported.0.lock());
+    let [refresh] = &exported[..] else { panic!("{exported:?}") };
+    assert_eq!((refresh.led_by, &refresh.tenant, refresh.cause), (Some(leader), &name, Cause::Expired));
+    assert_eq!(refresh.landing, Landing::Renewed);
+    assert_eq!(steps.take_spans().unwrap().refreshes, [Some(refresh.context)]);
 }

@@ -1,6 +1,12 @@
 //! Through the whole corridor, before an upstream that takes its time; on paused time.
 
-use std::{collections::HashMap, future::pending, net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::pending,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,7 +24,7 @@ use crate::{
     },
     model::{ProofKey, Random, Secret, Timestamp, Untraced, clock::TokioClock, observe::Unobserved},
     proxy::{
-        Caller, Corridor, Facts, Settings,
+        Caller, Corridor, Facts, Failure, Settings,
         guard::{Guard, Reach},
         replay::{ReplayLimits, ReplayMemory},
         upstream::{BoxedIo, Dial, DialError, ProxySetting, Target, Upstream, UpstreamParams, Upstreams, tls},
@@ -100,21 +106,25 @@ fn settings() -> Settings {
     }
 }
 
-/// One tenant, acme, with a PAT.
+/// One tenant, acme, with a PAT for the upstream at `origin`.
+fn room(origin: &str) -> credential::Settings {
+    let policy = TenantPolicy { pat: Some(Secret::new("flx_pat_acme")), ..TenantPolicy::default() };
+    credential::Settings {
+        origin: origin.parse().unwrap(),
+        refresh: RefreshPolicy::default(),
+        endpoint: Arc::new(NoEndpoint),
+        server: Arc::new(NoEndpoint),
+        tenants: HashMap::from([("acme".parse().unwrap(), Arc::new(policy))]),
+        cached_tenants: 10,
+    }
+}
+
 async fn credentials() -> Credentials {
     let (random, clock) = (Random::system(), Arc::new(TokioClock::starting_at(Timestamp::from_secs(1_795_200_000))));
     let sealer = Sealer::new(KeyRing::ephemeral(&random), random.clone());
     let backend = Arc::new(MemoryBackend::new(clock.clone(), &random));
-    let policy = TenantPolicy { pat: Some(Secret::new("flx_pat_acme")), ..TenantPolicy::default() };
     Credentials::new(Parts {
-        settings: credential::Settings {
-            origin: ORIGIN.parse().unwrap(),
-            refresh: RefreshPolicy::default(),
-            endpoint: Arc::new(NoEndpoint),
-            server: Arc::new(NoEndpoint),
-            tenants: HashMap::from([("acme".parse().unwrap(), Arc::new(policy))]),
-            cached_tenants: 10,
-        },
+        settings: room(ORIGIN),
         store: TokenStore::open(backend, sealer, random.clone()).await.unwrap(),
         spool: None,
         instance: None,
@@ -125,14 +135,30 @@ async fn credentials() -> Credentials {
     })
 }
 
+const CALLER: Caller<'_> = Caller { reach: Reach::Tcp(IpAddr::V4(Ipv4Addr::LOCALHOST)), tenant: None, worker: 0 };
+
+fn request() -> Request<Empty<Bytes>> {
+    Request::get("/api/public/v1/decks/").header("host", "localhost").body(Empty::new()).unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_wait_for_the_upstream_is_its_own_also_when_the_client_goes_away() {
     let corridor = Corridor::new(settings(), credentials().await, Arc::new(Unobserved));
-    let caller = Caller { reach: Reach::Tcp(Ipv4Addr::LOCALHOST.into()), tenant: None, worker: 0 };
-    let request = Request::get("/api/public/v1/decks/").header("host", "localhost");
     let mut facts = Facts::since(Instant::now());
-    let call = corridor.handle(caller, request.body(Empty::<Bytes>::new()).unwrap(), &mut facts);
+    let call = corridor.handle(CALLER, request(), &mut facts);
     let patience = Duration::from_secs(10);
     assert!(timeout(patience, call).await.is_err(), "the client went away first");
     assert_eq!(facts.upstream_time, patience);
+}
+
+/// A request that came in before the reload still has the upstream of before, and picks a PAT for the one of afterwards.
+#[tokio::test(start_paused = true)]
+async fn what_a_reload_has_meant_for_another_upstream_is_not_sent_to_the_one_before() {
+    let credentials = credentials().await;
+    let corridor = Corridor::new(settings(), credentials.clone(), Arc::new(Unobserved));
+    credentials.reload(room("https://elsewhere.test"));
+    let mut facts = Facts::since(Instant::now());
+    let refused = corridor.handle(CALLER, request(), &mut facts).await.err();
+    let Some(Failure::Problem(problem)) = refused else { panic!("{refused:?}") };
+    assert_eq!((problem.code, facts.upstream_time), ("refresh_unavailable", Duration::ZERO));
 }

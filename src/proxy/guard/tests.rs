@@ -1,5 +1,8 @@
 use super::{Admitted, Denied, Guard, NamedCaller, Pages, Reach};
-use crate::model::{Secret, SpeaksFor};
+use crate::{
+    model::{Secret, SpeaksFor},
+    proxy::cors::Readers,
+};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{Request, Version, request::Parts};
 
@@ -160,6 +163,9 @@ fn the_authority_of_http2_counts_as_host() {
         guard().admit(&request, LOCAL)
     };
     assert_eq!(by_authority("http://localhost:3539/"), Ok(Admitted::Direct));
+    let mut named_twice_alike = request("http://localhost:3539/", &[("host", "LOCALHOST:3539")]);
+    named_twice_alike.version = Version::HTTP_2;
+    assert_eq!(guard().admit(&named_twice_alike, LOCAL), Ok(Admitted::Direct));
     assert_eq!(by_authority("http://api.flexslot.gg/"), Err(Denied::Host));
 }
 
@@ -242,6 +248,20 @@ fn pages_are_let_in_only_from_allowed_origins() {
         &[("sec-fetch-site", "none"), ("sec-fetch-site", "cross-site")],
     ] {
         assert_eq!(from(denied), Err(Denied::Origin), "{denied:?}");
+    }
+}
+
+#[test]
+fn answers_are_for_pages_of_allowed_origins_to_read() {
+    let (app, evil) = (("origin", "https://app.example.com"), ("origin", "https://evil.example"));
+    let readers = |guard: &Guard, headers: &[(&str, &str)]| guard.readers(&request("/", headers).headers);
+    assert_eq!(readers(&guard(), &[app]), Readers::Page(app.1.parse().unwrap()));
+    for headers in [&[][..], &[evil], &[app, evil]] {
+        assert_eq!(readers(&guard(), headers), Readers::NoPage, "{headers:?}");
+    }
+    let closed = Guard { allowed_origins: Vec::new(), ..guard() };
+    for headers in [&[][..], &[app], &[evil]] {
+        assert_eq!(readers(&closed, headers), Readers::Unsaid, "{headers:?}");
     }
 }
 

@@ -43,6 +43,7 @@ fn ordinary_paths_pass_byte_for_byte() {
         "me/",
         "users/me/partner",
         "cards/oauth",
+        "Jötun/oauth",
     ] {
         passes(rest, PathClass::Ordinary);
     }
@@ -189,6 +190,22 @@ fn segments_are_decoded_once() {
     assert_eq!(target.segments().collect::<Vec<_>>(), ["cards", "Fire // Ice"]);
     assert_eq!(target.agree(|segments| segments.len()), None);
     assert_eq!(target.agree(|segments| segments[0] == "cards"), Some(true));
+}
+
+#[test]
+fn faults_are_told_apart() {
+    let faults = [
+        PathFault::DotSegment,
+        PathFault::Backslash,
+        PathFault::Control,
+        PathFault::Fragment,
+        PathFault::EmptySegment,
+        PathFault::Escape,
+        PathFault::Encoding,
+        PathFault::Ambiguous,
+    ];
+    let told: std::collections::BTreeSet<_> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), faults.len());
 }
 
 /// A server behind us, with the habits that servers have.

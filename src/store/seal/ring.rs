@@ -109,14 +109,9 @@ impl fmt::Debug for KeyRing {
 impl Key {
     fn parse(line: &str) -> Option<Self> {
         // Longer than any key's text needs, so that a line that is too long is told by its length.
-        let mut buffer = Zeroizing::new([0; 3 * KEY_LEN]);
+        let mut buffer = Zeroizing::new([0; 96]);
         let len = KEY_TEXT.decode_slice(line, buffer.as_mut_slice()).ok()?;
-        let mut key = Zeroizing::new([0; KEY_LEN]);
-        if len != KEY_LEN {
-            return None;
-        }
-        key.copy_from_slice(&buffer[..KEY_LEN]);
-        Some(Self::new(&key))
+        buffer[..len].try_into().ok().map(Self::new)
     }
 
     fn new(key: &[u8; KEY_LEN]) -> Self {

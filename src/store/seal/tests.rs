@@ -6,7 +6,7 @@ use std::sync::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proptest::prelude::*;
 
-use super::{Beside, Followed, InvalidKeys, KeyRing, Place, SealFault, Sealed, Sealer};
+use super::{Beside, Followed, InvalidKeys, KeyId, KeyRing, Place, SealFault, Sealed, Sealer};
 use crate::model::{Random, Secret};
 
 const PLACE: Place<'static> = Place { kind: "grant", name: "acme", field: "refresh_token", beside: Beside([7; 32]) };
@@ -48,6 +48,22 @@ fn the_first_key_seals_and_all_open() {
 }
 
 #[test]
+fn a_foreign_shape_is_told_from_what_does_not_open() {
+    let sealer = sealer(&[1]);
+    let shortest = sealer.seal(PLACE, &Secret::new(""));
+    let cut = (0..shortest.0.len()).map(|len| shortest.0[..len].to_vec());
+    let of_another_format = [&[2], &shortest.0[1..]].concat();
+    for foreign in cut.chain([of_another_format]).map(Sealed) {
+        let told = (foreign.key(), sealer.open(PLACE, &foreign));
+        assert_eq!(told, (None, Err(SealFault::Format)), "{} bytes", foreign.0.len());
+    }
+    let mut altered = shortest.clone();
+    altered.0[1 + 8 + 24] ^= 1;
+    assert_eq!(altered.key(), Some(sealer.sealing_key()));
+    assert_eq!(sealer.open(PLACE, &altered), Err(SealFault::Forged));
+}
+
+#[test]
 fn an_unknown_key_is_named_by_its_id() {
     let other = sealer(&[2]);
     let sealed = other.seal(PLACE, &Secret::new("x"));
@@ -77,13 +93,15 @@ fn a_source_without_the_key_sought_does_not_replace_the_ring() {
     let ours = running.seal(PLACE, &Secret::new("x"));
     assert!(running.open(PLACE, &sealer(&[2]).seal(PLACE, &Secret::new("y"))).is_err());
     assert_eq!(running.open(PLACE, &ours), Ok(Secret::new("x")));
+    assert_eq!((running.sealing_key(), running.changes()), (sealer(&[1]).sealing_key(), 0));
 }
 
 #[test]
 fn a_replaced_ring_is_used_from_then_on() {
     let running = sealer(&[1]);
     running.replace(ring(&[2]));
-    assert_eq!(running.sealing_key(), sealer(&[2]).sealing_key());
+    running.replace(ring(&[3, 2]));
+    assert_eq!((running.sealing_key(), running.changes()), (sealer(&[3]).sealing_key(), 2));
 }
 
 #[test]
@@ -121,6 +139,24 @@ fn keys_are_one_per_line_with_or_without_padding() {
 }
 
 #[test]
+fn a_key_is_named_by_the_beginning_of_its_hash() {
+    let id = sealer(&[1]).sealing_key();
+    assert_eq!(id.to_string(), "72cd6e8422c407fb");
+    assert_eq!(KeyId::of_line(&format!(" {}\n", line(1))), Some(id));
+    assert_eq!(KeyId::of_line("# keys"), None);
+}
+
+#[test]
+fn a_ring_names_the_keys_that_only_open_once_each() {
+    let ring = ring(&[1, 3, 2, 3, 1]);
+    let id = |key| sealer(&[key]).sealing_key();
+    let mut others = [id(2), id(3)];
+    others.sort();
+    assert_eq!((ring.first(), ring.others()), (id(1), others.to_vec()));
+    assert!(ring.holds(id(3)) && !ring.holds(id(4)));
+}
+
+#[test]
 fn a_bad_key_is_named_by_its_line() {
     let parse = |text: String| KeyRing::parse(&Secret::new(text)).map(|_| ()).unwrap_err();
     assert_eq!(parse("\n \n".into()), InvalidKeys::Empty);
@@ -128,6 +164,20 @@ fn a_bad_key_is_named_by_its_line() {
     assert_eq!(parse(STANDARD.encode([1; 31])), InvalidKeys::Line(1));
     assert_eq!(parse(STANDARD.encode([1; 33])), InvalidKeys::Line(1));
     assert_eq!(parse(STANDARD.encode([1; 500])), InvalidKeys::Line(1));
+}
+
+#[test]
+fn faults_are_told_in_words_and_by_key_ids() {
+    let unknown = SealFault::UnknownKey(sealer(&[1]).sealing_key());
+    for (fault, words) in [
+        (SealFault::Format.to_string(), "not a sealed value"),
+        (unknown.to_string(), "the key 72cd6e8422c407fb"),
+        (SealFault::Forged.to_string(), "altered"),
+        (InvalidKeys::Empty.to_string(), "no key"),
+        (InvalidKeys::Line(3).to_string(), "line 3"),
+    ] {
+        assert!(fault.contains(words), "{fault}");
+    }
 }
 
 #[test]
