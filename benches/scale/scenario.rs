@@ -160,8 +160,8 @@ impl<'a> Bench<'a> {
     /// Waits until the crowd's tokens have only so much time `left`.
     fn wait_until_left(&self, left: Duration) -> Result<()> {
         match self.flexslot.record.left(self.crowd().start).checked_sub(left) {
-            Some(wait) => thread::sleep(wait),
-            None => {
+            Some(wait) if !wait.is_zero() => thread::sleep(wait),
+            _ => {
                 return Err(Failure::new(
                     "this machine is too slow: the crowd's tokens had ended before all was ready",
                 ));

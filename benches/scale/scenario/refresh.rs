@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How long the crowd's tokens live: until all of them are in memory, and the probes have seen what is usual.
-const LIFE: [Duration; 2] = [Duration::from_secs(20), Duration::from_secs(8)];
+const LIFE: [Duration; 2] = [Duration::from_secs(40), Duration::from_secs(10)];
 
 /// The crowd's tokens are renewed when a request comes, and hardly ahead of that.
 const BEFORE_EXPIRY: u32 = 1;
