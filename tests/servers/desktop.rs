@@ -82,9 +82,9 @@ impl Desktop {
         self.keyring.kill();
         let (can_be_asked, password) = match login {
             Login::Unlocked => {
-                ("echo open | secret-tool store --label=open is open && secret-tool clear is open", PASSWORD)
+                ("echo open | timeout 10 secret-tool store --label=open is open && secret-tool clear is open", PASSWORD)
             }
-            Login::Locked => ("secret-tool search is open", ""),
+            Login::Locked => ("timeout 10 secret-tool search is open", ""),
         };
         let keyring = self.within(&["sh", "-c", KEYRING, "sh", can_be_asked, password]);
         let keyring: Vec<_> = keyring.iter().map(String::as_str).collect();
