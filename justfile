@@ -87,3 +87,7 @@ soak *MINUTES:
 # Fuzzes one target, or all
 fuzz TARGET='all' SECONDS='60':
     scripts/fuzz {{TARGET}} {{SECONDS}}
+
+# Takes out what a module that decides about trust does, one thing at a time, or all of them by shards such as 0/8: docs/security.md
+mutants MODULE='all' SHARD='0/1':
+    scripts/mutants {{MODULE}} {{SHARD}}
