@@ -62,9 +62,13 @@ def check_sidecar(where, resource, config_maps):
     if "startupProbe" not in sidecar:
         fault(where, "the app would begin before the sidecar serves")
     ports = {port["name"]: port["containerPort"] for port in sidecar.get("ports", [])}
+    # What the schemas do not say (IANA_SVC_NAME).
+    for name in ports:
+        if len(name) > 15:
+            fault(where, f"the name of the port {name} has more than 15 characters")
     for name in ("startupProbe", "readinessProbe", "livenessProbe"):
         asked = sidecar.get(name, {}).get("httpGet")
-        if asked and (asked["path"], asked["port"]) not in {("/readyz", "flexslot-metrics"), ("/healthz", "flexslot-metrics")}:
+        if asked and (asked["path"], asked["port"]) not in {("/readyz", "flexslot-prom"), ("/healthz", "flexslot-prom")}:
             fault(where, f"{name} asks {asked}")
         if asked and asked["port"] not in ports:
             fault(where, f"{name} asks at a port that is not declared")
@@ -80,9 +84,9 @@ def check_sidecar(where, resource, config_maps):
                 fault(where, f"the container {container['name']} sees {mount['name']}")
 
     config = config_maps[volumes["flexslot-config"]["configMap"]["name"]]["proxy.toml"]
-    if ("metrics_listen" in config) != ("flexslot-metrics" in ports):
+    if ("metrics_listen" in config) != ("flexslot-prom" in ports):
         fault(where, "the port of the metrics and admin.metrics_listen do not agree")
-    if "metrics_listen" in config and f':{ports["flexslot-metrics"]}"' not in config:
+    if "metrics_listen" in config and f':{ports["flexslot-prom"]}"' not in config:
         fault(where, "the port of the metrics is not that of admin.metrics_listen")
     secrets, directory = volumes["flexslot-secrets"], mounts["flexslot-secrets"]
     if secrets["projected"]["defaultMode"] & 0o022:

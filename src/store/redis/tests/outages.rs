@@ -61,6 +61,33 @@ async fn a_server_that_crashed_has_everything_in_its_append_only_file() {
     assert!(matches!(store.bid(&tenant(), &owner("b"), PATIENCE, NEVER).await, Ok(Bid::Lost { .. })));
 }
 
+/// The server carries out its append-only file as the user `default`, whom the documents take the password from and not the
+/// rights: without these it leaves out all that scripts have written.
+#[tokio::test]
+async fn a_server_with_the_users_of_the_documents_has_everything_after_a_restart() {
+    const PASSWORD: &str = "canary-of-the-restart";
+    let docs = include_str!("../../../../docs/kubernetes.md");
+    let (_, users) = docs.split_once("cat > users.acl <<END\n").expect("it is there");
+    let (users, _) = users.split_once("\nEND\n").expect("it ends");
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("users.acl");
+    std::fs::write(&file, users.replace("$password", PASSWORD)).expect("written");
+    let file = file.to_str().expect("a path in UTF-8");
+    let mut server = RedisServer::start(&["--appendonly", "yes", "--appendfsync", "always", "--aclfile", file]);
+    let url = format!("redis://flexslot-proxy:{PASSWORD}@127.0.0.1:{}/0", server.port());
+    let store = open(&url).await.expect("opened");
+    store.write(vec![put("a"), put("b")]).await.expect("written");
+    let rows = store.list(Kind::Grant, None, Names::ALL, 10).await.expect("listed");
+    assert_eq!(rows.len(), 2);
+    drop(store);
+    server.stop();
+    server.start_again();
+    let store = open(&url).await.expect("opened");
+    assert_eq!(store.list(Kind::Grant, None, Names::ALL, 10).await, Ok(rows));
+    // Nobody is let in as `default`.
+    assert!(open(&server.url(0)).await.is_err());
+}
+
 /// Batches are written until the server crashes, at whatever moment that is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_leaves_whole_batches_only_and_all_that_were_acknowledged() {
