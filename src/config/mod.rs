@@ -99,6 +99,18 @@ fn read<T>(
     secrets: ServiceSecrets,
     meaning: impl FnOnce(Written, Unconfigured, &Resolver<'_>) -> T,
 ) -> Result<T, Faults> {
+    read_heeding(|_| true, source, overrides, environment, secrets, meaning)
+}
+
+/// The same, where some faults do not matter.
+fn read_heeding<T>(
+    heeds: impl FnMut(&Fault) -> bool,
+    source: &ConfigSource,
+    overrides: &Overrides,
+    environment: &dyn Environment,
+    secrets: ServiceSecrets,
+    meaning: impl FnOnce(Written, Unconfigured, &Resolver<'_>) -> T,
+) -> Result<T, Faults> {
     let text = source.read(environment)?;
     let report = Report::new(&text);
     let table = syntax::parse(&text, &report);
@@ -111,7 +123,7 @@ fn read<T>(
     };
     reach::check(&written, &resolver);
     let meant = meaning(written, unconfigured, &resolver);
-    match report.into_faults() {
+    match report.into_faults().into_iter().filter(heeds).collect::<Vec<_>>() {
         faults if faults.is_empty() => Ok(meant),
         faults => Err(Faults::new(source.name(), faults)),
     }

@@ -236,3 +236,22 @@ async fn health_is_asked_of_the_metrics_listener_where_admin_is_off() {
     fs::write(world.path("probe.toml"), off("off")).unwrap();
     says(&probe.run().await, 1, "nobody to ask");
 }
+
+/// As when somebody edits a ConfigMap: the sidecar goes on, and its probe does not have it started again.
+#[tokio::test]
+async fn health_heeds_no_fault_of_the_file_but_those_of_its_own_section() {
+    let world = World::new().await;
+    let sidecar = world.start().await;
+    let admin = format!("[admin]\nlisten = \"{}\"\n", sidecar.admin);
+    let probe = Launch::sidecar(world.dir.path(), &["health", "--config", "probe.toml"]);
+    for faulty in [
+        "[upstream]\nurl = 7\nno-such-key = 1\n",
+        "[limits]\nconnections = \n",
+        "[[tenants]]\nalow = [\"decks:read\"]\n",
+    ] {
+        fs::write(world.path("probe.toml"), format!("{admin}{faulty}")).unwrap();
+        until("a ready sidecar", async || probe.run().await.stdout == "ready\n").await;
+    }
+    fs::write(world.path("probe.toml"), format!("{admin}lissten = 1\n")).unwrap();
+    says(&probe.run().await, 2, "admin.lissten");
+}
