@@ -294,7 +294,12 @@ impl Credentials {
             }
         });
         self.works.observer.unauthorized_after_refresh();
-        tracing::error!(tenant = %slot.tenant, version = %at.version, "Flexslot refuses a token that it issued moments ago");
+        tracing::error!(
+            tenant = %slot.tenant,
+            version = %at.version,
+            hint = "it is refreshed once refresh.min_interval has passed; where the user has revoked the access, connect again",
+            "Flexslot refuses a token that it issued moments ago"
+        );
     }
 
     /// How the upstream took `picked` when the request was sent the second time. Call it once per retry.

@@ -54,6 +54,10 @@ fn text(trace: &TraceDocument, step: usize) -> &str {
     &trace.steps[step].text
 }
 
+fn next_step(trace: &TraceDocument) -> &str {
+    trace.next_step.as_deref().expect("something to do")
+}
+
 #[tokio::test]
 async fn a_fresh_token() {
     let world = World::start().await;
@@ -155,9 +159,23 @@ async fn a_401_after_a_refresh() {
     let expected =
         ["oauth taken", "sent oauth 401", "refresh refused no too_soon", "unauthorized unauthorized_after_refresh"];
     assert_eq!(words(&too_soon), expected);
-    for trace in [&refused, &too_soon] {
-        assert!(trace.next_step.as_ref().unwrap().contains("Compare clocks"), "{:?}", trace.next_step);
-    }
+    assert!(next_step(&refused).contains("refreshing does not help. Compare clocks"), "{refused:?}");
+    assert!(next_step(&too_soon).starts_with("No refresh is tried until refresh.min_interval"), "{too_soon:?}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_grant_that_is_revoked_at_once() {
+    let world = World::start().await;
+    let grant = world.tenant("acme").with_grant(GrantOf::expired()).await;
+    decks(&world).await.is(200);
+    world.sandbox.revoke_grant(grant).unwrap();
+    let trace = trace(&world, decks(&world).await.is(401)).await;
+    let expected =
+        ["oauth taken", "sent oauth 401", "refresh refused no too_soon", "unauthorized unauthorized_after_refresh"];
+    assert_eq!(words(&trace), expected);
+    assert!(next_step(&trace).contains("If the user has just revoked the access at Flexslot, connect"), "{trace:?}");
+    assert_eq!(world.sandbox.counters().refreshes, 1);
     world.finish().await;
 }
 

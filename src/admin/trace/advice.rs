@@ -46,7 +46,8 @@ fn for_status(trace: &Trace, status: u16) -> Option<&'static str> {
 fn for_401(trace: &Trace) -> &'static str {
     let remedy =
         trace.steps.iter().filter_map(|(_, step)| if let Step::Unauthorized(done) = step { Some(done) } else { None });
-    let is_uncured = || trace.steps.iter().any(|(_, step)| matches!(step, Step::HeldBack(_, HeldBack::Uncured)));
+    let is_held_back =
+        |why: HeldBack| trace.steps.iter().any(|(_, step)| matches!(step, Step::HeldBack(_, held) if held == why));
     match (remedy.last(), trace.credential) {
         (Some(Remedy::BodyNotKept), _) => {
             "Send the request again: the token is new now. Where that happens often, raise limits.replay_body above the size of such bodies."
@@ -66,9 +67,13 @@ fn for_401(trace: &Trace) -> &'static str {
             "Flexslot refuses the personal access token. If it was revoked or has expired, mint a new one at Flexslot and put it where this \
              one comes from: `flexslot-proxy tenant set-pat`, or proxy.toml."
         }
-        (Some(Remedy::PassedOn), _) if is_uncured() => {
+        (Some(Remedy::PassedOn), _) if is_held_back(HeldBack::Uncured) => {
             "Refreshing has not cured the 401s of this connection lately, and pauses. Compare clocks, check upstream.url, and see whether \
              Flexslot knows of a disturbance."
+        }
+        (Some(Remedy::AfterRefresh), _) if is_held_back(HeldBack::TooSoon) => {
+            "No refresh is tried until refresh.min_interval has passed since the last token answer. Send the request again then. If the user \
+             has just revoked the access at Flexslot, connect the tenant again. Only if it lasts, compare clocks and check upstream.url."
         }
         _ => {
             "Flexslot refuses a token that it has just issued; refreshing does not help. Compare clocks and check upstream.url."
