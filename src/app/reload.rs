@@ -1,7 +1,7 @@
 //! How a new configuration gets to a sidecar that runs, what it changes there, and how the one who sent it learns what
 //! became of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -202,11 +202,16 @@ impl App {
     /// The keys of the store that is open, as the new configuration has them; another store's are for the next start.
     async fn changed_keys(&self, config: &Config) -> Result<Option<KeyRing>, StartFailure> {
         if config.store.lies_where(&self.opened) {
+            let location = config.store.key_location();
             let keys = storage::keys(&config.store).await?;
+            // The next start would find the store without its key: better said while the key may be at hand.
+            if let (None, Some(file)) = (&keys, location.and_then(KeyLocation::file)) {
+                return Err(key_file_is_gone(file));
+            }
             if keys.as_ref().is_none_or(|ring| ring.holds(self.sealer.sealing_key())) {
                 return Ok(keys);
             }
-            let place = match config.store.key_location() {
+            let place = match location {
                 Some(KeyLocation::Keyring(_)) => "the desktop's keyring",
                 Some(KeyLocation::Secret(_)) | None => "the key file",
             };
@@ -216,4 +221,13 @@ impl App {
         }
         Ok(None)
     }
+}
+
+/// It was there when the store was opened.
+fn key_file_is_gone(file: &Path) -> StartFailure {
+    let what = format!(
+        "the encryption key file {} is gone; what was read from it stays in use until this process ends, and the next start will fail",
+        file.display()
+    );
+    StartFailure::new(what).hint("put it back")
 }

@@ -130,3 +130,19 @@ async fn a_configuration_that_cannot_be_used_changes_nothing_until_it_is_mended(
     std::fs::write(world.path("key"), key).unwrap();
     sidecar.process.says(IN_USE).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_file_that_goes_away_is_an_error_and_its_key_stays_in_use() {
+    let world = world().await;
+    let sidecar = world.start().await;
+    std::fs::rename(world.path("key"), world.path("elsewhere")).unwrap();
+    let line = sidecar.process.says(UNUSABLE).await;
+    let failure = line["failure"].as_str().unwrap();
+    let named = format!("the encryption key file {} is gone", world.path("key").display());
+    assert!(failure.starts_with(&named) && failure.ends_with("(hint: put it back)"), "{line}");
+    assert_eq!((&line["level"], status(&sidecar).await), (&"ERROR".into(), 200));
+    assert!(!sidecar.process.stderr().contains(IN_USE), "{}", sidecar.process.stderr());
+    std::fs::rename(world.path("elsewhere"), world.path("key")).unwrap();
+    sidecar.process.signal(Signal::HUP);
+    sidecar.process.says(IN_USE).await;
+}
