@@ -2,6 +2,7 @@ elsewhere 'apt install' 'scripts/deb builds the package; it is installed by hand
 block 'systemctl daemon-reload' >journal
 says 'ready' journal
 says 'is listening' journal
+elsewhere 'enable --now flexslot-proxy.socket' 'sockets need a real systemd, which keeps them over a restart'
 
 echo flx_pat_of_a_test >acme.pat
 block 'sudo in-service tenant' >stored 2>&1
