@@ -4,6 +4,12 @@ says 'ready' journal
 says 'is listening' journal
 elsewhere 'enable --now flexslot-proxy.socket' 'sockets need a real systemd, which keeps them over a restart'
 
+(block 'openssl req' >/dev/null 2>&1)
+openssl verify -purpose sslserver -verify_hostname sidecar.internal -CAfile ca.crt server.crt >verified
+openssl verify -purpose sslclient -CAfile ca.crt shop.crt >>verified
+says 'shop.crt: OK' verified
+elsewhere 'curl --cacert' 'sidecar.internal is no name of this machine'
+
 echo flx_pat_of_a_test >acme.pat
 block 'sudo in-service tenant' >stored 2>&1
 says 'The PAT of acme is stored in sqlite:/var/lib/flexslot-proxy/flexslot-proxy.db' stored
