@@ -1,9 +1,10 @@
 elsewhere 'flexslot-proxy-in-service tenant set-pat' 'scripts/deb builds the package; it is installed by hand before a release'
-block 'systemctl daemon-reload' >journal
+block 'install -m 0644 deploy/systemd/flexslot-proxy.service' >journal
 says 'ready' journal
 says 'is listening' journal
 elsewhere 'enable --now flexslot-proxy.socket' 'sockets need a real systemd, which keeps them over a restart'
 
+elsewhere 'flexslot-proxy-backup.timer' 'timers need a real systemd'
 elsewhere 'dpkg-deb -x' 'there is no package of a next version'
 (block 'openssl req' >/dev/null 2>&1)
 openssl verify -purpose sslserver -verify_hostname sidecar.internal -CAfile ca.crt server.crt >verified
