@@ -10,3 +10,4 @@ says 'not_connected' told
 block 'uniq -c' >counted
 says '1 not_connected nobody' counted
 block 'select(.tenant == "acme"' >about
+elsewhere 'usermod -aG systemd-journal' 'Vector is not installed here'
