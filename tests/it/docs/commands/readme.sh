@@ -8,6 +8,16 @@ block 'curl http://localhost:3539/api' >decks
 says '"count":3' decks
 ctrl_c sidecar
 
+# An old script with another base URL, which follows the links to next pages.
+mkdir old && cd old
+cp "$(block_with toml rewrite_urls)" proxy.toml
+sed -e '/X-Flexslot-Tenant/d' -e 's|/decks/"|/decks/?page_size=2"|' "$(block_with python requests)" >script.py
+behind script 'is listening' env FLEXSLOT_PAT="$PAT" flexslot-proxy
+python3 script.py >names
+[[ $(wc -l <names) == 3 ]] || fail "$(cat names)"
+ctrl_c script
+cd ..
+
 configured
 echo "$PAT" >acme.pat
 block 'tenant set-pat' >listed 2>&1
