@@ -153,7 +153,7 @@ pub(super) fn refusal_problem(refusal: Refusal, tenant: &TenantId) -> Problem {
         Refusal::NotConnected => Code::NotConnected.problem(format!(
             "This tenant has neither a personal access token nor a connection to Flexslot, or its name is misspelt. Connect it with \
              `flexslot-proxy connect {tenant}`, or give it a personal access token with `flexslot-proxy tenant set-pat {tenant}`, in the \
-             store that this sidecar uses (its first log line names it). A memory: store takes none: it has the tenants of proxy.toml, or the one \
+             store that this sidecar uses (its log line `flexslot-proxy is listening` names it). A memory: store takes none: it has the tenants of proxy.toml, or the one \
              of FLEXSLOT_PAT, which is `default` and need not be named."
         )),
         Refusal::ReconnectRequired(reason) => Code::ReconnectRequired.problem(reconnect_detail(reason, tenant)),

@@ -16,8 +16,8 @@ use crate::{
 
 /// Make a new encryption key: one line, 32 random bytes in base64
 ///
-/// A sidecar with a new sqlite: store makes its key by itself. Make one beforehand to keep it elsewhere, such as in a
-/// secret manager:
+/// A sidecar with a new sqlite: store makes its key by itself. Make one beforehand to keep it
+/// elsewhere, such as in a secret manager:
 ///
 ///     flexslot-proxy key generate --out /etc/flexslot-proxy/key
 ///     flexslot-proxy key generate --keyring laptop
