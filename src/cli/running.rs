@@ -21,7 +21,7 @@ use super::Failure;
 use crate::{
     admin::client::{Ends, Nonce, ProofDocument, can_be_proven},
     app::admin_token,
-    config::Config,
+    config::{Config, Engine},
     model::{ListenAddress, ListenOn, Random, Secret, listen::from_here},
 };
 
@@ -83,7 +83,7 @@ impl Running {
         let addresses: Vec<_> = listeners.iter().map(|listener| called(&listener.address)).collect();
         if addresses.iter().any(|address| matches!(address, ListenAddress::Tcp(address) if address.port() == 0)) {
             return Err(Failure::new("the admin listener's port is 0 in this configuration: any free one")
-                .hint("name the one that the sidecar's first log line tells: --admin-listen 127.0.0.1:PORT"));
+                .hint("name the one that the sidecar's log line `flexslot-proxy is listening` tells: --admin-listen 127.0.0.1:PORT"));
         }
         Ok(Self { addresses, token: None })
     }
@@ -95,10 +95,7 @@ impl Running {
                 .hint("set admin.listen, or name the listener with --admin-listen"));
         }
         let running = Self::at(&config.admin.listeners)?;
-        let token = admin_token::find(config)?.ok_or_else(|| {
-            Failure::new("there is no admin token where this configuration keeps it")
-                .hint("a sidecar makes one at its start; run this as its user, and with its --config and --store")
-        })?;
+        let token = admin_token::find(config)?.ok_or_else(|| no_token(&config.store.engine))?;
         Ok(Self { token: Some(token), ..running })
     }
 
@@ -171,6 +168,22 @@ impl Running {
         let answer = send(&mut sender, request).await?;
         connection.abort();
         Ok(answer)
+    }
+}
+
+/// What a command is told that finds no admin token. A sidecar with nothing but `FLEXSLOT_PAT` keeps its token in memory,
+/// and a command beside it, which has no such variable, looks where a sidecar's database would be.
+fn no_token(engine: &Engine) -> Failure {
+    let failure = Failure::new("there is no admin token where this configuration keeps it");
+    match engine {
+        Engine::Memory => failure.hint(
+            "a sidecar whose store is memory: keeps its own in memory, out of reach; start it with --store sqlite:PATH, and \
+             give this the same, or set admin.token",
+        ),
+        Engine::Sqlite { .. } | Engine::Server { .. } => failure.hint(
+            "a sidecar makes one at its start; run this as its user, and with its --config and --store; one whose store is \
+             memory: (FLEXSLOT_PAT and no file) keeps it in memory, out of reach: start that with --store sqlite:PATH",
+        ),
     }
 }
 
