@@ -1,6 +1,13 @@
 //! `demo`: everything on one machine, with tenants in every state.
 
-use std::{fmt, net::Ipv4Addr, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::Ipv4Addr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::sync::oneshot;
 
@@ -21,7 +28,7 @@ pub(super) struct DemoArgs {
     /// Where the sidecar listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3539")]
     listen: String,
-    /// Where its health and metrics are
+    /// Where its connections page, health and metrics are
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:3540")]
     admin_listen: String,
 }
@@ -85,6 +92,7 @@ impl DemoArgs {
         let storage = Storage::open(&config.store, &around, Arc::clone(&metrics) as _).await?;
         let listeners = Listeners::bind(&config, Handed::default())?;
         let ports = listeners.ports();
+        let file = write_file(dir, upstream.origin(), Some(&listeners))?;
         sandbox.add_client(client(config.oauth.callback.bound_to(ports.1).as_str()));
         let leaked = furnish(&sandbox, &config.upstream.origin, &storage).await?;
         tracing::info!(target: "sandbox", "printed on purpose, the access token of the tenant {BOUND}, as a log that leaks would: {}", leaked.expose());
@@ -93,7 +101,7 @@ impl DemoArgs {
         let (_reloader, reloads) = app::reloads();
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(app.run(listeners, reloads, async { drop(stopped.await) }));
-        welcome(&mut world.console, page.as_deref(), ports, &upstream, &leaked)?;
+        welcome(&mut world.console, page.as_deref(), ports, &upstream, &leaked, &file)?;
         let kept = dir.to_owned();
         // Nobody else would remove it: exiting runs no destructors.
         let last = move || {
@@ -111,14 +119,7 @@ impl DemoArgs {
     /// The configuration of the demo's sidecar, written like any other. Whoever revokes what they connected moments ago
     /// sees it at the next call: Flexslot is asked again a second after a token answer, and not only after thirty.
     fn config(&self, dir: &Path, upstream: &Running) -> Result<Config, Failure> {
-        let file = dir.join("proxy.toml");
-        let text = format!(
-            "[server]\ndrain_timeout = \"3s\"\n[upstream]\nurl = \"{}\"\n[oauth]\nclient_id = \"{CLIENT}\"\n[log]\nformat = \"text\"\n[refresh]\nmin_interval = \"1s\"\n\
-             [[tenants]]\nname = \"{UNCONNECTED}\"\n",
-            upstream.origin()
-        );
-        std::fs::write(&file, text)
-            .map_err(|error| Failure::new(format!("{} cannot be written: {error}", file.display())))?;
+        let file = write_file(dir, upstream.origin(), None)?;
         let overrides = Overrides {
             listen: Some(self.listen.clone()),
             admin_listen: Some(self.admin_listen.clone()),
@@ -129,6 +130,27 @@ impl DemoArgs {
         };
         Ok(Config::load(&ConfigSource::File(file), &overrides, &SystemEnvironment)?)
     }
+}
+
+/// Writes the demo's configuration into `dir`, and says where. With `listeners` it names them, whatever their ports have
+/// come to, so that commands find the sidecar by this file alone.
+fn write_file(dir: &Path, upstream: &str, listeners: Option<&Listeners>) -> Result<PathBuf, Failure> {
+    let addresses = |list: String| {
+        let addresses = list.split(", ").filter(|address| !address.is_empty());
+        format!("listen = [{}]\n", addresses.map(|address| format!("{address:?}")).collect::<Vec<_>>().join(", "))
+    };
+    let (server, admin) = listeners.map_or_else(Default::default, |listeners| {
+        let (server, admin) = listeners.addresses();
+        (addresses(server), addresses(admin))
+    });
+    let text = format!(
+        "[server]\n{server}drain_timeout = \"3s\"\n[admin]\n{admin}[upstream]\nurl = \"{upstream}\"\n[oauth]\nclient_id = \"{CLIENT}\"\n\
+         [log]\nformat = \"text\"\n[refresh]\nmin_interval = \"1s\"\n[[tenants]]\nname = \"{UNCONNECTED}\"\n"
+    );
+    let file = dir.join("proxy.toml");
+    std::fs::write(&file, text)
+        .map_err(|error| Failure::new(format!("{} cannot be written: {error}", file.display())))?;
+    Ok(file)
 }
 
 /// The app that asks for consent, whose browsers come back to the demo's sidecar. It may ask for more than it does, so
@@ -286,6 +308,7 @@ fn welcome(
     (sidecar, admin): (u16, u16),
     upstream: &Running,
     leaked: &Secret,
+    file: &Path,
 ) -> Result<(), Failure> {
     let flexslot = upstream.origin();
     console
@@ -306,7 +329,21 @@ fn welcome(
         console.data_line(format_args!("  # {} => HTTP {}", line.shows, line.status))?;
         console.data_line(format_args!("    {}\n", Curl(&line, sidecar, admin)))?;
     }
+    console.data_line(
+        "  # for the commands that answers and log name, in that terminal; ID is an answer's Flexslot-Proxy-Request-Id",
+    )?;
+    console.data_line(format_args!("    export FLEXSLOT_PROXY_CONFIG={}", quoted(&file.to_string_lossy())))?;
+    let program = std::env::args().next().unwrap_or_else(|| "flexslot-proxy".to_owned());
+    console.data_line(format_args!("    {} explain ID\n", quoted(&program)))?;
     console.data_line("Ready. Ctrl-C stops the demo and removes what it kept.")
+}
+
+/// The word as a shell takes it.
+fn quoted(word: &str) -> String {
+    match word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte)) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 // === impl Curl ===
@@ -325,7 +362,7 @@ impl fmt::Display for Curl<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{SCOPES, client};
+    use super::{SCOPES, client, quoted};
     use crate::sandbox::Client;
 
     #[test]
@@ -333,5 +370,11 @@ mod tests {
         let allowed = client("http://127.0.0.1:3540/oauth/callback").allowed_scopes;
         assert_eq!(allowed, Client::public("any").allowed_scopes, "all that the stand-in has");
         assert!(allowed.len() > SCOPES.split(' ').count());
+    }
+
+    #[test]
+    fn a_path_is_one_word_of_a_shell() {
+        assert_eq!(quoted("/tmp/flexslot-proxy-demo-Xy1/proxy.toml"), "/tmp/flexslot-proxy-demo-Xy1/proxy.toml");
+        assert_eq!(quoted("/tmp/George's $HOME/x"), r"'/tmp/George'\''s $HOME/x'");
     }
 }

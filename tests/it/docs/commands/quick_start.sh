@@ -1,5 +1,14 @@
 block 'mkdir quick-start'
 terminal demo 'Ready.' 'demo'
+(
+    eval "$(sed -n 's/^ *\(export .*\)$/\1/p' "$WORK/demo")"
+    curl -i -H 'x-flexslot-tenant: revoked' http://localhost:3539/api/public/v1/decks/ >answer
+    explain=$(sed -n 's/^ *\([^ ]* explain\) ID$/\1/p' "$WORK/demo")
+    $explain "$(header flexslot-proxy-request-id answer)" >told
+    says reconnect_required told
+    flexslot-proxy status >seen || true
+    says revoked seen
+)
 ctrl_c demo
 
 # The second terminal's command is the one that the first has printed.
