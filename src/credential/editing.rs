@@ -111,7 +111,7 @@ impl Credentials {
         let new = NewTenant { tenant: tenant.clone(), pat, grant };
         let imported = self.works.store.import(vec![new], existing).await?;
         self.works.look_again_at(tenant).await;
-        Ok(of_one(imported))
+        Ok(of_one(&imported))
     }
 
     /// Forgets both credentials of the tenant, and revokes nothing.
@@ -123,7 +123,7 @@ impl Credentials {
 }
 
 /// What became of the only tenant of an import.
-fn of_one(imported: Imported) -> Import {
+fn of_one(imported: &Imported) -> Import {
     match imported {
         Imported { added: 1.., .. } => Import::Added,
         Imported { replaced: 1.., .. } => Import::Replaced,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     ProofKey, ScopeSet, Secret, TenantId, Timestamp, TokenSet, TokenType,
-    json::{Fault, Object, secret, text},
+    json::{Fault, Object, UNKNOWN_FIELD, secret, text},
     proof_key::InvalidProofKey,
 };
 
@@ -70,7 +70,8 @@ impl ImportLine {
     }
 
     fn read(line: Object, unnamed: Option<&TenantId>) -> Result<Self, Fault> {
-        let [tenant, pat, access, refresh, expires_at, scope, client_id, token_type, dpop_jwk] = line.fields(FIELDS)?;
+        let [tenant, pat, access, refresh, expires_at, scope, client_id, token_type, dpop_jwk] =
+            line.fields(FIELDS).map_err(explained)?;
         let tenant = match (text("tenant", tenant)?, unnamed) {
             (Some(name), _) => name.parse().map_err(|invalid| Fault::field("tenant", invalid))?,
             (None, Some(unnamed)) => unnamed.clone(),
@@ -118,6 +119,17 @@ impl ImportGrant {
             key: self.key,
         }
     }
+}
+
+/// Says what to write for a member of Flexslot's token answer that means nothing once it lies around.
+fn explained(fault: Fault) -> Fault {
+    if fault == Fault::field("expires_in", UNKNOWN_FIELD) {
+        return Fault::field(
+            "expires_in",
+            "unknown field; expires_at says when the access token ends, in RFC 3339 or Unix seconds",
+        );
+    }
+    fault
 }
 
 /// VSCHAR (RFC 6749 appendix A.17).

@@ -21,6 +21,9 @@ pub struct Fault {
     what: String,
 }
 
+/// What is wrong with a field that nobody knows.
+pub const UNKNOWN_FIELD: &str = "unknown field";
+
 // === impl Object ===
 
 impl Object {
@@ -46,7 +49,7 @@ impl Object {
         for (name, value) in self.0 {
             let known = names.iter().position(|names| names.contains(&name.as_str()));
             let Some(field) = known.and_then(|at| values.get_mut(at)) else {
-                return Err(Fault::field(&shown(&name), "unknown field"));
+                return Err(Fault::field(&shown(&name), UNKNOWN_FIELD));
             };
             if !value.is_null() && field.replace(value).is_some() {
                 return Err(Fault::field(&name, "given twice"));

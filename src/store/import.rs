@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Cas, StoreError, StoredPat, TokenStore,
-    backend::{Change, Expect, Row},
+    backend::{Change, Expect, Row, RowState},
     identity::{forget_identity, identity_key},
     intent::tombstone,
     keys_of,
@@ -39,12 +39,29 @@ pub enum Existing {
     Replace,
 }
 
+/// A tenant that was left as it is, with [`Existing::Skip`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    pub tenant: TenantId,
+    pub there: There,
+}
+
+/// What an import finds of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum There {
+    Credential,
+    /// No more than a connection that has ended.
+    EndedConnection,
+}
+
 /// What became of the tenants of an import; each counts once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Imported {
     pub added: usize,
     pub replaced: usize,
     pub skipped: usize,
+    /// Those who were skipped for what the store has of them, by name.
+    pub left: Vec<Skipped>,
     /// With [`Existing::Replace`], those whose grant stayed as it is, because the import brings the very refresh token
     /// that has been presented, with no outcome yet. A PAT that came with it was taken.
     pub uncertain: usize,
@@ -76,6 +93,8 @@ impl TokenStore {
                 };
                 *count += 1;
                 if there && existing == Existing::Skip {
+                    let there = what_is_there(old_grant, old_pat);
+                    done.left.push(Skipped { tenant: tenant.clone(), there });
                     continue;
                 }
                 if let Some(grant) = new.grant.clone().filter(|_| !presented) {
@@ -106,6 +125,12 @@ impl TokenStore {
         let (id, provenance) = (GrantId::random(&self.random), Provenance::Import);
         Grant { id, version: Version::FIRST, client_id, origin, provenance, tokens }
     }
+}
+
+/// Of a tenant with a row that is more than a marker.
+fn what_is_there(grant: Option<&Row>, pat: Option<&Row>) -> There {
+    let has_ended = grant.is_some_and(|row| row.label.state == RowState::Disconnected);
+    if has_ended && !pat.is_some_and(is_there) { There::EndedConnection } else { There::Credential }
 }
 
 /// Whether `new` brings the refresh token that the intent of `row` says is being presented. Under another grant id

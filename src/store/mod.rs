@@ -67,7 +67,7 @@ pub use self::{
     disconnect::Disconnection,
     error::{KeyFileError, OpenError, StoreError},
     identity::{FoundIdentity, IdentityRecord},
-    import::{Existing, Imported, NewGrant, NewTenant},
+    import::{Existing, Imported, NewGrant, NewTenant, Skipped, There},
     look::{Look, Looked},
     opening::Opening,
     record::GrantSummary,

@@ -233,7 +233,9 @@ fn a_second_run_changes_nothing_unless_told_to() {
     let home = Home::with_client();
     let line = "{\"tenant\":\"acme\",\"refresh_token\":\"canary\"}";
     home.import(&[], line);
-    assert!(home.import(&[], line).1.starts_with("Imported 0 tenants; skipped 1 that already had a credential"));
+    let err = home.import(&[], line).1;
+    assert!(err.starts_with("Imported 0 tenants; skipped 1 that already had a credential: acme (--replace"), "{err}");
+    assert!(!err.contains("From now on"), "{err}");
     assert!(
         home.import(&["--replace"], line).1.starts_with("Imported 1 tenant; 1 of them in place of what was there.")
     );

@@ -106,6 +106,10 @@ fn faults_name_the_field_and_never_the_value() {
             "dpop_jwk: not a key on P-256 (\"kty\": \"EC\", \"crv\": \"P-256\"), the only kind that is taken",
         ),
         (r#"{"tenant":"a","refresh_token":"r","dpop_jwk":"canary"}"#, "dpop_jwk: not a JWK; expected a JSON object"),
+        (
+            r#"{"tenant":"a","refresh_token":"canary","expires_in":3600}"#,
+            "expires_in: unknown field; expires_at says when the access token ends, in RFC 3339 or Unix seconds",
+        ),
         (r#"{"tenant":"a","refreshtoken":"canary"}"#, "refreshtoken: unknown field"),
         (r#"{"tenant":"a","flx_pat_canary":"canary"}"#, "(a name that is not shown): unknown field"),
     ] {

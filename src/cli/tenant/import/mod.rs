@@ -5,6 +5,7 @@
 
 mod check;
 mod lines;
+mod skipped;
 mod stage;
 mod write;
 

@@ -1,9 +1,12 @@
 //! The second reading: good lines go into the store, a batch at a time.
 
+use std::mem;
+
 use super::{
     BadLines, Source,
     check::{Checked, Checker},
     lines::Lines,
+    skipped::LeftAlone,
 };
 use crate::{
     cli::{
@@ -40,7 +43,7 @@ impl Plan {
         let mut checker = Checker::new(config.client_id.as_deref());
         let mut lines = Lines::new(source.open()?);
         let mut batch = Vec::with_capacity(BATCH);
-        let mut imported = Imported::default();
+        let (mut imported, mut left_alone) = (Imported::default(), LeftAlone::default());
         while let Some((number, line)) = lines.next()? {
             match checker.check(number, line) {
                 Ok(None) => {}
@@ -48,16 +51,18 @@ impl Plan {
                 Err(_) if self.bad_lines == BadLines::Skip => {}
                 Err(bad) => {
                     progress.end(console);
-                    return Err(changed(&format!("{bad}"), imported));
+                    return Err(changed(&format!("{bad}"), &imported));
                 }
             }
             if batch.len() == BATCH {
                 self.write_batch(&mut batch, &mut imported, &mut progress, console).await?;
+                left_alone.add(mem::take(&mut imported.left));
             }
         }
         self.write_batch(&mut batch, &mut imported, &mut progress, console).await?;
+        left_alone.add(mem::take(&mut imported.left));
         progress.end(console);
-        self.tell(imported, config, console);
+        self.tell(&imported, &left_alone, config, console);
         Ok(())
     }
 
@@ -72,11 +77,12 @@ impl Plan {
             return Ok(());
         }
         let size = batch.len() as u64;
-        match self.store.import(std::mem::take(batch), self.existing).await {
-            Ok(Imported { added, replaced, skipped, uncertain }) => {
+        match self.store.import(mem::take(batch), self.existing).await {
+            Ok(Imported { added, replaced, skipped, left, uncertain }) => {
                 imported.added += added;
                 imported.replaced += replaced;
                 imported.skipped += skipped;
+                imported.left.extend(left);
                 imported.uncertain += uncertain;
                 progress.advance(size, console);
                 Ok(())
@@ -90,15 +96,13 @@ impl Plan {
         }
     }
 
-    fn tell(&self, imported: Imported, config: &StoreConfig, console: &mut Console) {
-        let Imported { added, replaced, skipped, uncertain } = imported;
+    fn tell(&self, imported: &Imported, left_alone: &LeftAlone, config: &StoreConfig, console: &mut Console) {
+        let Imported { added, replaced, uncertain, .. } = *imported;
         let mut parts = vec![format!("Imported {}", counted((added + replaced) as u64, "tenant"))];
         if replaced > 0 {
             parts.push(format!("{replaced} of them in place of what was there"));
         }
-        if skipped > 0 {
-            parts.push(format!("skipped {skipped} that already had a credential (--replace overrides)"));
-        }
+        parts.extend(left_alone.parts());
         if uncertain > 0 {
             let grants = counted(uncertain as u64, "grant");
             parts.push(format!(
@@ -121,7 +125,7 @@ impl Plan {
             console
                 .tell(format_args!("{grants} of a client that is not oauth.client_id will not be used until it is."));
         }
-        if self.checked.good == 0 {
+        if added + replaced == 0 {
             return;
         }
         console.tell(
@@ -146,7 +150,7 @@ fn new_tenant(line: ImportLine, origin: &Origin) -> Option<NewTenant> {
     Some(NewTenant { tenant, pat, grant })
 }
 
-fn changed(bad: &str, imported: Imported) -> Failure {
+fn changed(bad: &str, imported: &Imported) -> Failure {
     let stored = counted((imported.added + imported.replaced) as u64, "tenant");
     Failure::new(format!("the file changed while it was imported ({bad}); {stored} had been stored"))
         .hint("run it again on a file that nobody writes to")
