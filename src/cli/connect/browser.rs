@@ -10,8 +10,15 @@ const OPENER: &str = if cfg!(target_os = "macos") { "open" } else { "xdg-open" }
 /// What a word of a variable's name ends in, where that holds a secret.
 const SECRETS: [&str; 5] = ["TOKEN", "SECRET", "PASSWORD", "KEY", "CREDENTIALS"];
 
+/// Whether there was something to open an address with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opened {
+    Yes,
+    No,
+}
+
 /// Has a browser show `url`. That there is none is no failure: the address has been printed.
-pub(super) fn open(url: &str, environment: &dyn Environment) {
+pub(super) fn open(url: &str, environment: &dyn Environment) -> Opened {
     let mut words = command(environment.variable("BROWSER").and_then(|text| text.into_string().ok()).as_deref(), url);
     let program = words.remove(0);
     let mut browser = Command::new(program);
@@ -22,7 +29,10 @@ pub(super) fn open(url: &str, environment: &dyn Environment) {
         }
     }
     // Nobody waits for its end; it may stay open for days.
-    let _ = browser.spawn();
+    match browser.spawn() {
+        Ok(_) => Opened::Yes,
+        Err(_) => Opened::No,
+    }
 }
 
 /// Whether a variable looks like a secret. A browser may stay open for days, and hands its environment to all that it

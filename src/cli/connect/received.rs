@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::{Asking, browser};
+use super::{
+    Asking,
+    browser::{self, Opened},
+};
 use crate::{
     app::connecting::{Progress, Refusal, SessionOutcome},
     cli::{Failure, World},
@@ -27,8 +30,12 @@ impl Asking<'_> {
         console
             .tell(format_args!("To connect {} to Flexslot, open this in a browser, within ten minutes:", self.tenant));
         console.data_line(&link)?;
-        if console.can_ask() {
-            browser::open(&link, world.environment);
+        let opened = if console.can_ask() { browser::open(&link, world.environment) } else { Opened::No };
+        if opened == Opened::No {
+            let tenant = self.tenant;
+            console.tell(format_args!(
+                "It has to be a browser of this machine. If it has none: flexslot-proxy connect {tenant} --no-browser"
+            ));
         }
         console.tell("Waiting for the answer that is given there. Ctrl-C gives up.");
         let ended = self.ended().await;
