@@ -18,8 +18,7 @@ enum Next {
 // === impl Asking ===
 
 impl Asking<'_> {
-    /// Begins at Flexslot, and takes addresses until one connects the tenant. Who cannot see what was wrong with one is
-    /// not asked for another.
+    /// Begins at Flexslot, and takes addresses until one connects the tenant, standard input ends, or the session does.
     pub(super) async fn carried(&self, console: &mut Console) -> Result<(), Failure> {
         loop {
             let begun = self.connecting.begin(&self.session.id).await.map_err(|refused| self.refused(&refused.why))?;
@@ -51,20 +50,20 @@ impl Asking<'_> {
         };
         let query = match pasted::query(&line) {
             Ok(query) => query,
-            Err(not_it) => return try_again(Failure::new(not_it.as_str()), Next::PasteAgain, console),
+            Err(not_it) => return Ok(try_again(Failure::new(not_it.as_str()), Next::PasteAgain, console)),
         };
         match self.connecting.answer(begun, &query).await {
             Outcome::Connected(_) => Ok(None),
             Outcome::Confirm(asked) => self.ask(begun, &asked, console).await.map(|()| None),
             // This session has no app that it could return to.
             Outcome::Return(_) => Err(Failure::new("the session belongs to an app")),
-            Outcome::Refused(Refused { why: Refusal::NoAnswer | Refusal::OtherBrowser, .. }) => try_again(
+            Outcome::Refused(Refused { why: Refusal::NoAnswer | Refusal::OtherBrowser, .. }) => Ok(try_again(
                 Failure::new("that is no answer to the address above: its state= is another, or missing"),
                 Next::PasteAgain,
                 console,
-            ),
+            )),
             Outcome::Refused(Refused { why, again: Some(_), .. }) if why != Refusal::Denied => {
-                try_again(self.refused(&why), Next::BeginAgain, console)
+                Ok(try_again(self.refused(&why), Next::BeginAgain, console))
             }
             Outcome::Refused(refused) => Err(self.refused(&refused.why)),
         }
@@ -88,13 +87,10 @@ impl Asking<'_> {
     }
 }
 
-/// Tells somebody at the terminal what was wrong; is the end for everybody else.
-fn try_again(failure: Failure, next: Next, console: &mut Console) -> Result<Option<Next>, Failure> {
-    if !console.can_ask() {
-        return Err(failure);
-    }
+/// Tells what was wrong. Whoever pasted it may be behind a pipe, and can still paste another.
+fn try_again(failure: Failure, next: Next, console: &mut Console) -> Option<Next> {
     console.tell(failure);
-    Ok(Some(next))
+    Some(next)
 }
 
 fn name(identity: &Identity) -> String {

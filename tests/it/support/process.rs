@@ -204,6 +204,11 @@ impl Process {
         Exit { status: status.expect("it has ended"), stdout: self.stdout.all(), stderr: self.stderr.all() }
     }
 
+    /// Ends its standard input.
+    pub(crate) fn end_input(&mut self) {
+        self.stdin = None;
+    }
+
     /// Writes a line to its standard input.
     pub(crate) fn type_line(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().expect("standard input was left open");

@@ -46,6 +46,17 @@ async fn the_address_that_the_browser_ended_on_connects_the_tenant() {
 }
 
 #[tokio::test]
+async fn after_a_wrong_address_another_is_taken_also_from_a_pipe() {
+    let consents = Consents::new().await;
+    let (mut connecting, address) = begun(&consents).await;
+    connecting.type_line("http://127.0.0.1:3540/oauth/callback");
+    connecting.type_line(address.as_str());
+    let exit = connecting.exited().await;
+    assert!(exit.status.success(), "{}", exit.stderr);
+    assert!(exit.stderr.contains("error: that address says nothing of a consent"), "{}", exit.stderr);
+}
+
+#[tokio::test]
 async fn the_query_alone_will_do() {
     let consents = Consents::new().await;
     let (mut connecting, address) = begun(&consents).await;
@@ -66,6 +77,7 @@ async fn an_address_that_was_changed_on_its_way_connects_nothing() {
     ] {
         let (mut connecting, address) = begun(&consents).await;
         connecting.type_line(&with(&address, name, value));
+        connecting.end_input();
         let exit = connecting.exited().await;
         assert_eq!(exit.status.code(), Some(1), "{name}: {}", exit.stderr);
         assert!(exit.stderr.contains(says), "{name}: {}", exit.stderr);
@@ -82,6 +94,7 @@ async fn an_address_connects_once() {
     assert!(connecting.exited().await.status.success());
     let (mut again, _) = begun(&consents).await;
     again.type_line(address.as_str());
+    again.end_input();
     let exit = again.exited().await;
     assert!(exit.stderr.contains("its state= is another"), "{}", exit.stderr);
 }
