@@ -296,6 +296,8 @@ async fn serve_one<S: Answers>(
     };
     // Apart: a connection without TLS does not carry the room for it.
     Box::pin(async move {
+        // Without an address the client is gone again.
+        let Ok(peer) = stream.peer_addr() else { return };
         let handshake = tokio::select! {
             biased;
             handshake = timeout(wire.header_timeout, tls.accept(stream)) => handshake,
@@ -303,7 +305,7 @@ async fn serve_one<S: Answers>(
         };
         match handshake {
             Ok(Ok(stream)) => connection::serve(stream, service, wire, stopping).await,
-            Ok(Err(error)) => debug!(%error, "a TLS handshake has failed"),
+            Ok(Err(error)) => tls.has_failed(peer, &error),
             Err(_) => debug!("a TLS handshake took too long"),
         }
     })

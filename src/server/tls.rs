@@ -1,7 +1,7 @@
 //! TLS towards callers: TLS 1.2 and 1.3 by rustls with ring, HTTP/2 or HTTP/1.1 by ALPN, and certificates of callers
 //! where they are asked for.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use rustls::{
@@ -12,12 +12,17 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tracing::{debug, warn};
 
-use crate::model::Secret;
+use crate::model::{Secret, Seldom};
 
 /// What callers are shown and asked for. Clones share it; what replaces it counts for connections that come later.
 #[derive(Clone)]
-pub struct Tls(Arc<ArcSwap<ServerConfig>>);
+pub struct Tls {
+    config: Arc<ArcSwap<ServerConfig>>,
+    /// Handshakes that failed, which whoever calls can have by the thousand.
+    failed: Arc<Seldom>,
+}
 
 /// Why callers cannot be served with what is configured. Shows nothing of the key.
 #[derive(Debug)]
@@ -60,17 +65,30 @@ pub fn server_config(
 
 impl Tls {
     pub fn new(config: Arc<ServerConfig>) -> Self {
-        Self(Arc::new(ArcSwap::new(config)))
+        Self { config: Arc::new(ArcSwap::new(config)), failed: Arc::default() }
     }
 
     /// Takes `config` over.
     pub fn replace(&self, config: Arc<ServerConfig>) {
-        self.0.store(config);
+        self.config.store(config);
     }
 
     /// The handshake. Ends when the caller lets it; how long that may take is for whoever calls this.
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        TlsAcceptor::from(self.0.load_full()).accept(stream).await
+        TlsAcceptor::from(self.config.load_full()).accept(stream).await
+    }
+
+    /// Notes a handshake that failed, and tells of it where it is time to. Who only connects and goes, as probes of a load
+    /// balancer do, has begun none.
+    pub(super) fn has_failed(&self, peer: SocketAddr, error: &io::Error) {
+        let Some(reason) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) else {
+            debug!(peer = %peer.ip(), %error, "a TLS handshake was broken off");
+            return;
+        };
+        match self.failed.note() {
+            Some(failed) => warn!(peer = %peer.ip(), failed, error = %reason, "a TLS handshake has failed"),
+            None => debug!(peer = %peer.ip(), error = %reason, "one more TLS handshake has failed"),
+        }
     }
 }
 
@@ -93,3 +111,6 @@ impl fmt::Display for TlsError {
 }
 
 impl std::error::Error for TlsError {}
+
+#[cfg(test)]
+mod tests;
