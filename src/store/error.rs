@@ -140,6 +140,12 @@ impl From<StoreError> for OpenError {
 fn who_may_write(path: &Path, error: &io::Error) -> Option<String> {
     let dir = dir_of(path).display();
     match error.kind() {
+        // Nobody but systemd writes there (systemd.exec(5), "Credentials").
+        _ if path.starts_with("/run/credentials") => Some(format!(
+            "{} does not exist: LoadCredential= in the unit puts it there, and flexslot-proxy key generate --out FILE makes the file \
+             that it names",
+            path.display()
+        )),
         io::ErrorKind::PermissionDenied => Some(format!(
             "the user who runs flexslot-proxy must be able to write in {dir}; give it that directory, run as its owner, or name another place \
              (store.url, or --store sqlite:PATH; a key beside it goes along)"

@@ -175,6 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_no_credential_of_the_service_says_who_puts_it_there() {
+        for kind in [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem] {
+            let path = "/run/credentials/flexslot-proxy.service/key".into();
+            let hint =
+                KeyFileError::File { path, doing: "write the key file", error: kind.into() }.hint().expect("a hint");
+            assert!(hint.contains("service/key does not exist: LoadCredential="), "{hint}");
+            assert!(hint.contains("key generate --out FILE") && !hint.contains("write in"), "{hint}");
+        }
+    }
+
+    #[test]
     fn a_missing_file_is_an_error_that_names_it() {
         let error = KeyFile::new("/nowhere/key", FileAccess::Private).read().expect_err("missing");
         assert!(error.to_string().starts_with("/nowhere/key: cannot read the key file: "));
