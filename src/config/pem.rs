@@ -1,6 +1,6 @@
 //! Certificates in files.
 
-use std::path::PathBuf;
+use std::{io::ErrorKind, path::PathBuf};
 
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 
@@ -20,6 +20,7 @@ pub(super) fn certificates(
             Ok(_) => "holds no certificate in PEM".to_owned(),
             Err(_) => "is not PEM".to_owned(),
         },
+        Err(error) if error.kind() == ErrorKind::NotFound => "does not exist".to_owned(),
         Err(error) => format!("cannot be read: {}", error.kind()),
     };
     resolver.fault(&at.spot, Wrong::new(format!("{} {what}", path.display())));

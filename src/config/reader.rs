@@ -149,7 +149,12 @@ impl<'a> Value<'a> {
     /// A string that `parse` understands; `what` names it with its article, such as "a duration".
     pub(super) fn text<T>(&self, what: &str, parse: impl FnOnce(&str) -> Result<T, Wrong>) -> Option<T> {
         let Some(text) = self.raw.as_str() else {
-            self.expected(&format!("{what} in quotes"));
+            let expected = format!("{what} in quotes");
+            match what {
+                "a duration" => self.expected_as(&expected, "such as \"25s\""),
+                "a size" => self.expected_as(&expected, "such as \"64KiB\""),
+                _ => self.expected(&expected),
+            }
             return None;
         };
         parse(text).map_err(|wrong| self.fault(wrong)).ok()
@@ -227,7 +232,11 @@ impl<'a> Value<'a> {
     /// An array whose items `read` understands. One bad item spoils the list, but all bad items are noted.
     pub(super) fn list<T>(&self, what: &str, read: impl FnMut(&Value<'a>) -> Option<T>) -> Option<Vec<T>> {
         let Some(items) = self.raw.as_array() else {
-            self.expected(&format!("an array of {what}"));
+            let expected = format!("an array of {what}");
+            match self.raw.as_str().filter(|_| what != "user ids").and_then(written_list) {
+                Some(list) => self.expected_as(&expected, &list),
+                None => self.expected(&expected),
+            }
             return None;
         };
         let read: Vec<_> = self.items_of(items).iter().map(read).collect();
@@ -289,6 +298,12 @@ pub(super) fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T
         Some(name) => wrong.hint(format!("did you mean \"{name}\"?")),
         None => wrong,
     })
+}
+
+/// How a list of one text is written, where the text may be shown.
+fn written_list(text: &str) -> Option<String> {
+    let is_plain = !text.contains(['"', '\\']) && !text.contains(char::is_control) && !prefix::holds_credential(text);
+    is_plain.then(|| format!("write [\"{text}\"]"))
 }
 
 fn one_of<T>(words: &[(&'static str, T)]) -> String {

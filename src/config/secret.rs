@@ -175,7 +175,12 @@ impl Unreadable {
             )),
             Self::NotSet { name } => Some(format!("set {name}, or keep the secret in a file: {{ file = \"path\" }}")),
             Self::Missing { .. } => Some("put the secret there, readable for this user alone (chmod 600)".to_owned()),
-            Self::Failed { .. } | Self::Empty { .. } | Self::NotText { .. } => None,
+            Self::Failed { kind: io::ErrorKind::PermissionDenied, .. } => Some(
+                "let this user read it; LoadCredential= in a unit of systemd hands it over as a file below $CREDENTIALS_DIRECTORY"
+                    .to_owned(),
+            ),
+            Self::Empty { .. } => Some("write the secret there, on one line".to_owned()),
+            Self::Failed { .. } | Self::NotText { .. } => None,
         }
     }
 }

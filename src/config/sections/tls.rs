@@ -1,8 +1,13 @@
 //! `[server.tls]`: what callers over TLS are shown, and asked for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{
+    InconsistentKeys,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::CertifiedKey,
+};
 
 use super::ExtraRoots;
 use crate::config::{
@@ -59,8 +64,14 @@ impl Written {
     pub(super) fn meaning(self, resolver: &Resolver<'_>) -> Option<ServerTls> {
         // All three are looked at before anything is given up, so that all their faults are told at once.
         let client_roots = self.client_ca.into_given().and_then(|at| ExtraRoots::read(&at, resolver));
+        let spot = self.key.given().map(|at| at.spot.clone());
         let key = private_key(self.key, resolver);
         let (certificate, chain) = pem::certificates(&self.certificate.into_given()?, resolver)?;
+        if let (Some(spot), Some(key)) = (spot, &key)
+            && let Some(wrong) = misfit(&chain, &certificate, key)
+        {
+            resolver.fault(&spot, wrong);
+        }
         Some(ServerTls { certificate, chain, key, client_roots })
     }
 }
@@ -72,4 +83,19 @@ fn private_key(setting: Setting<SecretSource>, resolver: &Resolver<'_>) -> Optio
         resolver.fault(&spot, Wrong::new(format!("{} holds no private key in PEM", key.source)));
     }
     Some(key)
+}
+
+/// What keeps the key from being used with the certificate. One that is no key has been told of by now.
+fn misfit(chain: &[CertificateDer<'static>], certificate: &Path, key: &ConfiguredSecret) -> Option<Wrong> {
+    let der = PrivateKeyDer::from_pem_slice(key.secret.expose().as_bytes()).ok()?;
+    let (certificate, key) = (certificate.display(), &key.source);
+    match CertifiedKey::from_der(chain.to_vec(), der, &ring::default_provider()) {
+        Ok(_) => None,
+        Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Some(Wrong::new(format!("{key} is not the key of the certificate in {certificate}")).hint(
+                "the file has to begin with the server's own certificate, and the key is the one it was made for",
+            ))
+        }
+        Err(error) => Some(Wrong::new(format!("{key} and {certificate} cannot be used together: {error}"))),
+    }
 }

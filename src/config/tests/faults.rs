@@ -35,6 +35,7 @@ pat_fallback = "Always"
         r#"proxy.toml:3: upstream.url: not an absolute URL (column 7)
   hint: write "https://api.flexslot.gg"
 proxy.toml:4: upstream.connect_timeout: expected a duration in quotes, found an integer (column 19)
+  hint: such as "25s"
 proxy.toml:8: oauth.client_secret: environment variable FLEXSLOT_CLIENT_SECRET is not set (column 17)
   hint: set FLEXSLOT_CLIENT_SECRET, or keep the secret in a file: { file = "path" }
 proxy.toml:11: limits.header_size: not a size (column 15)
@@ -239,7 +240,10 @@ fn callers_are_told_apart_and_say_for_whom_they_may_speak() {
             caller("name = \"a\"\ntoken = { env = \"A\" }\ntenants = []"),
             "no tenant, so that the caller could call nothing",
         ),
-        (caller("name = \"a\"\ntoken = { env = \"A\" }\ntenants = \"acme\""), "expected an array of tenants' names"),
+        (
+            caller("name = \"a\"\ntoken = { env = \"A\" }\ntenants = \"acme\""),
+            "expected an array of tenants' names, found a string (column 11)\n  hint: write [\"acme\"]",
+        ),
         (caller("name = \"a\"\ntoken = \"token-a\"\ntenants = \"*\""), "a secret is never written in the file"),
         (
             caller("name = \"a\"\ntoken = { env = \"SPACE\" }\ntenants = \"*\""),
@@ -261,6 +265,7 @@ fn with_tls(text: &str) -> Result<Config, String> {
     let machine = FakeEnvironment::with_config(text)
         .file("/etc/fp/proxy.crt", &certificate.pem())
         .file("/etc/fp/proxy.key", &key.serialize_pem())
+        .file("/etc/fp/other.key", &rcgen::KeyPair::generate().unwrap().serialize_pem())
         .file("/etc/fp/empty.pem", "")
         .file("/etc/fp/ca.crt", &authority().pem());
     machine.load().map_err(|faults| faults.to_string().replace("/etc/fp/", ""))
@@ -294,15 +299,19 @@ fn a_listener_with_tls_shows_a_certificate_and_may_ask_for_one() {
             "[server.tls]\ncertificate = \"proxy.key\"\nkey = { file = \"proxy.key\" }".into(),
             "proxy.key holds no certificate in PEM",
         ),
-        ("[server.tls]\ncertificate = \"none\"\nkey = { file = \"proxy.key\" }".into(), "none cannot be read"),
+        ("[server.tls]\ncertificate = \"none\"\nkey = { file = \"proxy.key\" }".into(), "none does not exist"),
         (
             "[server.tls]\ncertificate = \"proxy.crt\"\nkey = { file = \"proxy.crt\" }".into(),
             "proxy.crt holds no private key in PEM",
         ),
+        (
+            format!("{listen}{}", shown.replace("proxy.key", "other.key")),
+            "proxy.toml:5: server.tls.key: other.key is not the key of the certificate in proxy.crt",
+        ),
         (format!("{shown}client_ca = \"empty.pem\""), "empty.pem holds no certificate in PEM"),
         (
             "[server.tls]\nclient_ca = \"empty.pem\"\ncertificate = \"none\"\nkey = { file = \"proxy.crt\" }".into(),
-            "proxy.toml:3: server.tls.certificate: none cannot be read",
+            "proxy.toml:3: server.tls.certificate: none does not exist",
         ),
     ] {
         let faults = with_tls(&text).unwrap_err();
@@ -359,7 +368,10 @@ fn secrets_that_cannot_be_had_are_told_by_their_source() {
     assert!(told.ends_with("environment variable NO is not set (column 16)\n  hint: set NO, or keep the secret in a file: { file = \"path\" }"), "{told}");
     let told = load("{ file = \"no\" }");
     assert!(told.ends_with("/etc/fp/no does not exist (column 16)\n  hint: put the secret there, readable for this user alone (chmod 600)"), "{told}");
-    assert!(load("{ file = \"empty\" }").contains("/etc/fp/empty is empty"));
+    assert!(
+        load("{ file = \"empty\" }")
+            .contains("/etc/fp/empty is empty (column 16)\n  hint: write the secret there, on one line")
+    );
     assert!(load("{ file = \"bytes\" }").contains("/etc/fp/bytes is not UTF-8 text"));
     let told = load("{ file = \"two\" }");
     assert!(told.contains("characters that no credential has") && !told.contains("canary"), "{told}");
