@@ -136,7 +136,7 @@ impl DemoArgs {
 /// come to, so that commands find the sidecar by this file alone.
 fn write_file(dir: &Path, upstream: &str, listeners: Option<&Listeners>) -> Result<PathBuf, Failure> {
     let addresses = |list: String| {
-        let addresses = list.split(", ").filter(|address| !address.is_empty());
+        let addresses = list.split(", ").filter_map(|address| address.strip_prefix("http://"));
         format!("listen = [{}]\n", addresses.map(|address| format!("{address:?}")).collect::<Vec<_>>().join(", "))
     };
     let (server, admin) = listeners.map_or_else(Default::default, |listeners| {

@@ -134,6 +134,8 @@ async fn a_configuration_that_cannot_be_used_changes_nothing_until_it_is_mended(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_file_that_goes_away_is_an_error_and_its_key_stays_in_use() {
     let world = world().await;
+    // Which makes the key.
+    world.give_pat("acme").await;
     let sidecar = world.start().await;
     std::fs::rename(world.path("key"), world.path("elsewhere")).unwrap();
     let line = sidecar.process.says(UNUSABLE).await;

@@ -120,6 +120,7 @@ impl Plan {
             plan: self,
             calls,
             tolerated_replays: 0,
+            tolerated_after_end: 0,
             presentations: 1,
         };
         world.ready().await;
