@@ -17,6 +17,7 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -153,6 +154,8 @@ impl Environment for WellEquipped {
     fn read(&self, path: &Path) -> io::Result<FileRead> {
         let text = match path.extension().and_then(|extension| extension.to_str()) {
             Some("toml") => self.file.clone(),
+            Some("crt") => CERTIFICATE.0.clone(),
+            Some("key") => CERTIFICATE.1.clone(),
             _ if path.ends_with("encryption-key") => "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned(),
             _ if path.ends_with("store-url") => "redis://sidecar:of-a-test@flexslot-redis:6379/0".to_owned(),
             _ => "flx_pat_of_a_test".to_owned(),
@@ -164,6 +167,12 @@ impl Environment for WellEquipped {
         true
     }
 }
+
+/// One that signs itself, and its key, in PEM.
+static CERTIFICATE: LazyLock<(String, String)> = LazyLock::new(|| {
+    let made = rcgen::generate_simple_self_signed(["sidecar.internal".to_owned()]).expect("a certificate");
+    (made.cert.pem(), made.signing_key.serialize_pem())
+});
 
 #[test]
 fn every_configuration_in_the_documents_is_valid() {
