@@ -11,7 +11,7 @@ use std::{
 use flexslot_proxy::{
     model::{FileAccess, Random, Secret, SystemClock},
     store::{
-        OpenError, Opening, StoreError, TokenStore,
+        Opening, TokenStore,
         backend::Backend,
         keyfile::KeyFile,
         postgres::{Postgres, PostgresParams, Trust},
@@ -108,16 +108,8 @@ impl Place {
     pub(crate) async fn open(&self, dir: &Path) -> TokenStore {
         let random = Random::system();
         let file = KeyFile::new(dir.join("key"), FileAccess::Private);
-        let mut tries = 0;
-        loop {
-            let ring = if file.path().exists() { file.read().unwrap() } else { file.create(&random).unwrap() };
-            let sealer = Sealer::new(ring, random.clone());
-            match TokenStore::open(self.backend(dir).await, sealer, random.clone()).await {
-                // Whoever opens a file that is put in the place of another just then comes again.
-                Err(OpenError::Store(StoreError::Unavailable(_))) if tries < 50 => tries += 1,
-                opened => return opened.unwrap(),
-            }
-        }
+        let ring = if file.path().exists() { file.read().unwrap() } else { file.create(&random).unwrap() };
+        TokenStore::open(self.backend(dir).await, Sealer::new(ring, random.clone()), random).await.unwrap()
     }
 
     /// What is under it, made when missing: a new one that nobody has taken into use yet.
