@@ -80,7 +80,12 @@ impl SqliteBackend {
         &self,
         job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.reader.run(self.deadline(), move |connection| job(&*connection.transaction()?)).await
+        let done = self.reader.run(self.deadline(), move |connection| job(&*connection.transaction()?)).await;
+        if done.is_err() {
+            // Where the store has lost its log, it is not opened anew before the writer has let go of the old one too.
+            self.writer.look(self.deadline());
+        }
+        done
     }
 
     /// Runs `job` in a transaction of the writer, which has the store to itself from the beginning.
@@ -251,7 +256,9 @@ fn file_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Ope
 /// SQLite's messages speak of its own state and of columns, never of what is in them.
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Unavailable(format!("SQLite: {error}"))
+        // One message stands for dozens of causes, which only the number tells apart (sqlite.org/rescode.html).
+        let code = error.sqlite_error().map(|failure| format!(" (result code {})", failure.extended_code));
+        Self::Unavailable(format!("SQLite: {error}{}", code.unwrap_or_default()))
     }
 }
 

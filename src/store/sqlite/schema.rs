@@ -72,6 +72,7 @@ pub(super) fn open(path: &Path, random: &Random) -> Result<Connection, OpenError
         migrate(&mut connection, path, random)?;
     }
     write_ahead(&connection, path)?;
+    open_files(&connection, path)?;
     Ok(connection)
 }
 
@@ -102,7 +103,13 @@ fn write_ahead(connection: &Connection, path: &Path) -> Result<(), OpenError> {
 pub(super) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let connection = connect(path)?;
     connection.pragma_update(None, "query_only", true).map_err(failed(path))?;
+    open_files(&connection, path)?;
     Ok(connection)
+}
+
+/// SQLite opens the file and its log, and keeps them, with the first page that is read.
+fn open_files(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    found(connection, path).map(drop)
 }
 
 /// Without `SQLITE_OPEN_CREATE`, so that no file comes to be with other permissions than ours.

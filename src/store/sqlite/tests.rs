@@ -1,3 +1,4 @@
+mod replaced;
 mod together;
 mod waiting;
 
@@ -48,6 +49,22 @@ fn open(path: &Path, clock: &Arc<ManualClock>) -> Result<SqliteBackend, OpenErro
 }
 
 conformance!(engine());
+
+async fn newest(store: &SqliteBackend) -> Option<u64> {
+    let (newest, _) = store.changes(Revision(0), 1).await.ok()?;
+    Some(newest.0)
+}
+
+async fn put(store: &SqliteBackend) {
+    let change = Change {
+        key: Key::new(Kind::Meta, "probe"),
+        expect: Expect::Anything,
+        label: Label::default(),
+        body: Body::default(),
+    };
+    let written = store.write(vec![change]).await;
+    assert!(matches!(written, Ok(Written::Done(_))), "{written:?}");
+}
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("there").mode() & 0o777
@@ -249,95 +266,6 @@ fn every_query_goes_by_an_index() {
     }
     let list = plan(super::rows::LIST_STATE, 6);
     assert!(list.contains("(kind=? AND state=? AND name>? AND name<?)"), "from its beginning to its end\n{list}");
-}
-
-// === the file under a running process ===
-
-/// Longer than a new file has to be left alone.
-const STILL: Duration = Duration::from_secs(3);
-
-async fn newest(store: &SqliteBackend) -> Option<u64> {
-    let (newest, _) = store.changes(Revision(0), 1).await.ok()?;
-    Some(newest.0)
-}
-
-async fn put(store: &SqliteBackend) {
-    let change = Change {
-        key: Key::new(Kind::Meta, "probe"),
-        expect: Expect::Anything,
-        label: Label::default(),
-        body: Body::default(),
-    };
-    assert!(matches!(store.write(vec![change]).await, Ok(Written::Done(_))));
-}
-
-/// A store with a copy from after its first of three writes.
-async fn with_a_copy(engine: &Sqlite) -> SqliteBackend {
-    let path = engine.dir.path().join("store.db");
-    let store = open(&path, &engine.clock).expect("opened");
-    put(&store).await;
-    let file = Connection::open(&path).expect("opened");
-    file.execute("VACUUM INTO ?1", [engine.dir.path().join("copy.db").to_str()]).expect("copied");
-    put(&store).await;
-    put(&store).await;
-    assert_eq!(newest(&store).await, Some(3));
-    store
-}
-
-#[tokio::test]
-async fn a_file_that_was_replaced_is_followed_once_it_is_still() {
-    let engine = engine();
-    let dir = engine.dir.path();
-    let (store, other) = (with_a_copy(&engine).await, open(&dir.join("store.db"), &engine.clock).expect("opened"));
-    assert_eq!(newest(&other).await, Some(3));
-    fs::rename(dir.join("copy.db"), dir.join("store.db")).expect("moved");
-    assert_eq!((newest(&store).await, newest(&other).await), (None, None), "it may not be complete yet");
-    for process in [&store, &other] {
-        // Whoever opens it first may write its header.
-        let _ = newest(process).await;
-        engine.clock.pass(STILL);
-        assert_eq!(newest(process).await, Some(1), "and the old log is not read");
-    }
-    put(&store).await;
-    put(&other).await;
-    assert_eq!((newest(&store).await, newest(&other).await), (Some(3), Some(3)));
-    drop((store, other));
-    let file = Connection::open(dir.join("store.db")).expect("opened");
-    assert_eq!(file.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)), Ok("ok".into()));
-}
-
-#[tokio::test]
-async fn a_file_that_is_still_being_written_is_left_alone() {
-    let engine = engine();
-    let path = engine.dir.path().join("store.db");
-    let store = with_a_copy(&engine).await;
-    let copy = fs::read(engine.dir.path().join("copy.db")).expect("read");
-    fs::remove_file(&path).expect("removed");
-    assert_eq!(newest(&store).await, None);
-    for length in [0, 5000, copy.len()] {
-        fs::write(&path, &copy[..length]).expect("written");
-        assert_eq!(newest(&store).await, None);
-        engine.clock.pass(Duration::from_secs(1));
-        assert_eq!(newest(&store).await, None);
-    }
-    engine.clock.pass(STILL);
-    assert_eq!(newest(&store).await, Some(1));
-    assert_eq!(mode(&path), 0o600);
-}
-
-#[tokio::test]
-async fn a_file_that_is_gone_is_made_anew() {
-    let engine = engine();
-    let store = with_a_copy(&engine).await;
-    let id = store.store_id().await.expect("an id");
-    fs::remove_file(engine.dir.path().join("store.db")).expect("removed");
-    assert_eq!(newest(&store).await, None);
-    assert!(store.write(Vec::new()).await.is_err());
-    engine.clock.pass(STILL);
-    assert_eq!(newest(&store).await, Some(0));
-    assert_ne!(store.store_id().await, Ok(id));
-    put(&store).await;
-    assert_eq!(newest(&open(&engine.dir.path().join("store.db"), &engine.clock).expect("opened")).await, Some(1));
 }
 
 #[tokio::test]

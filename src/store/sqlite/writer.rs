@@ -68,6 +68,12 @@ impl Writer {
         self.0.hand(Write { deadline, work })?;
         answered.await.map_err(|_| stopped())?
     }
+
+    /// Has it look at its file, and write nothing.
+    pub(super) fn look(&self, deadline: Instant) {
+        // Whoever wants something written hears of it that the thread has stopped.
+        let _ = self.0.hand(Write { deadline, work: Box::new(|_| Box::new(|_| ())) });
+    }
 }
 
 // === impl Write ===
@@ -98,9 +104,7 @@ fn write_together(file: &mut StoreFile, waiting: &mut VecDeque<Write>) {
     }
     // The least patient says how long they wait for the store.
     let Some(deadline) = waiting.iter().map(|write| write.deadline).min() else { return };
-    let begun = within(deadline, file)
-        .and_then(|connection| Ok(connection.transaction_with_behavior(TransactionBehavior::Immediate)?));
-    let mut transaction = match begun {
+    let mut transaction = match begin(deadline, file) {
         Ok(transaction) => transaction,
         Err(error) => {
             let now = Instant::now() + GRAIN;
@@ -120,10 +124,20 @@ fn write_together(file: &mut StoreFile, waiting: &mut VecDeque<Write>) {
         }
     }
     let kept = match transaction.is_autocommit() {
-        true => Err(StoreError::Unavailable("SQLite: the transaction was taken back; nothing was done".into())),
+        true => {
+            drop(transaction);
+            Err(StoreError::Unavailable("SQLite: the transaction was taken back; nothing was done".into()))
+        }
         false => transaction.commit().map_err(StoreError::from),
     };
+    // What is on a disk that nobody reads is not written.
+    let kept = kept.and_then(|()| file.still_ours());
     told.into_iter().for_each(|tell| tell(kept.clone()));
+}
+
+/// Has the store to itself from now on.
+fn begin(deadline: Instant, file: &mut StoreFile) -> Result<Transaction<'_>, StoreError> {
+    Ok(within(deadline, file)?.transaction_with_behavior(TransactionBehavior::Immediate)?)
 }
 
 /// Takes out of `waiting` those that are to be refused; answers how many they were.

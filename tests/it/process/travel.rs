@@ -78,6 +78,48 @@ async fn what_two_sidecars_hold_survives_an_older_store_and_none() {
     assert_nothing_is_lost(&world, &sidecars, &acme).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_two_sidecars_hold_survives_a_log_that_is_deleted() {
+    let mut world = World::new().await;
+    world.set("refresh", "min_interval = \"0s\"");
+    let acme = world.connect("acme", Life::Expired).await;
+    world.give_pat("beta").await;
+    let sidecars = [world.start().await, world.start().await];
+    assert_served(&sidecars, "before").await;
+
+    fs::remove_file(world.path("store.db-wal")).unwrap();
+    for sidecar in &sidecars {
+        sidecar.process.says("the store's file was opened anew").await;
+    }
+    assert_served(&sidecars, "without the log").await;
+    until("what the log held is written back", async || version(&world).await == 2).await;
+    assert_nothing_is_lost(&world, &sidecars, &acme).await;
+}
+
+/// Who comes before the others have noticed finds their log beside a file that it is not of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sidecar_that_starts_while_the_store_is_replaced_comes_to_work_with_the_others() {
+    let mut world = World::new().await;
+    world.set("refresh", "min_interval = \"0s\"");
+    let acme = world.connect("acme", Life::Expired).await;
+    world.give_pat("beta").await;
+    fs::copy(world.path("store.db"), world.path("copy.db")).unwrap();
+    let first = world.start().await;
+    assert_eq!(ask(first.proxy, &get(DECKS, "acme")).await.status, 200, "it refreshes");
+
+    first.process.pause();
+    fs::rename(world.path("copy.db"), world.path("store.db")).unwrap();
+    let early = world.start().await;
+    first.process.resume();
+    let sidecars = [early, first];
+    assert_served(&sidecars, "with the file that came").await;
+    for sidecar in &sidecars {
+        sidecar.process.says("the store's file was opened anew").await;
+    }
+    until("all have the grant that was refreshed", async || version(&world).await == 2).await;
+    assert_nothing_is_lost(&world, &sidecars, &acme).await;
+}
+
 /// Both sidecars refresh once, then `travel` leaves nothing of the store, or what `copy` had kept of it before; what they
 /// hold is written back, and nothing is refreshed but what has expired.
 async fn survives(place: Place, copy: impl FnOnce(), travel: impl FnOnce()) {

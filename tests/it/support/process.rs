@@ -17,6 +17,9 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{Call, PATIENCE, Reach};
 
+/// How many lines of a process are shown where a test fails.
+const LAST_WORDS: usize = 60;
+
 /// A process to be started. It gets no environment but what is said here.
 #[derive(Debug, Clone)]
 pub(crate) struct Launch {
@@ -286,7 +289,20 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+        if thread::panicking() {
+            tell_last_words(self.id(), &self.stderr());
+        }
     }
+}
+
+/// Where a test fails, what the processes said of it is worth more than where the test stood.
+#[expect(clippy::print_stderr, reason = "for whoever reads the report of the failed test")]
+fn tell_last_words(process: u32, said: &str) {
+    // Of a sidecar that was asked all the time, the requests hide the rest.
+    let lines = || said.lines().filter(|line| !line.contains(r#""target":"access""#));
+    let before = lines().count().saturating_sub(LAST_WORDS);
+    eprintln!("process {process} wrote at last:");
+    lines().skip(before).for_each(|line| eprintln!("{line}"));
 }
 
 // === impl Sidecar ===
