@@ -75,6 +75,9 @@ const PROBED: u32 = 100;
 const PER_SECOND: u32 = 1000;
 const HEALTH_PER_SECOND: u32 = 100;
 
+/// Their connections; the admin listener takes 40 at a time.
+const HEALTH_CONNECTIONS: usize = 30;
+
 /// So many connections that one is free when a request is due, also where answers take half a second.
 const PROBING: usize = 500;
 
@@ -153,7 +156,7 @@ impl<'a> Bench<'a> {
         }
         self.flexslot.record.forget(self.crowd());
         let workers = Group::open(sidecar.port, PROBING)?;
-        let background = Group::of_health(sidecar.admin, HEALTH_PER_SECOND as usize)?;
+        let background = Group::of_health(sidecar.admin, HEALTH_CONNECTIONS)?;
         Ok((sidecar, Probes { workers, background, tenants: probed }))
     }
 

@@ -13,13 +13,12 @@ mod writer;
 use std::{
     fmt, fs, io,
     os::unix::fs::{MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::time::Instant;
 
@@ -41,14 +40,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many rows one transaction of a purge deletes, so that other writes get their turn.
 const PURGE_STEP: u64 = 1000;
 
-/// Held while a file is made and looked at. SQLite's locks on a file are the process's, and end when the process closes
-/// *any* descriptor of that file: nobody in this process may have it open in SQLite while we close ours.
-static CREATING: Mutex<()> = Mutex::new(());
-
 /// A store in a file. Writes are made by one thread, those that come together in one transaction, and reads by another,
 /// each with its own connection.
 pub struct SqliteBackend {
-    path: PathBuf,
+    name: Arc<Name>,
     clock: Arc<dyn Clock>,
     patience: Duration,
     writer: Writer,
@@ -68,11 +63,13 @@ impl SqliteBackend {
         // An absolute path is never one of the names that mean something else to SQLite, such as ":memory:".
         let path = std::path::absolute(path).map_err(file_error(path, "find the store"))?;
         create_private_dir(dir_of(&path)).map_err(file_error(dir_of(&path), "make the store's directory"))?;
+        // SQLite follows a link, and keeps its log beside what that leads to.
+        let path = fs::canonicalize(&path).unwrap_or(path);
         let name = Arc::new(Name::new(&path, Arc::clone(&clock), random.clone()));
         let no_thread = || file_error(&path, "start its thread");
         let writer = Writer::start(StoreFile::open(&name, Access::Write)?).map_err(no_thread())?;
         let reader = Reader::start(StoreFile::open(&name, Access::Read)?).map_err(no_thread())?;
-        Ok(Self { path, clock, patience: PATIENCE, writer, reader })
+        Ok(Self { name, clock, patience: PATIENCE, writer, reader })
     }
 
     /// Runs `job` in a transaction of the reader: it sees one state of the store.
@@ -81,8 +78,7 @@ impl SqliteBackend {
         job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let done = self.reader.run(self.deadline(), move |connection| job(&*connection.transaction()?)).await;
-        if done.is_err() {
-            // Where the store has lost its log, it is not opened anew before the writer has let go of the old one too.
+        if done.is_err() && self.name.waits_for_another() {
             self.writer.look(self.deadline());
         }
         done
@@ -105,7 +101,7 @@ impl SqliteBackend {
 #[async_trait]
 impl Backend for SqliteBackend {
     fn exposure(&self) -> Option<String> {
-        exposure_of_dir(dir_of(&self.path))
+        exposure_of_dir(dir_of(self.name.path()))
     }
 
     async fn store_id(&self) -> Result<[u8; 16], StoreError> {
@@ -207,23 +203,17 @@ impl Backend for SqliteBackend {
 
 impl fmt::Debug for SqliteBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteBackend").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("SqliteBackend").field("path", &self.name.path()).finish_non_exhaustive()
     }
 }
 
 // === files ===
 
-/// SQLite would make the file with the permissions that the umask leaves; so it is made before.
-fn create_missing(path: &Path) -> Result<(), OpenError> {
-    let _creating = CREATING.lock();
-    match create_private(path) {
-        Ok(file) => {
-            drop(file);
-            sync_dir_of(path).map_err(file_error(path, "make the store's file durable"))
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(file_error(path, "make the store's file")(error)),
-    }
+/// SQLite would make the file with the permissions that the umask leaves; so it is made before. Its descriptor is closed
+/// while nobody in this process has the file open in SQLite: all of SQLite's locks on it would end with that.
+fn create(path: &Path) -> Result<(), OpenError> {
+    drop(create_private(path).map_err(file_error(path, "make the store's file"))?);
+    sync_dir_of(path).map_err(file_error(path, "make the store's file durable"))
 }
 
 /// A store that another user's sidecar works on would get files of ours beside it, which it then could not read.

@@ -65,6 +65,10 @@ pub(super) fn too_late() -> StoreError {
 /// Lets the connection wait for nobody longer than until `deadline`.
 pub(super) fn within(deadline: Instant, file: &mut StoreFile) -> Result<&mut rusqlite::Connection, StoreError> {
     let connection = file.connection()?;
+    // To open the store anew may have taken that long.
+    if Instant::now() >= deadline {
+        return Err(too_late());
+    }
     connection.busy_timeout(deadline.saturating_duration_since(Instant::now()))?;
     Ok(connection)
 }

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    file::StoreFile,
+    file::{StoreFile, Watch},
     worker::{Worker, stopped, too_late, within},
 };
 use crate::store::StoreError;
@@ -104,8 +104,8 @@ fn write_together(file: &mut StoreFile, waiting: &mut VecDeque<Write>) {
     }
     // The least patient says how long they wait for the store.
     let Some(deadline) = waiting.iter().map(|write| write.deadline).min() else { return };
-    let mut transaction = match begin(deadline, file) {
-        Ok(transaction) => transaction,
+    let (watch, mut transaction) = match begin(deadline, file) {
+        Ok(begun) => begun,
         Err(error) => {
             let now = Instant::now() + GRAIN;
             // The others have time left to wait for whoever has it; what fails before the time is over fails for all.
@@ -131,13 +131,18 @@ fn write_together(file: &mut StoreFile, waiting: &mut VecDeque<Write>) {
         false => transaction.commit().map_err(StoreError::from),
     };
     // What is on a disk that nobody reads is not written.
-    let kept = kept.and_then(|()| file.still_ours());
+    let kept = kept.and_then(|()| watch.still_ours());
     told.into_iter().for_each(|tell| tell(kept.clone()));
 }
 
 /// Has the store to itself from now on.
-fn begin(deadline: Instant, file: &mut StoreFile) -> Result<Transaction<'_>, StoreError> {
-    Ok(within(deadline, file)?.transaction_with_behavior(TransactionBehavior::Immediate)?)
+fn begin(deadline: Instant, file: &mut StoreFile) -> Result<(Watch, Transaction<'_>), StoreError> {
+    within(deadline, file)?;
+    let watch = file.watch()?;
+    let transaction = file.opened()?.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // To wait for the others may have taken long enough for it.
+    watch.still_ours()?;
+    Ok((watch, transaction))
 }
 
 /// Takes out of `waiting` those that are to be refused; answers how many they were.

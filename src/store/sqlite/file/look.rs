@@ -20,6 +20,7 @@ pub(super) struct Stamp {
 }
 
 /// What is under the store's name, and beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) store: Option<Stamp>,
     pub(super) beside: [Option<Inode>; 2],
@@ -37,7 +38,7 @@ pub(super) struct Files {
 impl Found {
     pub(super) fn look(path: &Path) -> io::Result<Self> {
         let inode = |path: &Path| Ok::<_, io::Error>(stamp(path)?.map(|stamp| stamp.inode));
-        // The index first: SQLite makes it after the log, and an index that is found without its log is of no use to anybody.
+        // The index first: SQLite makes it after the log, so that one without a log is one that has lost it.
         let [log, index] = BESIDE.map(|ending| beside(path, ending));
         let index = inode(&index)?;
         Ok(Self { beside: [inode(&log)?, index], store: stamp(path)? })

@@ -1,80 +1,97 @@
 //! Which file is the store, and how one connection after the other opens it.
 
 use std::{
-    fs::{File, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 use super::{
     Access,
-    look::{BESIDE, Found, Inode, Stamp, take_away},
-    open::{Open, holds_another_log},
+    look::{BESIDE, Files, Found, take_away},
+    open::{Open, holds, holds_another_log},
 };
 use crate::{
     model::{Clock, Random, Timestamp},
     store::{
         OpenError, StoreError,
-        files::{beside, dir_of},
-        sqlite::{create_missing, file_error, make_private, refuse_other_owner, schema},
+        files::{beside, create_private},
+        sqlite::{create, file_error, make_private, refuse_other_owner, schema},
     },
 };
 
-/// How long a new file, or none, must have been there before it is taken for the store.
+/// How long other files, or none, must have been there before they are taken for the store.
 const STILL: Duration = Duration::from_secs(2);
 
-/// How long a process waits before it asks again whether it is its turn to open the store, and how often it asks.
-const TURN: Duration = Duration::from_millis(10);
-const TURNS: u32 = 500;
+/// What the name of the file ends in by which they take turns.
+const TURN: &str = "-turn";
 
-/// The store's name, and which file of that name is the store. All connections of a process share it.
+/// How long a connection waits for its turn to open the store, and how long before it asks again.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The store's name, and which files of that name are the store. All connections of a process share it.
 pub(in super::super) struct Name {
-    pub(super) path: PathBuf,
+    path: PathBuf,
     clock: Arc<dyn Clock>,
     random: Random,
-    turns: u32,
+    patience: Duration,
     /// Before the lock that all processes share, so that of two threads that ask all the time both get their turn.
     turn: Mutex<()>,
     bearer: Mutex<Bearer>,
+    /// Another connection of this process has to let go of a log that is lost, before one can open the next.
+    waits: AtomicBool,
 }
 
 #[derive(Default)]
 struct Bearer {
-    /// The one that is the store.
-    file: Option<Inode>,
-    /// Another one, or none, and since when.
-    other: Option<(Option<Stamp>, Timestamp)>,
+    /// Those that are the store.
+    files: Option<Files>,
+    /// Others, or none, and since when.
+    others: Option<(Found, Timestamp)>,
 }
 
-/// Held by the one connection of all processes that opens the store.
+/// Held by the one connection of all processes that opens the store, or lets go of what lies beside it.
 pub(super) struct Turn<'n> {
+    _file: File,
     _in_process: MutexGuard<'n, ()>,
-    _dir: File,
+    /// The file that is locked was not there before.
+    is_first: bool,
 }
 
 // === impl Name ===
 
 impl Name {
     pub(in super::super) fn new(path: &Path, clock: Arc<dyn Clock>, random: Random) -> Self {
-        Self { path: path.to_owned(), clock, random, turns: TURNS, turn: Mutex::default(), bearer: Mutex::default() }
+        let (turn, bearer, waits) = (Mutex::default(), Mutex::default(), AtomicBool::default());
+        Self { path: path.to_owned(), clock, random, patience: PATIENCE, turn, bearer, waits }
     }
 
-    /// Whether the file that was found under the name may be opened, or made where there is none.
-    pub(super) fn may_be_opened(&self, found: Option<Stamp>) -> bool {
+    pub(in super::super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether what was found under the name may be opened, or made where there is none.
+    pub(super) fn may_be_opened(&self, found: &Found) -> bool {
         let now = self.clock.now();
         let mut bearer = self.bearer.lock();
-        if bearer.file.is_some() && bearer.file == found.map(|stamp| stamp.inode) {
+        // Only while they are open: the numbers of files that nobody has open are given to others.
+        if bearer.files.is_some_and(|files| found.files() == Some(files) && holds(files)) {
             return true;
         }
-        let since = match bearer.other {
-            Some((stamp, since)) if stamp == found => since,
+        let since = match bearer.others {
+            Some((others, since)) if others == *found => since,
             _ => now,
         };
-        bearer.other = Some((found, since));
+        bearer.others = Some((*found, since));
         now.since(since).is_none_or(|still| still >= STILL)
     }
 
@@ -88,13 +105,14 @@ impl Name {
                 look()?.inode()
             }
             Some(file) if holds_another_log(file, found.beside) => {
+                self.waits.store(true, Ordering::Release);
                 return Err(self.unavailable("has another log than the one that this process still has open").into());
             }
             file => file,
         };
         refuse_other_owner(&self.path)?;
         if let [None, index @ Some(_)] = found.beside {
-            // Of a log that somebody took away. SQLite never leaves the one without the other.
+            // Without its log an index is of no use, and SQLite would go on with it.
             take_away(&beside(&self.path, BESIDE[1]), index);
         }
         let mut connection = schema::open(&self.path, &self.random)?;
@@ -107,30 +125,48 @@ impl Name {
         if before != Some(files.store) {
             return Err(self.unavailable("was replaced while it was opened").into());
         }
-        *self.bearer.lock() = Bearer { file: Some(files.store), other: None };
-        Ok(Open::new(connection, files))
+        *self.bearer.lock() = Bearer { files: Some(files), others: None };
+        Ok(Open::new(connection, &self.path, files))
     }
 
     /// Makes the file where there is none. What lies beside it is of one that is gone, and SQLite would go on with it.
     fn make(&self, found: &Found) -> Result<(), OpenError> {
         found.beside.into_iter().zip(BESIDE).for_each(|(file, ending)| take_away(&beside(&self.path, ending), file));
-        create_missing(&self.path)
+        create(&self.path)
     }
 
-    /// Waits until nobody else opens the store, so that none takes away what another has just made.
+    /// Waits until nobody else opens the store, so that none takes away what another has just made. What is locked is a
+    /// file of our own, as whoever may read a directory may lock that.
     pub(super) fn turn(&self) -> Result<Turn<'_>, OpenError> {
+        let until = Instant::now() + self.patience;
         let taken = || self.unavailable("is being opened by another process, which does not get done");
-        let failed = || file_error(&self.path, "take turns in the store's directory");
-        let in_process = self.turn.try_lock_for(TURN * self.turns).ok_or_else(taken)?;
-        let dir = File::open(dir_of(&self.path)).map_err(failed())?;
-        for _ in 0..self.turns {
-            match dir.try_lock() {
-                Ok(()) => return Ok(Turn { _in_process: in_process, _dir: dir }),
-                Err(TryLockError::WouldBlock) => thread::park_timeout(TURN),
+        let in_process = self.turn.try_lock_until(until.into_std()).ok_or_else(taken)?;
+        let path = beside(&self.path, TURN);
+        let failed = || file_error(&path, "take turns by the file");
+        let (file, is_first) = match create_private(&path) {
+            Ok(file) => (file, true),
+            Err(_) => (OpenOptions::new().read(true).write(true).open(&path).map_err(failed())?, false),
+        };
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Turn { _file: file, _in_process: in_process, is_first }),
+                Err(TryLockError::WouldBlock) if Instant::now() < until => thread::park_timeout(PAUSE),
+                Err(TryLockError::WouldBlock) => return Err(taken().into()),
                 Err(TryLockError::Error(error)) => return Err(failed()(error)),
             }
         }
-        Err(taken().into())
+    }
+
+    /// For a file that is none of ours: leaves nothing beside it.
+    pub(super) fn leave(&self, turn: &Turn<'_>) {
+        if turn.is_first {
+            let _ = fs::remove_file(beside(&self.path, TURN));
+        }
+    }
+
+    /// Whether a connection could not be opened because of another one of this process, since this was asked last.
+    pub(in super::super) fn waits_for_another(&self) -> bool {
+        self.waits.swap(false, Ordering::AcqRel)
     }
 
     pub(super) fn found(&self) -> Result<Found, StoreError> {
@@ -144,14 +180,15 @@ impl Name {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::{fs::File, sync::Arc, time::Duration};
 
-    use super::Name;
+    use super::{Name, TURN};
     use crate::{
         model::Random,
         store::{
             OpenError, StoreError,
             conformance::ManualClock,
+            files::beside,
             sqlite::file::{Access, StoreFile},
         },
     };
@@ -160,8 +197,8 @@ mod tests {
     fn a_process_that_never_gets_done_with_opening_holds_up_nobody_for_ever() {
         let dir = tempfile::tempdir().unwrap();
         let name = Name::new(&dir.path().join("store.db"), ManualClock::new(), Random::system());
-        let name = Name { turns: 2, ..name }.into();
-        let other = File::open(dir.path()).unwrap();
+        let name = Arc::new(Name { patience: Duration::from_millis(1), ..name });
+        let other = File::create(beside(&name.path, TURN)).unwrap();
         other.lock().unwrap();
         let refused = StoreFile::open(&name, Access::Write).err().unwrap();
         let what = "is being opened by another process";
