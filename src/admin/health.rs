@@ -79,16 +79,8 @@ impl Readiness {
 
     /// What `/readyz` says.
     pub fn report(&self, health: Health) -> Report {
-        let reasons: Vec<_> = [
-            (!health.store_reachable, "store_unreachable"),
-            (health.travelled, "store_travelled"),
-            (health.waiting > 0, "custody_pending"),
-            (health.at_risk > 0, "custody_at_risk"),
-            (health.forgetful, "store_forgetful"),
-        ]
-        .into_iter()
-        .filter_map(|(holds, reason)| holds.then_some(reason))
-        .collect();
+        let reasons: Vec<_> =
+            troubles(health).into_iter().filter(|(_, holds)| *holds).map(|(reason, _)| reason).collect();
         let condition = match self.phase() {
             Phase::Starting => Condition::Starting,
             Phase::Draining => Condition::Draining,
@@ -97,6 +89,17 @@ impl Readiness {
         };
         Report { condition, reasons }
     }
+}
+
+/// Every reason that there is for `degraded`, and whether it holds.
+pub(super) fn troubles(health: Health) -> [(&'static str, bool); 5] {
+    [
+        ("store_unreachable", !health.store_reachable),
+        ("store_travelled", health.travelled),
+        ("custody_pending", health.waiting > 0),
+        ("custody_at_risk", health.at_risk > 0),
+        ("store_forgetful", health.forgetful),
+    ]
 }
 
 // === impl Report ===

@@ -8,7 +8,7 @@ use prometheus::{
     Registry, TextEncoder, core::Collector,
 };
 
-use super::connections::Tally;
+use super::{connections::Tally, health};
 use crate::{
     credential::coordinator::Health,
     model::{
@@ -30,6 +30,8 @@ pub struct Metrics {
     credentials: Credentials,
     storing: Storing,
     spans: IntCounterVec,
+    reloaded: IntGauge,
+    degraded: IntGaugeVec,
 }
 
 /// What callers get.
@@ -92,8 +94,24 @@ impl Metrics {
         let credentials = Credentials::register(&registrar)?;
         let storing = Storing::register(&registrar)?;
         let spans = registrar.counters("spans_total", "Spans of exported traces, by outcome.", &["outcome"])?;
+        let reloaded = registrar
+            .gauge("config_last_reload_successful", "Whether the configuration is in use as it was read last.")?;
+        let degraded = "Whether /readyz gives this reason for being degraded.";
+        let degraded = registrar.gauges("degraded", degraded, &["reason"])?;
+        // The one that it starts with.
+        reloaded.set(1);
         registrar.build_info()?;
-        Ok(Self { registry, requests, credentials, storing, spans })
+        Ok(Self { registry, requests, credentials, storing, spans, reloaded, degraded })
+    }
+
+    /// The configuration that was read last is in use.
+    pub fn configuration_taken(&self) {
+        self.reloaded.set(1);
+    }
+
+    /// The configuration that was read last is not in use; the one before it is.
+    pub fn configuration_refused(&self) {
+        self.reloaded.set(0);
     }
 
     /// All tenants have been counted.
@@ -107,6 +125,9 @@ impl Metrics {
     /// Everything in the Prometheus text format.
     pub fn text(&self, health: Health) -> Vec<u8> {
         self.storing.spooled_pairs.set(i64::try_from(health.waiting).unwrap_or(i64::MAX));
+        for (reason, holds) in health::troubles(health) {
+            self.degraded.with_label_values(&[reason]).set(i64::from(holds));
+        }
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "the metrics could not be written");
@@ -310,7 +331,7 @@ mod tests {
         let text = String::from_utf8(metrics.text(Health {
             store_reachable: true,
             waiting: 3,
-            at_risk: 0,
+            at_risk: 1,
             travelled: false,
             forgetful: false,
         }))
@@ -324,5 +345,8 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("flexslot_proxy_spooled_pairs 3"), "{text}");
+        for (reason, value) in [("custody_at_risk", 1), ("store_unreachable", 0)] {
+            assert!(text.contains(&format!(r#"flexslot_proxy_degraded{{reason="{reason}"}} {value}"#)), "{text}");
+        }
     }
 }

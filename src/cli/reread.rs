@@ -1,11 +1,12 @@
 //! Reads the configuration of a running sidecar again, whenever there is a reason to.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::signal::unix::Signal;
 
 use super::{logging::Logging, service, watcher::Watcher};
 use crate::{
+    admin::metrics::Metrics,
     app::{Reloaded, Reloader},
     config::{Config, ConfigSource, Environment, Faults, Overrides, SystemEnvironment},
 };
@@ -25,9 +26,16 @@ pub(super) struct Rereader {
     in_use: Config,
     logging: Logging,
     reloader: Reloader,
+    standing: Standing,
     /// The files of what was read last, in use or not: whoever mends what was refused is noticed, too.
     files: Vec<PathBuf>,
     watcher: Watcher,
+}
+
+/// Whether what was read last is in use, as the metrics have it.
+struct Standing {
+    metrics: Arc<Metrics>,
+    refused: bool,
 }
 
 /// Why the configuration is read.
@@ -51,10 +59,16 @@ impl Origin {
 
 impl Rereader {
     /// For a sidecar that runs with `started`.
-    pub(super) fn new(origin: Origin, started: Config, logging: Logging, reloader: Reloader) -> Self {
+    pub(super) fn new(
+        origin: Origin,
+        started: Config,
+        logging: Logging,
+        (reloader, metrics): (Reloader, Arc<Metrics>),
+    ) -> Self {
         let files = started.watched_files();
         let watcher = Watcher::new(&files);
-        Self { origin, in_use: started.clone(), started, logging, reloader, files, watcher }
+        let standing = Standing { metrics, refused: false };
+        Self { origin, in_use: started.clone(), started, logging, reloader, standing, files, watcher }
     }
 
     /// Ends with the sidecar.
@@ -71,9 +85,15 @@ impl Rereader {
                     self.watcher = Watcher::new(&self.files);
                     continue;
                 }
-                Ok(config) if reason == Reason::Look && self.in_use.says_the_same(&config) => self.in_use = config,
+                Ok(config) if reason == Reason::Look && self.in_use.says_the_same(&config) => {
+                    self.in_use = config;
+                    self.standing.as_before();
+                }
                 Ok(config) => self.hand_over(config).await,
-                Err(faults) => tracing::error!("the new configuration is not used, the old one stays:\n{faults}"),
+                Err(faults) => {
+                    self.standing.refused();
+                    tracing::error!("the new configuration is not used, the old one stays:\n{faults}");
+                }
             }
             // Also where the new one was refused: the sidecar is ready with the old one.
             if reason == Reason::Asked {
@@ -95,12 +115,36 @@ impl Rereader {
                     tracing::warn!(key, "this change takes effect only with the next start");
                 }
                 tracing::info!("the new configuration is in use");
+                self.standing.taken();
                 self.in_use = config;
             }
             Reloaded::Refused(failure) => {
+                self.standing.refused();
                 tracing::error!(%failure, "the new configuration cannot be used; the old one stays");
             }
             Reloaded::Stopping => {}
         }
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    fn taken(&mut self) {
+        self.refused = false;
+        self.metrics.configuration_taken();
+    }
+
+    fn refused(&mut self) {
+        self.refused = true;
+        self.metrics.configuration_refused();
+    }
+
+    /// The files say what is in use. That is worth a line only after they have said something else.
+    fn as_before(&mut self) {
+        if self.refused {
+            tracing::info!("the configuration is again the one that is in use");
+        }
+        self.taken();
     }
 }

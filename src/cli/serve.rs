@@ -78,14 +78,14 @@ async fn serve(
     let listeners = Listeners::bind(&config, handed)?;
     let crew = workers()?;
     let lasting = within(config.clone(), descriptors, crew.size());
-    let app = App::build(lasting, storage, &around, (crew, metrics))?;
+    let app = App::build(lasting, storage, &around, (crew, Arc::clone(&metrics)))?;
     announce(&listeners, &config);
     // A link is for whoever sits there, and must not end up where log lines are collected.
     if console.err_kind() == StreamKind::Terminal {
         invite(&app, &listeners, console).await;
     }
     let (reloader, reloads) = app::reloads();
-    let rereading = tokio::spawn(Rereader::new(origin, config, logging, reloader).run(hangup));
+    let rereading = tokio::spawn(Rereader::new(origin, config, logging, (reloader, metrics)).run(hangup));
     let alive = tokio::spawn(service::stay_alive());
     let last = Arc::clone(&rest);
     let stop = async {

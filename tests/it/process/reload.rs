@@ -72,6 +72,33 @@ async fn a_faulty_file_is_refused_with_its_faults_and_the_old_configuration_stay
     assert_eq!(status(&sidecar).await, 200);
 }
 
+/// What the alert of the deployment asks.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_and_the_log_say_whether_the_files_are_what_is_in_use() {
+    let world = world().await;
+    let sidecar = world.start().await;
+    let told = async |value: u8| {
+        let metrics = ask(sidecar.admin, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        let line = format!("\nflexslot_proxy_config_last_reload_successful {value}\n");
+        String::from_utf8_lossy(&metrics.body).contains(&line)
+    };
+    assert!(told(1).await, "what it starts with is in use");
+    let good = world.toml();
+    std::fs::write(world.path("proxy.toml"), format!("{good}\nnonsense = true\n")).unwrap();
+    sidecar.process.says(REFUSED).await;
+    assert!(told(0).await);
+    std::fs::write(world.path("proxy.toml"), &good).unwrap();
+    let line = sidecar.process.says("the configuration is again the one that is in use").await;
+    assert_eq!(line["level"], "INFO");
+    assert!(told(1).await);
+    std::fs::remove_file(world.path("acme.pat")).unwrap();
+    sidecar.process.says("acme.pat").await;
+    assert!(told(0).await);
+    world.write_secret("acme.pat", world.sandbox.add_pat("george").expose());
+    sidecar.process.says(IN_USE).await;
+    assert!(told(1).await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_file_that_others_may_read_is_refused_and_the_old_secret_stays() {
     use std::os::unix::fs::PermissionsExt;
