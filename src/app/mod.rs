@@ -26,15 +26,17 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-pub use crate::server::{
-    crew::Crew,
-    listen::{Handed, bind_tcp},
+pub use crate::{
+    admin::metrics::Metrics,
+    server::{
+        crew::Crew,
+        listen::{Handed, bind_tcp},
+    },
 };
 use crate::{
     admin::{
         self, Admin, connections,
         health::{Phase, Readiness},
-        metrics::Metrics,
         trace::Traces,
     },
     config::{self, Config},

@@ -6,8 +6,7 @@ use tokio::signal::unix::Signal;
 
 use super::{logging::Logging, service, watcher::Watcher};
 use crate::{
-    admin::metrics::Metrics,
-    app::{Reloaded, Reloader},
+    app::{Metrics, Reloaded, Reloader},
     config::{Config, ConfigSource, Environment, Faults, Overrides, SystemEnvironment},
 };
 
