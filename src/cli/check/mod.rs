@@ -1,6 +1,7 @@
 //! `check`
 
 mod lock;
+mod names;
 
 use std::{fmt, io, path::Path, sync::Arc};
 
@@ -95,6 +96,9 @@ impl CheckArgs {
             let is_shared = !matches!(config.store.engine, Engine::Memory);
             let second = (self.online && is_shared).then_some(Second { source: &source, overrides: &overrides });
             let storage = storage(&config, &around, second, &mut report).await?;
+            if let Some(storage) = &storage {
+                names::unknown(&config, &storage.store).await.into_iter().try_for_each(|found| report.add(found))?;
+            }
             if self.online && !report.has_failed("upstream") {
                 let probes = Probes::new(&config, storage.as_ref(), &around).await?;
                 probes.run(&self.tenants, |found| report.add(found)).await?;

@@ -63,6 +63,24 @@ async fn check_finds_a_store_in_a_file_good() {
     assert_good(&check(&world).await);
 }
 
+/// Mostly misspelt.
+#[tokio::test]
+async fn check_names_the_tenants_that_are_named_and_that_nobody_knows() {
+    let mut world = World::on(Engine::Sqlite).await;
+    world.give_pat("acme").await;
+    world.set("server", "default_tenant = \"acme\"");
+    world.write_secret("app.token", "0123456789abcdef0123456789abcdef");
+    world.append(
+        "[[server.callers]]\nname = \"app\"\ntoken = { file = \"app.token\" }\ntenants = [\"acme\", \"acmee\"]\n",
+    );
+    world.write_config();
+    let exit = check(&world).await;
+    let warned = lines(&exit, "WARN");
+    assert!(exit.status.success() && warned.len() == 1, "{exit:?}");
+    assert!(warned[0].contains("server.callers, \"app\", names acmee, which has no credential"), "{}", warned[0]);
+    assert_eq!(lines(&exit, "hint: "), ["hint: mend the name; or connect it: flexslot-proxy connect acmee"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn check_makes_no_store_on_a_server() {
     for engine in [Engine::Redis, Engine::Postgres] {
